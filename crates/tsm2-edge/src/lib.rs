@@ -1,0 +1,1 @@
+//! The TSM2 Edge daemon: readings arrive over MQTT, forecasts leave over MQTT.

@@ -1,0 +1,1 @@
+//! One suite of cases, a thin runner per engine.

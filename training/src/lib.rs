@@ -1,0 +1,1 @@
+//! Trains, evaluates and exports TSM2 models on a workstation.
