@@ -1,1 +1,3 @@
 //! The TSM2 Edge daemon: readings arrive over MQTT, forecasts leave over MQTT.
+
+pub mod simulator;

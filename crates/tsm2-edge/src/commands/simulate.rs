@@ -1,0 +1,56 @@
+//! `tsm2-edge simulate`: writes readings of the simulated building as CSV, for training.
+
+use anyhow::Context;
+use clap::Args;
+use jiff::Timestamp;
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+use tsm2_edge::simulator::{Building, NAMES};
+
+/// Write readings of the simulated building as CSV, one row a minute.
+#[derive(Args)]
+pub struct Simulate {
+    /// Rows to write; a day has 1440
+    #[arg(long)]
+    rows: usize,
+    /// The same seed gives the same readings
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Time of the first row, RFC 3339; the default is a Monday
+    #[arg(long, default_value = "2026-03-02T00:00:00Z")]
+    start: Timestamp,
+    /// File to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Simulate {
+    /// Writes the rows; a reader that has seen enough (`| head`) is no error.
+    pub fn run(self) -> anyhow::Result<()> {
+        let (written, target) = match &self.out {
+            Some(path) => {
+                let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+                (self.write(BufWriter::new(file)), path.display().to_string())
+            }
+            None => (self.write(BufWriter::new(io::stdout().lock())), "standard output".into()),
+        };
+        match written {
+            Err(error) if self.out.is_none() && error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.with_context(|| format!("cannot write to {target}")),
+        }
+    }
+
+    fn write(&self, mut csv: impl Write) -> io::Result<()> {
+        writeln!(csv, "time,{}", NAMES.join(","))?;
+        for row in Building::new(self.seed, self.start.as_millisecond()).take(self.rows) {
+            let time = Timestamp::from_millisecond(row.time_ms).map_err(io::Error::other)?;
+            write!(csv, "{time}")?;
+            for value in row.values {
+                write!(csv, ",{value:.4}")?;
+            }
+            writeln!(csv)?;
+        }
+        csv.flush()
+    }
+}
