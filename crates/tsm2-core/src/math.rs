@@ -65,7 +65,7 @@ pub fn gelu(x: f32) -> f32 {
 }
 
 /// 2 sqrt(2 / pi), the scale inside [`gelu`].
-pub const GELU_SCALE: f32 = 1.595_769_1;
+pub const GELU_SCALE: f32 = 1.595_769;
 /// The cubic coefficient inside [`gelu`].
 pub const GELU_CUBIC: f32 = 0.044_715;
 

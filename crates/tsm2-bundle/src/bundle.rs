@@ -1,0 +1,342 @@
+//! A model in memory: metadata, scaler and weights, valid by construction. Reading and writing its file.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::Deserialize;
+use tsm2_core::{Model, Scaler, layout};
+
+use crate::{BundleError, FORMAT_VERSION, METADATA_KEY, Metadata};
+
+/// A valid model with its metadata.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    meta: Metadata,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    /// Every tensor of the layout, one after the other.
+    weights: Vec<f32>,
+}
+
+impl Bundle {
+    /// A bundle of `weights` in the order of [`tsm2_core::layout`].
+    ///
+    /// # Errors
+    /// Any fault of the metadata or the weights, by name.
+    pub fn new(meta: Metadata, weights: Vec<f32>) -> Result<Self, BundleError> {
+        if meta.format != FORMAT_VERSION {
+            return Err(BundleError::Version {
+                found: meta.format,
+                known: FORMAT_VERSION,
+            });
+        }
+        meta.config.validate()?;
+        let names: HashSet<&str> = meta.variates.iter().map(|v| v.name.as_str()).collect();
+        if meta.variates.len() != meta.config.variates {
+            return Err(BundleError::Variates(format!(
+                "{} are listed where the configuration has {}",
+                meta.variates.len(),
+                meta.config.variates
+            )));
+        }
+        if names.len() != meta.variates.len() || names.contains("") {
+            return Err(BundleError::Variates("names must be unique and not empty".into()));
+        }
+        if meta.interval_ms == Some(0) {
+            return Err(BundleError::Interval);
+        }
+        let mean = meta.variates.iter().map(|v| v.mean).collect();
+        let std = meta.variates.iter().map(|v| v.std).collect();
+        let bundle = Self { meta, mean, std, weights };
+        bundle.try_model()?;
+        bundle.check_finite()?;
+        Ok(bundle)
+    }
+
+    /// What the bundle says about itself.
+    #[must_use]
+    pub fn meta(&self) -> &Metadata {
+        &self.meta
+    }
+
+    /// Every tensor of the layout, one after the other.
+    #[must_use]
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// The model, ready to step. Cheap: nothing is copied.
+    #[must_use]
+    pub fn model(&self) -> Model<'_> {
+        self.try_model().expect("checked when the bundle was made")
+    }
+
+    fn try_model(&self) -> Result<Model<'_>, tsm2_core::Error> {
+        Model::new(
+            &self.meta.config,
+            Scaler {
+                mean: &self.mean,
+                std: &self.std,
+            },
+            &self.weights,
+        )
+    }
+
+    fn check_finite(&self) -> Result<(), BundleError> {
+        let mut rest = self.weights.as_slice();
+        let mut fault = None;
+        layout(&self.meta.config, |name, shape| {
+            let (tensor, tail) = rest.split_at(shape.iter().product());
+            rest = tail;
+            if fault.is_none() && tensor.iter().any(|w| !w.is_finite()) {
+                fault = Some(name.to_string());
+            }
+        })?;
+        fault.map_or(Ok(()), |name| Err(BundleError::NotFinite { name }))
+    }
+
+    /// Reads and checks a bundle's file.
+    ///
+    /// # Errors
+    /// [`BundleError::File`] with the path and what is wrong.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let read = || Self::from_bytes(&fs::read(path)?);
+        read().map_err(|source| BundleError::File {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Reads and checks the bytes of a bundle's file.
+    ///
+    /// # Errors
+    /// Whatever is wrong, by name.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
+        /// Read before anything else, since a later version may have other keys.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let tensors = SafeTensors::deserialize(bytes)?;
+        let json = header
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(METADATA_KEY))
+            .ok_or(BundleError::NoMetadata { key: METADATA_KEY })?;
+        let Version { format } = serde_json::from_str(json)?;
+        if format != FORMAT_VERSION {
+            return Err(BundleError::Version {
+                found: format,
+                known: FORMAT_VERSION,
+            });
+        }
+        let meta: Metadata = serde_json::from_str(json)?;
+        let mut expected = Vec::new();
+        layout(&meta.config, |name, shape| expected.push((name.to_string(), shape.to_vec())))?;
+        let mut weights = Vec::new();
+        for (name, shape) in &expected {
+            let tensor = tensors
+                .tensor(name)
+                .map_err(|_| BundleError::MissingTensor { name: name.clone() })?;
+            if tensor.dtype() != Dtype::F32 {
+                return Err(BundleError::Dtype {
+                    name: name.clone(),
+                    dtype: format!("{:?}", tensor.dtype()),
+                });
+            }
+            if tensor.shape() != shape {
+                return Err(BundleError::Shape {
+                    name: name.clone(),
+                    expected: shape.clone(),
+                    actual: tensor.shape().to_vec(),
+                });
+            }
+            weights.extend(tensor.data().as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)));
+        }
+        let known: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        if let Some(name) = tensors.names().into_iter().find(|name| !known.contains(name)) {
+            return Err(BundleError::UnknownTensor { name: name.to_owned() });
+        }
+        Self::new(meta, weights)
+    }
+
+    /// The bytes of the bundle's file. The same bundle always gives the same bytes.
+    ///
+    /// # Errors
+    /// Only if serialisation itself fails.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
+        let mut named = Vec::new();
+        layout(&self.meta.config, |name, shape| named.push((name.to_string(), shape.to_vec())))?;
+        let bytes: Vec<u8> = self.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let mut rest = bytes.as_slice();
+        let mut views = Vec::with_capacity(named.len());
+        for (name, shape) in named {
+            let (data, tail) = rest.split_at(4 * shape.iter().product::<usize>());
+            rest = tail;
+            views.push((name, TensorView::new(Dtype::F32, shape, data)?));
+        }
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), serde_json::to_string(&self.meta)?)]);
+        Ok(safetensors::serialize(views, Some(metadata))?)
+    }
+
+    /// Writes the bundle's file; a reader never sees half of it (a neighbour is written, flushed and renamed).
+    ///
+    /// # Errors
+    /// [`BundleError::File`] with the path and what went wrong.
+    pub fn write(&self, path: &Path) -> Result<(), BundleError> {
+        let write = || {
+            let neighbour = path.with_extension("safetensors.part");
+            let mut file = fs::File::create(&neighbour)?;
+            file.write_all(&self.to_bytes()?)?;
+            file.sync_all()?;
+            Ok(fs::rename(&neighbour, path)?)
+        };
+        write().map_err(|source| BundleError::File {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Provenance, Variate};
+    use tsm2_core::{Config, parameter_count};
+
+    fn meta() -> Metadata {
+        let config = Config {
+            variates: 2,
+            horizon: 3,
+            patch: 4,
+            d_model: 8,
+            ..Config::default()
+        };
+        let variate = |name: &str| Variate {
+            name: name.into(),
+            unit: Some("°C".into()),
+            mean: 20.0,
+            std: 2.5,
+        };
+        let provenance = Provenance {
+            metrics: [("validation_mse".to_owned(), 0.25)].into(),
+            ..Provenance::default()
+        };
+        Metadata {
+            format: FORMAT_VERSION,
+            name: "test".into(),
+            config,
+            variates: vec![variate("a"), variate("b")],
+            interval_ms: Some(60_000),
+            provenance,
+        }
+    }
+
+    fn bundle() -> Bundle {
+        let count = parameter_count(&meta().config).expect("valid");
+        Bundle::new(meta(), (0..count).map(|i| i as f32 * 1e-3).collect()).expect("valid")
+    }
+
+    /// The bytes of `bundle()` after a change of its metadata and its tensors.
+    fn altered(change: impl FnOnce(&mut serde_json::Value, &mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)) -> Vec<u8> {
+        let bytes = bundle().to_bytes().expect("serialises");
+        let tensors = SafeTensors::deserialize(&bytes).expect("reads");
+        let mut list = tensors
+            .tensors()
+            .into_iter()
+            .map(|(n, t)| (n, t.dtype(), t.shape().to_vec(), t.data().to_vec()))
+            .collect();
+        let mut json = serde_json::to_value(meta()).expect("serialises");
+        change(&mut json, &mut list);
+        let views: Vec<_> = list
+            .iter()
+            .map(|(n, d, s, b)| (n, TensorView::new(*d, s.clone(), b).expect("consistent")))
+            .collect();
+        safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), json.to_string())]))).expect("serialises")
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        Bundle::from_bytes(bytes).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_its_bytes_are_stable() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("model.safetensors");
+        bundle().write(&path).expect("writes");
+        let read = Bundle::open(&path).expect("reads");
+        assert_eq!((read.meta(), read.weights()), (bundle().meta(), bundle().weights()));
+        assert_eq!(fs::read(&path).expect("reads"), bundle().to_bytes().expect("serialises"));
+        assert_eq!(
+            fs::read_dir(folder.path()).expect("lists").count(),
+            1,
+            "nothing else is left behind"
+        );
+    }
+
+    #[test]
+    fn an_unaltered_copy_is_accepted() {
+        assert!(Bundle::from_bytes(&altered(|_, _| {})).is_ok());
+    }
+
+    #[test]
+    fn every_fault_is_refused_by_name() {
+        assert!(message(b"not a model").starts_with("not a safetensors file"));
+        let bytes = bundle().to_bytes().expect("serialises");
+        for end in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
+            assert!(message(&bytes[..end]).starts_with("not a safetensors file, or cut short"), "{end}");
+        }
+        assert_eq!(
+            message(&altered(|json, _| json["format"] = 9.into())),
+            "format version 9 is not known; this program reads version 1"
+        );
+        assert!(message(&altered(|json, _| json["flavour"] = 1.into())).contains("unknown field `flavour`"));
+        assert!(message(&altered(|json, _| json["config"]["d_model"] = "wide".into())).starts_with("metadata: invalid type"));
+        assert_eq!(
+            message(&altered(|json, _| json["config"]["layers"] = 99.into())),
+            "configuration key `layers` must be from 1 to 8"
+        );
+        assert_eq!(
+            message(&altered(|json, _| json["variates"][0]["name"] = "b".into())),
+            "variates: names must be unique and not empty"
+        );
+        assert!(message(&altered(|json, _| json["variates"][1]["std"] = 0.into())).contains("scaler of variate 1"));
+        assert_eq!(
+            message(&altered(|json, _| json["interval_ms"] = 0.into())),
+            "interval_ms must be positive"
+        );
+        assert_eq!(
+            message(&altered(|_, t| t.retain(|t| t.0 != "head.bias"))),
+            "tensor `head.bias` is missing"
+        );
+        assert_eq!(
+            message(&altered(|_, t| t.push(("extra".into(), Dtype::F32, vec![1], vec![0; 4])))),
+            "tensor `extra` is not part of this model"
+        );
+        let head = |t: &mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>, f: fn(&mut (String, Dtype, Vec<usize>, Vec<u8>))| {
+            f(t.iter_mut().find(|t| t.0 == "head.weight").expect("there"));
+        };
+        assert_eq!(
+            message(&altered(|_, t| head(t, |h| h.2 = vec![8, 3]))),
+            "tensor `head.weight` has shape [8, 3] where [3, 8] is needed"
+        );
+        assert_eq!(
+            message(&altered(|_, t| head(t, |h| h.1 = Dtype::I32))),
+            "tensor `head.weight` is I32 where F32 is needed"
+        );
+        assert_eq!(
+            message(&altered(|_, t| head(t, |h| h.3[..4].copy_from_slice(&f32::NAN.to_le_bytes())))),
+            "tensor `head.weight` holds a number that is not finite"
+        );
+        let other = safetensors::serialize(Vec::<(String, TensorView<'_>)>::new(), None).expect("serialises");
+        assert_eq!(message(&other), "no `tsm2` entry in the file's metadata: this is not a TSM2 model");
+        let missing = Bundle::open(Path::new("no/such/model.safetensors"))
+            .expect_err("absent")
+            .to_string();
+        assert!(missing.starts_with("no/such/model.safetensors: "), "{missing}");
+    }
+}
