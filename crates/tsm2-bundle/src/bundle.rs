@@ -208,6 +208,9 @@ mod tests {
     use crate::{Provenance, Variate};
     use tsm2_core::{Config, parameter_count};
 
+    /// Name, element type, shape and bytes of a tensor.
+    type Parts = (String, Dtype, Vec<usize>, Vec<u8>);
+
     fn meta() -> Metadata {
         let config = Config {
             variates: 2,
@@ -242,7 +245,7 @@ mod tests {
     }
 
     /// The bytes of `bundle()` after a change of its metadata and its tensors.
-    fn altered(change: impl FnOnce(&mut serde_json::Value, &mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)) -> Vec<u8> {
+    fn altered(change: impl FnOnce(&mut serde_json::Value, &mut Vec<Parts>)) -> Vec<u8> {
         let bytes = bundle().to_bytes().expect("serialises");
         let tensors = SafeTensors::deserialize(&bytes).expect("reads");
         let mut list = tensors
@@ -317,7 +320,7 @@ mod tests {
             message(&altered(|_, t| t.push(("extra".into(), Dtype::F32, vec![1], vec![0; 4])))),
             "tensor `extra` is not part of this model"
         );
-        let head = |t: &mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>, f: fn(&mut (String, Dtype, Vec<usize>, Vec<u8>))| {
+        let head = |t: &mut Vec<Parts>, f: fn(&mut Parts)| {
             f(t.iter_mut().find(|t| t.0 == "head.weight").expect("there"));
         };
         assert_eq!(
