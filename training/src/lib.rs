@@ -1,1 +1,5 @@
 //! Trains, evaluates and exports TSM2 models on a workstation.
+
+pub mod table;
+pub mod scale;
+pub mod split;
