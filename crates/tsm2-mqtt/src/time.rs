@@ -1,0 +1,66 @@
+//! Times in payloads: RFC 3339 text, or seconds or milliseconds since 1970.
+//!
+//! Invariant: a time that is taken lies between the years 1 and 9999, in milliseconds.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// How a payload writes its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TimeFormat {
+    /// Text is RFC 3339; a number is milliseconds from 10^11 on (the year 1973), seconds below.
+    #[default]
+    Auto,
+    /// `2026-01-31T12:00:00Z`, with any offset.
+    Rfc3339,
+    /// Seconds since 1970-01-01 UTC, whole or with a fraction.
+    UnixS,
+    /// Milliseconds since 1970-01-01 UTC.
+    UnixMs,
+}
+
+/// Below this a number in format `auto` is seconds.
+const AUTO_MILLISECONDS: f64 = 1e11;
+/// The years 1 to 9999.
+const RANGE_MS: core::ops::RangeInclusive<f64> = -62_135_596_800_000.0..=253_402_300_799_999.0;
+
+impl TimeFormat {
+    /// Milliseconds since 1970-01-01 UTC; `None` when `value` is no time in this format.
+    pub(crate) fn read(self, value: &Value) -> Option<i64> {
+        match value {
+            Value::String(text) => self.read_text(text.trim()),
+            Value::Number(number) => self.read_number(number.as_f64()?),
+            _ => None,
+        }
+    }
+
+    fn read_text(self, text: &str) -> Option<i64> {
+        if matches!(self, TimeFormat::Auto | TimeFormat::Rfc3339)
+            && let Ok(time) = text.parse::<Timestamp>()
+        {
+            return Some(time.as_millisecond()).filter(|&ms| RANGE_MS.contains(&(ms as f64)));
+        }
+        self.read_number(text.parse().ok()?)
+    }
+
+    fn read_number(self, number: f64) -> Option<i64> {
+        let ms = match self {
+            TimeFormat::Rfc3339 => return None,
+            TimeFormat::UnixMs => number,
+            TimeFormat::Auto if number.abs() >= AUTO_MILLISECONDS => number,
+            TimeFormat::Auto | TimeFormat::UnixS => number * 1e3,
+        };
+        let ms = ms.round();
+        RANGE_MS.contains(&ms).then_some(ms as i64)
+    }
+}
+
+/// A time as RFC 3339 text in UTC; whole seconds without a fraction. Times beyond the year 9999 are written as that year's end.
+pub fn rfc3339(time_ms: i64) -> String {
+    Timestamp::from_millisecond(time_ms)
+        .unwrap_or(if time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
+        .to_string()
+}

@@ -1,0 +1,73 @@
+//! Topic templates: what they subscribe to, what they capture, what they refuse.
+
+use tsm2_mqtt::{Captured, Template, TemplateError, TopicError, topic_level};
+
+#[test]
+fn a_template_makes_a_filter_and_captures_names() {
+    let template = Template::parse("plant/{stream}/{variate}/state").unwrap();
+    assert_eq!(template.filter(), "plant/+/+/state");
+    assert!(template.has_stream() && template.has_variate());
+    let captured = template.capture("plant/boiler 1/temp/state").unwrap();
+    assert_eq!(
+        captured,
+        Captured {
+            stream: Some("boiler 1"),
+            variate: Some("temp")
+        }
+    );
+    assert_eq!(template.fill("a", "b"), "plant/a/b/state");
+
+    let fixed = Template::parse("home/boiler").unwrap();
+    assert_eq!(fixed.filter(), "home/boiler");
+    assert_eq!(fixed.capture("home/boiler").unwrap(), Captured::default());
+}
+
+#[test]
+fn topics_that_do_not_match_are_refused() {
+    let template = Template::parse("sensors/{stream}/telemetry").unwrap();
+    for topic in [
+        "",
+        "sensors",
+        "sensors/a",
+        "sensors/a/other",
+        "sensors/a/telemetry/more",
+        "x/a/telemetry",
+    ] {
+        assert!(matches!(template.capture(topic), Err(TopicError::NoMatch { .. })), "{topic}");
+    }
+    let long = format!("sensors/{}/telemetry", "x".repeat(129));
+    for topic in ["sensors//telemetry", "sensors/a\nb/telemetry", "sensors/\0/telemetry", &long] {
+        assert!(matches!(template.capture(topic), Err(TopicError::Name { .. })), "{topic:?}");
+    }
+}
+
+#[test]
+fn templates_that_are_none_are_refused_by_name() {
+    let refused = |template: &str| Template::parse(template).unwrap_err();
+    for template in ["", "/a", "a//b", "a/"] {
+        assert!(matches!(refused(template), TemplateError::EmptyLevel { .. }), "{template}");
+    }
+    for template in ["a/+/b", "a/#", "a/\n"] {
+        assert!(matches!(refused(template), TemplateError::Character { .. }), "{template}");
+    }
+    for template in ["a/x{stream}", "a/{streams}", "a/{", "a/{Stream}/b"] {
+        assert!(matches!(refused(template), TemplateError::Level { .. }), "{template}");
+    }
+    assert!(matches!(
+        refused("{stream}/{stream}"),
+        TemplateError::Twice {
+            placeholder: "{stream}",
+            ..
+        }
+    ));
+    assert!(
+        refused("a/{sensor}/b").to_string().contains("\"{sensor}\""),
+        "the message names the culprit"
+    );
+}
+
+#[test]
+fn a_name_becomes_one_topic_level() {
+    assert_eq!(topic_level("Volume Flow RateRMS"), "Volume Flow RateRMS");
+    assert_eq!(topic_level("a/b+c#d\n"), "a_b_c_d_");
+}
