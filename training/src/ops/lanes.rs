@@ -75,6 +75,32 @@ pub fn sum(lanes: &Lanes) -> f32 {
     lanes[0]
 }
 
+/// Inner product of long slices: one sum a lane, folded every so often into f64, so that its error does not grow with length.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    vectorised(
+        #[inline(always)]
+        || dot_kernel(a, b),
+    )
+}
+
+#[inline(always)]
+fn dot_kernel(a: &[f32], b: &[f32]) -> f32 {
+    const RUN: usize = 64 * LANES;
+    let mut total = 0.0f64;
+    for (a, b) in a.chunks(RUN).zip(b.chunks(RUN)) {
+        let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        let mut lanes = [0.0; LANES];
+        for (a, b) in a.iter().zip(b) {
+            for k in 0..LANES {
+                lanes[k] += a[k] * b[k];
+            }
+        }
+        total += f64::from(sum(&lanes));
+        total += a_tail.iter().zip(b_tail).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    }
+    total as f32
+}
+
 /// Rows of `[features, columns]` as blocks `[block][column]`, so that a column's neighbouring features are one vector.
 /// Lanes past the last feature hold `padding`.
 pub fn transpose(matrix: &[f32], features: usize, columns: usize, padding: f32) -> Vec<Lanes> {

@@ -15,6 +15,8 @@ mod pointwise;
 mod scan;
 mod scan_kernel;
 
+pub(crate) use lanes::{dot, vectorised};
+
 pub use conv::{conv_silu, conv_silu_reference};
 pub use norm::{layer_norm, layer_norm_reference};
 pub use pointwise::{axpy, axpy_reference, gate, gate_reference, gelu, gelu_reference};

@@ -1,6 +1,6 @@
 //! Operations of one number at a time: the gate, GELU, and the weighted sum of earlier features.
 
-use super::lanes::{LANES, vectorised};
+use super::lanes::{dot, vectorised};
 use super::{contiguous, on_cpu, with_slices};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use tsm2_core::math;
@@ -209,25 +209,6 @@ impl CustomOp3 for Axpy {
             Some(Tensor::from_vec(vec![grad_coefficient], 1, x.device())?),
         ))
     }
-}
-
-/// Inner product of long slices: one sum a lane, folded every so often into f64, so that its error does not grow with length.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const RUN: usize = 64 * LANES;
-    let mut total = 0.0f64;
-    for (a, b) in a.chunks(RUN).zip(b.chunks(RUN)) {
-        let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        let mut lanes = [0.0; LANES];
-        for (a, b) in a.iter().zip(b) {
-            for k in 0..LANES {
-                lanes[k] += a[k] * b[k];
-            }
-        }
-        total += f64::from(super::lanes::sum(&lanes));
-        total += a_tail.iter().zip(b_tail).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-    }
-    total as f32
 }
 
 /// softplus of every number.
