@@ -1,0 +1,138 @@
+//! The learned tensors as candle variables: created in the order of the model file's layout, initialised, read back.
+//!
+//! The read-out's weights are not among them: they are found in closed form.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Result, Tensor, Var, bail};
+use rand::{Rng, RngExt};
+use tsm2_core::{Config, SelectionFrom};
+
+/// The gate's bias at which SiLU is one.
+const OPEN_GATE: f32 = 1.278;
+
+/// Bounds of the initial step sizes dt, drawn log-uniformly: memories of 2 to 500 tokens.
+const DT_RANGE: (f32, f32) = (0.002, 0.5);
+
+/// How far the selection starts from a time-invariant filter.
+const SELECTION_SCALE: f32 = 0.1;
+
+/// One learned tensor.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Its name in the model file.
+    pub name: String,
+    /// Its values.
+    pub var: Var,
+}
+
+/// All learned tensors of a network, in the layout's order.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    list: Vec<Parameter>,
+    index: HashMap<String, usize>,
+}
+
+impl Parameters {
+    /// Initial values: the mixers start as banks of exponential averages whose selection is nearly off, the variate mixers and
+    /// the head contribute nothing yet, and the averaging of earlier features is a plain residual stack (TSM2.md sections 3 and 4, `lti`).
+    ///
+    /// # Errors
+    /// A fault of the configuration, or of the device.
+    pub fn initial(config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        Self::build(config, device, |name, shape| initial(config, name, shape, rng))
+    }
+
+    /// The tensors out of flat weights in the order of [`tsm2_core::layout`].
+    ///
+    /// # Errors
+    /// A fault of the configuration, a wrong number of weights, or a fault of the device.
+    pub fn from_weights(config: &Config, weights: &[f32], device: &Device) -> Result<Self> {
+        let expected = tsm2_core::parameter_count(config).map_err(candle_core::Error::wrap)?;
+        if weights.len() != expected {
+            bail!("{} weights where the configuration has {expected}", weights.len());
+        }
+        let mut rest = weights;
+        Self::build(config, device, |_, shape| {
+            let (tensor, tail) = rest.split_at(shape.iter().product());
+            rest = tail;
+            tensor.to_vec()
+        })
+    }
+
+    fn build(config: &Config, device: &Device, mut values: impl FnMut(&str, &[usize]) -> Vec<f32>) -> Result<Self> {
+        let mut shapes = Vec::new();
+        tsm2_core::layout(config, |name, shape| shapes.push((name.to_string(), shape.to_vec()))).map_err(candle_core::Error::wrap)?;
+        let mut list = Vec::new();
+        for (name, shape) in shapes {
+            let data = values(&name, &shape);
+            if !name.starts_with("readout.") {
+                let var = Var::from_vec(data, shape, device)?;
+                list.push(Parameter { name, var });
+            }
+        }
+        let index = list.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
+        Ok(Self { list, index })
+    }
+
+    /// Every parameter, in the layout's order.
+    #[must_use]
+    pub fn list(&self) -> &[Parameter] {
+        &self.list
+    }
+
+    /// The variables, in the layout's order.
+    #[must_use]
+    pub fn vars(&self) -> Vec<Var> {
+        self.list.iter().map(|p| p.var.clone()).collect()
+    }
+
+    /// The tensor of this name.
+    ///
+    /// # Errors
+    /// No such tensor.
+    pub fn get(&self, name: &str) -> Result<Tensor> {
+        match self.index.get(name) {
+            Some(&i) => Ok(self.list[i].var.as_tensor().clone()),
+            None => bail!("the model has no tensor `{name}`"),
+        }
+    }
+}
+
+/// Initial values of one tensor.
+fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
+    let count: usize = shape.iter().product();
+    let fan_in = *shape.last().unwrap_or(&1) as f32;
+    let mut uniform = |bound: f32| (0..count).map(|_| rng.random_range(-bound..=bound)).collect::<Vec<f32>>();
+    let sizes = if name.contains(".variate.") { config.variate_mixer.s6().unwrap_or(config.time_mixer) } else { config.time_mixer };
+    let leaf = name.rsplit_once('.').map_or(name, |(_, leaf)| leaf);
+    let last_is_one = || {
+        let mut values = vec![0.0; count];
+        values[count - 1] = 1.0;
+        values
+    };
+    match () {
+        () if name.ends_with("norm.weight") || leaf == "d" || leaf == "b_bias" => vec![1.0; count],
+        () if leaf == "c_bias" => vec![1.0 / sizes.d_state as f32; count],
+        () if leaf == "gate_bias" => vec![OPEN_GATE; count],
+        () if leaf == "beta" || leaf == "theta" => last_is_one(),
+        () if name.ends_with("conv.weight") => (0..count).map(|i| if i % sizes.d_conv == sizes.d_conv - 1 { 1.0 } else { 0.0 }).collect(),
+        () if leaf == "a_log" => (0..count).map(|i| ((i % sizes.d_state + 1) as f32).ln()).collect(),
+        () if name.ends_with("dt_proj.bias") => {
+            let (low, high) = (DT_RANGE.0.ln(), DT_RANGE.1.ln());
+            // The inverse of softplus.
+            (0..count).map(|_| rng.random_range(low..=high).exp()).map(|dt| dt + (-(-dt).exp_m1()).ln()).collect()
+        }
+        () if name.ends_with("dt_proj.weight") => uniform((sizes.dt_rank as f32).recip().sqrt()),
+        () if name.ends_with("x_proj.weight") => {
+            let width = if config.selection_from == SelectionFrom::Conv { sizes.d_inner } else { config.d_model };
+            uniform(SELECTION_SCALE / (width as f32).sqrt())
+        }
+        () if name == "embed.variate" => uniform(0.1),
+        // What starts at zero adds nothing until training finds a use for it.
+        () if leaf == "bias" || leaf == "alpha" || leaf == "gamma" => vec![0.0; count],
+        () if name == "head.weight" || name.starts_with("readout.") => vec![0.0; count],
+        () if name.ends_with("variate.out_proj.weight") || name.ends_with("mlp.out.weight") => vec![0.0; count],
+        () => uniform(fan_in.sqrt().recip()),
+    }
+}
