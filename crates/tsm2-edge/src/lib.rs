@@ -1,4 +1,15 @@
 //! The TSM2 Edge daemon: readings arrive over MQTT, forecasts leave over MQTT.
+//!
+//! `MQTT payload -> codec -> readings -> rows on the grid -> the model's step -> forecasts -> publisher`, in one direction:
+//! [`config`] says what to do, [`service`] checks that it can be done, [`engine`] does it for one message, [`daemon`] puts the engine between
+//! the two ends of a session. [`replay`] plays a file as sensors would; [`simulator`] and [`broker`] are for the demo and for tests.
 
 pub mod broker;
+pub mod config;
+pub mod daemon;
+pub mod engine;
+pub mod replay;
+pub mod report;
+pub mod service;
 pub mod simulator;
+pub mod table;

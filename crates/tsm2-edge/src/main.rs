@@ -14,11 +14,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(commands::run::Run),
+    Validate(commands::validate::Validate),
+    Replay(commands::replay::Replay),
     Simulate(commands::simulate::Simulate),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Run(command) => command.run(),
+        Command::Validate(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::Simulate(command) => command.run(),
     }
 }

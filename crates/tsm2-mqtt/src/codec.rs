@@ -117,6 +117,30 @@ pub enum FieldError {
     },
 }
 
+impl PayloadError {
+    /// The kind of fault in one word, for counters.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            PayloadError::TooLarge { .. } => "too_large",
+            PayloadError::TooDeep { .. } => "too_deep",
+            PayloadError::NotJson { .. } => "not_json",
+            PayloadError::NotAnObject { .. } => "not_an_object",
+            PayloadError::NoTime { .. } => "no_time",
+            PayloadError::BadTime { .. } => "bad_time",
+        }
+    }
+}
+
+impl FieldError {
+    /// The kind of fault in one word, for counters.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            FieldError::Missing { .. } => "field_missing",
+            FieldError::NotANumber { .. } => "not_a_number",
+        }
+    }
+}
+
 /// Reads payloads of one shape.
 #[derive(Debug, Clone)]
 pub struct Decoder {

@@ -2,7 +2,7 @@
 //!
 //! Two tasks: one polls the connection and never waits for anything else; one publishes and subscribes. Invariants:
 //! - nothing is published or subscribed from the polling task, and no queue that it feeds can make it wait;
-//! - every CONNACK resubscribes and says `online`, session or not;
+//! - every CONNACK resubscribes, session or not, and once the broker has answered that, `online` is said: who reads it may publish;
 //! - an acknowledgement is sent only on the connection that its message came by: packet identifiers mean nothing on another. A message that
 //!   was not acknowledged comes again;
 //! - any packet that MQTT allows is taken from the wire and acknowledged or refused above it: refusing it below would end the connection, and
@@ -12,7 +12,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rumqttc::{
@@ -113,6 +113,8 @@ pub struct Incoming {
     pub payload: Bytes,
     /// Whether the broker had it stored when we subscribed: then its time of arrival says nothing.
     pub retain: bool,
+    /// When it arrived here.
+    pub arrived: SystemTime,
     /// To be told when the message is dealt with; dropped untold, the message comes again after the next reconnect.
     pub ack: Acknowledgement,
 }
@@ -208,7 +210,6 @@ impl Session {
                 generation: Mutex::new(0),
             }),
             outbox: outbox.clone(),
-            status_topic: options.status_topic.clone(),
             broker: format!("{}:{}", options.host, options.port),
             queue: queue_in,
             waiting: waiting.clone(),
@@ -217,7 +218,13 @@ impl Session {
             resubscribe: resubscribe.clone(),
         };
         let poller = tokio::spawn(poller.run());
-        let sender = tokio::spawn(send(client.clone(), outbox.clone(), options.filters, resubscribe));
+        let greeting = Greeting {
+            client: client.clone(),
+            filters: options.filters,
+            status_topic: options.status_topic.clone(),
+            outbox: outbox.clone(),
+        };
+        let sender = tokio::spawn(send(greeting, resubscribe));
         let publisher = Publisher { outbox: outbox.clone() };
         let session = Session {
             outbox,
@@ -322,7 +329,6 @@ struct Poller {
     events: EventLoop,
     link: Arc<Link>,
     outbox: Arc<Outbox>,
-    status_topic: Option<String>,
     broker: String,
     queue: mpsc::UnboundedSender<Incoming>,
     waiting: Arc<AtomicUsize>,
@@ -366,9 +372,6 @@ impl Poller {
     }
 
     fn greet(&mut self) {
-        if let Some(topic) = &self.status_topic {
-            self.outbox.put(status_message(topic, Status::Online));
-        }
         self.resubscribe.notify_one();
         self.outbox.set_connected(true);
         self.connected.send_replace(true);
@@ -413,28 +416,27 @@ impl Poller {
             topic,
             payload: publish.payload,
             retain: publish.retain,
+            arrived: SystemTime::now(),
             ack,
         });
     }
 }
 
 /// The sending task.
-async fn send(client: AsyncClient, outbox: Arc<Outbox>, filters: Vec<String>, resubscribe: Arc<Notify>) {
+async fn send(greeting: Greeting, reconnected: Arc<Notify>) {
     let mut on_their_way = JoinSet::new();
     loop {
         tokio::select! {
             biased;
-            () = resubscribe.notified(), if !filters.is_empty() => {
-                let client = client.clone();
-                let filters = filters.clone();
-                on_their_way.spawn(async move { subscribe(client, filters).await });
+            () = reconnected.notified() => {
+                on_their_way.spawn(greeting.clone().say());
             }
             Some(_) = on_their_way.join_next() => {}
-            (sequence, message) = outbox.take(), if on_their_way.len() < usize::from(IN_FLIGHT) => {
+            (sequence, message) = greeting.outbox.take(), if on_their_way.len() < usize::from(IN_FLIGHT) => {
                 let options = PublishOptions::new(QoS::AtLeastOnce).retain(message.retain);
-                match client.publish_tracked(message.topic.clone(), message.payload.clone(), options).await {
+                match greeting.client.publish_tracked(message.topic.clone(), message.payload.clone(), options).await {
                     Ok(notice) => {
-                        let outbox = outbox.clone();
+                        let outbox = greeting.outbox.clone();
                         on_their_way.spawn(async move {
                             outbox.settle(sequence, notice.wait_async().await.map(drop).map_err(|_| message));
                         });
@@ -442,7 +444,7 @@ async fn send(client: AsyncClient, outbox: Arc<Outbox>, filters: Vec<String>, re
                     Err(error) => {
                         // Only a topic that MQTT forbids or an ended session; sending it again would fail again.
                         warn!(topic = message.topic, %error, "a message cannot be published");
-                        outbox.settle(sequence, Ok(()));
+                        greeting.outbox.settle(sequence, Ok(()));
                     }
                 }
             }
@@ -450,26 +452,43 @@ async fn send(client: AsyncClient, outbox: Arc<Outbox>, filters: Vec<String>, re
     }
 }
 
-async fn subscribe(client: AsyncClient, filters: Vec<String>) {
-    let wanted = filters
-        .iter()
-        .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce))
-        .collect::<Vec<_>>();
-    let notice = match client.subscribe_many_tracked(wanted).await {
-        Ok(notice) => notice,
-        Err(error) => return warn!(%error, "subscribing failed"),
-    };
-    match notice.wait_async().await {
-        Ok(suback) => {
-            for (filter, code) in filters.iter().zip(&suback.return_codes) {
-                match code {
-                    SubscribeReasonCode::Success(_) => debug!(filter, "subscribed"),
-                    SubscribeReasonCode::Failure => warn!(filter, "the broker refuses the subscription"),
-                }
+/// What is said on every new connection: the subscriptions, then `online`.
+#[derive(Clone)]
+struct Greeting {
+    client: AsyncClient,
+    filters: Vec<String>,
+    status_topic: Option<String>,
+    outbox: Arc<Outbox>,
+}
+
+impl Greeting {
+    async fn say(self) {
+        if !self.filters.is_empty() && !self.subscribe().await {
+            return; // the connection broke first; the next one says it all again
+        }
+        if let Some(topic) = &self.status_topic {
+            self.outbox.put(status_message(topic, Status::Online));
+        }
+    }
+
+    /// Whether the broker answered.
+    async fn subscribe(&self) -> bool {
+        let wanted = self
+            .filters
+            .iter()
+            .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce))
+            .collect::<Vec<_>>();
+        let Ok(notice) = self.client.subscribe_many_tracked(wanted).await else {
+            return false;
+        };
+        let Ok(suback) = notice.wait_async().await else { return false };
+        for (filter, code) in self.filters.iter().zip(&suback.return_codes) {
+            match code {
+                SubscribeReasonCode::Success(_) => debug!(filter, "subscribed"),
+                SubscribeReasonCode::Failure => warn!(filter, "the broker refuses the subscription"),
             }
         }
-        // The connection broke first; the next one subscribes again.
-        Err(error) => debug!(%error, "subscribing was interrupted"),
+        true
     }
 }
 

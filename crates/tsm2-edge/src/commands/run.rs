@@ -1,0 +1,36 @@
+//! `tsm2-edge run`: the daemon, until a signal ends it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use tsm2_edge::config::Config;
+use tsm2_edge::daemon;
+use tsm2_edge::service::Service;
+
+/// Forecast: readings in, forecasts out, until interrupted.
+#[derive(Args)]
+pub struct Run {
+    /// Configuration, TOML; TSM2_EDGE__SECTION__KEY in the environment overrides a key
+    config: PathBuf,
+    /// Print a summary as JSON at the end
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    /// Runs until SIGINT or SIGTERM.
+    pub fn run(self) -> anyhow::Result<()> {
+        super::log_to_stderr();
+        let service = Service::prepare(&Config::load(&self.config)?)?;
+        let runtime = super::runtime()?;
+        let summary = runtime.block_on(async {
+            let signal = super::end_signal().context("cannot listen for signals")?;
+            anyhow::Ok(daemon::run(service, signal, None).await?)
+        })?;
+        if self.json {
+            println!("{}", serde_json::to_string(&summary)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! `tsm2-edge validate`: everything that `run` checks, without connecting.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tsm2_edge::config::Config;
+use tsm2_edge::service::Service;
+
+/// Check a configuration and the model it names.
+#[derive(Args)]
+pub struct Validate {
+    /// Configuration, TOML; TSM2_EDGE__SECTION__KEY in the environment overrides a key
+    config: PathBuf,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Validate {
+    /// Prints what the configuration comes to; any fault is the error.
+    pub fn run(self) -> anyhow::Result<()> {
+        let config = Config::load(&self.config)?;
+        let service = Service::prepare(&config)?;
+        let meta = service.bundle().meta();
+        let variates: Vec<&str> = meta.variates.iter().map(|v| v.name.as_str()).collect();
+        let interval_s = service.interval_ms() as f64 / 1e3;
+        if self.json {
+            let found = json!({
+                "model": meta.name,
+                "variates": variates,
+                "horizon": meta.config.horizon,
+                "interval_s": interval_s,
+                "subscribes": service.filter(),
+                "publishes": service.forecast_topic("+", 0).rsplit_once('/').map(|(topic, _)| format!("{topic}/+")),
+            });
+            println!("{found}");
+        } else {
+            println!("{} is valid", self.config.display());
+            println!(
+                "model       {}: {} variates, {} leads of {interval_s} s",
+                meta.name,
+                variates.len(),
+                meta.config.horizon
+            );
+            println!(
+                "broker      {}:{} as {:?}",
+                config.broker.host, config.broker.port, config.broker.client_id
+            );
+            println!("subscribes  {}", service.filter());
+            for (variate, name) in variates.iter().enumerate() {
+                println!("publishes   {}  ({name})", service.forecast_topic("<stream>", variate));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,292 @@
+//! The daemon's configuration: one TOML file, overridden by the environment.
+//!
+//! A variable `TSM2_EDGE__SECTION__KEY` replaces the key of that section. Paths are relative to the file. Invariants: an unknown key and a
+//! value of the wrong type are refused with the key's full path; a [`Config`] has the right types, and [`crate::service::Service`] checks
+//! that its parts fit together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tsm2_mqtt::TimeFormat;
+
+/// Prefix of the environment variables that override keys.
+pub const ENV_PREFIX: &str = "TSM2_EDGE__";
+
+/// A configuration that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}: not TOML: {reason}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with the line.
+        reason: String,
+    },
+    /// A key that is unknown, missing, or has a value of the wrong type.
+    #[error("{origin}: {key}: {reason}")]
+    Key {
+        /// The file, or the environment variable.
+        origin: String,
+        /// The key's path, or that of the section that lacks one.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An environment variable that names no key.
+    #[error("{variable}: expected {ENV_PREFIX}SECTION__KEY")]
+    Variable {
+        /// The variable.
+        variable: String,
+    },
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The broker.
+    #[serde(default)]
+    pub broker: Broker,
+    /// The model.
+    pub model: Model,
+    /// Where readings come from.
+    pub input: Input,
+    /// Where forecasts go.
+    #[serde(default)]
+    pub output: Output,
+}
+
+impl Config {
+    /// The smallest configuration: readings on `topic` at a broker on this machine, forecast by the bundle at `bundle`.
+    pub fn new(bundle: impl Into<PathBuf>, topic: impl Into<String>) -> Self {
+        Config {
+            broker: Broker::default(),
+            model: Model {
+                bundle: bundle.into(),
+                interval_s: None,
+            },
+            input: Input::new(topic),
+            output: Output::default(),
+        }
+    }
+}
+
+/// Section `broker`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Broker {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Unique at the broker and the same after every start, for unread messages are kept under it.
+    pub client_id: String,
+    /// User name, when the broker wants one.
+    pub username: Option<String>,
+    /// File with the password; a line end at its end is ignored.
+    pub password_file: Option<PathBuf>,
+    /// Seconds between signs of life.
+    pub keep_alive_s: u16,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Broker {
+            host: "localhost".into(),
+            port: 1883,
+            client_id: "tsm2-edge".into(),
+            username: None,
+            password_file: None,
+            keep_alive_s: 30,
+        }
+    }
+}
+
+/// Section `model`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Model {
+    /// The bundle's file.
+    pub bundle: PathBuf,
+    /// Sampling interval in seconds, for a bundle that does not know its own.
+    #[serde(default)]
+    pub interval_s: Option<f64>,
+}
+
+/// Section `input`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Input {
+    /// Topic template: with `{variate}` each topic carries one value, without it a JSON object with a field per variate.
+    pub topic: String,
+    /// Name of the stream, for a template without `{stream}`.
+    #[serde(default)]
+    pub stream: Option<String>,
+    /// The streams to serve; any when absent.
+    #[serde(default)]
+    pub streams: Option<Vec<String>>,
+    /// Per variate the path of its field, or its name in the topic; a variate that is not named here goes by its own name.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+    /// Path of the value in a JSON object that carries one value.
+    #[serde(default = "default_value")]
+    pub value: String,
+    /// Path of the time in the payload; absent, the time of arrival counts.
+    #[serde(default)]
+    pub time_field: Option<String>,
+    /// How that time is written.
+    #[serde(default)]
+    pub time_format: TimeFormat,
+    /// Largest payload that is read, in bytes.
+    #[serde(default = "default_max_payload")]
+    pub max_payload_bytes: usize,
+    /// Longest silence that is bridged, in rows; a longer one restarts the stream.
+    #[serde(default = "default_max_gap")]
+    pub max_gap: u64,
+    /// The most streams that are served.
+    #[serde(default = "default_max_streams")]
+    pub max_streams: usize,
+}
+
+fn default_value() -> String {
+    "value".into()
+}
+fn default_max_payload() -> usize {
+    64 * 1024
+}
+fn default_max_gap() -> u64 {
+    1440
+}
+fn default_max_streams() -> usize {
+    1000
+}
+
+impl Input {
+    /// Readings on `topic`, everything else by default.
+    pub fn new(topic: impl Into<String>) -> Self {
+        Input {
+            topic: topic.into(),
+            stream: None,
+            streams: None,
+            fields: BTreeMap::new(),
+            value: default_value(),
+            time_field: None,
+            time_format: TimeFormat::default(),
+            max_payload_bytes: default_max_payload(),
+            max_gap: default_max_gap(),
+            max_streams: default_max_streams(),
+        }
+    }
+}
+
+/// Section `output`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Output {
+    /// First levels of the topics published: `<prefix>/<stream>/forecast/<variate>` and `<prefix>/status`.
+    pub prefix: String,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Output { prefix: "tsm2".into() }
+    }
+}
+
+impl Config {
+    /// Reads a file and applies the environment.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::parse(&text, path, variables)
+    }
+
+    /// Parses the text of the file at `path` and applies those of `variables` that begin with [`ENV_PREFIX`].
+    pub fn parse(text: &str, path: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| ConfigError::Toml {
+            path: path.to_owned(),
+            reason: e.to_string().trim_end().to_owned(),
+        })?;
+        let mut overrides = BTreeMap::new();
+        for (variable, value) in variables {
+            let Some(key) = variable.strip_prefix(ENV_PREFIX) else { continue };
+            let keys: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
+            if keys.len() < 2 || keys.iter().any(String::is_empty) {
+                return Err(ConfigError::Variable { variable });
+            }
+            // Text first: a password or a name may look like a number.
+            set(&mut table, &keys, toml::Value::String(value.clone())).ok_or_else(|| ConfigError::Variable {
+                variable: variable.clone(),
+            })?;
+            overrides.insert(keys.join("."), (variable, keys, literal(&value)));
+        }
+        loop {
+            let error = match serde_path_to_error::deserialize::<_, Config>(table.clone()) {
+                Ok(config) => return Ok(config.relative_to(path.parent().unwrap_or(Path::new("")))),
+                Err(error) => error,
+            };
+            let key = error.path().to_string();
+            let origin = match overrides.get_mut(&key) {
+                Some((_, keys, literal)) if literal.is_some() => {
+                    if let Some(value) = literal.take() {
+                        set(&mut table, keys, value);
+                    }
+                    continue;
+                }
+                Some((variable, ..)) => variable.clone(),
+                None => path.display().to_string(),
+            };
+            let key = if key == "." { "the file".to_owned() } else { key };
+            return Err(ConfigError::Key {
+                origin,
+                key,
+                reason: error.inner().message().to_owned(),
+            });
+        }
+    }
+
+    fn relative_to(mut self, folder: &Path) -> Self {
+        self.model.bundle = folder.join(&self.model.bundle);
+        self.broker.password_file = self.broker.password_file.map(|file| folder.join(file));
+        self
+    }
+}
+
+/// Sets a key given by its path, making sections on the way; `None` when something on the way is no section.
+fn set(table: &mut toml::Table, keys: &[String], value: toml::Value) -> Option<()> {
+    let (last, sections) = keys.split_last()?;
+    let mut at = table;
+    for section in sections {
+        at = at
+            .entry(section.clone())
+            .or_insert_with(|| toml::Table::new().into())
+            .as_table_mut()?;
+    }
+    at.insert(last.clone(), value);
+    Some(())
+}
+
+/// A variable's text as a TOML value other than text.
+fn literal(text: &str) -> Option<toml::Value> {
+    let mut table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
+    table.remove("value").filter(|value| !value.is_str())
+}

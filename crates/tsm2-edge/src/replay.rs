@@ -1,0 +1,79 @@
+//! Plays a table of readings to a broker as the sensors would have sent them.
+//!
+//! Invariant: messages leave in the table's order, at QoS 1, and [`play`] returns only when the broker has acknowledged all of them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use tsm2_mqtt::{Message, Publisher, Template, rfc3339};
+
+use crate::table::{Record, Table};
+
+/// Field of the time in the payloads.
+pub const TIME_FIELD: &str = "time";
+/// Field of the value in the payloads of a topic per variate.
+pub const VALUE_FIELD: &str = "value";
+
+/// Publishes `rows` at `speed` times real time, or as fast as the broker acknowledges when `speed` is 0; `progress` hears after each row how
+/// many have gone. False when the session ended before.
+pub async fn play(
+    publisher: &Publisher,
+    template: &Template,
+    stream: &str,
+    names: &[String],
+    rows: &[Record],
+    speed: f64,
+    mut progress: impl FnMut(usize),
+) -> bool {
+    let start = Instant::now();
+    for (index, row) in rows.iter().enumerate() {
+        if speed > 0.0 {
+            let elapsed_s = row.time_ms.saturating_sub(rows[0].time_ms).max(0) as f64 / 1e3 / speed;
+            if let Some(due) = Duration::try_from_secs_f64(elapsed_s)
+                .ok()
+                .and_then(|after| start.checked_add(after))
+            {
+                tokio::time::sleep_until(due).await;
+            }
+        }
+        for message in messages(template, stream, names, row) {
+            if publisher.publish(message).await.is_err() {
+                return false;
+            }
+        }
+        progress(index + 1);
+    }
+    publisher.flush().await;
+    true
+}
+
+/// The messages of one row: one object of all variates, or one message per variate when the template names them.
+pub fn messages(template: &Template, stream: &str, names: &[String], row: &Record) -> Vec<Message> {
+    let time = (TIME_FIELD.to_owned(), Value::String(rfc3339(row.time_ms)));
+    let readings = names.iter().zip(&row.values).map(|(name, &value)| (name, Value::from(value)));
+    let message = |variate: &str, fields: Map<String, Value>| Message {
+        topic: template.fill(stream, variate),
+        payload: Bytes::from(Value::Object(fields).to_string()),
+        retain: false,
+    };
+    if template.has_variate() {
+        readings
+            .map(|(name, value)| message(name, [time.clone(), (VALUE_FIELD.to_owned(), value)].into_iter().collect()))
+            .collect()
+    } else {
+        let fields = std::iter::once(time)
+            .chain(readings.map(|(name, value)| (name.clone(), value)))
+            .collect();
+        vec![message("", fields)]
+    }
+}
+
+impl Table {
+    /// The part of the rows in a range, cut to what there is.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> &[Record] {
+        let end = range.end.min(self.rows.len());
+        &self.rows[range.start.min(end)..end]
+    }
+}

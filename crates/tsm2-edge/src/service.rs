@@ -1,0 +1,318 @@
+//! A configuration checked and made ready: the bundle opened, the topics parsed, every name resolved.
+//!
+//! Invariant: whatever is wrong with a configuration is found here, before anything connects; a [`Service`] runs.
+
+use std::path::PathBuf;
+
+use tsm2_bundle::{Bundle, BundleError};
+use tsm2_mqtt::{Decoder, DecoderOptions, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
+use tsm2_stream::GridConfig;
+
+use crate::config::Config;
+
+/// Deepest nesting of JSON that is read.
+const MAX_DEPTH: usize = 32;
+
+/// A configuration whose parts do not fit together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The bundle cannot be used.
+    #[error("model.bundle: {0}")]
+    Bundle(#[from] BundleError),
+    /// Neither the bundle nor the configuration has a sampling interval.
+    #[error("model.interval_s is needed: the bundle {name:?} was trained on data without timestamps")]
+    NoInterval {
+        /// Name of the model.
+        name: String,
+    },
+    /// The interval cannot be used.
+    #[error("model.interval_s: {interval_s} s is not between one millisecond and 10^9 seconds")]
+    Interval {
+        /// The interval.
+        interval_s: f64,
+    },
+    /// The configuration contradicts the bundle.
+    #[error("model.interval_s: {interval_s} s contradicts the bundle, which was trained on rows every {bundle_s} s")]
+    OtherInterval {
+        /// The configuration's.
+        interval_s: f64,
+        /// The bundle's.
+        bundle_s: f64,
+    },
+    /// The topic is no template.
+    #[error("input.topic: {0}")]
+    Template(#[from] TemplateError),
+    /// A template that does not tell the stream, and no name for it.
+    #[error("input.topic: {template:?} has no {TEMPLATE_STREAM}; add it, or name the one stream with input.stream")]
+    NoStream {
+        /// The template.
+        template: String,
+    },
+    /// Two answers to which stream it is.
+    #[error("input.stream: {template:?} has {TEMPLATE_STREAM} already; remove one of the two")]
+    TwoStreams {
+        /// The template.
+        template: String,
+    },
+    /// A stream's name that no topic can have.
+    #[error("{key}: {name:?} cannot be a stream's name: it is empty or contains `/`, `+`, `#` or control characters")]
+    StreamName {
+        /// The key.
+        key: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A field for a variate that the model does not have.
+    #[error("input.fields.{name}: the model {model:?} has no variate of that name; it has {known}")]
+    UnknownVariate {
+        /// The variate.
+        name: String,
+        /// The model.
+        model: String,
+        /// Its variates.
+        known: String,
+    },
+    /// Two variates that would read the same field or publish to the same topic.
+    #[error("variates {first:?} and {second:?} both go by {name:?}; tell them apart in input.fields or in the bundle")]
+    SameName {
+        /// One variate.
+        first: String,
+        /// The other.
+        second: String,
+        /// The name.
+        name: String,
+    },
+    /// Nothing could ever be read.
+    #[error("{key} must be at least 1")]
+    Zero {
+        /// The key.
+        key: &'static str,
+    },
+    /// The prefix makes no topic.
+    #[error("output.prefix: {prefix:?} is no topic: it is empty, has an empty level, or contains `+`, `#` or control characters")]
+    Prefix {
+        /// The prefix.
+        prefix: String,
+    },
+    /// The daemon would read its own forecasts.
+    #[error("input.topic: {template:?} also matches the topic {topic:?} that this daemon publishes to; change it or output.prefix")]
+    Loop {
+        /// The template.
+        template: String,
+        /// A topic published to.
+        topic: String,
+    },
+    /// A password without a user.
+    #[error("broker.password_file needs broker.username")]
+    NoUser,
+    /// The password's file cannot be read.
+    #[error("broker.password_file: {}: {source}", path.display())]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// Everything the daemon needs, checked.
+#[derive(Debug)]
+pub struct Service {
+    pub(crate) bundle: Bundle,
+    pub(crate) template: Template,
+    pub(crate) decoder: Decoder,
+    /// The stream's name when the topic does not tell.
+    pub(crate) stream: Option<String>,
+    pub(crate) streams: Option<Vec<String>>,
+    /// Per variate its name in an input topic.
+    pub(crate) inputs: Vec<String>,
+    /// Per variate its level in an output topic.
+    pub(crate) outputs: Vec<String>,
+    pub(crate) prefix: String,
+    pub(crate) grid: GridConfig,
+    pub(crate) max_streams: usize,
+    pub(crate) session: SessionOptions,
+}
+
+impl Service {
+    /// Checks a configuration and opens what it names.
+    pub fn prepare(config: &Config) -> Result<Self, ServiceError> {
+        let Config {
+            broker,
+            model,
+            input,
+            output,
+        } = config;
+        let template = Template::parse(&input.topic)?;
+        let stream = stream_name(config, &template)?;
+        for (key, value) in [
+            ("input.max_streams", input.max_streams),
+            ("input.max_payload_bytes", input.max_payload_bytes),
+        ] {
+            if value == 0 {
+                return Err(ServiceError::Zero { key });
+            }
+        }
+        check_prefix(&output.prefix, &template)?;
+
+        let bundle = Bundle::open(&model.bundle)?;
+        let meta = bundle.meta();
+        let names: Vec<&str> = meta.variates.iter().map(|v| v.name.as_str()).collect();
+        if let Some(name) = input.fields.keys().find(|name| !names.contains(&name.as_str())) {
+            return Err(ServiceError::UnknownVariate {
+                name: name.clone(),
+                model: meta.name.clone(),
+                known: names.join(", "),
+            });
+        }
+        let inputs: Vec<String> = names
+            .iter()
+            .map(|&name| input.fields.get(name).map_or(name, String::as_str).to_owned())
+            .collect();
+        let outputs: Vec<String> = names.iter().map(|name| topic_level(name)).collect();
+        distinct(&names, &inputs)?;
+        distinct(&names, &outputs)?;
+
+        let grid = GridConfig {
+            variates: names.len(),
+            interval_ms: interval_ms(meta, model.interval_s)?,
+            max_gap: input.max_gap,
+        };
+        let shape = if template.has_variate() {
+            Shape::Single(input.value.clone())
+        } else {
+            Shape::Fields(inputs.clone())
+        };
+        let decoder = Decoder::new(DecoderOptions {
+            shape,
+            time: input.time_field.clone(),
+            time_format: input.time_format,
+            max_payload: input.max_payload_bytes,
+            max_depth: MAX_DEPTH,
+        });
+        let session = SessionOptions {
+            host: broker.host.clone(),
+            port: broker.port,
+            client_id: broker.client_id.clone(),
+            credentials: credentials(config)?,
+            keep_alive_s: broker.keep_alive_s,
+            filters: vec![template.filter()],
+            status_topic: Some(format!("{}/status", output.prefix)),
+        };
+        Ok(Service {
+            template,
+            decoder,
+            stream,
+            streams: input.streams.clone(),
+            inputs,
+            outputs,
+            prefix: output.prefix.clone(),
+            grid,
+            max_streams: input.max_streams,
+            session,
+            bundle,
+        })
+    }
+
+    /// The model.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// The filter that is subscribed to.
+    pub fn filter(&self) -> String {
+        self.template.filter()
+    }
+
+    /// Sampling interval in milliseconds.
+    pub fn interval_ms(&self) -> u64 {
+        self.grid.interval_ms
+    }
+
+    /// Where the forecast of variate `variate` of `stream` is published.
+    ///
+    /// # Panics
+    /// When the model has no such variate.
+    pub fn forecast_topic(&self, stream: &str, variate: usize) -> String {
+        format!("{}/{stream}/forecast/{}", self.prefix, self.outputs[variate])
+    }
+}
+
+fn stream_name(config: &Config, template: &Template) -> Result<Option<String>, ServiceError> {
+    let input = &config.input;
+    let text = || template.as_str().to_owned();
+    let is_name = |name: &String| !name.is_empty() && topic_level(name) == *name;
+    let bad = |key, name: &String| Err(ServiceError::StreamName { key, name: name.clone() });
+    if let Some(name) = input.streams.iter().flatten().find(|name| !is_name(name)) {
+        return bad("input.streams", name);
+    }
+    match (&input.stream, template.has_stream()) {
+        (None, false) => Err(ServiceError::NoStream { template: text() }),
+        (Some(_), true) => Err(ServiceError::TwoStreams { template: text() }),
+        (Some(name), false) if !is_name(name) => bad("input.stream", name),
+        (name, _) => Ok(name.clone()),
+    }
+}
+
+fn check_prefix(prefix: &str, template: &Template) -> Result<(), ServiceError> {
+    if prefix.split('/').any(|level| level.is_empty() || topic_level(level) != level) {
+        return Err(ServiceError::Prefix { prefix: prefix.to_owned() });
+    }
+    for topic in [format!("{prefix}/stream/forecast/variate"), format!("{prefix}/status")] {
+        if template.capture(&topic).is_ok() {
+            return Err(ServiceError::Loop {
+                template: template.as_str().to_owned(),
+                topic,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn distinct(names: &[&str], used: &[String]) -> Result<(), ServiceError> {
+    for (second, name) in used.iter().enumerate() {
+        if let Some(first) = used[..second].iter().position(|other| other == name) {
+            return Err(ServiceError::SameName {
+                first: names[first].into(),
+                second: names[second].into(),
+                name: name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn interval_ms(meta: &tsm2_bundle::Metadata, configured: Option<f64>) -> Result<u64, ServiceError> {
+    let configured = match configured {
+        Some(interval_s) if !(1e-3..=1e9).contains(&interval_s) => return Err(ServiceError::Interval { interval_s }),
+        other => other.map(|interval_s| (interval_s * 1e3).round() as u64),
+    };
+    match (meta.interval_ms, configured) {
+        (Some(bundle), Some(configured)) if bundle != configured => Err(ServiceError::OtherInterval {
+            interval_s: configured as f64 / 1e3,
+            bundle_s: bundle as f64 / 1e3,
+        }),
+        (bundle, configured) => bundle
+            .or(configured)
+            .ok_or_else(|| ServiceError::NoInterval { name: meta.name.clone() }),
+    }
+}
+
+fn credentials(config: &Config) -> Result<Option<(String, String)>, ServiceError> {
+    let password = match &config.broker.password_file {
+        None => String::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| ServiceError::Password {
+                path: path.clone(),
+                source,
+            })?;
+            text.trim_end_matches(['\r', '\n']).to_owned()
+        }
+    };
+    match &config.broker.username {
+        Some(user) => Ok(Some((user.clone(), password))),
+        None if config.broker.password_file.is_some() => Err(ServiceError::NoUser),
+        None => Ok(None),
+    }
+}
