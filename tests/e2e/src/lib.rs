@@ -1,1 +1,14 @@
-//! The daemon against real brokers.
+//! What the end-to-end tests share: brokers, bundles, the daemon as a process, and a client that watches.
+//!
+//! Invariants: everything lives in a temporary folder and on free ports of this machine; dropping a broker or a daemon ends its process.
+
+pub mod broker;
+pub mod bundle;
+pub mod data;
+pub mod process;
+pub mod watcher;
+
+use std::time::Duration;
+
+/// How long an event may take on a loaded machine before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,0 +1,117 @@
+//! A broker for one test: mosquitto where it is installed, else the embedded one.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::{PATIENCE, data};
+
+/// A broker on loopback.
+pub struct Broker {
+    running: Running,
+    port: u16,
+}
+
+enum Running {
+    Mosquitto { child: Child, _folder: TempDir },
+    Embedded { _broker: tsm2_edge::broker::Broker },
+}
+
+/// Who may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Open,
+    /// Nobody: every user name and password is refused.
+    Nobody,
+}
+
+impl Broker {
+    /// A broker on a free port. It keeps nothing when it ends.
+    pub fn start() -> Self {
+        Self::start_on(free_port())
+    }
+
+    /// A broker on a given port.
+    pub fn start_on(port: u16) -> Self {
+        match mosquitto() {
+            Some(program) => Self::mosquitto(&program, port, Access::Open),
+            None => {
+                data::absent("mosquitto is not installed; the embedded broker stands in");
+                let broker = tsm2_edge::broker::Broker::start(port).expect("the embedded broker starts");
+                Broker {
+                    running: Running::Embedded { _broker: broker },
+                    port,
+                }
+            }
+        }
+    }
+
+    /// A mosquitto with the given access; `None`, with a line printed, where it is not installed.
+    pub fn start_mosquitto(port: u16, access: Access) -> Option<Self> {
+        let Some(program) = mosquitto() else {
+            data::absent("skipped: mosquitto is not installed");
+            return None;
+        };
+        Some(Self::mosquitto(&program, port, access))
+    }
+
+    fn mosquitto(program: &Path, port: u16, access: Access) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let passwords = folder.path().join("passwords");
+        std::fs::write(&passwords, "").expect("an empty password file");
+        let access = match access {
+            Access::Open => "allow_anonymous true".to_owned(),
+            Access::Nobody => format!("allow_anonymous false\npassword_file {}", passwords.display()),
+        };
+        let file = folder.path().join("mosquitto.conf");
+        let text = format!("listener {port} 127.0.0.1\nuser root\npersistence false\nmax_queued_messages 0\n{access}\n");
+        std::fs::write(&file, text).expect("a configuration file");
+        let child = Command::new(program)
+            .arg("-c")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto starts");
+        let broker = Broker {
+            running: Running::Mosquitto { child, _folder: folder },
+            port,
+        };
+        let begun = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "mosquitto does not listen on port {port}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        broker
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Running::Mosquitto { child, .. } = &mut self.running {
+            child.kill().expect("mosquitto can be ended");
+            child.wait().expect("mosquitto ends");
+        }
+    }
+}
+
+fn mosquitto() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
+    folders.map(|folder| folder.join("mosquitto")).find(|program| program.is_file())
+}
+
+/// A port that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}

@@ -1,0 +1,132 @@
+//! A client that publishes readings and hears what the daemon publishes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tsm2_mqtt::{Message, Publisher, Receiver, Session, SessionOptions};
+
+use crate::PATIENCE;
+
+/// A session of the test's own.
+pub struct Watcher {
+    session: Session,
+    publisher: Publisher,
+    receiver: Receiver,
+    /// What came before the test asked: retained messages.
+    early: VecDeque<(String, Bytes)>,
+}
+
+/// A forecast as it was published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forecast {
+    /// Its topic.
+    pub topic: String,
+    /// Time of the last reading used.
+    pub issued: String,
+    /// The forecast.
+    pub mean: Vec<f32>,
+    /// The whole payload.
+    pub payload: Value,
+}
+
+impl Watcher {
+    /// Connects and subscribes.
+    pub async fn connect(port: u16, filters: &[&str]) -> Self {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // Its own `online` tells that the subscriptions stand.
+        let ready = format!("watcher/{}/{number}", std::process::id());
+        let options = SessionOptions {
+            host: "127.0.0.1".into(),
+            port,
+            client_id: format!("watcher-{}-{number}", std::process::id()),
+            credentials: None,
+            keep_alive_s: 30,
+            filters: filters.iter().map(|f| (*f).to_owned()).chain([ready.clone()]).collect(),
+            status_topic: Some(ready.clone()),
+        };
+        let (session, publisher, receiver) = Session::start(options).expect("valid options");
+        let mut watcher = Watcher {
+            session,
+            publisher,
+            receiver,
+            early: VecDeque::new(),
+        };
+        let mut early = VecDeque::new();
+        loop {
+            let message = watcher.next().await;
+            if message.0 == ready {
+                break;
+            }
+            early.push_back(message);
+        }
+        watcher.early = early;
+        watcher
+    }
+
+    /// The next message: topic and payload.
+    pub async fn next(&mut self) -> (String, Bytes) {
+        if let Some(early) = self.early.pop_front() {
+            return early;
+        }
+        let incoming = tokio::time::timeout(PATIENCE, self.receiver.recv())
+            .await
+            .expect("a message in time")
+            .expect("a session");
+        incoming.ack.done();
+        (incoming.topic, incoming.payload)
+    }
+
+    /// Waits for a message with this topic and payload, passing over others.
+    pub async fn wait_for(&mut self, topic: &str, payload: &str) {
+        while self.next().await != (topic.to_owned(), Bytes::copy_from_slice(payload.as_bytes())) {}
+    }
+
+    /// The next forecast, passing over other messages.
+    pub async fn forecast(&mut self) -> Forecast {
+        loop {
+            let (topic, payload) = self.next().await;
+            if !topic.contains("/forecast/") {
+                continue;
+            }
+            let payload: Value = serde_json::from_slice(&payload).expect("a forecast is JSON");
+            let mean = payload["mean"].as_array().expect("mean is an array");
+            let mean = mean.iter().map(|v| v.to_string().parse().expect("mean holds numbers")).collect();
+            let issued = payload["issued"].as_str().expect("issued is text").to_owned();
+            return Forecast {
+                topic,
+                issued,
+                mean,
+                payload,
+            };
+        }
+    }
+
+    /// Publishes and waits until the broker has it.
+    pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) {
+        self.send(topic, payload, false).await;
+    }
+
+    /// Publishes a retained message and waits until the broker has it.
+    pub async fn publish_retained(&self, topic: &str, payload: impl Into<Bytes>) {
+        self.send(topic, payload, true).await;
+    }
+
+    async fn send(&self, topic: &str, payload: impl Into<Bytes>, retain: bool) {
+        let message = Message {
+            topic: topic.to_owned(),
+            payload: payload.into(),
+            retain,
+        };
+        self.publisher.publish(message).await.expect("an open session");
+        tokio::time::timeout(PATIENCE, self.publisher.flush())
+            .await
+            .expect("acknowledged in time");
+    }
+
+    /// Disconnects.
+    pub async fn end(self) {
+        self.session.shutdown().await;
+    }
+}

@@ -1,0 +1,252 @@
+//! What goes wrong in the field: brokers that are absent, vanish or refuse, devices that lose power, payloads that are nonsense. Nothing
+//! else is lost by it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+use tsm2_bundle::Bundle;
+use tsm2_e2e::broker::{Access, Broker, free_port};
+use tsm2_e2e::bundle;
+use tsm2_e2e::process::Running;
+use tsm2_e2e::watcher::Watcher;
+use tsm2_mqtt::rfc3339;
+
+const HORIZON: usize = 5;
+const MINUTE: i64 = 60_000;
+const START: i64 = 1_750_000_020_000; // a whole minute
+
+/// A folder with a bundle of two variates and a configuration.
+struct Site {
+    folder: TempDir,
+    port: u16,
+}
+
+impl Site {
+    fn new(port: u16, extra: &str) -> Self {
+        let folder = tempdir().unwrap();
+        bundle::random(folder.path(), "site", &["temp", "power"], HORIZON, Some(MINUTE as u64));
+        let text = format!(
+            "model.bundle = 'site.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\ninput.topic = 'sensors/{{stream}}'\n\
+             input.time_field = 'time'\n{extra}\n"
+        );
+        std::fs::write(folder.path().join("edge.toml"), text).unwrap();
+        Site { folder, port }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn start(&self) -> Running {
+        Running::start(&["run", self.path().join("edge.toml").to_str().unwrap(), "--json"])
+    }
+
+    async fn watcher(&self) -> Watcher {
+        Watcher::connect(self.port, &["tsm2/#"]).await
+    }
+
+    /// The forecasts that the model gives over these rows of [`row`], as one stream.
+    fn expected(&self, rows: std::ops::Range<i64>) -> Vec<Vec<f32>> {
+        let rows: Vec<(i64, [f32; 2])> = rows.map(|index| (START + index * MINUTE, row(index))).collect();
+        let bundle = Bundle::open(&self.path().join("site.safetensors")).unwrap();
+        bundle::forecasts(&bundle, rows.iter().map(|(time, row)| (*time, row.as_slice())))
+    }
+}
+
+fn row(index: i64) -> [f32; 2] {
+    [20.0 + (index % 7) as f32, 3.5 - (index % 4) as f32]
+}
+
+fn payload(index: i64) -> String {
+    let [temp, power] = row(index);
+    json!({ "time": rfc3339(START + index * MINUTE), "temp": temp, "power": power }).to_string()
+}
+
+/// Publishes row `index` and waits for its two forecasts.
+async fn exchange(watcher: &mut Watcher, index: i64) -> Vec<f32> {
+    watcher.publish("sensors/a", payload(index)).await;
+    forecast_of(watcher, index).await
+}
+
+/// The forecast issued at row `index`, both variates, passing over older ones.
+async fn forecast_of(watcher: &mut Watcher, index: i64) -> Vec<f32> {
+    let issued = rfc3339(START + index * MINUTE);
+    let mut both = Vec::new();
+    while both.len() < 2 * HORIZON {
+        let forecast = watcher.forecast().await;
+        if forecast.issued == issued {
+            assert_eq!(
+                forecast.topic,
+                ["tsm2/a/forecast/temp", "tsm2/a/forecast/power"][both.len() / HORIZON]
+            );
+            both.extend(forecast.mean);
+        }
+    }
+    both
+}
+
+fn summary(daemon: Running) -> Value {
+    serde_json::from_str(&daemon.terminate()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_absent_at_the_start_is_waited_for() {
+    let site = Site::new(free_port(), "");
+    let daemon = site.start();
+    let said = daemon.wait_for("no connection");
+    assert!(
+        said.last().unwrap().contains(&format!("127.0.0.1:{}", site.port)),
+        "the culprit is named: {said:?}"
+    );
+    let _broker = Broker::start_on(site.port);
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
+    assert_eq!(summary(daemon)["rows"], 1);
+    watcher.wait_for("tsm2/status", "offline").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_vanishes_and_forgets_everything_costs_no_state() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let expected = site.expected(0..6);
+    for index in 0..3 {
+        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+    }
+    drop(broker);
+    daemon.wait_for("no connection");
+    let _broker = Broker::start_on(site.port);
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    for index in 3..6 {
+        assert_eq!(
+            exchange(&mut watcher, index).await,
+            expected[index as usize],
+            "the model goes on where it was"
+        );
+    }
+    assert_eq!(summary(daemon)["refused"], json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_credentials_are_said_once_and_tried_again() {
+    let port = free_port();
+    let Some(refusing) = Broker::start_mosquitto(port, Access::Nobody) else {
+        return;
+    };
+    let site = Site::new(port, "broker.username = 'edge'\nbroker.password_file = 'secret'");
+    std::fs::write(site.path().join("secret"), "not-the-password\n").unwrap();
+    let daemon = site.start();
+    let mut said = daemon.wait_for("the broker refuses the credentials");
+    // Long enough for two more attempts.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    drop(refusing);
+    let _broker = Broker::start_on(port);
+    said.extend(daemon.wait_for("connected"));
+    let refusals: Vec<_> = said.iter().filter(|line| line.contains("refuses")).collect();
+    assert_eq!(refusals.len(), 1, "{said:#?}");
+    assert!(said.iter().all(|line| !line.contains("not-the-password")), "no secret in the log");
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
+    summary(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readings_that_come_while_the_daemon_is_away_are_not_lost() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    exchange(&mut watcher, 0).await;
+    summary(daemon);
+    watcher.wait_for("tsm2/status", "offline").await;
+    for index in 1..4 {
+        watcher.publish("sensors/a", payload(index)).await;
+    }
+    let daemon = site.start();
+    // The state begins anew with the process (durable state is a later issue); the readings are all there.
+    let expected = site.expected(1..4);
+    for index in 1..4 {
+        assert_eq!(forecast_of(&mut watcher, index).await, expected[index as usize - 1]);
+    }
+    assert_eq!(summary(daemon)["rows"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_is_cut_off_is_offline_by_its_will() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    daemon.kill();
+    watcher.wait_for("tsm2/status", "offline").await;
+    let daemon = site.start();
+    watcher.wait_for("tsm2/status", "online").await;
+    summary(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_is_counted_and_skipped_and_nothing_else_is_lost() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "input.streams = ['a', 'b']");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let expected = site.expected(0..2);
+    assert_eq!(exchange(&mut watcher, 0).await, expected[0]);
+
+    let time = rfc3339(START + MINUTE);
+    watcher.publish("sensors/a", "no JSON").await;
+    watcher.publish("sensors/a", "").await;
+    watcher.publish("sensors/a", vec![b'x'; 1 << 20]).await;
+    watcher
+        .publish("sensors/a", format!("{}1{}", "[".repeat(500), "]".repeat(500)))
+        .await;
+    watcher.publish("sensors/a", "[1, 2]").await;
+    watcher.publish("sensors/a", r#"{"temp": 1, "power": 2}"#).await;
+    watcher.publish("sensors/a", r#"{"temp": 1, "power": 2, "time": "noon"}"#).await;
+    watcher.publish("sensors/a", payload(-3)).await; // time going backwards
+    watcher.publish("sensors/a", payload(0)).await; // a duplicate
+    watcher
+        .publish(
+            "sensors/a",
+            json!({ "time": "2099-01-01T00:00:00Z", "temp": 1, "power": 2 }).to_string(),
+        )
+        .await; // a clock gone mad
+    watcher
+        .publish("sensors/a", format!(r#"{{"time": "{time}", "temp": "warm"}}"#))
+        .await;
+    watcher.publish("sensors/c", payload(1)).await;
+    watcher.publish(&format!("sensors/{}", "x".repeat(200)), payload(1)).await;
+    let [temp, power] = row(1);
+    watcher
+        .publish(
+            "sensors/a",
+            format!(r#"{{"time": "{time}", "temp": "{temp}", "power": {power}, "more": NaN}}"#),
+        )
+        .await;
+    assert_eq!(
+        forecast_of(&mut watcher, 1).await,
+        expected[1],
+        "what is well formed counts, numbers in text too"
+    );
+
+    let summary = summary(daemon);
+    assert_eq!(
+        summary["refused"],
+        json!({
+            "not_json": 2, "too_large": 1, "too_deep": 1, "not_an_object": 1, "no_time": 1, "bad_time": 1, "late": 4, "leap": 1,
+            "not_a_number": 1, "field_missing": 1, "unknown_stream": 1, "topic": 1,
+        })
+    );
+    assert_eq!(summary["rows"], 2);
+    assert_eq!(summary["streams"], 1);
+}
