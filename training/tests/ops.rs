@@ -252,6 +252,51 @@ fn normalisation_gate_gelu_and_sum_equal_their_references() {
 }
 
 #[test]
+fn the_linear_layer_equals_its_reference() {
+    let mut source = Source(10);
+    for (shape, output) in [(vec![1], 1), (vec![3, 5], 7), (vec![2, 3, 4, 40], 33), (vec![176, 64], 32)] {
+        let width = shape[shape.len() - 1];
+        let (x, weight, bias) = (
+            source.var(&shape, 0.0, 1.0),
+            source.var(&[output, width], 0.0, 1.0),
+            source.var(&[output], 0.0, 1.0),
+        );
+        let mut out = shape.clone();
+        out[shape.len() - 1] = output;
+        let residual = source.var(&out, 0.0, 1.0);
+        let name = format!("linear {shape:?} to {output}");
+        compare(
+            &name,
+            &[x.clone(), weight.clone()],
+            || linear(&x, &weight, None),
+            || linear_reference(&x, &weight, None),
+        );
+        let vars = [x.clone(), weight.clone(), bias.clone()];
+        compare(
+            &name,
+            &vars,
+            || linear(&x, &weight, Some(&bias)),
+            || linear_reference(&x, &weight, Some(&bias)),
+        );
+        let vars = [x.clone(), weight.clone(), residual.clone()];
+        let reference = || residual.as_tensor() + linear_reference(&x, &weight, None)?;
+        compare(&name, &vars, || linear_onto(&residual, &x, &weight), reference);
+    }
+    let (x, weight, bias) = (
+        source.var(&[2, 5, 3, 20], 0.0, 1.0),
+        source.var(&[3, 7, 20], 0.0, 1.0),
+        source.var(&[7], 0.0, 1.0),
+    );
+    let vars = [x.clone(), weight.clone(), bias.clone()];
+    compare(
+        "a matrix per variate",
+        &vars,
+        || linear(&x, &weight, Some(&bias)),
+        || linear_reference(&x, &weight, Some(&bias)),
+    );
+}
+
+#[test]
 fn inputs_that_are_not_contiguous_are_made_so() {
     let mut source = Source(8);
     let wide = source.var(&[2, 6, 3, 40], 0.0, 1.0);
@@ -284,6 +329,8 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(name(layer_norm(&v, &bias, &bias)).contains("layer_norm: shapes do not fit"));
     assert!(name(gate(&v, &bias)).contains("gate: shapes differ"));
     assert!(name(axpy(&v, &v, &bias)).contains("one number"));
+    assert!(name(linear(&v, &weight, None)).contains("linear: x [2, 6, 3, 20] does not fit weight [20, 3]"));
+    assert!(name(linear(&v, &v.reshape((3, 12, 20)).unwrap(), Some(&bias))).contains("does not fit weight"));
     let options = ScanOptions {
         reverse: false,
         discretisation: Discretisation::Euler,

@@ -10,6 +10,7 @@
 
 mod conv;
 mod lanes;
+mod linear;
 mod norm;
 mod pointwise;
 mod scan;
@@ -18,6 +19,7 @@ mod scan_kernel;
 pub(crate) use lanes::{dot, vectorised};
 
 pub use conv::{conv_silu, conv_silu_reference};
+pub use linear::{linear, linear_onto, linear_reference};
 pub use norm::{layer_norm, layer_norm_reference};
 pub use pointwise::{axpy, axpy_reference, gate, gate_reference, gelu, gelu_reference};
 pub use scan::{ScanOptions, selective_scan, selective_scan_reference};
