@@ -289,7 +289,7 @@ fn the_linear_layer_equals_its_reference() {
     );
     let vars = [x.clone(), weight.clone(), bias.clone()];
     compare(
-        "a matrix per variate",
+        "a matrix per variate, one bias",
         &vars,
         || linear(&x, &weight, Some(&bias)),
         || linear_reference(&x, &weight, Some(&bias)),
@@ -330,7 +330,8 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(name(gate(&v, &bias)).contains("gate: shapes differ"));
     assert!(name(axpy(&v, &v, &bias)).contains("one number"));
     assert!(name(linear(&v, &weight, None)).contains("linear: x [2, 6, 3, 20] does not fit weight [20, 3]"));
-    assert!(name(linear(&v, &v.reshape((3, 12, 20)).unwrap(), Some(&bias))).contains("does not fit weight"));
+    assert!(name(linear(&v, &v.reshape((4, 9, 20)).unwrap(), None)).contains("does not fit weight"));
+    assert!(name(linear(&v, &v.reshape((3, 12, 20)).unwrap(), Some(&bias))).contains("bias [19] does not fit the result"));
     let options = ScanOptions {
         reverse: false,
         discretisation: Discretisation::Euler,

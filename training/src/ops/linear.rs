@@ -9,40 +9,26 @@ use super::{contiguous, on_cpu, with_slices};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 
-/// W x (+ bias) over the last dimension of `x` `[..., in]`, with `weight` `[out, in]` and `bias` `[out]`.
+/// bias + W x over the last dimension of `x` `[..., in]`, with `weight` `[out, in]`.
 ///
+/// The bias has the shape of the result's last dimensions: `[out]`, or `[variates, out]`, or all of them, when it is a residual.
 /// A weight of three dimensions `[G, out, in]` is one matrix per entry of the dimension before the last of `x` `[..., G, in]`:
 /// a head per variate.
 ///
 /// # Errors
 /// Shapes that do not fit, or a type other than f32.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (shape, out) = shape("linear", x, weight)?;
-    if bias.is_some_and(|bias| bias.dims() != [shape.output]) {
-        bail!("linear: bias {:?} does not fit weight {:?}", bias.map(Tensor::dims), weight.dims());
-    }
+    let (shape, out) = shape(x, weight)?;
     if !on_cpu(x) {
         return linear_reference(x, weight, bias);
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
-        Some(bias) => x.apply_op3(
-            &weight,
-            &bias.contiguous()?,
-            Linear {
-                shape,
-                out,
-                residual: false,
-            },
-        ),
-        None => x.apply_op2(
-            &weight,
-            Linear {
-                shape,
-                out,
-                residual: false,
-            },
-        ),
+        Some(bias) if !out.ends_with(bias.dims()) || bias.elem_count() == 0 => {
+            bail!("linear: bias {:?} does not fit the result {out:?}", bias.dims())
+        }
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Linear { shape, out }),
+        None => x.apply_op2(&weight, Linear { shape, out }),
     }
 }
 
@@ -51,22 +37,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 /// # Errors
 /// Shapes that do not fit, or a type other than f32.
 pub fn linear_onto(residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let (shape, out) = shape("linear_onto", x, weight)?;
-    if residual.dims() != out {
-        bail!("linear_onto: the residual {:?} does not fit the result {out:?}", residual.dims());
-    }
-    if !on_cpu(x) {
-        return residual + linear_reference(x, weight, None)?;
-    }
-    x.contiguous()?.apply_op3(
-        &weight.contiguous()?,
-        &residual.contiguous()?,
-        Linear {
-            shape,
-            out,
-            residual: true,
-        },
-    )
+    linear(x, weight, Some(residual))
 }
 
 /// [`linear`] of candle's operations.
@@ -74,7 +45,7 @@ pub fn linear_onto(residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Ten
 /// # Errors
 /// Shapes that do not fit.
 pub fn linear_reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (Groups { rows, groups, input, .. }, out) = shape("linear", x, weight)?;
+    let (Groups { rows, groups, input, .. }, out) = shape(x, weight)?;
     let weight = weight.reshape((groups, (), input))?;
     let by_group = x.reshape((rows, groups, input))?.transpose(0, 1)?.contiguous()?;
     let y = by_group
@@ -97,15 +68,15 @@ struct Groups {
     output: usize,
 }
 
-fn shape(name: &str, x: &Tensor, weight: &Tensor) -> Result<(Groups, Vec<usize>)> {
+fn shape(x: &Tensor, weight: &Tensor) -> Result<(Groups, Vec<usize>)> {
     let (groups, output, input) = match *weight.dims() {
         [output, input] => (1, output, input),
         [groups, output, input] => (groups, output, input),
-        _ => bail!("{name}: weight {:?} is not a matrix", weight.dims()),
+        _ => bail!("linear: weight {:?} is not a matrix", weight.dims()),
     };
     let grouped = weight.rank() == 2 || (x.rank() > 1 && x.dim(D::Minus2)? == groups);
     if x.rank() == 0 || x.dim(D::Minus1)? != input || !grouped || x.elem_count() * weight.elem_count() == 0 {
-        bail!("{name}: x {:?} does not fit weight {:?}", x.dims(), weight.dims());
+        bail!("linear: x {:?} does not fit weight {:?}", x.dims(), weight.dims());
     }
     let mut out = x.dims().to_vec();
     out[x.rank() - 1] = output;
@@ -125,28 +96,26 @@ struct Linear {
     shape: Groups,
     /// The result's dimensions.
     out: Vec<usize>,
-    /// Whether the third argument is a residual of the result's shape rather than a bias.
-    residual: bool,
 }
 
 impl Linear {
-    fn forward(&self, x: &[f32], weight: &[f32], start: Option<&[f32]>) -> CpuStorage {
+    fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> CpuStorage {
         let Groups {
             rows,
             groups,
             input,
             output,
         } = self.shape;
-        let mut y = match start {
-            Some(residual) if self.residual => residual.to_vec(),
-            Some(bias) => bias.repeat(rows * groups),
-            None => vec![0.0; rows * groups * output],
+        let len = rows * groups * output;
+        let mut y = match bias {
+            Some(bias) => bias.repeat(len / bias.len()),
+            None => vec![0.0; len],
         };
         for g in 0..groups {
             let x = Matrix::rows(&x[g * input..], rows, input, groups * input);
             let weight = Matrix::rows(&weight[g * output * input..], output, input, input);
             let y = &mut y[g * output..];
-            multiply(y, groups * output, x, weight.transposed(), start.is_some());
+            multiply(y, groups * output, x, weight.transposed(), bias.is_some());
         }
         CpuStorage::F32(y)
     }
@@ -219,18 +188,18 @@ impl CustomOp3 for Linear {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        start: &Tensor,
+        bias: &Tensor,
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (grad_x, grad_weight) = self.backward(x, weight, grad)?;
-        let grad_start = if self.residual {
+        let grad_bias = if bias.dims() == grad.dims() {
             grad.clone()
         } else {
-            let sums = with_slices([grad], |[grad]| Ok(column_sums(grad, self.shape.output)))?;
-            Tensor::from_vec(sums, start.shape(), start.device())?
+            let sums = with_slices([grad], |[grad]| Ok(column_sums(grad, bias.elem_count())))?;
+            Tensor::from_vec(sums, bias.shape(), bias.device())?
         };
-        Ok((grad_x, Some(grad_weight), Some(grad_start)))
+        Ok((grad_x, Some(grad_weight), Some(grad_bias)))
     }
 }
 
