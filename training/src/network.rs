@@ -6,7 +6,7 @@
 use candle_core::{Device, Result, Tensor};
 use tsm2_core::{Config, Head, S6, SelectionFrom};
 
-use crate::ops::{ScanOptions, axpy, conv_silu, gate, gelu, layer_norm, selective_scan};
+use crate::ops::{ScanOptions, axpy, conv_silu, gate, gelu, layer_norm, linear, linear_onto, selective_scan};
 use crate::parameters::Parameters;
 
 /// Recurrent state of all layers for a number of streams.
@@ -70,7 +70,7 @@ impl<'a> Network<'a> {
     /// Shapes that do not fit; the device's.
     pub fn forward(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
         let p = self.parameters;
-        let mut u = linear(patches, &p.get("embed.weight")?)?.broadcast_add(&p.get("embed.bias")?)?;
+        let mut u = linear(patches, &p.get("embed.weight")?, Some(&p.get("embed.bias")?))?;
         if self.config.variate_embedding {
             u = u.broadcast_add(&p.get("embed.variate")?)?;
         }
@@ -101,13 +101,8 @@ impl<'a> Network<'a> {
     pub fn head(&self, features: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.parameters.get("head.weight")?, self.parameters.get("head.bias")?);
         match self.config.head {
-            Head::Shared => linear(features, &weight)?.broadcast_add(&bias),
-            Head::PerVariate => {
-                let (s, t, m, d) = features.dims4()?;
-                let by_variate = features.reshape((s * t, m, d))?.transpose(0, 1)?.contiguous()?;
-                let y = by_variate.matmul(&weight.transpose(1, 2)?)?.transpose(0, 1)?;
-                y.contiguous()?.reshape((s, t, m, self.config.horizon))?.broadcast_add(&bias)
-            }
+            Head::Shared => linear(features, &weight, Some(&bias)),
+            Head::PerVariate => linear(features, &weight, None)?.broadcast_add(&bias),
         }
     }
 
@@ -130,9 +125,9 @@ impl<'a> Network<'a> {
         let source = if self.config.selection_from == SelectionFrom::Conv { &c } else { xn };
         let x_proj = get("x_proj.weight")?;
         let (r, n) = (sizes.dt_rank, sizes.d_state);
-        let dt = linear(&linear(source, &x_proj.narrow(0, 0, r)?)?, &get("dt_proj.weight")?)?.broadcast_add(&get("dt_proj.bias")?)?;
+        let dt = linear(&linear(source, &x_proj.narrow(0, 0, r)?, None)?, &get("dt_proj.weight")?, Some(&get("dt_proj.bias")?))?;
         let selection_bias = Tensor::cat(&[get("b_bias")?, get("c_bias")?], 0)?;
-        let bc = linear(source, &x_proj.narrow(0, r, 2 * n)?)?.broadcast_add(&selection_bias)?;
+        let bc = linear(source, &x_proj.narrow(0, r, 2 * n)?, Some(&selection_bias))?;
         let options = ScanOptions { reverse, discretisation: self.config.discretisation };
         selective_scan(&c, &dt, &bc, &get("a_log")?, &get("d")?, state.map(|s| &s.scan), options)
     }
@@ -144,14 +139,14 @@ impl<'a> Network<'a> {
         let e = sizes.d_inner;
         let xn = layer_norm(x, &get("norm.weight")?, &get("norm.bias")?)?;
         let in_proj = get("in_proj.weight")?;
-        let v = linear(if self.config.raw_value_path { x } else { &xn }, &in_proj.narrow(0, 0, e)?)?;
-        let g = linear(&xn, &in_proj.narrow(0, e, e)?)?.broadcast_add(&get("gate_bias")?)?;
+        let v = linear(if self.config.raw_value_path { x } else { &xn }, &in_proj.narrow(0, 0, e)?, None)?;
+        let g = linear(&xn, &in_proj.narrow(0, e, e)?, Some(&get("gate_bias")?))?;
         let (y, scan) = self.s6(&prefix, sizes, &v, &xn, false, Some(state))?;
-        let out = linear(&gate(&y, &g)?, &get("out_proj.weight")?)?;
+        let out = linear_onto(x, &gate(&y, &g)?, &get("out_proj.weight")?)?;
         let past = sizes.d_conv - 1;
         let conv = Tensor::cat(&[&state.conv, &v.detach()], 1)?;
         let conv = conv.narrow(1, conv.dim(1)? - past, past)?.contiguous()?;
-        Ok(((x + out)?, LayerState { conv, scan }))
+        Ok((out, LayerState { conv, scan }))
     }
 
     fn variate_mixer(&self, prefix: &str, x: &Tensor) -> Result<Tensor> {
@@ -165,34 +160,23 @@ impl<'a> Network<'a> {
         // One token is one sequence over the variates.
         let tokens = x.reshape((s * t, m, 1, d))?;
         let xn = layer_norm(&tokens, &get("norm.weight")?, &get("norm.bias")?)?;
-        let mut sum = x.clone();
+        let mut sum = tokens.clone();
         if let Some(sizes) = s6 {
             let e = sizes.d_inner;
             let in_proj = get("in_proj.weight")?;
             let value = if self.config.raw_value_path { &tokens } else { &xn };
-            let forward = linear(value, &in_proj.narrow(0, 0, e)?)?;
-            let backward = linear(value, &in_proj.narrow(0, e, e)?)?;
-            let g = linear(&xn, &in_proj.narrow(0, 2 * e, e)?)?.broadcast_add(&get("gate_bias")?)?;
+            let forward = linear(value, &in_proj.narrow(0, 0, e)?, None)?;
+            let backward = linear(value, &in_proj.narrow(0, e, e)?, None)?;
+            let g = linear(&xn, &in_proj.narrow(0, 2 * e, e)?, Some(&get("gate_bias")?))?;
             let (y_forward, _) = self.s6(&format!("{prefix}forward."), &sizes, &forward, &xn, false, None)?;
             let (y_backward, _) = self.s6(&format!("{prefix}backward."), &sizes, &backward, &xn, true, None)?;
-            let out = linear(&gate(&(y_forward + y_backward)?, &g)?, &get("out_proj.weight")?)?;
-            sum = (sum + out.reshape((s, t, m, d))?)?;
+            sum = linear_onto(&sum, &gate(&(y_forward + y_backward)?, &g)?, &get("out_proj.weight")?)?;
         }
         if let Some(sizes) = mlp {
-            let reduced = linear(&xn, &get("mlp.reduce.weight")?)?.reshape((s * t, m * sizes.reduce))?;
-            let hidden = gelu(&linear(&reduced, &get("mlp.hidden.weight")?)?.broadcast_add(&get("mlp.hidden.bias")?)?)?;
-            sum = (sum + linear(&hidden, &get("mlp.out.weight")?)?.reshape((s, t, m, d))?)?;
+            let reduced = linear(&xn, &get("mlp.reduce.weight")?, None)?.reshape((s * t, m * sizes.reduce))?;
+            let hidden = gelu(&linear(&reduced, &get("mlp.hidden.weight")?, Some(&get("mlp.hidden.bias")?))?)?;
+            sum = linear_onto(&sum.reshape((s * t, m * d))?, &hidden, &get("mlp.out.weight")?)?;
         }
-        Ok(sum)
+        sum.reshape((s, t, m, d))
     }
-}
-
-/// x W^T over the last dimension of `x`, with `weight` `[out, in]`.
-fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let (out, width) = weight.dims2()?;
-    let mut shape = x.dims().to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = out;
-    }
-    x.reshape(((), width))?.matmul(&weight.t()?)?.reshape(shape)
 }

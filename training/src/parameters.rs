@@ -8,6 +8,8 @@ use candle_core::{Device, Result, Tensor, Var, bail};
 use rand::{Rng, RngExt};
 use tsm2_core::{Config, SelectionFrom};
 
+use crate::optim::Parameter;
+
 /// The gate's bias at which SiLU is one.
 const OPEN_GATE: f32 = 1.278;
 
@@ -16,15 +18,6 @@ const DT_RANGE: (f32, f32) = (0.002, 0.5);
 
 /// How far the selection starts from a time-invariant filter.
 const SELECTION_SCALE: f32 = 0.1;
-
-/// One learned tensor.
-#[derive(Clone, Debug)]
-pub struct Parameter {
-    /// Its name in the model file.
-    pub name: String,
-    /// Its values.
-    pub var: Var,
-}
 
 /// All learned tensors of a network, in the layout's order.
 #[derive(Clone, Debug)]
@@ -67,8 +60,9 @@ impl Parameters {
         for (name, shape) in shapes {
             let data = values(&name, &shape);
             if !name.starts_with("readout.") {
-                let var = Var::from_vec(data, shape, device)?;
-                list.push(Parameter { name, var });
+                // Biases, norms, step sizes, A and the averaging coefficients have natural scales that decay would pull them from.
+                let decay = name.ends_with(".weight") && !name.ends_with("norm.weight");
+                list.push(Parameter { decay, var: Var::from_vec(data, shape, device)?, name });
             }
         }
         let index = list.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
@@ -79,12 +73,6 @@ impl Parameters {
     #[must_use]
     pub fn list(&self) -> &[Parameter] {
         &self.list
-    }
-
-    /// The variables, in the layout's order.
-    #[must_use]
-    pub fn vars(&self) -> Vec<Var> {
-        self.list.iter().map(|p| p.var.clone()).collect()
     }
 
     /// The tensor of this name.

@@ -1,0 +1,140 @@
+//! A table as the network sees it: every row's patches and statistics from the device's own front end, and what is to be forecast.
+
+use std::ops::Range;
+
+use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
+use tsm2_core::{Config, Front, Scaler};
+
+use crate::scale;
+use crate::table::Table;
+
+/// Rows whose read-out is computed in one matrix product.
+const BLOCK: usize = 256;
+
+/// Rows `0..rows` of a table, passed through the front end.
+#[derive(Debug)]
+pub struct Dataset {
+    variates: usize,
+    horizon: usize,
+    patch_len: usize,
+    /// `[rows, M, patch]`.
+    patches: Vec<f32>,
+    /// Mean and standard deviation of the normaliser at each row, `[rows, M, 2]`.
+    statistics: Vec<f32>,
+    /// Standardised readings z, `[rows, M]`; NaN where one is missing.
+    z: Vec<f32>,
+    /// What the read-out forecasts at each row, normalised, `[rows, M, H]`; empty without one.
+    linear: Vec<f32>,
+}
+
+/// Calls `visit(row, front, state)` after each of the first `rows` rows has passed the front end of `config`.
+///
+/// # Errors
+/// A fault of the configuration or the scaler.
+pub fn pass(
+    config: &Config,
+    scaler: &scale::Scaler,
+    table: &Table,
+    rows: usize,
+    mut visit: impl FnMut(usize, &Front<'_>, &[f32]),
+) -> Result<(), tsm2_core::Error> {
+    let front = Front::new(config, Scaler { mean: &scaler.mean, std: &scaler.std })?;
+    let mut state = vec![0.0; front.state_len()];
+    for row in 0..rows {
+        front.push(&mut state, table.row(row), table.time_ms(row))?;
+        visit(row, &front, &state);
+    }
+    Ok(())
+}
+
+impl Dataset {
+    /// Passes the first `rows` rows through the front end of `config`; `readout` holds the read-out's weights as in the model file, or
+    /// nothing. Holds `rows * M * (patch + H)` numbers.
+    ///
+    /// # Errors
+    /// A fault of the configuration or the scaler.
+    pub fn new(config: &Config, scaler: &scale::Scaler, table: &Table, rows: usize, readout: &[f32]) -> Result<Self, tsm2_core::Error> {
+        let (m, p, h) = (config.variates, config.patch_len(), config.horizon);
+        let features = if readout.is_empty() { 0 } else { config.readout_features() };
+        let mut patches = vec![0.0; rows * m * p];
+        let mut statistics = vec![0.0; rows * m * 2];
+        let mut linear = vec![0.0; if features > 0 { rows * m * h } else { 0 }];
+        let mut phi = vec![0.0; BLOCK * m * features];
+        pass(config, scaler, table, rows, |row, front, state| {
+            for v in 0..m {
+                let (mu, sd) = front.statistics(state, v);
+                statistics[(row * m + v) * 2..][..2].copy_from_slice(&[mu, sd]);
+                front.patch(state, v, &mut patches[(row * m + v) * p..][..p]);
+                if features > 0 {
+                    // Variate by variate, so that each one's block is a matrix.
+                    front.features(state, v, &mut phi[(v * BLOCK + row % BLOCK) * features..][..features]);
+                }
+            }
+            if features > 0 && (row % BLOCK == BLOCK - 1 || row + 1 == rows) {
+                let count = row % BLOCK + 1;
+                let out = &mut linear[(row + 1 - count) * m * h..(row + 1) * m * h];
+                for v in 0..m {
+                    let weights = if config.readout.per_variate { &readout[v * h * features..(v + 1) * h * features] } else { readout };
+                    product(&phi[v * BLOCK * features..], weights, features, h, out, v, m);
+                }
+            }
+        })?;
+        let z = scaler.standardise(table)[..rows * m].to_vec();
+        Ok(Self { variates: m, horizon: h, patch_len: p, patches, statistics, z, linear })
+    }
+
+    /// M.
+    #[must_use]
+    pub fn variates(&self) -> usize {
+        self.variates
+    }
+
+    /// H.
+    #[must_use]
+    pub fn horizon(&self) -> usize {
+        self.horizon
+    }
+
+    /// Patches of these rows, `[rows, M, patch]`.
+    #[must_use]
+    pub fn patches(&self, rows: Range<usize>) -> &[f32] {
+        let width = self.variates * self.patch_len;
+        &self.patches[rows.start * width..rows.end * width]
+    }
+
+    /// Numbers in a patch.
+    #[must_use]
+    pub fn patch_len(&self) -> usize {
+        self.patch_len
+    }
+
+    /// Writes, for the forecast issued at `row`, what the read-out leaves to the network, in normalised units, and each entry's weight in the
+    /// loss (the squared standard deviation, so that errors count in units of z; 0 where the reading is missing). Both are `[M, H]`.
+    pub fn residual(&self, row: usize, residual: &mut [f32], weight: &mut [f32]) {
+        let (m, h) = (self.variates, self.horizon);
+        for v in 0..m {
+            let &[mu, sd] = &self.statistics[(row * m + v) * 2..][..2] else { continue };
+            for lead in 0..h {
+                let z = self.z.get((row + 1 + lead) * m + v).copied().unwrap_or(f32::NAN);
+                let linear = self.linear.get((row * m + v) * h + lead).copied().unwrap_or(0.0);
+                let known = !z.is_nan();
+                residual[v * h + lead] = if known { (z - mu) / sd - linear } else { 0.0 };
+                weight[v * h + lead] = if known { sd * sd } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// Rows of `out` `[rows, M, H]` at variate `v` = phi `[rows, features]` times the transpose of `weights` `[H, features]`.
+fn product(phi: &[f32], weights: &[f32], features: usize, horizon: usize, out: &mut [f32], v: usize, variates: usize) {
+    let rows = out.len() / (variates * horizon);
+    let shapes = (
+        ArrayView2::from_shape((rows, features), &phi[..rows * features]),
+        ArrayView2::from_shape((horizon, features), weights),
+        ArrayViewMut2::from_shape((rows, variates * horizon), out),
+    );
+    if let (Ok(phi), Ok(weights), Ok(mut out)) = shapes {
+        let mut columns = out.slice_mut(ndarray::s![.., v * horizon..(v + 1) * horizon]);
+        general_mat_mul(1.0, &phi, &weights.t(), 0.0, &mut columns);
+    }
+}

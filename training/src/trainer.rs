@@ -1,0 +1,401 @@
+//! Truncated back-propagation with the state carried, as the device will live (TSM2.md section 6).
+//!
+//! A number of streams run side by side through the training rows. Each update advances all of them by some tokens, with a loss at
+//! every token; the recurrent state goes on, detached, to the next update. The squared error at each lead is divided by a running
+//! mean of the error at that lead, so one model serves short and long leads. The batch is split into two shards of streams, one
+//! thread each, and their gradients are added in a fixed order: the same seed gives the same model, whatever the machine's load.
+
+use std::ops::Range;
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tsm2_core::Config;
+
+use crate::dataset::Dataset;
+use crate::network::{Network, State};
+use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, sum_gradients};
+use crate::parameters::Parameters;
+
+/// Threads that share the streams of an update; fixed, because the order of additions depends on it.
+const SHARDS: usize = 2;
+
+/// Rows that warm the state up before the validation rows of each of the streams that share them.
+const VALIDATION_WARM_UP: usize = 256;
+
+/// Tokens per stretch of a validation pass.
+const VALIDATION_TOKENS: usize = 64;
+
+/// Share of the new error in the running mean per lead.
+const BALANCE_RATE: f64 = 0.01;
+
+/// How a network is trained.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Streams side by side.
+    pub streams: usize,
+    /// Tokens of each stream per update.
+    pub tokens: usize,
+    /// Updates in all.
+    pub updates: usize,
+    /// Largest learning rate: reached after a warm-up, then lowered along a cosine to nothing.
+    pub learning_rate: f64,
+    /// Updates of the warm-up.
+    pub warm_up: usize,
+    /// Decay of the averaged weights.
+    pub ema_decay: f32,
+    /// Weight decay of matrices.
+    pub weight_decay: f32,
+    /// Updates after which a stream restarts at a random row with zero state, on average.
+    pub restart_every: usize,
+    /// Updates between validations.
+    pub validate_every: usize,
+    /// Validations without a new best after which training stops.
+    pub patience: usize,
+    /// Seed of the initial weights and of every draw.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            streams: 16,
+            tokens: 16,
+            updates: 6000,
+            learning_rate: 3e-3,
+            warm_up: 200,
+            ema_decay: 0.99,
+            weight_decay: 0.01,
+            restart_every: 64,
+            validate_every: 200,
+            patience: 10,
+            seed: 0,
+        }
+    }
+}
+
+/// Errors of training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// candle refused.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// The optimiser refused.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
+    /// The weights ran away.
+    #[error("training diverged at update {update}: the gradient is not finite")]
+    Diverged {
+        /// The update.
+        update: usize,
+    },
+}
+
+/// Second moments, per lead and in units of z, of what the read-out leaves (r) and of what the network says (n): enough for the error
+/// under any weight of the network.
+#[derive(Clone, Debug)]
+pub struct Errors {
+    /// Mean of r^2: the read-out's own error.
+    pub linear: Vec<f64>,
+    /// Mean of r n.
+    pub cross: Vec<f64>,
+    /// Mean of n^2.
+    pub network: Vec<f64>,
+}
+
+impl Errors {
+    /// The weight in [0, 1] of the network with the least error over a band of leads.
+    #[must_use]
+    pub fn fold(&self, leads: Range<usize>) -> f64 {
+        let (cross, square): (f64, f64) = (self.cross[leads.clone()].iter().sum(), self.network[leads].iter().sum());
+        if square > 0.0 { (cross / square).clamp(0.0, 1.0) } else { 0.0 }
+    }
+
+    /// The mean squared error at a lead with this weight of the network.
+    #[must_use]
+    pub fn mse(&self, lead: usize, weight: f64) -> f64 {
+        self.linear[lead] - 2.0 * weight * self.cross[lead] + weight * weight * self.network[lead]
+    }
+
+    /// Error relative to the read-out's, averaged over leads, each band with its best weight: what training is judged by.
+    #[must_use]
+    pub fn score(&self, bands: &[Range<usize>]) -> f64 {
+        let ratio = |lead: usize, weight| if self.linear[lead] > 0.0 { self.mse(lead, weight) / self.linear[lead] } else { 1.0 };
+        let total: f64 = bands.iter().map(|band| { let w = self.fold(band.clone()); band.clone().map(|lead| ratio(lead, w)).sum::<f64>() }).sum();
+        total / self.linear.len() as f64
+    }
+}
+
+/// What is told after each validation.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Updates done.
+    pub update: usize,
+    /// Mean training loss since the last report: 1 where the network does as it did on average.
+    pub loss: f64,
+    /// [`Errors::score`] of the averaged weights.
+    pub score: f64,
+    /// The best score so far.
+    pub best: f64,
+}
+
+/// A stream's place in the training rows.
+#[derive(Clone, Copy)]
+struct Stream {
+    row: usize,
+    restarted: bool,
+}
+
+/// A network in training.
+pub struct Trainer<'a> {
+    config: Config,
+    options: Options,
+    data: &'a Dataset,
+    /// Rows at which training forecasts are issued.
+    rows: Range<usize>,
+    parameters: Parameters,
+    optimiser: AdamW,
+    average: Ema,
+    streams: Vec<Stream>,
+    states: Vec<State>,
+    balance: Vec<f64>,
+    rng: ChaCha8Rng,
+    device: Device,
+    update: usize,
+}
+
+/// What one shard of a batch came to.
+struct ShardResult {
+    state: State,
+    loss: f64,
+    /// Sum of squared errors and of weights per lead.
+    errors: Vec<(f64, f64)>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A network with initial weights, to be trained on forecasts that lie wholly in rows `0..train` of `data`.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn new(config: &Config, options: Options, data: &'a Dataset, train: usize, device: &Device) -> Result<Self, TrainError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+        let parameters = Parameters::initial(config, &mut rng, device)?;
+        let optimiser = AdamW::new(parameters.list().to_vec(), AdamWOptions { weight_decay: options.weight_decay, ..AdamWOptions::default() });
+        let average = Ema::new(parameters.list())?;
+        let rows = 0..train - config.horizon;
+        let last = rows.end.saturating_sub(options.tokens).max(1);
+        let streams = (0..options.streams).map(|_| Stream { row: rng.random_range(0..last), restarted: true }).collect();
+        let per_shard = options.streams / SHARDS;
+        let states = (0..SHARDS).map(|_| State::zero(config, per_shard, device)).collect::<Result<_, _>>()?;
+        let balance = vec![0.0; config.horizon];
+        Ok(Self { config: *config, options, data, rows, parameters, optimiser, average, streams, states, balance, rng, device: device.clone(), update: 0 })
+    }
+
+    /// Trains to the end or until validation no longer improves; leaves the best averaged weights in place and returns their errors on
+    /// the forecasts that lie wholly in `validation`. `report` is called after each validation and stops training when it returns false.
+    ///
+    /// # Errors
+    /// Divergence; candle's.
+    pub fn run(
+        &mut self,
+        validation: Range<usize>,
+        bands: &[Range<usize>],
+        mut report: impl FnMut(Progress) -> bool,
+    ) -> Result<Errors, TrainError> {
+        let mut best: Option<(f64, Errors, Vec<Vec<f32>>)> = None;
+        let (mut loss, mut since, mut stale) = (0.0, 0, 0);
+        while self.update < self.options.updates {
+            loss += self.step()?;
+            since += 1;
+            if self.update % self.options.validate_every == 0 || self.update == self.options.updates {
+                self.average.swap(self.optimiser.parameters())?;
+                let errors = self.validate(validation.clone())?;
+                let score = errors.score(bands);
+                if best.as_ref().is_none_or(|(least, ..)| score < *least) {
+                    best = Some((score, errors, self.values()?));
+                    stale = 0;
+                } else {
+                    stale += 1;
+                }
+                self.average.swap(self.optimiser.parameters())?;
+                let best = best.as_ref().map_or(score, |(least, ..)| *least);
+                let go_on = report(Progress { update: self.update, loss: loss / f64::from(since), score, best });
+                (loss, since) = (0.0, 0);
+                if stale >= self.options.patience || !go_on {
+                    break;
+                }
+            }
+        }
+        let errors = match best {
+            Some((_, errors, values)) => {
+                for (parameter, values) in self.parameters.list().iter().zip(values) {
+                    parameter.var.set(&Tensor::from_vec(values, parameter.var.shape(), &self.device)?)?;
+                }
+                errors
+            }
+            None => self.validate(validation)?,
+        };
+        Ok(errors)
+    }
+
+    /// The parameters in place.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn values(&self) -> Result<Vec<Vec<f32>>, TrainError> {
+        Ok(self.parameters.list().iter().map(|p| p.var.flatten_all()?.to_vec1()).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// One update; returns its loss.
+    fn step(&mut self) -> Result<f64, TrainError> {
+        let per_shard = self.options.streams / SHARDS;
+        let shards: Vec<(&[Stream], &State)> = self.streams.chunks(per_shard).zip(&self.states).collect();
+        let this = &*self;
+        let (gradients, results): (Vec<GradStore>, Vec<ShardResult>) = std::thread::scope(|scope| {
+            let threads: Vec<_> = shards.into_iter().map(|(streams, state)| scope.spawn(move || this.shard(streams, state))).collect();
+            threads.into_iter().map(join).collect::<Result<_, _>>()
+        })?;
+        let gradients = sum_gradients(self.optimiser.parameters(), &gradients)?;
+        let norm = self.optimiser.step(&gradients, self.learning_rate())?;
+        if !norm.is_finite() {
+            return Err(TrainError::Diverged { update: self.update });
+        }
+        self.average.update(self.optimiser.parameters(), self.options.ema_decay)?;
+        let loss = results.iter().map(|r| r.loss).sum();
+        for lead in 0..self.config.horizon {
+            let (error, weight) = results.iter().fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[lead].0, sum.1 + r.errors[lead].1));
+            if weight > 0.0 {
+                let mean = error / weight;
+                let rate = if self.balance[lead] == 0.0 { 1.0 } else { BALANCE_RATE };
+                self.balance[lead] += rate * (mean - self.balance[lead]);
+            }
+        }
+        self.states = results.into_iter().map(|r| r.state).collect();
+        self.advance();
+        self.update += 1;
+        Ok(loss)
+    }
+
+    /// Moves every stream on; one that reaches the end of the rows, and now and then any, restarts elsewhere.
+    fn advance(&mut self) {
+        let tokens = self.options.tokens;
+        let last = self.rows.end.saturating_sub(tokens).max(1);
+        for stream in &mut self.streams {
+            stream.row += tokens;
+            stream.restarted = stream.row + tokens > self.rows.end || self.rng.random_range(0..self.options.restart_every) == 0;
+            if stream.restarted {
+                stream.row = self.rng.random_range(0..last);
+            }
+        }
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let Options { updates, warm_up, learning_rate, .. } = self.options;
+        let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
+        let progress = self.update as f64 / updates as f64;
+        learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+    }
+
+    /// Forward and backward of some streams.
+    fn shard(&self, streams: &[Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
+        let (m, h, tokens) = (self.config.variates, self.config.horizon, self.options.tokens);
+        let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
+        let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
+        let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
+        let (patches, target, mut weight) = self.batch(&stretches)?;
+        // Errors count relative to what they are on average at their lead, over all streams of the update.
+        let scale = 1.0 / (self.options.streams * tokens * m * h) as f64;
+        let factors: Vec<f32> = self.balance.iter().map(|&b| (scale / if b > 0.0 { b } else { 1.0 }) as f32).collect();
+        let raw = weight.clone();
+        for weights in weight.chunks_exact_mut(h) {
+            weights.iter_mut().zip(&factors).for_each(|(w, f)| *w *= f);
+        }
+        let shape = (streams.len(), tokens, m, h);
+        let network = Network::new(&self.config, &self.parameters);
+        let (features, state) = network.forward(&patches, &state)?;
+        let error = (network.head(&features)? - Tensor::from_slice(&target, shape, &self.device)?)?;
+        let loss = (error.sqr()? * Tensor::from_vec(weight, shape, &self.device)?)?.sum_all()?;
+        let gradients = loss.backward()?;
+        let mut errors = vec![(0.0, 0.0); h];
+        for (errors_row, weights) in error.flatten_all()?.to_vec1::<f32>()?.chunks_exact(h).zip(raw.chunks_exact(h)) {
+            for ((sum, e), w) in errors.iter_mut().zip(errors_row).zip(weights) {
+                sum.0 += f64::from(e * e * w);
+                sum.1 += f64::from(u8::from(*w > 0.0));
+            }
+        }
+        Ok((gradients, ShardResult { state, loss: f64::from(loss.to_scalar::<f32>()?), errors }))
+    }
+
+    /// Patches `[streams, tokens, M, patch]`, residual targets and loss weights, both `[streams, tokens, M, H]`, of stretches of rows.
+    fn batch(&self, stretches: &[Range<usize>]) -> Result<(Tensor, Vec<f32>, Vec<f32>), TrainError> {
+        let (m, h, p) = (self.config.variates, self.config.horizon, self.data.patch_len());
+        let tokens = stretches[0].len();
+        let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
+        let mut target = vec![0.0; stretches.len() * tokens * m * h];
+        let mut weight = target.clone();
+        let mut places = target.chunks_exact_mut(m * h).zip(weight.chunks_exact_mut(m * h));
+        for rows in stretches {
+            patches.extend_from_slice(self.data.patches(rows.clone()));
+            for (row, (target, weight)) in rows.clone().zip(&mut places) {
+                self.data.residual(row, target, weight);
+            }
+        }
+        Ok((Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?, target, weight))
+    }
+
+    /// Errors of the present weights over the forecasts that lie wholly in `rows`, the rows shared out among some streams, each with a warm-up.
+    pub fn validate(&self, rows: Range<usize>) -> Result<Errors, TrainError> {
+        let h = self.config.horizon;
+        let origins = rows.start.max(1) - 1..rows.end - h;
+        // A remainder of a few origins at the end is left out.
+        let streams = origins.len().clamp(1, 2 * SHARDS);
+        let share = origins.len() / streams;
+        let starts: Vec<usize> = (0..streams).map(|i| origins.start + i * share).collect();
+        let sums: Vec<Vec<[f64; 4]>> = std::thread::scope(|scope| {
+            let spawn = |starts| scope.spawn(move || self.validate_streams(starts, share));
+            let threads: Vec<_> = starts.chunks(streams.div_ceil(SHARDS)).map(spawn).collect();
+            threads.into_iter().map(join).collect::<Result<_, _>>()
+        })?;
+        let total = |lead: usize, i: usize| sums.iter().map(|s| s[lead][i]).sum::<f64>();
+        let mean = |i| (0..h).map(|lead| total(lead, i) / total(lead, 3).max(1.0)).collect();
+        Ok(Errors { linear: mean(0), cross: mean(1), network: mean(2) })
+    }
+
+    /// Sums of r^2, r n, n^2 and of entries per lead over `share` origins from each start on.
+    fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<[f64; 4]>, TrainError> {
+        let h = self.config.horizon;
+        let network = Network::new(&self.config, &self.parameters);
+        let mut state = State::zero(&self.config, starts.len(), &self.device)?;
+        let mut sums = vec![[0.0; 4]; h];
+        let warm = VALIDATION_WARM_UP.min(starts[0]);
+        let mut done = 0;
+        while done < warm + share {
+            // Stretches end where the warm-up does, so that each is counted as a whole or not at all.
+            let left = if done < warm { warm - done } else { warm + share - done };
+            let tokens = VALIDATION_TOKENS.min(left);
+            let stretches: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
+            let (patches, target, weight) = self.batch(&stretches)?;
+            let (features, next) = network.forward(&patches, &state)?;
+            state = next;
+            if done >= warm {
+                let said = network.head(&features)?.flatten_all()?.to_vec1::<f32>()?;
+                for (i, ((n, r), w)) in said.iter().zip(&target).zip(&weight).enumerate() {
+                    let (n, r, w) = (f64::from(*n), f64::from(*r), f64::from(*w));
+                    let sum = &mut sums[i % h];
+                    *sum = [sum[0] + w * r * r, sum[1] + w * r * n, sum[2] + w * n * n, sum[3] + f64::from(u8::from(w > 0.0))];
+                }
+            }
+            done += tokens;
+        }
+        Ok(sums)
+    }
+}
+
+/// The result of a thread; its panic goes on here.
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
