@@ -169,15 +169,15 @@ impl Decoder {
         mut on: impl FnMut(i64, usize, Result<f32, FieldError>),
     ) -> Result<i64, PayloadError> {
         let value = self.parse(topic, payload)?;
+        if matches!(self.options.shape, Shape::Fields(_)) && !value.is_object() {
+            return Err(PayloadError::NotAnObject {
+                topic: shortened(topic),
+                kind: kind(&value),
+            });
+        }
         let time_ms = self.time(topic, &value)?.unwrap_or(arrival_ms);
         match &self.options.shape {
             Shape::Fields(fields) => {
-                if !value.is_object() {
-                    return Err(PayloadError::NotAnObject {
-                        topic: shortened(topic),
-                        kind: kind(&value),
-                    });
-                }
                 for (index, field) in fields.iter().enumerate() {
                     on(time_ms, index, read(topic, field, find(&value, field)));
                 }

@@ -1,0 +1,299 @@
+//! Configurations that cannot work are refused before anything connects, each with a sentence that names the culprit.
+
+use std::path::Path;
+
+use tempfile::tempdir;
+use tsm2_e2e::{bundle, process};
+use tsm2_edge::config::{Config, ConfigError};
+use tsm2_edge::service::{Service, ServiceError};
+
+const TOPIC: &str = "sensors/{stream}/telemetry";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    parse_with(text, &[])
+}
+
+fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::parse(
+        text,
+        Path::new("site/edge.toml"),
+        variables.iter().map(|(k, v)| ((*k).into(), (*v).into())),
+    )
+}
+
+const MINIMAL: &str = "[model]\nbundle = 'm.safetensors'\n[input]\ntopic = 'sensors/{stream}'\n";
+
+#[test]
+fn the_smallest_configuration_has_sensible_defaults() {
+    let config = parse(MINIMAL).unwrap();
+    assert_eq!((config.broker.host.as_str(), config.broker.port), ("localhost", 1883));
+    assert_eq!(config.output.prefix, "tsm2");
+    assert_eq!(
+        (config.input.max_payload_bytes, config.input.max_gap, config.input.max_streams),
+        (65_536, 1440, 1000)
+    );
+    assert_eq!(
+        config.model.bundle,
+        Path::new("site/m.safetensors"),
+        "paths are relative to the file"
+    );
+    assert_eq!(config.input, Config::new("m", "sensors/{stream}").input);
+}
+
+#[test]
+fn faults_of_the_file_name_the_key() {
+    for (text, key, reason) in [
+        ("[broker]\nhosst = 'x'\n", "broker.hosst", "unknown field `hosst`"),
+        ("[brocker]\nhost = 'x'\n", "brocker", "unknown field `brocker`"),
+        ("[broker]\nport = 'x'\n", "broker.port", "expected u16"),
+        ("[broker]\nport = 70000\n", "broker.port", "70000"),
+        ("[broker]\nport = -1\n", "broker.port", "-1"),
+        ("[input.fields]\ntemp = 3\n", "input.fields.temp", "expected a string"),
+        ("[output]\nprefix = ['x']\n", "output.prefix", "expected a string"),
+    ] {
+        let (head, section) = (MINIMAL.replace("[input]\n", "[input]\ntime_field = 't'\n"), text);
+        let error = parse(&format!("{head}{section}")).unwrap_err();
+        let ConfigError::Key {
+            key: found,
+            reason: said,
+            origin,
+        } = &error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(found, key);
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(origin, "site/edge.toml");
+    }
+    let missing = parse("[model]\nbundle = 'm'\n").unwrap_err().to_string();
+    assert!(missing.contains("missing field `input`"), "{missing}");
+    let missing = parse("[model]\n[input]\ntopic = 'a/{stream}'\n").unwrap_err().to_string();
+    assert!(missing.contains("model") && missing.contains("missing field `bundle`"), "{missing}");
+    let format = parse(&MINIMAL.replace("[input]\n", "[input]\ntime_format = 'unix'\n"))
+        .unwrap_err()
+        .to_string();
+    assert!(format.contains("input.time_format") && format.contains("unix_ms"), "{format}");
+    let toml = parse("[broker\n").unwrap_err();
+    assert!(
+        matches!(toml, ConfigError::Toml { .. }) && toml.to_string().contains("line 1"),
+        "{toml}"
+    );
+    let absent = Config::load(Path::new("/nowhere/edge.toml")).unwrap_err();
+    assert!(
+        matches!(absent, ConfigError::Read { .. }) && absent.to_string().contains("/nowhere/edge.toml"),
+        "{absent}"
+    );
+}
+
+#[test]
+fn the_environment_overrides_and_is_named_when_wrong() {
+    let config = parse_with(
+        MINIMAL,
+        &[
+            ("TSM2_EDGE__BROKER__PORT", "2883"),
+            ("TSM2_EDGE__BROKER__USERNAME", "12345"),
+            ("TSM2_EDGE__INPUT__STREAMS", "['a', 'b']"),
+            ("TSM2_EDGE__MODEL__INTERVAL_S", "0.5"),
+            ("OTHER__BROKER__PORT", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.broker.port, 2883);
+    assert_eq!(
+        config.broker.username.as_deref(),
+        Some("12345"),
+        "text that looks like a number stays text"
+    );
+    assert_eq!(config.input.streams, Some(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(config.model.interval_s, Some(0.5));
+
+    for (variable, value) in [
+        ("TSM2_EDGE__BROKER__PORT", "many"),
+        ("TSM2_EDGE__BROKER__PORTS", "1"),
+        ("TSM2_EDGE__INPUT__MAX_GAP", "-1"),
+    ] {
+        let error = parse_with(MINIMAL, &[(variable, value)]).unwrap_err().to_string();
+        assert!(error.starts_with(variable), "{error}");
+    }
+    for variable in ["TSM2_EDGE__BROKER", "TSM2_EDGE____X", "TSM2_EDGE__INPUT__TOPIC__X"] {
+        let error = parse_with(MINIMAL, &[(variable, "1")]).unwrap_err();
+        assert!(
+            matches!(&error, ConfigError::Variable { variable: named } if named == variable),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_refused_by_name() {
+    let folder = tempdir().unwrap();
+    let timed = bundle::random(folder.path(), "timed", &["a", "b/c"], 2, Some(60_000));
+    let untimed = bundle::random(folder.path(), "untimed", &["a", "b"], 2, None);
+    let clashing = bundle::random(folder.path(), "clashing", &["a/b", "a_b"], 2, Some(60_000));
+    let refused = |bundle: &Path, change: &dyn Fn(&mut Config)| {
+        let mut config = Config::new(bundle, TOPIC);
+        change(&mut config);
+        Service::prepare(&config).unwrap_err()
+    };
+    macro_rules! assert_refused {
+        ($bundle:expr, $change:expr, $variant:pat, $($named:literal),+) => {
+            let error = refused($bundle, &$change);
+            assert!(matches!(error, $variant), "{error:?}");
+            $(assert!(error.to_string().contains($named), "{error}");)+
+        };
+    }
+    let set_topic = |topic: &'static str| move |c: &mut Config| c.input.topic = topic.into();
+    assert_refused!(
+        Path::new("/nowhere/m.safetensors"),
+        |_| (),
+        ServiceError::Bundle(_),
+        "model.bundle",
+        "/nowhere/m.safetensors"
+    );
+    assert_refused!(
+        &timed,
+        set_topic("sensors/telemetry"),
+        ServiceError::NoStream { .. },
+        "input.topic",
+        "{stream}"
+    );
+    assert_refused!(
+        &timed,
+        set_topic("plant/{variate}"),
+        ServiceError::NoStream { .. },
+        "plant/{variate}"
+    );
+    assert_refused!(&timed, set_topic("plant/+/x"), ServiceError::Template(_), "input.topic", "'+'");
+    assert_refused!(
+        &timed,
+        |c| c.input.stream = Some("x".into()),
+        ServiceError::TwoStreams { .. },
+        "input.stream"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.input.streams = Some(vec!["a/b".into()]),
+        ServiceError::StreamName { .. },
+        "input.streams",
+        "a/b"
+    );
+    assert_refused!(
+        &timed,
+        |c| drop(c.input.fields.insert("tmp".into(), "x".into())),
+        ServiceError::UnknownVariate { .. },
+        "input.fields.tmp",
+        "a, b/c"
+    );
+    assert_refused!(
+        &timed,
+        |c| drop(c.input.fields.insert("a".into(), "b/c".into())),
+        ServiceError::SameName { .. },
+        "\"a\"",
+        "\"b/c\""
+    );
+    assert_refused!(&clashing, |_| (), ServiceError::SameName { .. }, "a/b", "a_b");
+    assert_refused!(&untimed, |_| (), ServiceError::NoInterval { .. }, "model.interval_s", "untimed");
+    assert_refused!(
+        &untimed,
+        |c| c.model.interval_s = Some(0.0),
+        ServiceError::Interval { .. },
+        "model.interval_s"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.model.interval_s = Some(10.0),
+        ServiceError::OtherInterval { .. },
+        "10 s",
+        "60 s"
+    );
+    assert_refused!(&timed, |c| c.input.max_streams = 0, ServiceError::Zero { .. }, "input.max_streams");
+    assert_refused!(
+        &timed,
+        |c| c.output.prefix = "a//b".into(),
+        ServiceError::Prefix { .. },
+        "output.prefix"
+    );
+    assert_refused!(&timed, set_topic("{stream}/status"), ServiceError::Loop { .. }, "tsm2/status");
+    assert_refused!(
+        &timed,
+        |c| c.broker.password_file = Some("/nowhere/pw".into()),
+        ServiceError::Password { .. },
+        "/nowhere/pw"
+    );
+
+    let mut config = Config::new(&untimed, "home/boiler");
+    (config.input.stream, config.model.interval_s) = (Some("boiler".into()), Some(1.5));
+    let service = Service::prepare(&config).unwrap();
+    assert_eq!((service.filter().as_str(), service.interval_ms()), ("home/boiler", 1500));
+    let service = Service::prepare(&Config::new(&timed, TOPIC)).unwrap();
+    assert_eq!(
+        service.forecast_topic("s", 1),
+        "tsm2/s/forecast/b_c",
+        "a variate's name becomes one level"
+    );
+}
+
+#[test]
+fn validate_says_what_it_comes_to_or_what_is_wrong() {
+    let folder = tempdir().unwrap();
+    bundle::random(folder.path(), "m", &["a", "b"], 4, Some(60_000));
+    let file = folder.path().join("edge.toml");
+    let validate = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        process::run(&["validate", file.to_str().unwrap(), "--json"])
+    };
+    let valid = validate(MINIMAL);
+    assert!(valid.status.success());
+    let found: serde_json::Value = serde_json::from_slice(&valid.stdout).unwrap();
+    assert_eq!(
+        found,
+        serde_json::json!({ "model": "m", "variates": ["a", "b"], "horizon": 4, "interval_s": 60.0, "subscribes": "sensors/+",
+            "publishes": "tsm2/+/forecast/+" })
+    );
+    let wrong = validate(&format!("{MINIMAL}topik = 'x'\n"));
+    assert!(!wrong.status.success() && wrong.stdout.is_empty());
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(said.contains("edge.toml") && said.contains("input.topik"), "{said}");
+}
+
+#[test]
+fn replay_refuses_files_that_cannot_be_replayed() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("data.csv");
+    for (text, named) in [
+        ("", "no rows"),
+        ("time,a\n", "no rows"),
+        ("a,b\n1,2\n", "no column of times"),
+        ("time,a\n2024-01-01 00:00:00,1\nsoon,2\n", "\"soon\" is no time"),
+        ("time,a\n2024-01-01 00:00:00,1\n2024-01-01 00:01:00,1,2\n", "record 2"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let output = process::run(&[
+            "replay",
+            "--data",
+            file.to_str().unwrap(),
+            "--speed",
+            "0",
+            "--broker",
+            "127.0.0.1:1",
+        ]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains(named) && said.contains("data.csv"),
+            "{text:?}: {said}"
+        );
+    }
+    for (arguments, named) in [
+        (["--data", "nowhere.csv", "--speed", "0"], "nowhere.csv"),
+        (["--data", "x", "--speed", "-1"], "-1"),
+        (["--data", "x", "--rows", "5..5"], "empty"),
+        (["--data", "x", "--topic", "a/+"], "'+'"),
+        (["--data", "x", "--broker", "host"], "HOST:PORT"),
+    ] {
+        let mut all = vec!["replay"];
+        all.extend(arguments);
+        let output = process::run(&all);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(named), "{arguments:?}: {said}");
+    }
+}
