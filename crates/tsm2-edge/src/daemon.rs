@@ -99,8 +99,12 @@ pub async fn run(
         }
         early = &mut end => early,
     };
+    let dropped = session.dropped();
     session.shutdown().await;
-    let summary = summary.map_err(|_| DaemonError::Panic)?;
+    let mut summary = summary.map_err(|_| DaemonError::Panic)?;
+    if dropped > 0 {
+        summary.refused.insert("overload", dropped);
+    }
     info!(summary = serde_json::to_string(&summary).unwrap_or_default(), "stopped");
     Ok(summary)
 }

@@ -362,6 +362,8 @@ impl Poller {
                     if cause != said {
                         warn!(broker = self.broker, cause, "no connection; trying again");
                         said = cause;
+                    } else {
+                        debug!(broker = self.broker, cause, "still no connection");
                     }
                     tokio::time::sleep(jittered(back_off)).await;
                     back_off = (back_off * 2).min(LONGEST_BACK_OFF);
@@ -462,33 +464,29 @@ struct Greeting {
 }
 
 impl Greeting {
+    /// Subscribes, waits for the broker's answer, then says `online`.
     async fn say(self) {
-        if !self.filters.is_empty() && !self.subscribe().await {
-            return; // the connection broke first; the next one says it all again
+        if !self.filters.is_empty() {
+            let wanted: Vec<_> = self
+                .filters
+                .iter()
+                .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce))
+                .collect();
+            // Where one of the two fails the connection broke first, and the next one greets again.
+            let Ok(answer) = self.client.subscribe_many_tracked(wanted).await else {
+                return;
+            };
+            let Ok(suback) = answer.wait_async().await else { return };
+            for (filter, code) in self.filters.iter().zip(&suback.return_codes) {
+                match code {
+                    SubscribeReasonCode::Success(_) => debug!(filter, "subscribed"),
+                    SubscribeReasonCode::Failure => warn!(filter, "the broker refuses the subscription"),
+                }
+            }
         }
         if let Some(topic) = &self.status_topic {
             self.outbox.put(status_message(topic, Status::Online));
         }
-    }
-
-    /// Whether the broker answered.
-    async fn subscribe(&self) -> bool {
-        let wanted = self
-            .filters
-            .iter()
-            .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce))
-            .collect::<Vec<_>>();
-        let Ok(notice) = self.client.subscribe_many_tracked(wanted).await else {
-            return false;
-        };
-        let Ok(suback) = notice.wait_async().await else { return false };
-        for (filter, code) in self.filters.iter().zip(&suback.return_codes) {
-            match code {
-                SubscribeReasonCode::Success(_) => debug!(filter, "subscribed"),
-                SubscribeReasonCode::Failure => warn!(filter, "the broker refuses the subscription"),
-            }
-        }
-        true
     }
 }
 

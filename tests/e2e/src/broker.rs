@@ -68,7 +68,8 @@ impl Broker {
             Access::Nobody => format!("allow_anonymous false\npassword_file {}", passwords.display()),
         };
         let file = folder.path().join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nuser root\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n{access}\n");
+        let text =
+            format!("listener {port} 127.0.0.1\nuser root\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n{access}\n");
         std::fs::write(&file, text).expect("a configuration file");
         let child = Command::new(program)
             .arg("-c")

@@ -5,6 +5,7 @@
 pub mod broker;
 pub mod bundle;
 pub mod data;
+pub mod peer;
 pub mod process;
 pub mod watcher;
 

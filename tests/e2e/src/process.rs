@@ -59,6 +59,7 @@ impl Running {
     pub fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(program())
             .args(arguments)
+            .env("RUST_LOG", "info,tsm2_mqtt=debug,rumqttc=off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
