@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod engine;
 pub mod replay;
 pub mod report;

@@ -1,5 +1,6 @@
 //! The commands of `tsm2-edge`: arguments in, library calls, text out.
 
+pub mod demo;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -12,9 +13,10 @@ use anyhow::Context;
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
-/// Events as key=value lines on standard error; `RUST_LOG` chooses which, `info` unless it says otherwise.
-pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttc=off"));
+/// Events as key=value lines on standard error; `RUST_LOG` chooses which, those of `level` and above unless it says
+/// otherwise.
+pub fn log_to_stderr(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttc=off")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

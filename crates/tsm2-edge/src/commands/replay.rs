@@ -41,7 +41,7 @@ pub struct Replay {
 impl Replay {
     /// Publishes and waits until the broker has everything.
     pub fn run(self) -> anyhow::Result<()> {
-        super::log_to_stderr();
+        super::log_to_stderr("info");
         ensure!(
             self.speed >= 0.0 && self.speed.is_finite(),
             "--speed {} is no multiple of real time",

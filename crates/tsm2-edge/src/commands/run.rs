@@ -21,7 +21,7 @@ pub struct Run {
 impl Run {
     /// Runs until SIGINT or SIGTERM.
     pub fn run(self) -> anyhow::Result<()> {
-        super::log_to_stderr();
+        super::log_to_stderr("info");
         let service = Service::prepare(&Config::load(&self.config)?)?;
         let runtime = super::runtime()?;
         let summary = runtime.block_on(async {

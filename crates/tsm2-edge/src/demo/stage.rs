@@ -1,0 +1,224 @@
+//! The play itself: sensors publish, the watcher listens, the clock runs.
+//!
+//! Invariant: sensors never run more than [`AHEAD`] rows ahead of the forecasts, so that a slow machine shows a slower building and
+//! not a growing queue.
+
+use super::outcome::Outcome;
+use super::score::Board;
+use super::{DemoError, FORECASTS, PATIENCE, READINGS, STATUS, Scene};
+use crate::simulator::{Building, INTERVAL_MS, NAMES, Row, VARIATES};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tsm2_mqtt::{Incoming, Message, Publisher, Receiver, Status, rfc3339};
+
+/// Another building than the one that `simulate` makes training data of unless told otherwise.
+const SEED: u64 = 2026;
+/// Wednesday 2026-03-18, 06:30 UTC: the rooms are being heated up, and people are about to come.
+const LIVE_FROM_MS: i64 = 1_773_815_400_000;
+/// Readings that the model is given as fast as it can take them before the clock starts.
+const WARM_UP_ROWS: usize = 2 * 1440;
+/// The first day's forecasts come from a model that has not seen a day yet; they are not judged.
+const UNJUDGED_ROWS: usize = 1440;
+
+/// Simulated minutes in a second.
+pub const MINUTES_PER_SECOND: u32 = 10;
+const AHEAD: i64 = 64;
+const FRAME: Duration = Duration::from_millis(200);
+
+pub(super) struct Stage {
+    model: String,
+    port: u16,
+    publisher: Publisher,
+    receiver: Receiver,
+    building: Building,
+    board: Board,
+    /// Whether the daemon has said that it listens.
+    online: bool,
+    rows_sent: usize,
+    last_sent_ms: i64,
+    rows_heard: u64,
+}
+
+/// What the demo needs of a forecast as the daemon publishes it.
+#[derive(Deserialize)]
+struct Forecast {
+    issued: String,
+    mean: Vec<f32>,
+}
+
+impl Stage {
+    pub(super) fn new(model: String, port: u16, publisher: Publisher, receiver: Receiver) -> Self {
+        let start_ms = LIVE_FROM_MS - WARM_UP_ROWS as i64 * INTERVAL_MS;
+        Self {
+            model,
+            port,
+            publisher,
+            receiver,
+            building: Building::new(SEED, start_ms),
+            board: Board::new(start_ms + UNJUDGED_ROWS as i64 * INTERVAL_MS),
+            online: false,
+            rows_sent: 0,
+            last_sent_ms: start_ms - INTERVAL_MS,
+            rows_heard: 0,
+        }
+    }
+
+    /// Plays until `time` is over, counted from the end of the warm-up, or until `show` wants no more.
+    pub(super) async fn play(
+        &mut self,
+        time: Option<Duration>,
+        mut show: impl FnMut(Scene<'_>) -> ControlFlow<()>,
+    ) -> Result<(), DemoError> {
+        let mut minute = interval(Duration::from_secs(1) / MINUTES_PER_SECOND);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut frame = interval(FRAME);
+        frame.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut heard = Instant::now();
+        let mut live_since = None;
+        loop {
+            let warming_up = self.rows_sent < WARM_UP_ROWS;
+            tokio::select! {
+                incoming = self.receiver.recv() => {
+                    let incoming = incoming.ok_or(DemoError::DaemonEnded)?;
+                    if self.hear(&incoming) {
+                        heard = Instant::now();
+                    }
+                    incoming.ack.done();
+                    while self.rows_sent < WARM_UP_ROWS && self.online && self.rows_ahead() < AHEAD {
+                        self.send_row().await?;
+                    }
+                }
+                _ = minute.tick(), if !warming_up && self.rows_ahead() < AHEAD => self.send_row().await?,
+                now = frame.tick() => {
+                    if show(self.scene()).is_break() {
+                        return Ok(());
+                    }
+                    if now.duration_since(heard) > PATIENCE {
+                        return Err(if self.online { DemoError::Silence { last_ms: self.last_sent_ms } } else { DemoError::NotOnline });
+                    }
+                    if !warming_up {
+                        let since = *live_since.get_or_insert(now);
+                        if time.is_some_and(|time| now.duration_since(since) >= time) {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Result<Outcome, DemoError> {
+        Outcome::of(&self.board, self.model.clone(), self.port, self.rows_heard)
+    }
+
+    pub(super) fn scene(&self) -> Scene<'_> {
+        let warm_up = self.rows_sent as f32 / WARM_UP_ROWS as f32;
+        Scene {
+            model: &self.model,
+            port: self.port,
+            board: &self.board,
+            warm_up: warm_up.min(1.0),
+        }
+    }
+
+    /// Rows that not every variate has a forecast for yet.
+    fn rows_ahead(&self) -> i64 {
+        let issued = self
+            .board
+            .tracks
+            .iter()
+            .map(|track| track.newest.as_ref().map(|(issued_ms, _)| *issued_ms));
+        match issued.min().flatten() {
+            Some(issued_ms) => (self.last_sent_ms - issued_ms) / INTERVAL_MS,
+            None => self.rows_sent as i64,
+        }
+    }
+
+    async fn send_row(&mut self) -> Result<(), DemoError> {
+        let Some(row) = self.building.next() else {
+            return Ok(());
+        };
+        self.rows_sent += 1;
+        self.last_sent_ms = row.time_ms;
+        let message = Message {
+            topic: READINGS.into(),
+            payload: Bytes::from(telemetry(&row)),
+            retain: false,
+        };
+        self.publisher.publish(message).await.map_err(|_| DemoError::DaemonEnded)
+    }
+
+    /// Whether it was a sign of life of the daemon. Anybody may publish on this broker; what is not understood is passed over.
+    fn hear(&mut self, incoming: &Incoming) -> bool {
+        let (topic, payload) = (incoming.topic.as_str(), &incoming.payload[..]);
+        if topic == STATUS {
+            self.online = payload == Status::Online.as_str().as_bytes();
+            self.online
+        } else if topic == READINGS {
+            if let Some(row) = reading(payload) {
+                self.rows_heard += 1;
+                self.board.read(row.time_ms, row.values);
+            }
+            false
+        } else {
+            let variate = topic
+                .strip_prefix(FORECASTS)
+                .and_then(|name| NAMES.iter().position(|known| *known == name));
+            let forecast = serde_json::from_slice::<Forecast>(payload).ok();
+            let issued = forecast.as_ref().and_then(|forecast| forecast.issued.parse::<Timestamp>().ok());
+            if let (Some(variate), Some(issued), Some(forecast)) = (variate, issued, forecast) {
+                self.board.forecast(variate, issued.as_millisecond(), forecast.mean);
+                return true;
+            }
+            false
+        }
+    }
+}
+
+/// A row as a gateway would publish it.
+fn telemetry(row: &Row) -> String {
+    let mut json = format!("{{\"time\":\"{}\"", rfc3339(row.time_ms));
+    for (name, value) in NAMES.iter().zip(row.values) {
+        // Writing to a string does not fail.
+        let _ = write!(json, ",\"{name}\":{value:.4}");
+    }
+    json + "}"
+}
+
+fn reading(payload: &[u8]) -> Option<Row> {
+    let fields = serde_json::from_slice::<Map<String, Value>>(payload).ok()?;
+    let time = fields.get("time")?.as_str()?.parse::<Timestamp>().ok()?;
+    let mut values = [0.0; VARIATES];
+    for (name, value) in NAMES.iter().zip(&mut values) {
+        *value = fields.get(*name)?.as_f64()? as f32;
+    }
+    Some(Row {
+        time_ms: time.as_millisecond(),
+        values,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sensors_say_is_what_the_watcher_hears() {
+        for row in Building::new(5, LIVE_FROM_MS).take(50) {
+            let heard = reading(telemetry(&row).as_bytes()).expect("our own format");
+            assert_eq!(heard.time_ms, row.time_ms);
+            for (heard, said) in heard.values.into_iter().zip(row.values) {
+                assert!((heard - said).abs() <= 1e-4, "{heard} was {said}");
+            }
+        }
+        for nonsense in [&b"{}"[..], b"[1]", b"\xff", b"{\"time\":\"yesterday\"}"] {
+            assert!(reading(nonsense).is_none());
+        }
+    }
+}
