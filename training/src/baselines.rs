@@ -235,15 +235,17 @@ impl Linear {
     }
 }
 
-/// Per band the best of the views on validation: the map `[targets, width + 1]` of the newest `width` lags and the constant, and for each band
-/// the view with what was chosen in it.
+/// A map, and for each band the view it was found in with what was chosen there.
+type Best = (Array2<f64>, Vec<(View, Band)>);
+
+/// Per band the best of the views on validation, as a map `[targets, width + 1]` of the newest `width` lags and the constant.
 fn best(
     views: impl Iterator<Item = View>,
     train: &Moments,
     validation: &Moments,
     width: usize,
     bands: &[Range<usize>],
-) -> Result<(Array2<f64>, Vec<(View, Band)>), RidgeError> {
+) -> Result<Best, RidgeError> {
     let mut weights = Array2::<f64>::zeros((train.targets(), width + 1));
     let mut chosen: Vec<Option<(View, Band)>> = vec![None; bands.len()];
     for view in views {

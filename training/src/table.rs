@@ -265,6 +265,41 @@ impl Table {
         self.times_ms.as_ref().map_or(0, |times| times[r])
     }
 
+    /// What a user should know about how the file was read, a sentence each; empty when nothing had to be mended.
+    pub fn warnings(&self) -> Vec<String> {
+        let Report {
+            text_columns,
+            gaps,
+            stale,
+            missing,
+            ..
+        } = &self.report;
+        let mut warnings = Vec::new();
+        if !text_columns.is_empty() {
+            warnings.push(format!("left out, being text: {}", list(text_columns)));
+        }
+        if gaps.count > 0 {
+            let Gaps {
+                count,
+                rows,
+                longest,
+                first_line,
+            } = gaps;
+            let gaps = if *count == 1 { "gap" } else { "gaps" };
+            warnings.push(format!(
+                "{count} {gaps} in time, {rows} rows filled in as missing, the longest {longest}, the first before line {first_line}"
+            ));
+        }
+        if stale.rows > 0 {
+            let Stale { rows, first_line } = stale;
+            warnings.push(format!(
+                "{rows} rows left out whose time does not advance, the first in line {first_line}"
+            ));
+        }
+        warnings.extend(missing.iter().map(Missing::to_string));
+        warnings
+    }
+
     /// The table with exactly these variates in this order, and the names of the columns left out.
     ///
     /// # Errors
@@ -293,35 +328,6 @@ impl Table {
         self.values = values;
         self.names = names.iter().map(|name| name.to_string()).collect();
         Ok((self, extra))
-    }
-}
-
-impl Report {
-    /// What a user should know, a sentence each; empty when nothing had to be mended.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if !self.text_columns.is_empty() {
-            warnings.push(format!("left out, being text: {}", list(&self.text_columns)));
-        }
-        let Gaps {
-            count,
-            rows,
-            longest,
-            first_line,
-        } = self.gaps;
-        if count > 0 {
-            warnings.push(format!(
-                "{count} gaps in time, {rows} rows filled in as missing, the longest {longest}, the first before line {first_line}"
-            ));
-        }
-        let Stale { rows, first_line } = self.stale;
-        if rows > 0 {
-            warnings.push(format!(
-                "{rows} rows left out whose time does not advance, the first in line {first_line}"
-            ));
-        }
-        warnings.extend(self.missing.iter().map(Missing::to_string));
-        warnings
     }
 }
 
@@ -428,7 +434,7 @@ mod tests {
         assert_eq!(table.report.stale, Stale { rows: 1, first_line: 4 });
         let times = table.times_ms.unwrap();
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 60_000), "{times:?}");
-        assert_eq!(table.report.warnings().len(), 2);
+        assert_eq!(table.warnings().len(), 2);
     }
 
     #[test]

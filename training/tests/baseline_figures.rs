@@ -78,7 +78,7 @@ fn assert_at_most(errors: &[HorizonError], known: &[f64], tolerance: f64) {
 fn etth1() {
     let Some(table) = data("ETTh1.csv") else { return };
     assert_eq!((table.len(), table.variates(), table.interval_ms), (17_420, 7, Some(3_600_000)));
-    assert!(table.report.warnings().is_empty(), "{:?}", table.report.warnings());
+    assert!(table.warnings().is_empty(), "{:?}", table.warnings());
     let (errors, period, _) = figures(&table, SplitSpec::Rows([8640, 2880, 2880]), &[96, 192]);
     assert_eq!(period, Some(24));
     assert_eq!(errors.linear[0].origins, 2880 - 96 + 1);

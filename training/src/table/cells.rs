@@ -105,7 +105,7 @@ impl Cells {
                         path: path.into(),
                         line,
                         column: names[c].clone(),
-                        cell: cell.0.clone(),
+                        cell: shown(&cell.0),
                     })?);
                     values.push(f32::NAN);
                 } else if cell.is_missing() {
@@ -114,7 +114,7 @@ impl Cells {
                     columns[c].numbers += 1;
                     values.push(number);
                 } else {
-                    columns[c].text.get_or_insert((line, cell.0));
+                    columns[c].text.get_or_insert_with(|| (line, shown(&cell.0)));
                     values.push(f32::NAN);
                 }
             }
@@ -203,6 +203,14 @@ fn find_time(body: impl Iterator<Item = Record>, names: &[String], header: bool)
             .filter(|&c| if header { named(&names[c]) } else { c == 0 })
             .find_map(|c| formats(c, true))
     })
+}
+
+/// A cell as an error shows it: what a stray quote swallowed may be long.
+fn shown(cell: &str) -> String {
+    match cell.char_indices().nth(40) {
+        Some((end, _)) => format!("{}...", &cell[..end]),
+        None => cell.to_string(),
+    }
 }
 
 /// One line of the file.

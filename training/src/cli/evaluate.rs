@@ -1,0 +1,235 @@
+//! `tsm2 evaluate`: what a model is worth on test rows, beside forecasts that need no model.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{anyhow, ensure};
+use clap::{Args, ValueEnum};
+use comfy_table::{CellAlignment, Table as Printed, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use tsm2_train::evaluate::{Evaluation, HorizonError, Protocol, evaluate};
+use tsm2_train::split::SplitSpec;
+
+/// Measure a model on test rows, beside repeat-last, seasonal-naive and a closed-form linear model.
+///
+/// Every stride-1 origin counts whose steps all lie in the test part: a forecast after rows 0..r whose first step is row r. Errors are
+/// averages over all variates and over steps 1..=h of all those origins, in units of the training standard deviation; missing readings
+/// are left out. The baselines are fitted on the training part, what they choose is chosen on the validation part, and they are scored
+/// at the same origins.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  tsm2 evaluate --model out/model.safetensors --data building.csv --horizons 15,60
+  tsm2 evaluate --model etth1/model.safetensors --data ETTh1.csv --split 8640,2880,2880 --horizons 96 --protocol reset --json")]
+pub struct Evaluate {
+    /// The model file
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// CSV with a column for each of the model's variates; others are left out
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Training, validation and test part, in rows or in fractions [default: as the model was trained]
+    #[arg(long, value_name = "A,B,C")]
+    split: Option<SplitSpec>,
+    /// Steps ahead up to which errors are averaged [default: all the model forecasts]
+    #[arg(long, value_name = "H,..", value_delimiter = ',')]
+    horizons: Vec<usize>,
+    /// What the model has seen before each origin
+    #[arg(long, value_enum, default_value_t = ProtocolName::Carried)]
+    protocol: ProtocolName,
+    /// Print one JSON object: protocol, results and baselines
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProtocolName {
+    /// Its state runs from row 0, as on a device
+    Carried,
+    /// It starts without state 512 rows before each origin; takes some hundred times longer
+    Reset,
+}
+
+impl Evaluate {
+    /// Evaluates and prints.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let (bundle, table) = super::open(&self.model, &self.data)?;
+        let (meta, model) = (bundle.meta(), bundle.model());
+        let spec = match self.split {
+            Some(spec) => spec,
+            None => {
+                let trained = &meta.provenance;
+                ensure!(
+                    trained.split != [0; 3],
+                    "{}: does not tell how its data was split; give --split",
+                    self.model.display()
+                );
+                if trained.data_sha256 != table.sha256 {
+                    super::note(format_args!(
+                        "{}: not the file the model was trained on, split alike",
+                        self.data.display()
+                    ));
+                }
+                SplitSpec::Rows(trained.split)
+            }
+        };
+        let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", self.data.display());
+        let split = spec.resolve(table.len()).map_err(|error| name(&error))?;
+        let horizons = if self.horizons.is_empty() {
+            vec![meta.config.horizon]
+        } else {
+            self.horizons
+        };
+        let protocol = match self.protocol {
+            ProtocolName::Carried => Protocol::Carried,
+            ProtocolName::Reset => Protocol::Reset,
+        };
+        let style = ProgressStyle::with_template("origins {wide_bar} {pos}/{len} {eta} left")?;
+        let bar = ProgressBar::new(split.test as u64).with_style(style);
+        let evaluation = evaluate(&model, &table, &super::scaler(meta), &split, &horizons, protocol, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let evaluation = evaluation.map_err(|error| name(&error))?;
+
+        if self.json {
+            serde_json::to_writer(&mut *out, &evaluation)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        let missing: usize = evaluation.results.iter().map(|error| error.missing).max().unwrap_or(0);
+        if missing > 0 {
+            super::note(format_args!(
+                "{}: {missing} times a forecast met a missing reading",
+                self.data.display()
+            ));
+        }
+        if evaluation.period.is_none() {
+            super::note("the training rows have no season: seasonal-naive repeats the last reading");
+        }
+        writeln!(out, "{} on rows {:?} of {}", meta.name, split.test_range(), self.data.display())?;
+        writeln!(out, "{}", print(&evaluation))?;
+        writeln!(out, "{}", verdict(&evaluation))?;
+        Ok(())
+    }
+}
+
+/// The baselines at the i-th horizon, by name.
+fn baselines(evaluation: &Evaluation, i: usize) -> [(&'static str, &HorizonError); 3] {
+    let all = &evaluation.baselines;
+    [
+        ("repeat-last", &all.repeat_last[i]),
+        ("seasonal-naive", &all.seasonal_naive[i]),
+        ("linear", &all.linear[i]),
+    ]
+}
+
+/// The baseline with the least squared error at the i-th horizon, and the model's squared error relative to it.
+fn best(evaluation: &Evaluation, i: usize) -> (&'static str, f64) {
+    let [first, rest @ ..] = baselines(evaluation, i);
+    let (name, error) = rest
+        .into_iter()
+        .fold(first, |best, other| if other.1.mse < best.1.mse { other } else { best });
+    (name, evaluation.results[i].mse / error.mse)
+}
+
+/// The model and its baselines at every horizon.
+pub fn print(evaluation: &Evaluation) -> Printed {
+    let mut printed = Printed::new();
+    printed.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    printed.set_header(["steps", "forecast by", "MSE", "MAE", "model's MSE / its", "origins"]);
+    for (i, result) in evaluation.results.iter().enumerate() {
+        for (name, error) in std::iter::once(("model", result)).chain(baselines(evaluation, i)) {
+            let ratio = if name == "model" {
+                String::new()
+            } else {
+                format!("{:.3}", result.mse / error.mse)
+            };
+            printed.add_row([
+                error.horizon.to_string(),
+                name.to_string(),
+                format!("{:.4}", error.mse),
+                format!("{:.4}", error.mae),
+                ratio,
+                error.origins.to_string(),
+            ]);
+        }
+    }
+    for column in [0, 2, 3, 4, 5] {
+        if let Some(column) = printed.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    printed
+}
+
+/// One sentence: is the model worth it here?
+pub fn verdict(evaluation: &Evaluation) -> String {
+    /// Differences below this are not called any.
+    const MARGIN: f64 = 0.02;
+    let ratios: Vec<_> = (0..evaluation.results.len()).map(|i| best(evaluation, i)).collect();
+    let said = |(result, (name, ratio)): (&HorizonError, &(&str, f64))| {
+        let percent = (ratio - 1.0) * 100.0;
+        format!("{percent:+.1} % at {} steps (against {name})", result.horizon)
+    };
+    let each = evaluation.results.iter().zip(&ratios).map(said).collect::<Vec<_>>().join(", ");
+    let all = |test: &dyn Fn(f64) -> bool| ratios.iter().all(|(_, ratio)| test(*ratio));
+    let sentence = if all(&|ratio| ratio < 1.0 - MARGIN) {
+        "The model is worth it here"
+    } else if all(&|ratio| ratio > 1.0 + MARGIN) {
+        "The model is not worth it here: use the better baseline"
+    } else if all(&|ratio| ratio <= 1.0 + MARGIN) {
+        "The model is nowhere worse than the best baseline, and not everywhere better"
+    } else {
+        "The model is better at some horizons and worse at others"
+    };
+    format!("{sentence}. Squared error against the best baseline: {each}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use tsm2_train::evaluate::BaselineErrors;
+
+    use super::*;
+
+    fn evaluation(model: [f64; 2]) -> Evaluation {
+        let errors = |mse: [f64; 2]| {
+            let error = |(i, mse): (usize, f64)| HorizonError {
+                horizon: 10 * (i + 1),
+                mse,
+                mae: mse,
+                origins: 5,
+                missing: 0,
+            };
+            mse.into_iter().enumerate().map(error).collect::<Vec<_>>()
+        };
+        Evaluation {
+            protocol: Protocol::Carried,
+            results: errors(model),
+            baselines: BaselineErrors {
+                repeat_last: errors([1.0, 4.0]),
+                seasonal_naive: errors([2.0, 2.0]),
+                linear: errors([3.0, 3.0]),
+            },
+            period: None,
+        }
+    }
+
+    #[test]
+    fn the_verdict_is_against_the_best_baseline_of_each_horizon() {
+        let said = verdict(&evaluation([0.9, 1.0]));
+        assert!(said.starts_with("The model is worth it here. "), "{said}");
+        assert!(said.contains("-10.0 % at 10 steps (against repeat-last)"), "{said}");
+        assert!(said.contains("-50.0 % at 20 steps (against seasonal-naive)"), "{said}");
+        assert!(verdict(&evaluation([1.5, 2.5])).contains("not worth it"));
+        assert!(verdict(&evaluation([0.9, 2.5])).contains("worse at others"));
+        assert!(verdict(&evaluation([1.01, 1.9])).contains("nowhere worse"));
+    }
+
+    #[test]
+    fn json_is_as_documented() {
+        let json = serde_json::to_value(evaluation([0.9, 1.0])).unwrap();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&json), ["baselines", "protocol", "results"]);
+        assert_eq!(keys(&json["baselines"]), ["linear", "repeat_last", "seasonal_naive"]);
+        assert_eq!(keys(&json["results"][1]), ["horizon", "mae", "mse", "origins"]);
+        assert_eq!((&json["protocol"], &json["results"][1]["horizon"]), (&"carried".into(), &20.into()));
+    }
+}

@@ -1,0 +1,125 @@
+//! `tsm2 forecast`: what a device would publish after these rows.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{anyhow, ensure};
+use clap::Args;
+use comfy_table::{CellAlignment, Table as Printed, presets};
+use jiff::Timestamp;
+use serde::Serialize;
+use tsm2_bundle::Metadata;
+use tsm2_train::evaluate;
+use tsm2_train::table::Table;
+
+/// Forecast from given rows of a recording, as a device that had seen all rows before would.
+///
+/// Rows are counted from 0 without the header, on the sampling grid: where the file has gaps, the rows that are missing count too. The
+/// rows 0..ROW are one stream; the forecast's first step is row ROW.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  tsm2 forecast --model out/model.safetensors --data building.csv --at 30000
+  tsm2 forecast --model out/model.safetensors --data building.csv --at 30000,30001 --json")]
+pub struct Forecast {
+    /// The model file
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// CSV with a column for each of the model's variates; others are left out
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Rows to forecast from; the number of rows of the file forecasts beyond its end
+    #[arg(long, value_name = "ROW,..", value_delimiter = ',', required = true)]
+    at: Vec<usize>,
+    /// Print one JSON object a line: row, issued (time of the last row seen, or null) and forecast by variate, in its own units
+    #[arg(long)]
+    json: bool,
+}
+
+/// A forecast as printed with `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    row: usize,
+    issued: Option<String>,
+    forecast: BTreeMap<&'a str, &'a [f32]>,
+}
+
+impl Forecast {
+    /// Forecasts and prints, in the order asked for.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let (bundle, table) = super::open(&self.model, &self.data)?;
+        let (meta, model) = (bundle.meta(), bundle.model());
+        for row in &self.at {
+            ensure!(
+                (1..=table.len()).contains(row),
+                "--at {row}: a forecast is made after at least 1 and at most the {} rows of {}",
+                table.len(),
+                self.data.display()
+            );
+        }
+        let last = self.at.iter().copied().max().unwrap_or(0);
+        let mut forecasts = BTreeMap::new();
+        evaluate::run(&model, &table, 0..last, |row, token| {
+            if self.at.contains(&row) {
+                let mut forecast = vec![0.0; meta.config.variates * meta.config.horizon];
+                token.forecast(&mut forecast)?;
+                forecasts.insert(row, forecast);
+            }
+            Ok(())
+        })?;
+        for row in self.at {
+            let stride = meta.config.stride;
+            let forecast = forecasts
+                .get(&row)
+                .ok_or_else(|| anyhow!("--at {row}: the model forecasts at every {stride}th row only"))?;
+            let line = Line {
+                row,
+                issued: table.times_ms.is_some().then(|| time(table.time_ms(row - 1))),
+                forecast: meta
+                    .variates
+                    .iter()
+                    .map(|variate| variate.name.as_str())
+                    .zip(forecast.chunks_exact(meta.config.horizon))
+                    .collect(),
+            };
+            if self.json {
+                serde_json::to_writer(&mut *out, &line)?;
+                writeln!(out)?;
+            } else {
+                let issued = line.issued.as_ref().map_or(String::new(), |issued| format!(", issued {issued}"));
+                writeln!(out, "{} after {row} rows{issued}", meta.name)?;
+                writeln!(out, "{}", print(meta, &table, &line))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Steps down, variates across.
+fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
+    let mut printed = Printed::new();
+    printed.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    let heading = |variate: &tsm2_bundle::Variate| match &variate.unit {
+        Some(unit) => format!("{} [{unit}]", variate.name),
+        None => variate.name.clone(),
+    };
+    printed.set_header(["row".into(), "time".into()].into_iter().chain(meta.variates.iter().map(heading)));
+    let ahead = |lead: usize| Some(table.times_ms.as_ref()?[line.row - 1] + (lead as i64 + 1) * table.interval_ms? as i64);
+    for lead in 0..meta.config.horizon {
+        let values = meta
+            .variates
+            .iter()
+            .map(|variate| format!("{:.4}", line.forecast[variate.name.as_str()][lead]));
+        let start = [(line.row + lead).to_string(), ahead(lead).map_or(String::new(), time)];
+        printed.add_row(start.into_iter().chain(values));
+    }
+    printed
+        .column_iter_mut()
+        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    printed
+}
+
+/// RFC 3339 in UTC; the number itself beyond the years that has.
+fn time(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+}

@@ -1,0 +1,102 @@
+//! `tsm2 inspect`: what a model file holds, what a device needs to run it, and where it came from.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use comfy_table::{Table as Printed, presets};
+use serde_json::json;
+use tsm2_bundle::Bundle;
+
+/// Show a model file: its variates, its sizes, the memory and the operations a device needs, and where it came from.
+#[derive(Args)]
+#[command(after_long_help = "Example:
+  tsm2 inspect out/model.safetensors --json")]
+pub struct Inspect {
+    /// The model file
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    /// Prints what the file holds.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let bundle = Bundle::open(&self.bundle)?;
+        let (meta, model) = (bundle.meta(), bundle.model());
+        let bytes = std::fs::metadata(&self.bundle)?.len();
+        let (step, forecast) = model.operations();
+        let parameters = bundle.weights().len();
+        let (state, scratch) = (4 * model.state_len(), 4 * model.scratch_len());
+        if self.json {
+            let object = json!({
+                "file_bytes": bytes,
+                "parameters": parameters,
+                "state_bytes": state,
+                "scratch_bytes": scratch,
+                "operations": { "step": step, "forecast": forecast },
+                "metadata": meta,
+            });
+            writeln!(out, "{object}")?;
+            return Ok(());
+        }
+        let (config, from) = (&meta.config, &meta.provenance);
+        let mut printed = Printed::new();
+        printed.load_style(presets::NOTHING);
+        let mut row = |name: &str, value: String| {
+            printed.add_row([name, &value]);
+        };
+        row("model", meta.name.clone());
+        row("file", format!("{bytes} bytes, format {}", meta.format));
+        row(
+            "interval",
+            meta.interval_ms.map_or("not known".into(), |ms| format!("{} s", ms as f64 / 1e3)),
+        );
+        row("forecast", format!("{} variates, {} steps", config.variates, config.horizon));
+        row(
+            "tokens",
+            format!("patch {}, stride {}, phases {}", config.patch, config.stride, config.phases),
+        );
+        row("normaliser", format!("{:?}", config.normaliser));
+        row(
+            "network",
+            format!("{} layers, d_model {}, {:?}", config.layers, config.d_model, config.time_mixer),
+        );
+        row("across variates", format!("{:?}", config.variate_mixer));
+        row("linear read-out", format!("{:?}", config.readout));
+        row("parameters", parameters.to_string());
+        row("state", format!("{state} bytes a stream"));
+        row("scratch", format!("{scratch} bytes"));
+        row("multiply-adds", format!("{step} a step, {forecast} a forecast"));
+        let [train, validation, test] = from.split;
+        row(
+            "trained on",
+            format!("{}, rows {train} + {validation} validation + {test} test", from.data),
+        );
+        row("data SHA-256", from.data_sha256.clone());
+        row("trained by", format!("version {}, seed {}", from.code_version, from.seed));
+        for (name, value) in &from.metrics {
+            row(name, format!("{value:.5}"));
+        }
+        for decision in &from.decisions {
+            row("decision", decision.clone());
+        }
+        writeln!(out, "{printed}")?;
+
+        let mut variates = Printed::new();
+        variates.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        variates.set_header(["variate", "unit", "training mean", "standard deviation"]);
+        for variate in &meta.variates {
+            variates.add_row([
+                &variate.name,
+                variate.unit.as_deref().unwrap_or(""),
+                &variate.mean.to_string(),
+                &variate.std.to_string(),
+            ]);
+        }
+        writeln!(out, "{variates}")?;
+        Ok(())
+    }
+}

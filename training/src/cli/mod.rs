@@ -1,0 +1,63 @@
+//! The commands of `tsm2`, and what several of them do alike: opening a model with the data it is to be run on.
+
+pub mod evaluate;
+pub mod forecast;
+pub mod inspect;
+pub mod train;
+
+use std::fmt::Display;
+use std::path::Path;
+
+use tsm2_bundle::{Bundle, Metadata};
+use tsm2_train::scale::Scaler;
+use tsm2_train::table::Table;
+
+/// Tells the user something that is no error, on stderr.
+pub fn note(message: impl Display) {
+    eprintln!("note: {message}");
+}
+
+/// Reads a CSV and tells what reading had to mend.
+pub fn read_table(path: &Path) -> anyhow::Result<Table> {
+    let table = Table::read(path)?;
+    tell_warnings(&table);
+    Ok(table)
+}
+
+fn tell_warnings(table: &Table) {
+    table
+        .warnings()
+        .iter()
+        .for_each(|warning| note(format_args!("{}: {warning}", table.path.display())));
+}
+
+/// A model and the data it is to be run on, the data's columns in the order of the model's variates.
+pub fn open(model: &Path, data: &Path) -> anyhow::Result<(Bundle, Table)> {
+    let bundle = Bundle::open(model)?;
+    let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
+    let (table, extra) = Table::read(data)?.select(&names)?;
+    tell_warnings(&table);
+    let data = data.display();
+    if !extra.is_empty() {
+        note(format_args!(
+            "{data}: columns that the model does not know are left out: {}",
+            extra.join(", ")
+        ));
+    }
+    if let (Some(model), Some(data_ms)) = (bundle.meta().interval_ms, table.interval_ms)
+        && model != data_ms
+    {
+        note(format_args!(
+            "{data}: a row every {data_ms} ms, where the model was trained on one every {model} ms"
+        ));
+    }
+    Ok((bundle, table))
+}
+
+/// The scaler of the model's training rows.
+pub fn scaler(meta: &Metadata) -> Scaler {
+    Scaler {
+        mean: meta.variates.iter().map(|variate| variate.mean).collect(),
+        std: meta.variates.iter().map(|variate| variate.std).collect(),
+    }
+}

@@ -1,0 +1,135 @@
+//! `tsm2 train`: from a recording to a model file.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use tsm2_train::split::SplitSpec;
+use tsm2_train::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
+use tsm2_train::trainer::{Options, Progress};
+
+/// Train a model on a recording and tell what it is worth.
+///
+/// The CSV may have any of the delimiters , ; tab |, a header or none, and a time column or none; gaps in time are filled as missing
+/// readings. The network learns on the training part, every choice is made on the validation part, and the test part is only ever
+/// measured on.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  tsm2 train --data building.csv --horizon 60 --out building
+  tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
+pub struct Train {
+    /// CSV of readings, oldest first
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Training, validation and test part, in rows or in fractions
+    #[arg(long, value_name = "A,B,C", default_value = "0.7,0.1,0.2")]
+    split: SplitSpec,
+    /// Steps to forecast; the model serves every shorter horizon too
+    #[arg(long, value_name = "H", default_value_t = DEFAULT_HORIZON)]
+    horizon: usize,
+    /// Folder for the model (model.safetensors) and its metrics (metrics.csv)
+    #[arg(long, value_name = "DIR", default_value = "model")]
+    out: PathBuf,
+    /// Name published with every forecast [default: that of the folder]
+    #[arg(long)]
+    name: Option<String>,
+    /// Updates of the network at most; fewer train faster and worse
+    #[arg(long, value_name = "N", default_value_t = Options::default().updates)]
+    updates: usize,
+    /// Seed of every random choice: the same data, seed and machine make the same model
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceName {
+    /// All cores
+    Cpu,
+    /// The first CUDA device
+    Cuda,
+}
+
+impl Train {
+    /// Trains, saves and reports.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let table = super::read_table(&self.data)?;
+        let folder_name = || {
+            self.out
+                .file_name()
+                .map_or("model".into(), |name| name.to_string_lossy().into_owned())
+        };
+        let options = TrainOptions {
+            split: self.split,
+            horizon: self.horizon,
+            name: self.name.clone().unwrap_or_else(folder_name),
+            out: self.out.clone(),
+            seed: self.seed,
+            updates: self.updates,
+            device: self.device.open()?,
+        };
+        let style = ProgressStyle::with_template("{prefix:>8} {wide_bar} {pos}/{len} {msg} {eta} left")?;
+        let bar = ProgressBar::new(options.updates as u64).with_style(style);
+        let tell = |line: String| bar.suspend(|| super::note(line));
+        let trained = run(&table, &options, &mut |event| match event {
+            Event::Warning(text) => tell(format!("{}: {text}", self.data.display())),
+            Event::Decision(text) => tell(text.to_owned()),
+            Event::Training { target, progress } => match progress {
+                Progress::Update(update) => {
+                    bar.set_prefix(format!("{target:?}").to_lowercase());
+                    bar.set_position(update as u64);
+                }
+                Progress::Validation { update, loss, score, best } => {
+                    let message = format!("loss {loss:.3}, validation {score:.3} of the read-out's error, best {best:.3}");
+                    if bar.is_hidden() && update % 1000 == 0 {
+                        super::note(format_args!("update {update}: {message}"));
+                    }
+                    bar.set_message(message);
+                }
+            },
+        });
+        bar.finish_and_clear();
+        let trained = trained?;
+        if self.json {
+            let outcome = json!({
+                "bundle": trained.path,
+                "split": [trained.split.train, trained.split.validation, trained.split.test],
+                "decisions": trained.decisions,
+                "validation": trained.validation,
+                "test": trained.test,
+            });
+            writeln!(out, "{outcome}")?;
+            return Ok(());
+        }
+        if let Some(test) = &trained.test {
+            writeln!(
+                out,
+                "{} on rows {:?} of {}",
+                options.name,
+                trained.split.test_range(),
+                self.data.display()
+            )?;
+            writeln!(out, "{}", super::evaluate::print(test))?;
+            writeln!(out, "{}", super::evaluate::verdict(test))?;
+        }
+        writeln!(out, "{}", trained.path.display())?;
+        Ok(())
+    }
+}
+
+impl DeviceName {
+    fn open(self) -> anyhow::Result<candle_core::Device> {
+        match self {
+            Self::Cpu => Ok(candle_core::Device::Cpu),
+            Self::Cuda if cfg!(feature = "cuda") => Ok(candle_core::Device::new_cuda(0)?),
+            Self::Cuda => anyhow::bail!("--device cuda: this build computes on the CPU only; build it with `--features cuda`"),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What `tsm2 evaluate`, `forecast` and `inspect` print for a model and a recording that are in order.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Folder, arg, bundle, recording, stdout, tsm2};
+use serde::Deserialize;
+use tsm2_bundle::Bundle;
+use tsm2_train::table::Table;
+
+#[derive(Deserialize)]
+struct Line {
+    row: usize,
+    issued: Option<String>,
+    forecast: BTreeMap<String, Vec<f32>>,
+}
+
+/// The forecast after `rows` rows, straight from the core.
+fn stepped(bundle: &Bundle, table: &Table, rows: usize) -> Vec<f32> {
+    let model = bundle.model();
+    let (mut state, mut scratch) = (vec![0.0; model.state_len()], vec![0.0; model.scratch_len()]);
+    let mut forecast = vec![0.0; 18];
+    model.reset(&mut state).unwrap();
+    for r in 0..rows {
+        let mut token = model
+            .step(&mut state, &mut scratch, table.row(r), table.time_ms(r))
+            .unwrap()
+            .unwrap();
+        token.forecast(&mut forecast).unwrap();
+    }
+    forecast
+}
+
+#[test]
+fn forecast_is_what_the_core_says_after_those_rows() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(100)), bundle(&folder));
+    let printed = stdout(tsm2([
+        "forecast",
+        "--model",
+        arg(&model),
+        "--data",
+        arg(&data),
+        "--at",
+        "70,1,100",
+        "--json",
+    ]));
+    let lines: Vec<Line> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| line.row).collect::<Vec<_>>(), [70, 1, 100]);
+    let (bundle, table) = (Bundle::open(&model).unwrap(), Table::read(&data).unwrap());
+    for line in &lines {
+        let expected = stepped(&bundle, &table, line.row);
+        for (name, expected) in ["a", "b", "c"].iter().zip(expected.chunks(6)) {
+            assert_eq!(line.forecast[*name], expected, "row {} variate {name}", line.row);
+        }
+    }
+    // The time of the last row that was seen: row 69 of one a minute.
+    assert_eq!(lines[0].issued.as_deref(), Some("2024-01-01T01:09:00Z"));
+    let table = stdout(tsm2(["forecast", "--model", arg(&model), "--data", arg(&data), "--at", "70"]));
+    assert!(
+        table.contains("issued 2024-01-01T01:09:00Z") && table.contains("2024-01-01T01:15:00Z"),
+        "{table}"
+    );
+}
+
+#[test]
+fn order_and_number_of_columns_do_not_matter_nor_do_times() {
+    let folder = Folder::new();
+    let model = bundle(&folder);
+    let plain = folder.file("plain.csv", recording(40));
+    let shuffled: String = recording(40)
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .map(|cells| {
+            format!("{};{};7;{}\n", cells[3], cells[1], cells[2]).replacen(";7;", if cells[0] == "time" { ";x;" } else { ";7;" }, 1)
+        })
+        .collect();
+    let shuffled = folder.file("shuffled.csv", shuffled);
+    let run = |data| tsm2(["forecast", "--model", arg(&model), "--data", arg(data), "--at", "40", "--json"]);
+    let output = run(&shuffled);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("left out: x"));
+    let (one, other): (Line, Line) = (
+        serde_json::from_str(&stdout(run(&plain))).unwrap(),
+        serde_json::from_str(&stdout(output)).unwrap(),
+    );
+    assert_eq!(one.forecast, other.forecast);
+    assert_eq!(other.issued, None);
+}
+
+#[test]
+fn evaluate_scores_every_origin_as_if_by_hand() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
+    let run = |protocol| {
+        let arguments = [
+            "evaluate",
+            "--model",
+            arg(&model),
+            "--data",
+            arg(&data),
+            "--horizons",
+            "1,6",
+            "--json",
+            "--protocol",
+            protocol,
+        ];
+        serde_json::from_str::<serde_json::Value>(&stdout(tsm2(arguments))).unwrap()
+    };
+    let report = run("carried");
+    assert_eq!(report["protocol"], "carried");
+    assert_eq!(
+        (&report["results"][0]["origins"], &report["results"][1]["origins"]),
+        (&200.into(), &195.into())
+    );
+    for name in ["repeat_last", "seasonal_naive", "linear"] {
+        assert_eq!(report["baselines"][name][1]["origins"], 195, "{name}");
+    }
+    // The wave has a season, so repeating it beats repeating the last reading, and the linear model is near perfect.
+    let mse = |name: &str, i: usize| report["baselines"][name][i]["mse"].as_f64().unwrap();
+    assert!(
+        mse("seasonal_naive", 1) < 0.1 * mse("repeat_last", 1) && mse("linear", 0) < 0.05,
+        "{report}"
+    );
+
+    let (bundle, table) = (Bundle::open(&model).unwrap(), Table::read(&data).unwrap());
+    let (mut squared, mut absolute, mut count) = (0.0, 0.0, 0.0);
+    for origin in 800..=994 {
+        let forecast = stepped(&bundle, &table, origin);
+        for (m, variate) in bundle.meta().variates.iter().enumerate() {
+            for lead in 0..6 {
+                let error = f64::from((forecast[6 * m + lead] - table.row(origin + lead)[m]) / variate.std);
+                if !error.is_nan() {
+                    squared += error * error;
+                    absolute += error.abs();
+                    count += 1.0;
+                }
+            }
+        }
+    }
+    let near = |key: &str, expected: f64| {
+        let found = report["results"][1][key].as_f64().unwrap();
+        assert!((found / expected - 1.0).abs() < 1e-4, "{key} {found} where {expected} is right");
+    };
+    near("mse", squared / count);
+    near("mae", absolute / count);
+
+    // A state that starts 512 rows back has forgotten nearly all of what went before.
+    let reset = run("reset");
+    assert_eq!(reset["protocol"], "reset");
+    assert_eq!(reset["results"][1]["origins"], 195);
+    let (one, other) = (
+        reset["results"][1]["mse"].as_f64().unwrap(),
+        report["results"][1]["mse"].as_f64().unwrap(),
+    );
+    assert!((one / other - 1.0).abs() < 0.05, "{one} {other}");
+    assert_eq!(reset["baselines"], report["baselines"]);
+}
+
+#[test]
+fn evaluate_ends_with_a_verdict() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
+    let output = tsm2(["evaluate", "--model", arg(&model), "--data", arg(&data), "--split", "0.6,0.2,0.2"]);
+    let printed = stdout(output);
+    assert!(printed.contains("rows 800..1000"), "{printed}");
+    // Weights that mean nothing are not worth it, and that is said.
+    assert!(printed.lines().last().unwrap().contains("not worth it"), "{printed}");
+}
+
+#[test]
+fn inspect_tells_sizes_and_provenance() {
+    let folder = Folder::new();
+    let path = bundle(&folder);
+    let opened = Bundle::open(&path).unwrap();
+    let object: serde_json::Value = serde_json::from_str(&stdout(tsm2(["inspect", arg(&path), "--json"]))).unwrap();
+    assert_eq!(object["file_bytes"], std::fs::metadata(&path).unwrap().len());
+    assert_eq!(object["parameters"], opened.weights().len());
+    assert_eq!(object["state_bytes"], 4 * opened.model().state_len());
+    assert!(object["operations"]["step"].as_u64().unwrap() > 1_000);
+    assert_eq!(object["metadata"]["provenance"]["split"], serde_json::json!([600, 200, 200]));
+    let printed = stdout(tsm2(["inspect", arg(&path)]));
+    for part in [
+        "small",
+        "60 s",
+        "3 variates, 6 steps",
+        "recording.csv",
+        "none was needed",
+        "validation_mse",
+        "0.25",
+        "103",
+    ] {
+        assert!(printed.contains(part), "no {part:?} in {printed}");
+    }
+}
+
+#[test]
+fn help_is_there_for_every_command() {
+    for command in ["train", "evaluate", "forecast", "inspect"] {
+        let help = stdout(tsm2([command, "--help"]));
+        assert!(help.contains("Example") && help.contains("--json"), "{help}");
+    }
+    assert_eq!(tsm2(["frobnicate"]).status.code(), Some(2));
+}

@@ -1,0 +1,284 @@
+//! Wrong input at the command line: each gives one line on stderr that names the culprit, exit code 1, and nothing on stdout.
+
+mod common;
+
+use common::{Folder, arg, bundle, recording, stdout, tsm2};
+
+/// Runs a command that must fail with one line of error containing all of `named`.
+fn refused(arguments: &[&str], named: &[&str]) {
+    let output = tsm2(arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    let errors: Vec<_> = stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
+    let [line] = errors[..] else {
+        panic!("{arguments:?}: more or less than one line: {stderr}")
+    };
+    assert!(line.starts_with("error: "), "{line}");
+    for name in named {
+        assert!(line.contains(name), "{line:?} does not name {name:?}");
+    }
+}
+
+/// What is wrong with a file is said by every command that reads it; training is the one that needs no model.
+fn training_refused(name: &str, content: impl AsRef<[u8]>, named: &[&str]) {
+    let folder = Folder::new();
+    let path = folder.file(name, content);
+    let named: Vec<_> = named.iter().chain([&name]).copied().collect();
+    refused(
+        &["train", "--data", arg(&path), "--horizon", "4", "--out", arg(&folder.path("out"))],
+        &named,
+    );
+    assert!(!folder.path("out").join("model.safetensors").exists());
+}
+
+#[test]
+fn missing_or_empty_csv() {
+    refused(&["train", "--data", "no/such.csv"], &["no/such.csv", "cannot be read"]);
+    training_refused("empty.csv", "", &["empty"]);
+    training_refused("blank.csv", "\n\n  \n", &["empty"]);
+    training_refused("header.csv", "time,a,b\n", &["header", "no row"]);
+}
+
+#[test]
+fn no_column_of_numbers() {
+    training_refused(
+        "text.csv",
+        "time,room,state\n2024-01-01,kitchen,on\n2024-01-02,hall,off\n",
+        &["no column of numbers", "`room`", "`state`"],
+    );
+    training_refused("times.csv", "time\n2024-01-01\n2024-01-02\n", &["no column of numbers"]);
+    training_refused(
+        "image.csv",
+        [0x89, b'P', b'N', b'G', 0xff, 0xfe, 0, 1, b'\n', 2, 3, b'\n'],
+        &["no column of numbers"],
+    );
+}
+
+#[test]
+fn ragged_row() {
+    training_refused("ragged.csv", "a,b\n1,2\n3\n4,5\n", &["line 3", "1 cells", "2"]);
+    training_refused("long.csv", "a,b\n1,2\n3,4\n4,5,6\n", &["line 4", "3 cells", "2"]);
+}
+
+#[test]
+fn text_in_a_number() {
+    training_refused("typo.csv", "a,b\n1,2\n3,4\n5,6.O\n", &["line 4", "`b`", "`6.O`"]);
+    training_refused("infinite.csv", "a,b\n1,2\n3,inf\n", &["line 3", "`b`", "`inf`"]);
+    let long = "x".repeat(5_000);
+    training_refused("quote.csv", format!("a\n1\n\"{long}\n\"\n2\n"), &["line 3", "`a`", "xxx..."]);
+}
+
+#[test]
+fn times_that_are_none() {
+    training_refused(
+        "time.csv",
+        "time,a\n2024-01-01 00:00,1\nyesterday,2\n",
+        &["line 3", "`time`", "`yesterday`"],
+    );
+    training_refused(
+        "newest.csv",
+        "time,a\n2024-01-02,1\n2024-01-01,2\n",
+        &["line 3", "`time`", "oldest first"],
+    );
+    training_refused(
+        "far.csv",
+        "time,a\n2024-01-01 00:00,1\n2024-01-01 00:01,1\n2224-01-01 00:00,2\n",
+        &["line 4", "gap"],
+    );
+}
+
+#[test]
+fn two_columns_of_one_name() {
+    training_refused("twins.csv", "a,b,a\n1,2,3\n", &["two columns", "`a`"]);
+}
+
+#[test]
+fn fewer_rows_than_a_patch() {
+    training_refused("short.csv", "a\n1\n2\n3\n", &["training part has 2 rows", "patch"]);
+    // Enough to train on, too little to choose on.
+    let rows: String = (0..30).map(|r| format!("{r}\n")).collect();
+    training_refused(
+        "unchosen.csv",
+        format!("a\n{rows}"),
+        &["validation part has 3 rows", "horizon of 4"],
+    );
+}
+
+#[test]
+fn split_larger_than_the_file() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("small.csv", recording(100)), bundle(&folder));
+    let larger = ["--split", "8640,2880,2880"];
+    refused(
+        &[&["train", "--data", arg(&data)], &larger[..]].concat(),
+        &["small.csv", "14400", "100"],
+    );
+    refused(
+        &[&["evaluate", "--model", arg(&model), "--data", arg(&data)], &larger[..]].concat(),
+        &["small.csv", "14400", "100"],
+    );
+    // The split the model was trained with, when none is given.
+    refused(
+        &["evaluate", "--model", arg(&model), "--data", arg(&data)],
+        &["small.csv", "1000", "100"],
+    );
+    for split in ["1,2", "0.9,0.2,0.2", "a,b,c"] {
+        let output = tsm2(["train", "--data", arg(&data), "--split", split]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(split));
+    }
+}
+
+#[test]
+fn a_constant_column_is_a_warning_that_names_it() {
+    let folder = Folder::new();
+    let rows: String = (0..120).map(|r| format!("{}.5,5\n", r * 37 % 101)).collect();
+    let data = folder.file("constant.csv", format!("a,stuck\n{rows}"));
+    let (out, model) = (folder.path("out"), folder.path("out/model.safetensors"));
+    let output = tsm2([
+        "train",
+        "--data",
+        arg(&data),
+        "--horizon",
+        "2",
+        "--updates",
+        "2",
+        "--out",
+        arg(&out),
+        "--json",
+    ]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("constant.csv: column `stuck` is constant in the 84 training rows"),
+        "{told}"
+    );
+    stdout(output);
+    let inspected = stdout(tsm2(["inspect", arg(&model), "--json"]));
+    let object: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(
+        (
+            &object["metadata"]["variates"][1]["mean"],
+            &object["metadata"]["variates"][1]["std"]
+        ),
+        (&5.0.into(), &1.0.into())
+    );
+}
+
+#[test]
+fn runs_of_missing_readings_are_told_and_do_no_harm() {
+    let folder = Folder::new();
+    let model = bundle(&folder);
+    let mut lines: Vec<String> = recording(1000).lines().map(String::from).collect();
+    for line in &mut lines[820..870] {
+        let cells: Vec<_> = line.split(',').collect();
+        *line = format!("{},nan,NA,", cells[0]);
+    }
+    let data = folder.file("holes.csv", lines.join("\n"));
+    let output = tsm2([
+        "evaluate",
+        "--model",
+        arg(&model),
+        "--data",
+        arg(&data),
+        "--horizons",
+        "1,6",
+        "--json",
+    ]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    for name in ["`a`: 50 readings missing, the longest run 50, the first in line 821", "`b`", "`c`"] {
+        assert!(told.contains(name), "{told}");
+    }
+    let report: serde_json::Value = serde_json::from_str(&stdout(output)).unwrap();
+    assert!(report["results"][1]["mse"].as_f64().is_some_and(f64::is_finite), "{report}");
+    assert!(
+        report["baselines"]["linear"][1]["mse"].as_f64().is_some_and(f64::is_finite),
+        "{report}"
+    );
+    // Nothing but missing readings where they would be compared with.
+    let mut lines: Vec<String> = recording(1000).lines().map(String::from).collect();
+    for line in &mut lines[801..] {
+        *line = format!("{},,,", line.split(',').next().unwrap());
+    }
+    let data = folder.file("dark.csv", lines.join("\n"));
+    refused(
+        &["evaluate", "--model", arg(&model), "--data", arg(&data)],
+        &["dark.csv", "rows 800..1000", "no reading"],
+    );
+}
+
+#[test]
+fn columns_are_matched_by_name() {
+    let folder = Folder::new();
+    let model = bundle(&folder);
+    let missing = folder.file("missing.csv", recording(50).replace("time,a,b,c", "time,a,b,d"));
+    refused(
+        &["forecast", "--model", arg(&model), "--data", arg(&missing), "--at", "9"],
+        &["missing.csv", "no column `c`", "`d`"],
+    );
+}
+
+#[test]
+fn rows_that_are_not_there() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("fifty.csv", recording(50)), bundle(&folder));
+    for at in ["0", "51", "3,51"] {
+        refused(
+            &["forecast", "--model", arg(&model), "--data", arg(&data), "--at", at],
+            &["--at", "50 rows", "fifty.csv"],
+        );
+    }
+}
+
+#[test]
+fn horizons_that_cannot_be() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
+    let evaluate = ["evaluate", "--model", arg(&model), "--data", arg(&data), "--horizons"];
+    refused(&[&evaluate[..], &["7"]].concat(), &["horizon 7", "6"]);
+    refused(&[&evaluate[..], &["0"]].concat(), &["at least 1"]);
+    refused(
+        &[&evaluate[..], &["6", "--split", "900,95,5"]].concat(),
+        &["test part has 5 rows", "horizon of 6"],
+    );
+    refused(
+        &[&evaluate[..], &["6", "--split", "900,5,95"]].concat(),
+        &["validation part has 5 rows", "horizon of 6"],
+    );
+}
+
+#[test]
+fn a_bundle_that_is_none() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(50)), bundle(&folder));
+    let good = std::fs::read(&model).unwrap();
+    let header_len = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&good[8..8 + header_len]).unwrap();
+    let with_header = |header: String| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &good[8 + header_len..]].concat();
+
+    let truncated = good[..good.len() - 10].to_vec();
+    let version = with_header(header.replace(r#"\"format\":1,"#, r#"\"format\":99,"#));
+    let shape = with_header(header.replace(r#""shape":[8,4]"#, r#""shape":[4,8]"#));
+    for (changed, what) in [(&version, "version"), (&shape, "shape")] {
+        assert_ne!(changed, &good, "the {what} was not found in {header}");
+    }
+    let cases = [
+        ("truncated.safetensors", truncated, vec!["cut short"]),
+        ("version.safetensors", version, vec!["99"]),
+        ("shape.safetensors", shape, vec!["embed.weight", "[4, 8]", "[8, 4]"]),
+        (
+            "letter.safetensors",
+            b"Dear reader, this is a letter.".to_vec(),
+            vec!["not a safetensors file"],
+        ),
+        ("empty.safetensors", Vec::new(), vec!["not a safetensors file"]),
+    ];
+    for (name, bytes, mut named) in cases {
+        let path = folder.file(name, bytes);
+        named.push(name);
+        refused(&["inspect", arg(&path)], &named);
+        refused(&["forecast", "--model", arg(&path), "--data", arg(&data), "--at", "9"], &named);
+        refused(&["evaluate", "--model", arg(&path), "--data", arg(&data)], &named);
+    }
+    refused(&["inspect", "no/such.safetensors"], &["no/such.safetensors"]);
+}
