@@ -423,6 +423,6 @@ mod tests {
     #[test]
     fn bands_cover_every_lead_once() {
         assert_eq!(bands(10), [0..1, 1..2, 2..4, 4..8, 8..10]);
-        assert_eq!(bands(1), [0..1]);
+        assert!(bands(1).iter().cloned().flatten().eq(0..1));
     }
 }

@@ -420,7 +420,7 @@ mod tests {
     fn gaps_are_filled_and_stale_rows_left_out() {
         let table = parse("t,x\n2024-01-01T00:00Z,0\n2024-01-01T00:01Z,1\n2024-01-01T00:01Z,1\n2024-01-01T00:02Z,2\n2024-01-01T00:05Z,5\n")
             .unwrap();
-        let seen: Vec<_> = table.values.iter().map(|v| v.is_nan().then_some(-1.0).unwrap_or(*v)).collect();
+        let seen: Vec<_> = table.values.iter().map(|v| if v.is_nan() { -1.0 } else { *v }).collect();
         assert_eq!(seen, [0.0, 1.0, 2.0, -1.0, -1.0, 5.0]);
         assert_eq!(
             table.report.gaps,
@@ -432,7 +432,7 @@ mod tests {
             }
         );
         assert_eq!(table.report.stale, Stale { rows: 1, first_line: 4 });
-        let times = table.times_ms.unwrap();
+        let times = table.times_ms.as_ref().unwrap();
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 60_000), "{times:?}");
         assert_eq!(table.warnings().len(), 2);
     }
@@ -454,5 +454,22 @@ mod tests {
         assert!(message.contains("line 4"), "{message}");
         let message = parse("t,x\n2024-01-03,0\n2024-01-02,1\n2024-01-01,2\n").unwrap_err().to_string();
         assert!(message.contains("oldest first"), "{message}");
+    }
+
+    proptest::proptest! {
+        /// Whatever a file holds, reading it ends in a table that keeps its promises or in an error.
+        #[test]
+        fn any_bytes_are_a_table_or_an_error(
+            bytes in proptest::collection::vec(
+                proptest::sample::select(&b"0123456789.-+e,;|\t\"\n\r: abnT\xff\x00/"[..]), 0..200),
+            time in proptest::bool::ANY,
+        ) {
+            let text = if time { [b"time,a\n2024-01-01,1\n2024-01-02,".as_slice(), &bytes].concat() } else { bytes };
+            if let Ok(table) = Table::parse(Path::new("any.csv"), &text) {
+                assert_eq!(table.values.len(), table.len() * table.variates());
+                assert!(table.values.iter().all(|value| value.is_finite() || value.is_nan()));
+                assert!(table.times_ms.is_none_or(|times| times.len() == table.values.len() / table.names.len()));
+            }
+        }
     }
 }
