@@ -1,6 +1,6 @@
 //! The mixer's short convolution with its SiLU: depthwise, causal along the recurrence (TSM2.md section 3).
 
-use super::lanes::{LANES, Lanes, blocks, load, store, transpose, untranspose, vectorised};
+use super::lanes::vectorised;
 use super::pointwise::silu_and_slope;
 use super::{contiguous, on_cpu, with_slices};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Tensor, bail};
@@ -110,6 +110,57 @@ impl Conv {
     fn source(&self, step: usize, tap: usize) -> Option<usize> {
         (step + tap).checked_sub(self.taps - 1)
     }
+
+    /// All features of all inner sequences at a step, as a range of v or of the output.
+    #[inline(always)]
+    fn at(&self, outer: usize, step: usize) -> Range<usize> {
+        let position = if self.reverse { self.length - 1 - step } else { step };
+        let start = (outer * self.length + position) * self.row();
+        start..start + self.row()
+    }
+
+    /// The values tap `tap` reads at a step.
+    #[inline(always)]
+    fn values<'a>(&self, inputs: &Inputs<'a>, outer: usize, step: usize, tap: usize) -> &'a [f32] {
+        match self.source(step, tap) {
+            Some(step) => &inputs.v[self.at(outer, step)],
+            None => &inputs.state[(outer * (self.taps - 1) + step + tap) * self.row()..][..self.row()],
+        }
+    }
+
+    /// `[E, K]` as a row `[I, E]` for each tap, so that one step is one run of products over all inner sequences.
+    fn spread(&self, weight: &[f32]) -> Vec<f32> {
+        let mut rows = Vec::with_capacity(self.taps * self.row());
+        for tap in 0..self.taps {
+            for _ in 0..self.inner {
+                rows.extend(weight.iter().skip(tap).step_by(self.taps));
+            }
+        }
+        rows
+    }
+
+    /// The sum over inner sequences of rows `[K, I, E]`, as `[E, K]`: the inverse of [`Conv::spread`] for gradients.
+    fn gather(&self, rows: &[f32], taps: usize) -> Vec<f32> {
+        let mut weight = vec![0.0; self.d_inner * taps];
+        for (tap, rows) in rows.chunks_exact(self.row()).enumerate() {
+            for row in rows.chunks_exact(self.d_inner) {
+                for (feature, value) in row.iter().enumerate() {
+                    weight[feature * taps + tap] += value;
+                }
+            }
+        }
+        weight
+    }
+}
+
+/// What both passes read.
+struct Inputs<'a> {
+    v: &'a [f32],
+    state: &'a [f32],
+    /// `[K, I, E]`.
+    weight: &'a [f32],
+    /// `[I, E]`.
+    bias: &'a [f32],
 }
 
 struct ConvSilu {
@@ -132,13 +183,13 @@ impl CustomOp3 for ConvSilu {
         l3: &Layout,
     ) -> Result<(CpuStorage, candle_core::Shape)> {
         let (v, weight, bias) = (contiguous(s1, l1)?, contiguous(s2, l2)?, contiguous(s3, l3)?);
-        let weight = transpose(weight, self.shape.d_inner, self.shape.taps, 0.0);
+        let (weight, bias) = (self.shape.spread(weight), bias.repeat(self.shape.inner));
         let mut out = vec![0.0; v.len()];
         let inputs = Inputs {
             v,
             state: &self.state,
             weight: &weight,
-            bias,
+            bias: &bias,
         };
         vectorised(
             #[inline(always)]
@@ -156,22 +207,24 @@ impl CustomOp3 for ConvSilu {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let shape = &self.shape;
-        let (grad_v, grad_weight, grad_bias) = with_slices([v, weight, bias, grad], |[v, weight, bias, grad]| {
-            let lanes = transpose(weight, shape.d_inner, shape.taps, 0.0);
+        let (grad_v, grad_weight, grad_bias) = with_slices([v, weight, bias, grad], |[v, weight, bias, grad_out]| {
+            let (rows, bias) = (shape.spread(weight), bias.repeat(shape.inner));
             let inputs = Inputs {
                 v,
                 state: &self.state,
-                weight: &lanes,
-                bias,
+                weight: &rows,
+                bias: &bias,
             };
-            let mut grad_v = vec![0.0; v.len()];
-            let (grad_lanes, grad_bias) = vectorised(
+            let mut grad = Gradients {
+                v: vec![0.0; v.len()],
+                weight: vec![0.0; rows.len()],
+                bias: vec![0.0; bias.len()],
+            };
+            vectorised(
                 #[inline(always)]
-                || backward(shape, &inputs, grad, &mut grad_v),
+                || backward(shape, &inputs, grad_out, &mut grad),
             );
-            let mut grad_weight = vec![0.0; weight.len()];
-            untranspose(&grad_lanes, &mut grad_weight, shape.taps);
-            Ok((grad_v, grad_weight, grad_bias))
+            Ok((grad.v, shape.gather(&grad.weight, shape.taps), shape.gather(&grad.bias, 1)))
         })?;
         Ok((
             Some(Tensor::from_vec(grad_v, v.shape(), v.device())?),
@@ -181,122 +234,64 @@ impl CustomOp3 for ConvSilu {
     }
 }
 
-/// Where a block of features is: sequence, step and block.
-#[derive(Clone, Copy)]
-struct At {
-    outer: usize,
-    step: usize,
-    inner: usize,
-    block: usize,
-}
-
-/// What both passes read.
-struct Inputs<'a> {
-    v: &'a [f32],
-    state: &'a [f32],
-    /// `[block][tap]`.
-    weight: &'a [Lanes],
-    bias: &'a [f32],
-}
-
-impl Conv {
-    /// Every block of every step, sequences first, then steps.
-    #[inline(always)]
-    fn for_each(&self, mut visit: impl FnMut(At)) {
-        for outer in 0..self.outer {
-            for step in 0..self.length {
-                for inner in 0..self.inner {
-                    for block in 0..blocks(self.d_inner) {
-                        visit(At { outer, step, inner, block });
-                    }
-                }
-            }
+/// The convolution with its bias at a step, before the SiLU.
+#[inline(always)]
+fn convolve(shape: &Conv, inputs: &Inputs, outer: usize, step: usize, sum: &mut [f32]) {
+    sum.copy_from_slice(inputs.bias);
+    for (tap, weight) in inputs.weight.chunks_exact(shape.row()).enumerate() {
+        let values = shape.values(inputs, outer, step, tap);
+        for ((sum, weight), value) in sum.iter_mut().zip(weight).zip(values) {
+            *sum += weight * value;
         }
-    }
-
-    /// The features at a step, as a range of v or of the output.
-    #[inline(always)]
-    fn features(&self, at: At) -> Range<usize> {
-        let position = if self.reverse { self.length - 1 - at.step } else { at.step };
-        let start = ((at.outer * self.length + position) * self.inner + at.inner) * self.d_inner;
-        start..start + self.d_inner
-    }
-
-    /// What tap `tap` reads.
-    #[inline(always)]
-    fn tap(&self, inputs: &Inputs, at: At, tap: usize) -> Lanes {
-        match self.source(at.step, tap) {
-            Some(step) => load(&inputs.v[self.features(At { step, ..at })], at.block),
-            None => {
-                let start = (at.outer * (self.taps - 1) + at.step + tap) * self.row() + at.inner * self.d_inner;
-                load(&inputs.state[start..start + self.d_inner], at.block)
-            }
-        }
-    }
-
-    /// The convolution with its bias, before the SiLU.
-    #[inline(always)]
-    fn convolve(&self, inputs: &Inputs, at: At) -> Lanes {
-        let mut sum = load(inputs.bias, at.block);
-        for tap in 0..self.taps {
-            let x = self.tap(inputs, at, tap);
-            let weight = &inputs.weight[at.block * self.taps + tap];
-            for k in 0..LANES {
-                sum[k] += weight[k] * x[k];
-            }
-        }
-        sum
     }
 }
 
 #[inline(always)]
 fn forward(shape: &Conv, inputs: &Inputs, out: &mut [f32]) {
-    shape.for_each(
-        #[inline(always)]
-        |at| {
-            let mut sum = shape.convolve(inputs, at);
-            for k in 0..LANES {
-                sum[k] = math::silu(sum[k]);
+    for outer in 0..shape.outer {
+        for step in 0..shape.length {
+            let out = &mut out[shape.at(outer, step)];
+            convolve(shape, inputs, outer, step, out);
+            for out in out {
+                *out = math::silu(*out);
             }
-            store(&mut out[shape.features(at)], at.block, &sum);
-        },
-    );
+        }
+    }
 }
 
-/// Fills `grad_v` and returns the gradients of the weight (`[block][tap]`) and of the bias.
+/// What the backward pass fills.
+struct Gradients {
+    /// As v.
+    v: Vec<f32>,
+    /// `[K, I, E]`.
+    weight: Vec<f32>,
+    /// `[I, E]`.
+    bias: Vec<f32>,
+}
+
 #[inline(always)]
-fn backward(shape: &Conv, inputs: &Inputs, grad: &[f32], grad_v: &mut [f32]) -> (Vec<Lanes>, Vec<f32>) {
-    let mut grad_weight = vec![[0.0; LANES]; inputs.weight.len()];
-    let mut grad_bias = vec![[0.0; LANES]; blocks(shape.d_inner)];
-    shape.for_each(
-        #[inline(always)]
-        |at| {
-            let sum = shape.convolve(inputs, at);
-            let mut grad = load(&grad[shape.features(at)], at.block);
-            for k in 0..LANES {
-                grad[k] *= silu_and_slope(sum[k]).1;
-                grad_bias[at.block][k] += grad[k];
+fn backward(shape: &Conv, inputs: &Inputs, grad_out: &[f32], grad: &mut Gradients) {
+    // The convolution's result at one step, then its gradient.
+    let mut sum = vec![0.0; shape.row()];
+    for outer in 0..shape.outer {
+        for step in 0..shape.length {
+            convolve(shape, inputs, outer, step, &mut sum);
+            for ((sum, grad_out), bias) in sum.iter_mut().zip(&grad_out[shape.at(outer, step)]).zip(&mut grad.bias) {
+                *sum = grad_out * silu_and_slope(*sum).1;
+                *bias += *sum;
             }
-            for tap in 0..shape.taps {
-                let x = shape.tap(inputs, at, tap);
-                let weight = at.block * shape.taps + tap;
-                for k in 0..LANES {
-                    grad_weight[weight][k] += grad[k] * x[k];
+            let weights = inputs.weight.chunks_exact(shape.row());
+            for (tap, (weight, grad_weight)) in weights.zip(grad.weight.chunks_exact_mut(shape.row())).enumerate() {
+                let values = shape.values(inputs, outer, step, tap);
+                for ((grad_weight, sum), value) in grad_weight.iter_mut().zip(&sum).zip(values) {
+                    *grad_weight += sum * value;
                 }
-                if let Some(step) = shape.source(at.step, tap) {
-                    let row = &mut grad_v[shape.features(At { step, ..at })];
-                    let mut to_v = load(row, at.block);
-                    for k in 0..LANES {
-                        to_v[k] += grad[k] * inputs.weight[weight][k];
+                if let Some(step) = shape.source(step, tap) {
+                    for ((grad_v, sum), weight) in grad.v[shape.at(outer, step)].iter_mut().zip(&sum).zip(weight) {
+                        *grad_v += sum * weight;
                     }
-                    store(row, at.block, &to_v);
                 }
             }
-        },
-    );
-    let mut bias_row = vec![0.0; shape.d_inner];
-    for (block, lanes) in grad_bias.iter().enumerate() {
-        store(&mut bias_row, block, lanes);
+        }
     }
-    (grad_weight, bias_row)
 }

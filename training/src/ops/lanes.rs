@@ -28,6 +28,34 @@ pub fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(Call(kernel))
 }
 
+/// `f` of every number; a closure must be marked `#[inline(always)]` as for [`vectorised`].
+pub fn map(x: &[f32], f: impl Fn(f32) -> f32) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    vectorised(
+        #[inline(always)]
+        || {
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = f(*x);
+            }
+        },
+    );
+    out
+}
+
+/// `f` of every pair; a closure must be marked `#[inline(always)]` as for [`vectorised`].
+pub fn map2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+                *out = f(*x, *y);
+            }
+        },
+    );
+    out
+}
+
 /// Number of blocks that hold `features`.
 #[inline(always)]
 pub const fn blocks(features: usize) -> usize {
