@@ -108,17 +108,21 @@ impl Dataset {
         self.patch_len
     }
 
-    /// Writes, for the forecast issued at `row`, what the read-out leaves to the network, in normalised units, and each entry's weight in the
-    /// loss (the squared standard deviation, so that errors count in units of z; 0 where the reading is missing). Both are `[M, H]`.
-    pub fn residual(&self, row: usize, residual: &mut [f32], weight: &mut [f32]) {
+    /// Writes, for the forecast issued at `row`, what will be read in normalised units, what the read-out says of it, and each entry's weight
+    /// in the loss: the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are `[M, H]`.
+    pub fn targets(&self, row: usize, target: &mut [f32], linear: &mut [f32], weight: &mut [f32]) {
         let (m, h) = (self.variates, self.horizon);
+        match self.linear.get(row * m * h..(row + 1) * m * h) {
+            Some(said) => linear.copy_from_slice(said),
+            None => linear.fill(0.0),
+        }
         for v in 0..m {
             let &[mu, sd] = &self.statistics[(row * m + v) * 2..][..2] else { continue };
             for lead in 0..h {
                 let z = self.z.get((row + 1 + lead) * m + v).copied().unwrap_or(f32::NAN);
-                let linear = self.linear.get((row * m + v) * h + lead).copied().unwrap_or(0.0);
                 let known = !z.is_nan();
-                residual[v * h + lead] = if known { (z - mu) / sd - linear } else { 0.0 };
+                // A missing reading has weight 0; the read-out's own forecast stands in for it so that no NaN enters the loss.
+                target[v * h + lead] = if known { (z - mu) / sd } else { linear[v * h + lead] };
                 weight[v * h + lead] = if known { sd * sd } else { 0.0 };
             }
         }

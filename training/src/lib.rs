@@ -14,3 +14,4 @@ pub mod table;
 pub mod dataset;
 pub mod readout;
 pub mod trainer;
+pub mod train;

@@ -53,8 +53,19 @@ pub struct Options {
     pub validate_every: usize,
     /// Validations without a new best after which training stops.
     pub patience: usize,
+    /// What the network is to say: the whole forecast, or what the read-out leaves of it.
+    pub target: Target,
     /// Seed of the initial weights and of every draw.
     pub seed: u64,
+}
+
+/// What a network is trained to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The whole forecast; a weight per band then chooses between it and the read-out's.
+    Whole,
+    /// What the linear read-out leaves.
+    Residual,
 }
 
 impl Default for Options {
@@ -70,6 +81,7 @@ impl Default for Options {
             restart_every: 64,
             validate_every: 200,
             patience: 10,
+            target: Target::Whole,
             seed: 0,
         }
     }
@@ -85,6 +97,9 @@ pub enum TrainError {
     /// The optimiser refused.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// Not a single validation.
+    #[error("training ended before its first validation")]
+    Untrained,
     /// The weights ran away.
     #[error("training diverged at update {update}: the gradient is not finite")]
     Diverged {
@@ -93,8 +108,8 @@ pub enum TrainError {
     },
 }
 
-/// Second moments, per lead and in units of z, of what the read-out leaves (r) and of what the network says (n): enough for the error
-/// under any weight of the network.
+/// Second moments, per lead and in units of z, of the read-out's error r and of the step n from the read-out's forecast to the model's: the
+/// forecast at weight w is the read-out's plus w n, and its error is known for every w.
 #[derive(Clone, Debug)]
 pub struct Errors {
     /// Mean of r^2: the read-out's own error.
@@ -128,17 +143,22 @@ impl Errors {
     }
 }
 
-/// What is told after each validation.
+/// What is told while training.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Updates done.
-    pub update: usize,
-    /// Mean training loss since the last report: 1 where the network does as it did on average.
-    pub loss: f64,
-    /// [`Errors::score`] of the averaged weights.
-    pub score: f64,
-    /// The best score so far.
-    pub best: f64,
+pub enum Progress {
+    /// So many updates are done.
+    Update(usize),
+    /// The averaged weights were validated.
+    Validation {
+        /// Updates done.
+        update: usize,
+        /// Mean training loss since the last report: 1 where the network does as it did on average.
+        loss: f64,
+        /// [`Errors::score`].
+        score: f64,
+        /// The best score so far.
+        best: f64,
+    },
 }
 
 /// A stream's place in the training rows.
@@ -164,6 +184,16 @@ pub struct Trainer<'a> {
     rng: ChaCha8Rng,
     device: Device,
     update: usize,
+    best: Option<Best>,
+    /// Validations since the best one.
+    stale: usize,
+}
+
+/// The averaged weights that did best on validation.
+struct Best {
+    score: f64,
+    errors: Errors,
+    values: Vec<Vec<f32>>,
 }
 
 /// What one shard of a batch came to.
@@ -172,6 +202,18 @@ struct ShardResult {
     loss: f64,
     /// Sum of squared errors and of weights per lead.
     errors: Vec<(f64, f64)>,
+}
+
+/// Stretches of rows, all numbers `[streams, tokens, M, H]`.
+struct Batch {
+    /// `[streams, tokens, M, patch]`.
+    patches: Tensor,
+    /// What the network is to say.
+    target: Vec<f32>,
+    /// What the read-out leaves.
+    residual: Vec<f32>,
+    /// Weights in the loss.
+    weight: Vec<f32>,
 }
 
 impl<'a> Trainer<'a> {
@@ -190,60 +232,60 @@ impl<'a> Trainer<'a> {
         let per_shard = options.streams / SHARDS;
         let states = (0..SHARDS).map(|_| State::zero(config, per_shard, device)).collect::<Result<_, _>>()?;
         let balance = vec![0.0; config.horizon];
-        Ok(Self { config: *config, options, data, rows, parameters, optimiser, average, streams, states, balance, rng, device: device.clone(), update: 0 })
+        Ok(Self { config: *config, options, data, rows, parameters, optimiser, average, streams, states, balance, rng, device: device.clone(), update: 0, best: None, stale: 0 })
     }
 
-    /// Trains to the end or until validation no longer improves; leaves the best averaged weights in place and returns their errors on
-    /// the forecasts that lie wholly in `validation`. `report` is called after each validation and stops training when it returns false.
+    /// Trains up to an update, or until validation has not improved for long. Forecasts that lie wholly in `validation` judge the averaged weights.
     ///
     /// # Errors
     /// Divergence; candle's.
     pub fn run(
         &mut self,
+        until: usize,
         validation: Range<usize>,
         bands: &[Range<usize>],
-        mut report: impl FnMut(Progress) -> bool,
-    ) -> Result<Errors, TrainError> {
-        let mut best: Option<(f64, Errors, Vec<Vec<f32>>)> = None;
-        let (mut loss, mut since, mut stale) = (0.0, 0, 0);
-        while self.update < self.options.updates {
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<(), TrainError> {
+        let (mut loss, mut since) = (0.0, 0);
+        while self.update < until && self.stale < self.options.patience {
             loss += self.step()?;
             since += 1;
-            if self.update % self.options.validate_every == 0 || self.update == self.options.updates {
+            report(Progress::Update(self.update));
+            if self.update % self.options.validate_every == 0 || self.update == until {
                 self.average.swap(self.optimiser.parameters())?;
                 let errors = self.validate(validation.clone())?;
                 let score = errors.score(bands);
-                if best.as_ref().is_none_or(|(least, ..)| score < *least) {
-                    best = Some((score, errors, self.values()?));
-                    stale = 0;
+                if self.best.as_ref().is_none_or(|best| score < best.score) {
+                    self.best = Some(Best { score, errors, values: self.values()? });
+                    self.stale = 0;
                 } else {
-                    stale += 1;
+                    self.stale += 1;
                 }
                 self.average.swap(self.optimiser.parameters())?;
-                let best = best.as_ref().map_or(score, |(least, ..)| *least);
-                let go_on = report(Progress { update: self.update, loss: loss / f64::from(since), score, best });
+                let best = self.best.as_ref().map_or(score, |best| best.score);
+                report(Progress::Validation { update: self.update, loss: loss / f64::from(since), score, best });
                 (loss, since) = (0.0, 0);
-                if stale >= self.options.patience || !go_on {
-                    break;
-                }
             }
         }
-        let errors = match best {
-            Some((_, errors, values)) => {
-                for (parameter, values) in self.parameters.list().iter().zip(values) {
-                    parameter.var.set(&Tensor::from_vec(values, parameter.var.shape(), &self.device)?)?;
-                }
-                errors
-            }
-            None => self.validate(validation)?,
-        };
-        Ok(errors)
+        Ok(())
     }
 
-    /// The parameters in place.
+    /// The best score on validation so far; infinite before the first.
     #[must_use]
-    pub fn parameters(&self) -> &Parameters {
-        &self.parameters
+    pub fn score(&self) -> f64 {
+        self.best.as_ref().map_or(f64::INFINITY, |best| best.score)
+    }
+
+    /// The best averaged weights, and their errors on validation.
+    ///
+    /// # Errors
+    /// Nothing was validated yet; candle's.
+    pub fn finish(self) -> Result<(Parameters, Errors), TrainError> {
+        let Some(Best { errors, values, .. }) = self.best else { return Err(TrainError::Untrained) };
+        for (parameter, values) in self.parameters.list().iter().zip(values) {
+            parameter.var.set(&Tensor::from_vec(values, parameter.var.shape(), &self.device)?)?;
+        }
+        Ok((self.parameters, errors))
     }
 
     fn values(&self) -> Result<Vec<Vec<f32>>, TrainError> {
@@ -306,7 +348,7 @@ impl<'a> Trainer<'a> {
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
         let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
-        let (patches, target, mut weight) = self.batch(&stretches)?;
+        let Batch { patches, target, mut weight, .. } = self.batch(&stretches)?;
         // Errors count relative to what they are on average at their lead, over all streams of the update.
         let scale = 1.0 / (self.options.streams * tokens * m * h) as f64;
         let factors: Vec<f32> = self.balance.iter().map(|&b| (scale / if b > 0.0 { b } else { 1.0 }) as f32).collect();
@@ -330,21 +372,22 @@ impl<'a> Trainer<'a> {
         Ok((gradients, ShardResult { state, loss: f64::from(loss.to_scalar::<f32>()?), errors }))
     }
 
-    /// Patches `[streams, tokens, M, patch]`, residual targets and loss weights, both `[streams, tokens, M, H]`, of stretches of rows.
-    fn batch(&self, stretches: &[Range<usize>]) -> Result<(Tensor, Vec<f32>, Vec<f32>), TrainError> {
+    /// Stretches of rows as tensors and numbers.
+    fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
         let (m, h, p) = (self.config.variates, self.config.horizon, self.data.patch_len());
         let tokens = stretches[0].len();
+        let entries = vec![0.0; stretches.len() * tokens * m * h];
         let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
-        let mut target = vec![0.0; stretches.len() * tokens * m * h];
-        let mut weight = target.clone();
-        let mut places = target.chunks_exact_mut(m * h).zip(weight.chunks_exact_mut(m * h));
-        for rows in stretches {
-            patches.extend_from_slice(self.data.patches(rows.clone()));
-            for (row, (target, weight)) in rows.clone().zip(&mut places) {
-                self.data.residual(row, target, weight);
-            }
+        let (mut target, mut linear, mut weight) = (entries.clone(), entries.clone(), entries);
+        for (i, row) in stretches.iter().flat_map(|rows| rows.clone()).enumerate() {
+            patches.extend_from_slice(self.data.patches(row..row + 1));
+            let place = i * m * h..(i + 1) * m * h;
+            self.data.targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
         }
-        Ok((Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?, target, weight))
+        let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
+        let target = if self.options.target == Target::Whole { target } else { residual.clone() };
+        let patches = Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?;
+        Ok(Batch { patches, target, residual, weight })
     }
 
     /// Errors of the present weights over the forecasts that lie wholly in `rows`, the rows shared out among some streams, each with a warm-up.
@@ -378,13 +421,13 @@ impl<'a> Trainer<'a> {
             let left = if done < warm { warm - done } else { warm + share - done };
             let tokens = VALIDATION_TOKENS.min(left);
             let stretches: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
-            let (patches, target, weight) = self.batch(&stretches)?;
+            let Batch { patches, target, residual, weight } = self.batch(&stretches)?;
             let (features, next) = network.forward(&patches, &state)?;
             state = next;
             if done >= warm {
                 let said = network.head(&features)?.flatten_all()?.to_vec1::<f32>()?;
-                for (i, ((n, r), w)) in said.iter().zip(&target).zip(&weight).enumerate() {
-                    let (n, r, w) = (f64::from(*n), f64::from(*r), f64::from(*w));
+                for (i, (((said, target), r), w)) in said.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
+                    let (n, r, w) = (f64::from(said - target + r), f64::from(*r), f64::from(*w));
                     let sum = &mut sums[i % h];
                     *sum = [sum[0] + w * r * r, sum[1] + w * r * n, sum[2] + w * n * n, sum[3] + f64::from(u8::from(w > 0.0))];
                 }
