@@ -161,14 +161,17 @@ impl<'a> Front<'a> {
             if self.period > 0 {
                 let normalised = (z - mu[v]) / sd[v];
                 let now = (t % self.period as u64) as usize;
+                let visited = t.min(self.period as u64) as usize;
                 let averages = &mut season[v * SEASON_RATES.len() * self.period..][..SEASON_RATES.len() * self.period];
-                for (g, rate) in SEASON_RATES.iter().enumerate() {
-                    let average = &mut averages[g * self.period + now];
+                for (averages, rate) in averages.chunks_exact_mut(self.period).zip(SEASON_RATES) {
+                    if first {
+                        averages[..visited].fill(normalised);
+                    }
                     // The first visit sets the average, which is then free of the zero start.
-                    *average = if t < self.period as u64 {
+                    averages[now] = if t < self.period as u64 {
                         normalised
                     } else {
-                        rate * *average + (1.0 - rate) * normalised
+                        rate * averages[now] + (1.0 - rate) * normalised
                     };
                 }
             }
@@ -367,6 +370,17 @@ mod tests {
         let (front, state) = run(&config, [f32::NAN, f32::NAN, 2.0]);
         front.patch(&state, 0, &mut patch);
         assert_eq!(patch, [2.0; 4]);
+
+        let readout = Readout {
+            lags: 0,
+            season: Some(Season { period: 2 }),
+            cross_lags: 0,
+            per_variate: false,
+        };
+        let mut averages = [0.0; 6];
+        let (front, state) = run(&Config { readout, ..config }, [f32::NAN, f32::NAN, f32::NAN, 2.0]);
+        front.features(&state, 0, &mut averages);
+        assert_eq!(averages, [2.0; 6]);
         let (front, state) = run(&config, [1e30]);
         assert_eq!(front.newest(&state, 0), Z_LIMIT);
     }
