@@ -1,0 +1,128 @@
+//! The front end of the reference: it remembers every sample and computes everything anew from them, section 2 and 5 of the
+//! specification word by word. What the specification leaves open is as the core documents it: a missing reading is the last one held,
+//! a variate not read yet stands at its training mean, and its first reading then stands for all its past.
+
+use tsm2_core::{Config, Normaliser, SEASON_RATES};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// 1970-01-01 was a Thursday; the first Monday came four days later.
+const FIRST_MONDAY_MS: i64 = 4 * DAY_MS;
+
+/// All samples of a stream so far, scaled.
+pub struct History {
+    /// `[M][t]`: z = (x - mean) / std, held where a reading is missing.
+    z: Vec<Vec<f64>>,
+    /// Which variates have been read.
+    read: Vec<bool>,
+    time_ms: i64,
+}
+
+impl History {
+    /// A stream of `variates` that has seen nothing.
+    pub fn new(variates: usize) -> Self {
+        Self {
+            z: vec![Vec::new(); variates],
+            read: vec![false; variates],
+            time_ms: 0,
+        }
+    }
+
+    /// Samples so far.
+    pub fn samples(&self) -> usize {
+        self.z[0].len()
+    }
+
+    /// Consumes a row in the sensors' units.
+    pub fn push(&mut self, row: &[f32], mean: &[f64], std: &[f64], time_ms: i64) {
+        self.time_ms = time_ms;
+        for (m, &x) in row.iter().enumerate() {
+            let past = &mut self.z[m];
+            if x.is_finite() {
+                let z = ((f64::from(x) - mean[m]) / std[m]).clamp(-1000.0, 1000.0);
+                if !self.read[m] {
+                    past.fill(z);
+                    self.read[m] = true;
+                }
+                past.push(z);
+            } else {
+                past.push(past.last().copied().unwrap_or(0.0));
+            }
+        }
+    }
+
+    /// The normaliser's mean and standard deviation of variate `m` at sample `t`.
+    pub fn statistics(&self, config: &Config, m: usize, t: usize) -> (f64, f64) {
+        let past = &self.z[m][..=t];
+        let weights: Vec<f64> = match config.normaliser {
+            Normaliser::Global => return (0.0, 1.0),
+            Normaliser::Window { length } => {
+                let length = length.min(past.len());
+                (0..past.len())
+                    .map(|i| if i + length >= past.len() { 1.0 / length as f64 } else { 0.0 })
+                    .collect()
+            }
+            // A sample's weight halves every `half_life` samples; the weights of what exists sum to one.
+            Normaliser::Exponential { half_life } => {
+                let weight = |age: usize| 0.5f64.powf(age as f64 / f64::from(half_life));
+                let total: f64 = (0..past.len()).map(weight).sum();
+                (0..past.len()).map(|i| weight(t - i) / total).collect()
+            }
+        };
+        let mu: f64 = weights.iter().zip(past).map(|(w, z)| w * z).sum();
+        let variance: f64 = weights.iter().zip(past).map(|(w, z)| w * (z - mu) * (z - mu)).sum();
+        (mu, (variance + 1e-4).sqrt())
+    }
+
+    /// The last `count` samples of variate `m`, oldest first, normalised with the statistics of now; the first sample stands before itself.
+    fn last(&self, config: &Config, m: usize, count: usize) -> Vec<f64> {
+        let now = self.samples() - 1;
+        let (mu, sd) = self.statistics(config, m, now);
+        (0..count)
+            .map(|i| (self.z[m][(now + i + 1).saturating_sub(count)] - mu) / sd)
+            .collect()
+    }
+
+    /// A token's patch vector of variate `m`: samples, then the calendar.
+    pub fn patch(&self, config: &Config, m: usize) -> Vec<f64> {
+        let mut patch = self.last(config, m, config.patch);
+        if config.calendar {
+            for angle in [turn(self.time_ms, DAY_MS), turn(self.time_ms - FIRST_MONDAY_MS, 7 * DAY_MS)] {
+                patch.extend([angle.sin(), angle.cos()]);
+            }
+        }
+        patch
+    }
+
+    /// The read-out's feature vector phi of variate `m`.
+    pub fn features(&self, config: &Config, m: usize) -> Vec<f64> {
+        let readout = &config.readout;
+        let mut phi = self.last(config, m, readout.lags);
+        if let Some(season) = readout.season {
+            for rate in SEASON_RATES {
+                phi.extend(self.seasonal(config, m, season.period, f64::from(rate)));
+            }
+        }
+        for other in (0..config.variates).filter(|&other| other != m) {
+            phi.extend(self.last(config, other, readout.cross_lags));
+        }
+        phi
+    }
+
+    /// The seasonal averages at one rate, oldest first; a place in the season that no sample has visited holds 0.
+    fn seasonal(&self, config: &Config, m: usize, period: usize, rate: f64) -> Vec<f64> {
+        let mut averages: Vec<Option<f64>> = vec![None; period];
+        for t in 0..self.samples() {
+            let (mu, sd) = self.statistics(config, m, t);
+            let z_norm = (self.z[m][t] - mu) / sd;
+            let average = &mut averages[t % period];
+            *average = Some(average.map_or(z_norm, |e| rate * e + (1.0 - rate) * z_norm));
+        }
+        averages.rotate_left(self.samples() % period);
+        averages.into_iter().map(|e| e.unwrap_or(0.0)).collect()
+    }
+}
+
+/// The angle of a time within a cycle.
+fn turn(time_ms: i64, cycle_ms: i64) -> f64 {
+    std::f64::consts::TAU * time_ms.rem_euclid(cycle_ms) as f64 / cycle_ms as f64
+}

@@ -1,0 +1,88 @@
+//! The step path allocates nothing: a counting allocator watches a thousand steps and forecasts of every model in the catalogue.
+//! It counts this thread only, so the test harness may allocate beside it.
+#![expect(unsafe_code, reason = "a global allocator is an unsafe trait; this one only counts and passes on")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use tsm2_conformance::catalogue::{Recipe, bundle, recipes, stream};
+use tsm2_conformance::engines::Stepper;
+
+const ROWS: usize = 1_000;
+
+thread_local! {
+    // Constant and without a destructor, so reading it never allocates.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    ALLOCATIONS.with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged; counting touches no memory that it manages.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise about `layout` is the one `System` needs.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: `pointer` came from this allocator, hence from `System`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as in `realloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of this thread while `work` runs.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+fn steps_and_forecasts(recipe: &Recipe) -> usize {
+    let bundle = bundle(recipe.name, &recipe.config, recipe.interval_ms, 1);
+    let stream = stream(&bundle, ROWS, recipe.interval_ms, recipe.faults, 2);
+    let mut stepper = Stepper::new(&bundle);
+    let mut forecast = vec![0.0; recipe.config.variates * recipe.config.horizon];
+    let mut issued = 0;
+    let count = allocations(|| {
+        for (row, time_ms) in stream.rows(&bundle) {
+            issued += usize::from(stepper.step(row, time_ms, &mut forecast));
+        }
+    });
+    let all_phases = recipe.config.phases == recipe.config.stride;
+    assert_eq!(
+        issued,
+        if all_phases { ROWS } else { ROWS / recipe.config.stride },
+        "{}",
+        recipe.name
+    );
+    count
+}
+
+#[test]
+fn the_step_path_allocates_nothing() {
+    assert_eq!(allocations(|| drop(black_box(vec![0u8; 16]))), 1, "the counter counts");
+    for recipe in recipes() {
+        assert_eq!(steps_and_forecasts(&recipe), 0, "{}", recipe.name);
+    }
+}

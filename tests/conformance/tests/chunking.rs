@@ -1,0 +1,160 @@
+//! A stream is the same however it is cut: saved as bytes, restored and continued, the step gives the same bits; the parallel form with
+//! the state carried from stretch to stretch gives what one pass gives.
+
+use proptest::prelude::*;
+use tsm2_bundle::Bundle;
+use tsm2_conformance::catalogue::{Recipe, bundle, recipes, stream};
+use tsm2_conformance::engines::{PARALLEL, Parallel, Stepper};
+use tsm2_conformance::{Run, Stream, deviation, noise::Noise};
+
+/// A case of the catalogue, and a stream of its own.
+#[derive(Debug)]
+struct Journey {
+    bundle: Bundle,
+    stream: Stream,
+}
+
+impl Journey {
+    /// `lost` in 0..=1 is the share of single readings that are missing.
+    fn new(recipe: &Recipe, rows: usize, lost: f32, seed: u64) -> Self {
+        let bundle = bundle(recipe.name, &recipe.config, recipe.interval_ms, 5);
+        let mut stream = stream(&bundle, rows, recipe.interval_ms, recipe.faults, seed);
+        let mut noise = Noise::new(!seed);
+        for reading in &mut stream.readings {
+            if noise.number().abs() < lost {
+                *reading = f32::NAN;
+            }
+        }
+        Self { bundle, stream }
+    }
+
+    /// The bits of every forecast and, at the end, of the state. The stream is set back to nothing before the rows in `resets`, and before
+    /// those in `cuts` it goes through bytes into a stepper that has never seen it.
+    fn steps(&self, resets: &[usize], cuts: &[usize]) -> Vec<u32> {
+        let config = self.bundle.meta().config;
+        let mut stepper = Stepper::new(&self.bundle);
+        let mut forecast = vec![0.0; config.variates * config.horizon];
+        let mut bits = Vec::new();
+        for (t, (row, time_ms)) in self.stream.rows(&self.bundle).enumerate() {
+            if resets.contains(&t) {
+                self.bundle.model().reset(&mut stepper.state).expect("length fits");
+            }
+            if cuts.contains(&t) {
+                stepper = self.restored(&saved(&stepper.state), t as u64);
+            }
+            if stepper.step(row, time_ms, &mut forecast) {
+                bits.extend(forecast.iter().map(|x| x.to_bits()));
+            }
+        }
+        bits.extend(stepper.state.iter().map(|x| x.to_bits()));
+        bits
+    }
+
+    /// A stepper as after a restart: the state from its bytes, anything at all in the working memory.
+    fn restored(&self, bytes: &[u8], seed: u64) -> Stepper<'_> {
+        let mut stepper = Stepper::new(&self.bundle);
+        for (number, bytes) in stepper.state.iter_mut().zip(bytes.as_chunks().0) {
+            *number = f32::from_le_bytes(*bytes);
+        }
+        let mut noise = Noise::new(seed);
+        for number in &mut stepper.scratch {
+            *number = 1e30 * noise.number();
+        }
+        stepper
+    }
+
+    /// The parallel form over the stretches between `cuts`.
+    fn stretches(&self, cuts: &[usize]) -> Run {
+        let variates = self.bundle.meta().config.variates;
+        let mut ends: Vec<usize> = cuts.iter().copied().chain([self.stream.times.len()]).collect();
+        ends.sort_unstable();
+        let mut parallel = Parallel::new(&self.bundle);
+        let mut run = Run::default();
+        let mut start = 0;
+        for end in ends {
+            let stretch = Stream {
+                readings: self.stream.readings[start * variates..end * variates].to_vec(),
+                times: self.stream.times[start..end].to_vec(),
+            };
+            let part = parallel.advance(&stretch);
+            run.issued.extend(part.issued);
+            run.forecasts.extend(part.forecasts);
+            start = end;
+        }
+        run
+    }
+}
+
+fn saved(state: &[f32]) -> Vec<u8> {
+    state.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn recipe() -> impl Strategy<Value = Recipe> {
+    proptest::sample::select(recipes())
+}
+
+fn places() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(0usize..60, 0..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_stream_in_pieces_gives_the_same_bits(
+        recipe in recipe(), lost in 0.0f32..0.6, seed: u64, resets in places(), cuts in places(),
+    ) {
+        let journey = Journey::new(&recipe, 60, lost, seed);
+        prop_assert!(journey.steps(&resets, &[]) == journey.steps(&resets, &cuts), "{}", recipe.name);
+    }
+
+    #[test]
+    fn the_parallel_form_in_stretches_gives_what_one_pass_gives(
+        recipe in recipe(), lost in 0.0f32..0.6, seed: u64, cuts in places(),
+    ) {
+        let journey = Journey::new(&recipe, 60, lost, seed);
+        let deviation = deviation(&journey.bundle, &journey.stretches(&cuts), &journey.stretches(&[]));
+        prop_assert!(deviation <= PARALLEL.tolerance, "{}: {deviation:e}", recipe.name);
+    }
+}
+
+#[test]
+fn every_model_goes_on_from_saved_bytes_at_every_row() {
+    for recipe in recipes() {
+        let journey = Journey::new(&recipe, 40, 0.2, 3);
+        let every_row: Vec<usize> = (0..40).collect();
+        assert!(journey.steps(&[], &[]) == journey.steps(&[], &every_row), "{}", recipe.name);
+    }
+}
+
+#[test]
+fn a_state_comes_back_from_its_bytes_bit_for_bit() {
+    for recipe in recipes() {
+        let journey = Journey::new(&recipe, 40, 0.2, 4);
+        let mut stepper = Stepper::new(&journey.bundle);
+        let mut forecast = vec![0.0; recipe.config.variates * recipe.config.horizon];
+        for (row, time_ms) in journey.stream.rows(&journey.bundle) {
+            stepper.step(row, time_ms, &mut forecast);
+        }
+        let bytes = saved(&stepper.state);
+        assert!(stepper.state.iter().all(|x| x.is_finite()), "{}", recipe.name);
+        assert_eq!(saved(&journey.restored(&bytes, 9).state), bytes, "{}", recipe.name);
+    }
+}
+
+#[test]
+fn a_reset_stream_is_a_new_one() {
+    for recipe in recipes() {
+        let journey = Journey::new(&recipe, 40, 0.2, 6);
+        let variates = recipe.config.variates;
+        let tail = Journey {
+            bundle: journey.bundle.clone(),
+            stream: Stream {
+                readings: journey.stream.readings[17 * variates..].to_vec(),
+                times: journey.stream.times[17..].to_vec(),
+            },
+        };
+        let (whole, new) = (journey.steps(&[17], &[]), tail.steps(&[], &[]));
+        assert!(whole.ends_with(&new), "{}", recipe.name);
+    }
+}
