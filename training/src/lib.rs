@@ -15,3 +15,5 @@ pub mod dataset;
 pub mod readout;
 pub mod trainer;
 pub mod train;
+pub mod checkpoint;
+pub mod export;

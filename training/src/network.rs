@@ -40,6 +40,16 @@ impl State {
         Ok(Self { layers: (0..config.layers).map(|_| layer()).collect::<Result<_>>()? })
     }
 
+    /// Its tensors, by name.
+    pub fn named(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.layers.iter().enumerate().flat_map(|(l, layer)| [(format!("{l}.conv"), &layer.conv), (format!("{l}.scan"), &layer.scan)])
+    }
+
+    /// Its tensors, by name, to be replaced.
+    pub fn named_mut(&mut self) -> impl Iterator<Item = (String, &mut Tensor)> {
+        self.layers.iter_mut().enumerate().flat_map(|(l, LayerState { conv, scan })| [(format!("{l}.conv"), conv), (format!("{l}.scan"), scan)])
+    }
+
     /// The state with each stream's part multiplied by its entry of `keep` `[streams]` (0 restarts a stream).
     ///
     /// # Errors

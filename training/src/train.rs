@@ -6,23 +6,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
+use tsm2_bundle::{BundleError, Provenance};
 use tsm2_core::{Config, Head, Mlp, Readout, S6, VariateMixer};
 
 use crate::baselines::Series;
+use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::dataset::Dataset;
-use crate::parameters::Parameters;
 use crate::evaluate::{EvaluateError, Evaluation, HorizonError, Protocol, evaluate, model_errors};
+use crate::export::{self, Export};
 use crate::readout::{self, ReadoutError};
 use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::split::{Split, SplitError, SplitSpec};
 use crate::table::Table;
-use crate::trainer::{Errors, Options, Progress, Target, TrainError, Trainer};
+use crate::trainer::{Options, Progress, Target, TrainError, Trainer};
 
 /// Rows ahead that a model forecasts unless told otherwise.
 pub const DEFAULT_HORIZON: usize = 24;
@@ -33,11 +33,8 @@ const MLP_VARIATES: usize = 40;
 /// Up to this many variates have a head of their own.
 const OWN_HEADS: usize = 40;
 
-/// A band in which the network lowers the validation error by less than this share is left to the read-out.
-const LEAST_GAIN: f64 = 1e-3;
-
-/// Updates after which one of the two targets is chosen.
-const PILOT_UPDATES: usize = 600;
+/// The share of all updates after which one of the two targets is chosen.
+const PILOT: usize = 10;
 
 /// What to train and where to put it.
 #[derive(Clone, Debug)]
@@ -54,6 +51,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Updates at most.
     pub updates: usize,
+    /// Goes on from the last checkpoint in `out`.
+    pub resume: bool,
     /// Where the network is trained.
     pub device: Device,
 }
@@ -110,6 +109,9 @@ pub enum Error {
     /// The configuration.
     #[error(transparent)]
     Model(#[from] tsm2_core::Error),
+    /// The checkpoints.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -143,51 +145,72 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
 
     let mut decisions = Vec::new();
-    let mut decide = |text: String, tell: &mut dyn FnMut(Event<'_>)| {
+    let decide = |decisions: &mut Vec<String>, text: String, tell: &mut dyn FnMut(Event<'_>)| {
         tell(Event::Decision(&text));
         decisions.push(text);
     };
     let z = scaler.standardise(table);
     let period = Series::new(&z, table.variates()).find_period(split.train_range());
-    decide(period.map_or("season: none found".into(), |rows| format!("season: {rows} rows, from the autocorrelation")), tell);
-    let choice = readout::choose(&start, table, &split, &scaler, period, |choice| decide(describe(choice), tell))?;
-    decide(format!("read-out: {}", describe(&choice)), tell);
+    decide(&mut decisions, period.map_or("season: none found".into(), |rows| format!("season: {rows} rows, from the autocorrelation")), tell);
+    let choice = readout::choose(&start, table, &split, &scaler, period, |choice| decide(&mut decisions, describe(choice), tell))?;
+    decide(&mut decisions, format!("read-out: {}", describe(&choice)), tell);
     let config = Config { normaliser: choice.normaliser, readout: choice.readout, ..start };
 
     let data = Dataset::new(&config, &scaler, table, split.train + split.validation, &choice.weights)?;
     let recipe = Options { seed: options.seed, updates: options.updates, ..Options::default() };
     let bands = bands(config.horizon);
-    // Both targets are tried; the better one on validation goes on.
-    let pilot = PILOT_UPDATES.min(recipe.updates);
-    let tell_progress = |target, progress, tell: &mut dyn FnMut(Event<'_>)| tell(Event::Training { target, progress });
-    let mut trainers = Vec::new();
-    for target in [Target::Whole, Target::Residual] {
-        let mut trainer = Trainer::new(&config, Options { target, ..recipe }, &data, split.train, &options.device)?;
-        trainer.run(pilot, split.validation_range(), &bands, &mut |progress| tell_progress(target, progress, tell))?;
-        trainers.push((target, trainer));
-    }
-    let scores = trainers.iter().map(|(target, trainer)| format!("{target:?} {:.4}", trainer.score())).collect::<Vec<_>>().join(", ");
-    trainers.sort_by(|a, b| a.1.score().total_cmp(&b.1.score()));
-    let (target, mut trainer) = trainers.swap_remove(0);
-    decide(format!("target of the network: {target:?}; error relative to the read-out after {pilot} updates: {scores}"), tell);
-    trainer.run(recipe.updates, split.validation_range(), &bands, &mut |progress| tell_progress(target, progress, tell))?;
-    let (parameters, errors) = trainer.finish()?;
-    let folds = fold(&errors, &bands);
-    decide(describe_folds(&folds, &errors, &bands), tell);
-
-    let (config, weights) = assemble(&config, &parameters, target, &folds, &choice.weights)?;
-    let mut provenance = Provenance {
+    let validation = split.validation_range();
+    let new_trainer = |target| Trainer::new(&config, Options { target, ..recipe }, &data, split.train, &options.device);
+    let provenance = |decisions: &[String]| Provenance {
         code_version: env!("CARGO_PKG_VERSION").into(),
         data: table.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         data_sha256: table.sha256.clone(),
         split: [split.train, split.validation, split.test],
         seed: options.seed,
-        decisions,
+        decisions: decisions.to_vec(),
         metrics: BTreeMap::new(),
     };
+    let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), options)?;
+    let mut trainer = if options.resume {
+        let saved = checkpoints.load()?;
+        decide(&mut decisions, saved.decision, tell);
+        let mut trainer = new_trainer(saved.target)?;
+        trainer.restore(&saved.tensors)?;
+        trainer
+    } else {
+        // Both targets are tried; the better one on validation goes on.
+        let pilot = recipe.updates.div_ceil(PILOT);
+        let mut trainers = Vec::new();
+        for target in [Target::Whole, Target::Residual] {
+            let mut trainer = new_trainer(target)?;
+            while trainer.advance(pilot, validation.clone(), &bands, &mut |progress| tell(Event::Training { target, progress }))? {}
+            trainers.push(trainer);
+        }
+        trainers.sort_by(|a, b| a.score().total_cmp(&b.score()));
+        let scores = trainers.iter().map(|t| format!("{:?} {:.4}", t.target(), t.score())).collect::<Vec<_>>().join(", ");
+        decide(&mut decisions, format!("target of the network, by its error relative to the read-out after {pilot} updates: {scores}"), tell);
+        trainers.swap_remove(0)
+    };
+    let target = trainer.target();
+    let export = Export { name: &options.name, table, scaler: &scaler, config: &config, readout: &choice.weights, target };
+    let mut written = f64::INFINITY;
+    loop {
+        let on = trainer.advance(recipe.updates, validation.clone(), &bands, &mut |progress| tell(Event::Training { target, progress }))?;
+        checkpoints.save(&trainer, decisions.last().map_or("", String::as_str))?;
+        if let Some(best) = trainer.best().filter(|best| best.score < written) {
+            written = best.score;
+            export.bundle(best, provenance(&decisions))?.write(&checkpoints.best)?;
+        }
+        if !on {
+            break;
+        }
+    }
+    let best = trainer.best().ok_or(TrainError::Untrained)?;
+    decide(&mut decisions, export::describe(&best.errors), tell);
+
     let horizons = horizons(config.horizon);
-    let bundle = |provenance: &Provenance| Bundle::new(metadata(options, &config, table, &scaler, provenance), weights.clone());
-    let measured = bundle(&provenance)?;
+    let mut provenance = provenance(&decisions);
+    let measured = export.bundle(best, provenance.clone())?;
     let model = measured.model();
     let validation = model_errors(&model, table, &scaler, split.validation_range(), &horizons, Protocol::Carried, &|| ())?;
     let has_test = split.check_test(config.horizon).is_ok();
@@ -199,10 +222,10 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }
     }
     let path = options.out.join("model.safetensors");
-    bundle(&provenance)?.write(&path)?;
+    export.bundle(best, provenance)?.write(&path)?;
     let metrics = options.out.join("metrics.csv");
     fs::write(&metrics, metrics_csv(&validation, test.as_ref())).map_err(out(&metrics))?;
-    Ok(Trained { path, split, decisions: provenance.decisions, validation, test })
+    Ok(Trained { path, split, decisions, validation, test })
 }
 
 /// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.
@@ -226,86 +249,6 @@ fn describe(choice: &readout::Choice) -> String {
     features.extend((cross_lags > 0).then(|| format!("{cross_lags} lags of every other variate")));
     let weights = if per_variate { "weights per variate" } else { "shared weights" };
     format!("normaliser {:?}: {}, {weights}, validation MSE {:.4}", choice.normaliser, features.join(" + "), choice.mean())
-}
-
-/// The network's weight per band: the best on validation, or an end of [0, 1] where that is next to as good.
-fn fold(errors: &Errors, bands: &[Range<usize>]) -> Vec<f64> {
-    let weight = |band: &Range<usize>| {
-        let best = errors.fold(band.clone());
-        let sum = |weight| band.clone().map(|lead| errors.mse(lead, weight)).sum::<f64>();
-        let as_good = |weight: &f64| sum(*weight) * (1.0 - LEAST_GAIN) <= sum(best);
-        [0.0, 1.0].into_iter().find(as_good).unwrap_or(best)
-    };
-    bands.iter().map(weight).collect()
-}
-
-fn describe_folds(folds: &[f64], errors: &Errors, bands: &[Range<usize>]) -> String {
-    let line = |(band, weight): (&Range<usize>, &f64)| {
-        let mse = |weight| band.clone().map(|lead| errors.mse(lead, weight)).sum::<f64>() / band.len() as f64;
-        format!("leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})", band.start + 1, band.end, mse(0.0), mse(*weight))
-    };
-    format!("weight of the network: {}", bands.iter().zip(folds).map(line).collect::<Vec<_>>().join(", "))
-}
-
-/// Configuration and flat weights of the model file: the weights per band folded into head and read-out. What is silent at every lead is
-/// left out: the network shrinks to the smallest there is, the read-out goes.
-fn assemble(config: &Config, parameters: &Parameters, target: Target, folds: &[f64], readout: &[f32]) -> Result<(Config, Vec<f32>), Error> {
-    let by_lead: Vec<f32> = bands(config.horizon).iter().zip(folds).flat_map(|(band, &w)| band.clone().map(move |_| w as f32)).collect();
-    let of_linear = |lead: usize| if target == Target::Whole { 1.0 - by_lead[lead] } else { 1.0 };
-    let mut shrunk = *config;
-    let silent = by_lead.iter().all(|&w| w == 0.0);
-    if silent {
-        shrunk = Config {
-            patch: 1,
-            d_model: 1,
-            layers: 1,
-            variate_embedding: false,
-            time_mixer: S6 { d_inner: 1, d_state: 1, dt_rank: 1, d_conv: 1 },
-            variate_mixer: VariateMixer::None,
-            weighted_averaging: false,
-            head: Head::Shared,
-            ..shrunk
-        };
-    }
-    if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
-        shrunk.readout = Readout { lags: 0, season: None, cross_lags: 0, per_variate: false };
-    }
-    let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
-        for (row, values) in values.chunks_exact_mut(width).enumerate() {
-            values.iter_mut().for_each(|w| *w *= scale(row % config.horizon));
-        }
-        values
-    };
-    let mut names = Vec::new();
-    tsm2_core::layout(&shrunk, |name, shape| names.push((name.to_string(), shape.iter().product::<usize>())))?;
-    let mut weights = Vec::new();
-    for (name, count) in names {
-        if name == "readout.weight" {
-            weights.extend(scaled(readout.to_vec(), config.readout_features(), &of_linear));
-        } else if silent {
-            weights.resize(weights.len() + count, 0.0);
-        } else {
-            let values = parameters.get(&name).and_then(|t| t.flatten_all()?.to_vec1::<f32>()).map_err(TrainError::from)?;
-            weights.extend(match name.as_str() {
-                "head.weight" => scaled(values, config.d_model, &|lead| by_lead[lead]),
-                "head.bias" => scaled(values, 1, &|lead| by_lead[lead]),
-                _ => values,
-            });
-        }
-    }
-    Ok((shrunk, weights))
-}
-
-fn metadata(options: &TrainOptions, config: &Config, table: &Table, scaler: &Scaler, provenance: &Provenance) -> Metadata {
-    let variate = |(m, name): (usize, &String)| Variate { name: name.clone(), unit: None, mean: scaler.mean[m], std: scaler.std[m] };
-    Metadata {
-        format: FORMAT_VERSION,
-        name: options.name.clone(),
-        config: *config,
-        variates: table.names.iter().enumerate().map(variate).collect(),
-        interval_ms: table.interval_ms,
-        provenance: provenance.clone(),
-    }
 }
 
 /// The horizons that are reported: a lead, a quarter, half and the whole.

@@ -5,6 +5,7 @@
 //! mean of the error at that lead, so one model serves short and long leads. The batch is split into two shards of streams, one
 //! thread each, and their gradients are added in a fixed order: the same seed gives the same model, whatever the machine's load.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use candle_core::backprop::GradStore;
@@ -15,7 +16,7 @@ use tsm2_core::Config;
 
 use crate::dataset::Dataset;
 use crate::network::{Network, State};
-use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, sum_gradients};
+use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients};
 use crate::parameters::Parameters;
 
 /// Threads that share the streams of an update; fixed, because the order of additions depends on it.
@@ -26,6 +27,9 @@ const VALIDATION_WARM_UP: usize = 256;
 
 /// Tokens per stretch of a validation pass.
 const VALIDATION_TOKENS: usize = 64;
+
+/// Entry of a checkpoint: updates done, validations since the best, and whether the target is the whole forecast.
+const COUNTS: &str = "trainer.counts";
 
 /// Share of the new error in the running mean per lead.
 const BALANCE_RATE: f64 = 0.01;
@@ -100,6 +104,12 @@ pub enum TrainError {
     /// Not a single validation.
     #[error("training ended before its first validation")]
     Untrained,
+    /// A checkpoint of another training.
+    #[error("the checkpoint does not fit this training: `{name}` is absent or of another shape")]
+    Checkpoint {
+        /// The entry.
+        name: String,
+    },
     /// The weights ran away.
     #[error("training diverged at update {update}: the gradient is not finite")]
     Diverged {
@@ -190,10 +200,14 @@ pub struct Trainer<'a> {
 }
 
 /// The averaged weights that did best on validation.
-struct Best {
-    score: f64,
-    errors: Errors,
-    values: Vec<Vec<f32>>,
+#[derive(Clone, Debug)]
+pub struct Best {
+    /// [`Errors::score`].
+    pub score: f64,
+    /// Their errors.
+    pub errors: Errors,
+    /// The weights by name.
+    pub weights: BTreeMap<String, Vec<f32>>,
 }
 
 /// What one shard of a batch came to.
@@ -235,39 +249,47 @@ impl<'a> Trainer<'a> {
         Ok(Self { config: *config, options, data, rows, parameters, optimiser, average, streams, states, balance, rng, device: device.clone(), update: 0, best: None, stale: 0 })
     }
 
-    /// Trains up to an update, or until validation has not improved for long. Forecasts that lie wholly in `validation` judge the averaged weights.
+    /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in `validation`.
+    /// Returns whether there is any use in going on: `until` is not reached, and the last best is not too long ago.
     ///
     /// # Errors
     /// Divergence; candle's.
-    pub fn run(
+    pub fn advance(
         &mut self,
         until: usize,
         validation: Range<usize>,
         bands: &[Range<usize>],
         report: &mut dyn FnMut(Progress),
-    ) -> Result<(), TrainError> {
-        let (mut loss, mut since) = (0.0, 0);
-        while self.update < until && self.stale < self.options.patience {
+    ) -> Result<bool, TrainError> {
+        let (mut loss, start) = (0.0, self.update);
+        while self.update < until {
             loss += self.step()?;
-            since += 1;
             report(Progress::Update(self.update));
-            if self.update % self.options.validate_every == 0 || self.update == until {
-                self.average.swap(self.optimiser.parameters())?;
-                let errors = self.validate(validation.clone())?;
-                let score = errors.score(bands);
-                if self.best.as_ref().is_none_or(|best| score < best.score) {
-                    self.best = Some(Best { score, errors, values: self.values()? });
-                    self.stale = 0;
-                } else {
-                    self.stale += 1;
-                }
-                self.average.swap(self.optimiser.parameters())?;
-                let best = self.best.as_ref().map_or(score, |best| best.score);
-                report(Progress::Validation { update: self.update, loss: loss / f64::from(since), score, best });
-                (loss, since) = (0.0, 0);
+            if self.update.is_multiple_of(self.options.validate_every) {
+                break;
             }
         }
-        Ok(())
+        if self.update > start {
+            self.average.swap(self.optimiser.parameters())?;
+            let errors = self.validate(validation)?;
+            let score = errors.score(bands);
+            if self.best.as_ref().is_none_or(|best| score < best.score) {
+                self.best = Some(Best { score, errors, weights: self.weights()? });
+                self.stale = 0;
+            } else {
+                self.stale += 1;
+            }
+            self.average.swap(self.optimiser.parameters())?;
+            let best = self.best.as_ref().map_or(score, |best| best.score);
+            report(Progress::Validation { update: self.update, loss: loss / (self.update - start) as f64, score, best });
+        }
+        Ok(self.update < until && self.stale < self.options.patience)
+    }
+
+    /// What the network is trained to say.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        self.options.target
     }
 
     /// The best score on validation so far; infinite before the first.
@@ -276,20 +298,104 @@ impl<'a> Trainer<'a> {
         self.best.as_ref().map_or(f64::INFINITY, |best| best.score)
     }
 
-    /// The best averaged weights, and their errors on validation.
-    ///
-    /// # Errors
-    /// Nothing was validated yet; candle's.
-    pub fn finish(self) -> Result<(Parameters, Errors), TrainError> {
-        let Some(Best { errors, values, .. }) = self.best else { return Err(TrainError::Untrained) };
-        for (parameter, values) in self.parameters.list().iter().zip(values) {
-            parameter.var.set(&Tensor::from_vec(values, parameter.var.shape(), &self.device)?)?;
-        }
-        Ok((self.parameters, errors))
+    /// The best averaged weights so far, once something was validated.
+    #[must_use]
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
     }
 
-    fn values(&self) -> Result<Vec<Vec<f32>>, TrainError> {
-        Ok(self.parameters.list().iter().map(|p| p.var.flatten_all()?.to_vec1()).collect::<candle_core::Result<_>>()?)
+    /// The present weights by name (not the averaged ones).
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn weights(&self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
+        let values = |p: &Parameter| Ok((p.name.clone(), p.var.flatten_all()?.to_vec1()?));
+        Ok(self.parameters.list().iter().map(values).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// Everything that the next update depends on, as named tensors.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn save(&self) -> Result<HashMap<String, Tensor>, TrainError> {
+        let device = &Device::Cpu;
+        let mut saved = self.optimiser.save()?;
+        saved.extend(self.average.save(self.optimiser.parameters())?);
+        for parameter in self.parameters.list() {
+            saved.insert(format!("now.{}", parameter.name), parameter.var.as_tensor().clone());
+        }
+        for (shard, state) in self.states.iter().enumerate() {
+            saved.extend(state.named().map(|(name, tensor)| (format!("state.{shard}.{name}"), tensor.clone())));
+        }
+        let counts = [self.update as i64, self.stale as i64, i64::from(self.options.target == Target::Whole)];
+        saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
+        let streams: Vec<i64> = self.streams.iter().flat_map(|s| [s.row as i64, i64::from(s.restarted)]).collect();
+        saved.insert("trainer.streams".into(), Tensor::new(streams, device)?);
+        saved.insert("trainer.balance".into(), Tensor::new(self.balance.as_slice(), device)?);
+        let position = self.rng.get_word_pos();
+        let position: Vec<i64> = (0..4).map(|i| (position >> (32 * i)) as i64 & 0xFFFF_FFFF).collect();
+        saved.insert("trainer.rng".into(), Tensor::new(position, device)?);
+        if let Some(Best { score, errors, weights }) = &self.best {
+            saved.insert("best.score".into(), Tensor::new(&[*score], device)?);
+            let errors = [&errors.linear, &errors.cross, &errors.network].map(Vec::as_slice).concat();
+            saved.insert("best.errors".into(), Tensor::new(errors, device)?);
+            for (name, values) in weights {
+                saved.insert(format!("best.weights.{name}"), Tensor::new(values.as_slice(), device)?);
+            }
+        }
+        Ok(saved)
+    }
+
+    /// What the network of a saved training says.
+    ///
+    /// # Errors
+    /// The entry is absent.
+    pub fn saved_target(saved: &HashMap<String, Tensor>) -> Result<Target, TrainError> {
+        let counts = saved.get(COUNTS).ok_or_else(|| TrainError::Checkpoint { name: COUNTS.into() })?.to_vec1::<i64>()?;
+        Ok(if counts.last() == Some(&1) { Target::Whole } else { Target::Residual })
+    }
+
+    /// Takes up what [`Trainer::save`] gave; the next update is then the one that would have followed.
+    ///
+    /// # Errors
+    /// Something is absent or has another shape: the file belongs to another training.
+    pub fn restore(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), TrainError> {
+        let get = |name: &str| saved.get(name).ok_or_else(|| TrainError::Checkpoint { name: name.to_owned() });
+        let integers = |name: &str| Ok::<_, TrainError>(get(name)?.to_vec1::<i64>()?);
+        let mismatch = |name: &str| TrainError::Checkpoint { name: name.to_owned() };
+        let counts = integers(COUNTS)?;
+        let &[update, stale, _] = counts.as_slice() else { return Err(mismatch(COUNTS)) };
+        let streams = integers("trainer.streams")?;
+        let balance = get("trainer.balance")?.to_vec1::<f64>()?;
+        if streams.len() != 2 * self.streams.len() || balance.len() != self.balance.len() {
+            return Err(mismatch("trainer.streams"));
+        }
+        self.optimiser.restore(saved)?;
+        self.average.restore(self.optimiser.parameters(), saved)?;
+        for parameter in self.parameters.list() {
+            parameter.var.set(&get(&format!("now.{}", parameter.name))?.to_device(&self.device)?)?;
+        }
+        for (shard, state) in self.states.iter_mut().enumerate() {
+            for (name, tensor) in state.named_mut() {
+                *tensor = get(&format!("state.{shard}.{name}"))?.to_device(&self.device)?;
+            }
+        }
+        self.streams = streams.chunks_exact(2).map(|s| Stream { row: s[0] as usize, restarted: s[1] == 1 }).collect();
+        self.balance = balance;
+        let position = integers("trainer.rng")?.iter().rev().fold(0u128, |sum, part| sum << 32 | *part as u128);
+        self.rng.set_word_pos(position);
+        (self.update, self.stale) = (update as usize, stale as usize);
+        if saved.contains_key("best.score") {
+            let errors = get("best.errors")?.to_vec1::<f64>()?;
+            let h = self.config.horizon;
+            let part = |i: usize| errors.get(i * h..(i + 1) * h).map(<[f64]>::to_vec).ok_or_else(|| mismatch("best.errors"));
+            let errors = Errors { linear: part(0)?, cross: part(1)?, network: part(2)? };
+            let weight = |p: &Parameter| Ok((p.name.clone(), get(&format!("best.weights.{}", p.name))?.to_vec1()?));
+            let weights = self.parameters.list().iter().map(weight).collect::<Result<_, TrainError>>()?;
+            let score = get("best.score")?.to_vec1::<f64>()?.first().copied().unwrap_or(f64::INFINITY);
+            self.best = Some(Best { score, errors, weights });
+        }
+        Ok(())
     }
 
     /// One update; returns its loss.
@@ -317,13 +423,13 @@ impl<'a> Trainer<'a> {
             }
         }
         self.states = results.into_iter().map(|r| r.state).collect();
-        self.advance();
+        self.move_on();
         self.update += 1;
         Ok(loss)
     }
 
     /// Moves every stream on; one that reaches the end of the rows, and now and then any, restarts elsewhere.
-    fn advance(&mut self) {
+    fn move_on(&mut self) {
         let tokens = self.options.tokens;
         let last = self.rows.end.saturating_sub(tokens).max(1);
         for stream in &mut self.streams {

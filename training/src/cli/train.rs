@@ -38,6 +38,9 @@ pub struct Train {
     /// Updates of the network at most; fewer train faster and worse
     #[arg(long, value_name = "N", default_value_t = Options::default().updates)]
     updates: usize,
+    /// Go on from the last checkpoint in the folder, to the same end as if never interrupted
+    #[arg(long)]
+    resume: bool,
     /// Seed of every random choice: the same data, seed and machine make the same model
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -73,6 +76,7 @@ impl Train {
             out: self.out.clone(),
             seed: self.seed,
             updates: self.updates,
+            resume: self.resume,
             device: self.device.open()?,
         };
         let style = ProgressStyle::with_template("{prefix:>8} {wide_bar} {pos}/{len} {msg} {eta} left")?;

@@ -1,0 +1,127 @@
+//! A trained network and its read-out as one bundle: the weight of the network per band of leads, folded into head and read-out.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
+use tsm2_core::{Config, Head, Readout, S6, VariateMixer};
+
+use crate::ridge::bands;
+use crate::scale::Scaler;
+use crate::table::Table;
+use crate::trainer::{Best, Errors, Target};
+
+/// Where two weights of the network differ by less than this share of the validation error, the simpler one is taken.
+const LEAST_GAIN: f64 = 1e-3;
+
+/// What a bundle is made of, besides the trained weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Export<'a> {
+    /// Name published with every forecast.
+    pub name: &'a str,
+    /// The data.
+    pub table: &'a Table,
+    /// Its scaler.
+    pub scaler: &'a Scaler,
+    /// The configuration in training.
+    pub config: &'a Config,
+    /// The read-out's weights as in the model file.
+    pub readout: &'a [f32],
+    /// What the network was trained to say.
+    pub target: Target,
+}
+
+impl Export<'_> {
+    /// The bundle of these weights, folded by their own errors on validation.
+    ///
+    /// # Errors
+    /// Weights that do not fit the configuration or are not finite.
+    pub fn bundle(&self, best: &Best, provenance: Provenance) -> Result<Bundle, BundleError> {
+        let folds = fold(&best.errors, &bands(self.config.horizon));
+        let (config, weights) = self.assemble(&best.weights, &folds)?;
+        let variate = |(m, name): (usize, &String)| Variate { name: name.clone(), unit: None, mean: self.scaler.mean[m], std: self.scaler.std[m] };
+        let meta = Metadata {
+            format: FORMAT_VERSION,
+            name: self.name.to_owned(),
+            config,
+            variates: self.table.names.iter().enumerate().map(variate).collect(),
+            interval_ms: self.table.interval_ms,
+            provenance,
+        };
+        Bundle::new(meta, weights)
+    }
+
+/// Configuration and flat weights of the model file: the weights per band folded into head and read-out. What is silent at every lead is
+/// left out: the network shrinks to the smallest there is, the read-out goes.
+fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>, folds: &[f64]) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
+    let (config, readout) = (self.config, self.readout);
+    let by_lead: Vec<f32> = bands(config.horizon).iter().zip(folds).flat_map(|(band, &w)| band.clone().map(move |_| w as f32)).collect();
+    let of_linear = |lead: usize| if self.target == Target::Whole { 1.0 - by_lead[lead] } else { 1.0 };
+    let mut shrunk = *config;
+    let silent = by_lead.iter().all(|&w| w == 0.0);
+    if silent {
+        shrunk = Config {
+            patch: 1,
+            d_model: 1,
+            layers: 1,
+            variate_embedding: false,
+            time_mixer: S6 { d_inner: 1, d_state: 1, dt_rank: 1, d_conv: 1 },
+            variate_mixer: VariateMixer::None,
+            weighted_averaging: false,
+            head: Head::Shared,
+            ..shrunk
+        };
+    }
+    if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
+        shrunk.readout = Readout { lags: 0, season: None, cross_lags: 0, per_variate: false };
+    }
+    let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
+        for (row, values) in values.chunks_exact_mut(width).enumerate() {
+            values.iter_mut().for_each(|w| *w *= scale(row % config.horizon));
+        }
+        values
+    };
+    let mut names = Vec::new();
+    tsm2_core::layout(&shrunk, |name, shape| names.push((name.to_string(), shape.iter().product::<usize>())))?;
+    let mut weights = Vec::new();
+    for (name, count) in names {
+        if name == "readout.weight" {
+            weights.extend(scaled(readout.to_vec(), config.readout_features(), &of_linear));
+        } else if silent {
+            weights.resize(weights.len() + count, 0.0);
+        } else {
+            // A tensor that is not there leaves the weights too few, which the bundle refuses.
+            let values = trained.get(&name).cloned().unwrap_or_default();
+            weights.extend(match name.as_str() {
+                "head.weight" => scaled(values, config.d_model, &|lead| by_lead[lead]),
+                "head.bias" => scaled(values, 1, &|lead| by_lead[lead]),
+                _ => values,
+            });
+        }
+    }
+    Ok((shrunk, weights))
+}
+}
+
+/// The network's weight per band: the best on validation, or an end of [0, 1] where that is next to as good.
+fn fold(errors: &Errors, bands: &[Range<usize>]) -> Vec<f64> {
+    let weight = |band: &Range<usize>| {
+        let best = errors.fold(band.clone());
+        let sum = |weight| band.clone().map(|lead| errors.mse(lead, weight)).sum::<f64>();
+        let as_good = |weight: &f64| sum(*weight) * (1.0 - LEAST_GAIN) <= sum(best);
+        [0.0, 1.0].into_iter().find(as_good).unwrap_or(best)
+    };
+    bands.iter().map(weight).collect()
+}
+
+/// The network's weight per band in one line, with the validation errors of the read-out alone and of the whole.
+#[must_use]
+pub fn describe(errors: &Errors) -> String {
+    let bands = bands(errors.linear.len());
+    let folds = fold(errors, &bands);
+    let line = |(band, weight): (&Range<usize>, &f64)| {
+        let mse = |weight| band.clone().map(|lead| errors.mse(lead, weight)).sum::<f64>() / band.len() as f64;
+        format!("leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})", band.start + 1, band.end, mse(0.0), mse(*weight))
+    };
+    format!("weight of the network: {}", bands.iter().zip(&folds).map(line).collect::<Vec<_>>().join(", "))
+}
