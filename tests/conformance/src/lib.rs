@@ -1,6 +1,6 @@
 //! One suite of cases, a thin runner per engine.
 //!
-//! A case is a small model, a stream of rows, and what comes of it, as data in `cases/`. The numbers come from [`reference`], a naive
+//! A case is a small model, a stream of rows, and what comes of it, as data in `cases/`. The numbers come from [`mod@reference`], a naive
 //! implementation in double precision written from the specification alone. [`engines::ENGINES`] lists whatever runs models, each
 //! with its own tolerance; a new engine is one function and one line there. `cargo run -p tsm2-conformance --bin make-cases` writes the
 //! files anew.
