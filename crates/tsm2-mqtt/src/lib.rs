@@ -8,13 +8,15 @@
 //! Nothing outside this crate names the MQTT client library.
 
 mod codec;
+mod inbox;
 mod outbox;
 mod session;
 mod time;
 mod topic;
 
 pub use codec::{Decoder, DecoderOptions, FieldError, PayloadError, Shape};
+pub use inbox::{Acknowledgement, Incoming, Receiver};
 pub use outbox::{Closed, Message, Publisher};
-pub use session::{Acknowledgement, Incoming, Receiver, Session, SessionError, SessionOptions, Status};
+pub use session::{Session, SessionError, SessionOptions, Status};
 pub use time::{TimeFormat, rfc3339};
 pub use topic::{Captured, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};

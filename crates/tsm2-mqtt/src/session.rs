@@ -3,32 +3,29 @@
 //! Two tasks: one polls the connection and never waits for anything else; one publishes and subscribes. Invariants:
 //! - nothing is published or subscribed from the polling task, and no queue that it feeds can make it wait;
 //! - every CONNACK resubscribes, session or not, and once the broker has answered that, `online` is said: who reads it may publish;
-//! - an acknowledgement is sent only on the connection that its message came by: packet identifiers mean nothing on another. A message that
-//!   was not acknowledged comes again;
 //! - any packet that MQTT allows is taken from the wire and acknowledged or refused above it: refusing it below would end the connection, and
 //!   a persistent session would bring it again for ever;
 //! - a clean end says `offline` itself, for the broker then discards the Will.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rumqttc::{
-    AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, ManualAck, MqttOptions, NetworkOptions, Packet,
-    Publish, PublishOptions, QoS, SubscribeFilter, SubscribeReasonCode,
+    AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet,
+    PublishOptions, QoS, SubscribeFilter, SubscribeReasonCode,
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, info, warn};
 
+use crate::inbox::{Inbox, Receiver};
 use crate::outbox::{Message, Outbox, Publisher};
 
 /// The largest packet of MQTT 3.1.1.
 const MAX_PACKET: usize = 268_435_455 + 5;
-/// Messages at QoS 0 that may wait for the consumer; beyond, they are dropped and counted (QoS 1 is bounded by the broker).
-const MAX_WAITING_QOS0: usize = 10_000;
 /// Publishes on their way at once.
 const IN_FLIGHT: u16 = 100;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
@@ -104,78 +101,6 @@ pub enum SessionError {
     },
 }
 
-/// A message that arrived.
-#[derive(Debug)]
-pub struct Incoming {
-    /// Topic.
-    pub topic: String,
-    /// Payload.
-    pub payload: Bytes,
-    /// Whether the broker had it stored when we subscribed: then its time of arrival says nothing.
-    pub retain: bool,
-    /// When it arrived here.
-    pub arrived: SystemTime,
-    /// To be told when the message is dealt with; dropped untold, the message comes again after the next reconnect.
-    pub ack: Acknowledgement,
-}
-
-/// Acknowledges one message.
-#[derive(Debug)]
-#[must_use = "a message that is not acknowledged comes again"]
-pub struct Acknowledgement {
-    link: Arc<Link>,
-    generation: u64,
-    packet: Option<ManualAck>,
-}
-
-impl Acknowledgement {
-    /// The message is dealt with.
-    pub fn done(self) {
-        let generation = self.link.generation.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(packet) = self.packet
-            && *generation == self.generation
-        {
-            // It fails only when the session has ended; then the message comes again.
-            let _ = self.link.client.try_manual_ack(packet);
-        }
-    }
-}
-
-/// What acknowledgements need: the client, and which connection is the present one.
-#[derive(Debug)]
-struct Link {
-    client: AsyncClient,
-    generation: Mutex<u64>,
-}
-
-/// Messages in the order in which they arrived.
-#[derive(Debug)]
-pub struct Receiver {
-    queue: mpsc::UnboundedReceiver<Incoming>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Receiver {
-    /// The next message; `None` when the session has ended.
-    pub async fn recv(&mut self) -> Option<Incoming> {
-        let incoming = self.queue.recv().await;
-        self.taken(incoming)
-    }
-
-    /// The next message, for a thread of its own.
-    pub fn blocking_recv(&mut self) -> Option<Incoming> {
-        let incoming = self.queue.blocking_recv();
-        self.taken(incoming)
-    }
-
-    fn taken(&self, incoming: Option<Incoming>) -> Option<Incoming> {
-        if incoming.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        incoming
-    }
-}
-
 /// A session, living until [`Session::shutdown`] or until it is dropped.
 #[derive(Debug)]
 pub struct Session {
@@ -198,22 +123,15 @@ impl Session {
         events.set_network_options(network);
 
         let outbox = Arc::<Outbox>::default();
-        let (queue_in, queue) = mpsc::unbounded_channel();
         let (connected_in, connected) = watch::channel(false);
-        let waiting = Arc::<AtomicUsize>::default();
         let dropped = Arc::<AtomicU64>::default();
+        let (inbox, receiver) = Inbox::new(client.clone(), dropped.clone());
         let resubscribe = Arc::<Notify>::default();
         let poller = Poller {
             events,
-            link: Arc::new(Link {
-                client: client.clone(),
-                generation: Mutex::new(0),
-            }),
+            inbox,
             outbox: outbox.clone(),
             broker: format!("{}:{}", options.host, options.port),
-            queue: queue_in,
-            waiting: waiting.clone(),
-            dropped: dropped.clone(),
             connected: connected_in,
             resubscribe: resubscribe.clone(),
         };
@@ -235,7 +153,7 @@ impl Session {
             poller,
             sender,
         };
-        Ok((session, publisher, Receiver { queue, waiting }))
+        Ok((session, publisher, receiver))
     }
 
     /// Whether the connection stands now.
@@ -327,12 +245,9 @@ fn mqtt_options(options: &SessionOptions) -> Result<MqttOptions, SessionError> {
 /// The polling task.
 struct Poller {
     events: EventLoop,
-    link: Arc<Link>,
+    inbox: Inbox,
     outbox: Arc<Outbox>,
     broker: String,
-    queue: mpsc::UnboundedSender<Incoming>,
-    waiting: Arc<AtomicUsize>,
-    dropped: Arc<AtomicU64>,
     connected: watch::Sender<bool>,
     resubscribe: Arc<Notify>,
 }
@@ -350,7 +265,7 @@ impl Poller {
                     said.clear();
                     self.greet();
                 }
-                Ok(Event::Incoming(Packet::Publish(publish))) => self.deliver(publish),
+                Ok(Event::Incoming(Packet::Publish(publish))) => self.inbox.deliver(publish),
                 Ok(_) => {}
                 Err(ConnectionError::RequestsDone) => break,
                 Err(error) => {
@@ -385,42 +300,12 @@ impl Poller {
         // What was read before the connection broke is still that connection's.
         for event in std::mem::take(&mut self.events.state.events) {
             if let Event::Incoming(Packet::Publish(publish)) = event {
-                self.deliver(publish);
+                self.inbox.deliver(publish);
             }
         }
-        *self.link.generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.inbox.disconnected();
         // Acknowledgements that came between the library's own cleaning and the line above belong to the old connection.
         self.events.clean();
-    }
-
-    fn deliver(&self, publish: Publish) {
-        let at_least_once = publish.qos != QoS::AtMostOnce;
-        if !at_least_once && self.waiting.load(Ordering::Relaxed) >= MAX_WAITING_QOS0 {
-            if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
-                warn!(
-                    waiting = MAX_WAITING_QOS0,
-                    "messages at QoS 0 arrive faster than they are dealt with; dropping"
-                );
-            }
-            return;
-        }
-        let packet = self.link.client.prepare_ack(&publish);
-        let generation = *self.link.generation.lock().unwrap_or_else(PoisonError::into_inner);
-        let ack = Acknowledgement {
-            link: self.link.clone(),
-            generation,
-            packet,
-        };
-        let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Without a receiver nobody wants messages; unacknowledged, they stay with the broker.
-        let _ = self.queue.send(Incoming {
-            topic,
-            payload: publish.payload,
-            retain: publish.retain,
-            arrived: SystemTime::now(),
-            ack,
-        });
     }
 }
 

@@ -1,54 +1,93 @@
-//! The `tsm2-edge` program as a process.
+//! The workspace's programs as processes.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crate::PATIENCE;
 
-/// The program, built from this workspace.
-pub fn program() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            // A test of another package is not told where the program is: it stands beside the folder of the tests.
+/// A program of this workspace.
+struct Program {
+    package: &'static str,
+    name: &'static str,
+    /// Folders of its sources, from the workspace's root.
+    sources: &'static [&'static str],
+    path: OnceLock<PathBuf>,
+}
+
+static EDGE: Program = Program {
+    package: "tsm2-edge",
+    name: "tsm2-edge",
+    sources: &["crates"],
+    path: OnceLock::new(),
+};
+static TSM2: Program = Program {
+    package: "tsm2-train",
+    name: "tsm2",
+    sources: &["crates", "training"],
+    path: OnceLock::new(),
+};
+
+impl Program {
+    /// Where it lies, built where it is absent or older than its sources. `cargo test --workspace` builds it before any test; a test of one
+    /// package alone does not.
+    fn path(&self) -> &Path {
+        self.path.get_or_init(|| {
+            // A test of another package is not told where programs are: beside the folder of the tests.
             let test = std::env::current_exe().expect("the test knows itself");
-            let profile = test.parent().and_then(|deps| deps.parent()).expect("tests lie in <profile>/deps");
-            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            build.args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--package",
-                "tsm2-edge",
-                "--bin",
-                "tsm2-edge",
-                "--target-dir",
-            ]);
-            build
-                .arg(profile.parent().expect("profiles lie in the target folder"))
-                .current_dir(env!("CARGO_MANIFEST_DIR"));
-            if profile.ends_with("release") {
-                build.arg("--release");
+            let profile = test.parent().and_then(Path::parent).expect("tests lie in <profile>/deps");
+            let program = profile.join(format!("{}{}", self.name, std::env::consts::EXE_SUFFIX));
+            let built = program.metadata().and_then(|found| found.modified()).ok();
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+            let changed = self.sources.iter().filter_map(|folder| newest(&root.join(folder))).max();
+            if built.is_none() || built < changed {
+                let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+                build.args(["build", "--quiet", "--package", self.package, "--bin", self.name, "--target-dir"]);
+                build
+                    .arg(profile.parent().expect("profiles lie in the target folder"))
+                    .current_dir(root);
+                if profile.ends_with("release") {
+                    build.arg("--release");
+                }
+                assert!(build.status().expect("cargo starts").success(), "{} does not build", self.name);
             }
-            assert!(build.status().expect("cargo starts").success(), "tsm2-edge does not build");
-            profile.join(format!("tsm2-edge{}", std::env::consts::EXE_SUFFIX))
+            program
         })
-        .clone()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(self.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts")
+    }
 }
 
-/// Runs a command of the program to its end.
+/// When the newest file below a folder was changed.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    entries
+        .filter_map(|entry| match entry.file_type().ok()?.is_dir() {
+            true => newest(&entry.path()),
+            false => entry.metadata().ok()?.modified().ok(),
+        })
+        .max()
+}
+
+/// Runs a command of `tsm2-edge` to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    Command::new(program())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("tsm2-edge starts")
+    EDGE.run(arguments)
 }
 
-/// A running command.
+/// Runs a command of `tsm2`, the workstation's program, to its end.
+pub fn run_tsm2(arguments: &[&str]) -> Output {
+    TSM2.run(arguments)
+}
+
+/// A running command of `tsm2-edge`.
 pub struct Running {
     child: Child,
     lines: Mutex<mpsc::Receiver<String>>,
@@ -57,7 +96,7 @@ pub struct Running {
 impl Running {
     /// Starts a command.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(program())
+        let mut child = Command::new(EDGE.path())
             .args(arguments)
             .env("RUST_LOG", "info,tsm2_mqtt=debug,rumqttc=off")
             .stdin(Stdio::null())

@@ -91,8 +91,7 @@ impl Watcher {
                 continue;
             }
             let payload: Value = serde_json::from_slice(&payload).expect("a forecast is JSON");
-            let mean = payload["mean"].as_array().expect("mean is an array");
-            let mean = mean.iter().map(|v| v.to_string().parse().expect("mean holds numbers")).collect();
+            let mean = numbers(&payload["mean"]);
             let issued = payload["issued"].as_str().expect("issued is text").to_owned();
             return Forecast {
                 topic,
@@ -129,4 +128,10 @@ impl Watcher {
     pub async fn end(self) {
         self.session.shutdown().await;
     }
+}
+
+/// The numbers of a JSON array.
+pub fn numbers(array: &Value) -> Vec<f32> {
+    let array = array.as_array().expect("an array");
+    array.iter().map(|number| number.to_string().parse().expect("numbers")).collect()
 }

@@ -1,92 +1,174 @@
-//! ETTh1 through a broker into the daemon: every forecast published is the one that the model gives for that row, to the bit.
+//! ETTh1 through a broker into the daemon: every forecast published is the one that the model gives for that row, and the one that
+//! `tsm2 forecast` prints for it, to the bit.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
-use tempfile::tempdir;
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
 use tsm2_bundle::Bundle;
 use tsm2_e2e::process::{self, Running};
-use tsm2_e2e::watcher::Watcher;
+use tsm2_e2e::watcher::{Watcher, numbers};
 use tsm2_e2e::{broker::Broker, bundle, data};
 use tsm2_edge::table::Table;
 use tsm2_mqtt::rfc3339;
 
-const ROWS: std::ops::Range<usize> = 100..400;
+/// Rows played; the first is row 0, so that all streams are the same.
+const ROWS: usize = 300;
 const HORIZON: usize = 24;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_published_forecast_is_the_models_own_one_object_per_row() {
-    follow("sensors/{stream}/telemetry", "time_field = 'time'").await;
+/// What one forecast must be.
+type Expected = HashMap<(String, String), Vec<f32>>;
+
+/// ETTh1 and a model of its variates.
+struct Case {
+    folder: TempDir,
+    csv: PathBuf,
+    bundle: PathBuf,
+    table: Table,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_published_forecast_is_the_models_own_one_topic_per_variate() {
-    follow("plant/{stream}/{variate}/state", "time_field = 'time'").await;
-}
-
-async fn follow(topic: &str, input: &str) {
-    let Some(csv) = data::file("ETTh1.csv") else { return };
-    let table = Table::open(&csv).unwrap();
-    let names: Vec<&str> = table.names.iter().map(String::as_str).collect();
-    let folder = tempdir().unwrap();
-    let path = bundle::random(folder.path(), "etth1-random", &names, HORIZON, Some(3_600_000));
-    let broker = Broker::start();
-    let config = folder.path().join("edge.toml");
-    let text = format!(
-        "[broker]\nhost = '127.0.0.1'\nport = {}\n[model]\nbundle = 'etth1-random.safetensors'\n[input]\ntopic = '{topic}'\n{input}\n",
-        broker.port()
-    );
-    std::fs::write(&config, text).unwrap();
-
-    let mut watcher = Watcher::connect(broker.port(), &["tsm2/#"]).await;
-    let daemon = Running::start(&["run", config.to_str().unwrap(), "--json"]);
-    watcher.wait_for("tsm2/status", "online").await;
-    let address = format!("127.0.0.1:{}", broker.port());
-    let rows = format!("{}..{}", ROWS.start, ROWS.end);
-    let csv = csv.to_str().unwrap();
-    let replay = [
-        "replay", "--data", csv, "--speed", "0", "--topic", topic, "--stream", "etth1", "--broker", &address, "--rows", &rows, "--json",
-    ];
-    let replayed = tokio::task::spawn_blocking({
-        let replay = replay.map(str::to_owned);
-        move || process::run(&replay.iter().map(String::as_str).collect::<Vec<_>>())
-    });
-
-    let rows: Vec<(i64, Vec<f32>)> = table
-        .slice(ROWS)
-        .iter()
-        .map(|r| (r.time_ms, r.values.iter().map(|&v| v as f32).collect()))
-        .collect();
-    let expected = bundle::forecasts(&Bundle::open(&path).unwrap(), rows.iter().map(|(t, row)| (*t, row.as_slice())));
-    let row_of: HashMap<String, usize> = rows.iter().enumerate().map(|(index, row)| (rfc3339(row.0), index)).collect();
-    let mut seen = HashSet::new();
-    while seen.len() < rows.len() * names.len() {
-        let forecast = watcher.forecast().await;
-        let row = *row_of
-            .get(&forecast.issued)
-            .unwrap_or_else(|| panic!("no row at {}", forecast.issued));
-        let variate = names
-            .iter()
-            .position(|n| forecast.topic == format!("tsm2/etth1/forecast/{n}"))
-            .expect("a topic per variate");
-        assert_eq!(
-            forecast.mean,
-            expected[row][variate * HORIZON..][..HORIZON],
-            "row {row}, {}",
-            names[variate]
-        );
-        assert_eq!(forecast.payload["interval_s"], 3600);
-        assert_eq!(forecast.payload["model"], "etth1-random");
-        assert!(seen.insert((row, variate)), "published twice: row {row}, {}", names[variate]);
+impl Case {
+    /// `None`, with a line printed, where the data is absent.
+    fn new() -> Option<Self> {
+        let csv = data::file("ETTh1.csv")?;
+        let table = Table::open(&csv).unwrap();
+        let names: Vec<&str> = table.names.iter().map(String::as_str).collect();
+        let folder = tempdir().unwrap();
+        let bundle = bundle::random(folder.path(), "etth1-random", &names, HORIZON, Some(3_600_000));
+        Some(Case {
+            folder,
+            csv,
+            bundle,
+            table,
+        })
     }
 
-    let output = replayed.await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["rows"], ROWS.len());
-    let summary: serde_json::Value = serde_json::from_str(&daemon.terminate()).unwrap();
-    watcher.wait_for("tsm2/status", "offline").await;
-    assert_eq!(summary["rows"], ROWS.len());
-    assert_eq!(summary["forecasts"], ROWS.len() * names.len());
-    assert_eq!(summary["refused"], serde_json::json!({}));
-    watcher.end().await;
+    /// The model's own forecasts, by time of issue and variate.
+    fn of_the_model(&self) -> Expected {
+        let rows: Vec<(i64, Vec<f32>)> = self
+            .table
+            .slice(0..ROWS)
+            .iter()
+            .map(|row| (row.time_ms, row.values.iter().map(|&v| v as f32).collect()))
+            .collect();
+        let bundle = Bundle::open(&self.bundle).unwrap();
+        let forecasts = bundle::forecasts(&bundle, rows.iter().map(|(time_ms, row)| (*time_ms, row.as_slice())));
+        let by_variate = |(time_ms, forecast): (i64, Vec<f32>)| {
+            let names = self.table.names.clone().into_iter();
+            let forecast: Vec<Vec<f32>> = forecast.chunks_exact(HORIZON).map(<[f32]>::to_vec).collect();
+            names.zip(forecast).map(move |(name, mean)| ((rfc3339(time_ms), name), mean))
+        };
+        rows.iter().map(|row| row.0).zip(forecasts).flat_map(by_variate).collect()
+    }
+
+    /// What `tsm2 forecast` prints.
+    fn of_the_workstation(&self) -> Expected {
+        let at: Vec<String> = (1..=ROWS).map(|row| row.to_string()).collect();
+        let output = process::run_tsm2(&[
+            "forecast",
+            "--model",
+            text(&self.bundle),
+            "--data",
+            text(&self.csv),
+            "--at",
+            &at.join(","),
+            "--json",
+        ]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let by_variate = |line: Value| {
+            let issued = line["issued"].as_str().unwrap().to_owned();
+            let forecast = line["forecast"].as_object().unwrap().clone();
+            forecast
+                .into_iter()
+                .map(move |(name, mean)| ((issued.clone(), name), numbers(&mean)))
+        };
+        lines.flat_map(by_variate).collect()
+    }
+
+    /// Plays the rows to a daemon and compares all that it publishes.
+    async fn play(&self, topic: &str, expected: &Expected) {
+        assert_eq!(expected.len(), ROWS * self.table.names.len());
+        let broker = Broker::start();
+        let config = self.folder.path().join("edge.toml");
+        let text_of_config = format!(
+            "broker.host = '127.0.0.1'\nbroker.port = {}\nmodel.bundle = '{}'\ninput.topic = '{topic}'\ninput.time_field = 'time'\n",
+            broker.port(),
+            self.bundle.display()
+        );
+        std::fs::write(&config, text_of_config).unwrap();
+        let mut watcher = Watcher::connect(broker.port(), &["tsm2/#"]).await;
+        let daemon = Running::start(&["run", text(&config), "--json"]);
+        watcher.wait_for("tsm2/status", "online").await;
+        let (address, rows) = (format!("127.0.0.1:{}", broker.port()), format!("..{ROWS}"));
+        let replay = [
+            "replay",
+            "--data",
+            text(&self.csv),
+            "--speed",
+            "0",
+            "--topic",
+            topic,
+            "--stream",
+            "etth1",
+        ];
+        let replay: Vec<String> = replay
+            .iter()
+            .chain(&["--broker", &address, "--rows", &rows, "--json"])
+            .map(|a| (*a).to_owned())
+            .collect();
+        let replayed = tokio::task::spawn_blocking(move || process::run(&replay.iter().map(String::as_str).collect::<Vec<_>>()));
+
+        let mut seen = HashSet::new();
+        while seen.len() < expected.len() {
+            let forecast = watcher.forecast().await;
+            let variate = forecast
+                .topic
+                .strip_prefix("tsm2/etth1/forecast/")
+                .expect("the stream's topic")
+                .to_owned();
+            let key = (forecast.issued, variate);
+            assert_eq!(Some(&forecast.mean), expected.get(&key), "{key:?}");
+            assert_eq!(
+                (&forecast.payload["interval_s"], &forecast.payload["model"]),
+                (&json!(3600), &json!("etth1-random"))
+            );
+            assert!(seen.insert(key), "published twice");
+        }
+
+        let output = replayed.await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["rows"], ROWS);
+        let summary: Value = serde_json::from_str(&daemon.terminate()).unwrap();
+        watcher.wait_for("tsm2/status", "offline").await;
+        assert_eq!(
+            (&summary["rows"], &summary["forecasts"], &summary["refused"]),
+            (&json!(ROWS), &json!(expected.len()), &json!({}))
+        );
+        watcher.end().await;
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a readable path")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_published_forecast_is_the_models_own() {
+    let Some(case) = Case::new() else { return };
+    case.play("plant/{stream}/{variate}/state", &case.of_the_model()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_published_forecast_is_that_of_the_workstation() {
+    let Some(case) = Case::new() else { return };
+    let expected = case.of_the_workstation();
+    assert!(
+        expected == case.of_the_model(),
+        "the workstation's forecasts differ from the model's"
+    );
+    case.play("sensors/{stream}/telemetry", &expected).await;
 }
