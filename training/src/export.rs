@@ -9,10 +9,13 @@ use tsm2_core::{Config, Head, Readout, S6, VariateMixer};
 use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::table::Table;
-use crate::trainer::{Best, Errors, Target};
+use crate::trainer::{Best, Errors, Sums, Target};
 
-/// Where two weights of the network differ by less than this share of the validation error, the simpler one is taken.
-const LEAST_GAIN: f64 = 1e-3;
+/// A network that lowers the validation error by less than this share is not worth what it costs to run.
+const LEAST_GAIN: f64 = 0.01;
+
+/// A whole weight is taken when it costs less than this share of the best weight's error.
+const AS_GOOD: f64 = 1e-3;
 
 /// What a bundle is made of, besides the trained weights.
 #[derive(Clone, Copy, Debug)]
@@ -103,13 +106,21 @@ fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>, folds: &[f64]) -> Resul
 }
 }
 
-/// The network's weight per band: the best on validation, or an end of [0, 1] where that is next to as good.
+/// The network's weight per band: the best on validation. It is 0 where the network gains next to nothing, or not in every part of the validation
+/// rows (a gain in some and a loss in others is no promise for the rows to come), and 1 where that is next to as good as the best.
 fn fold(errors: &Errors, bands: &[Range<usize>]) -> Vec<f64> {
     let weight = |band: &Range<usize>| {
-        let best = errors.fold(band.clone());
-        let sum = |weight| band.clone().map(|lead| errors.mse(lead, weight)).sum::<f64>();
-        let as_good = |weight: &f64| sum(*weight) * (1.0 - LEAST_GAIN) <= sum(best);
-        [0.0, 1.0].into_iter().find(as_good).unwrap_or(best)
+        let parts: Vec<Sums> = errors.band(band.clone()).collect();
+        let whole: Sums = parts.iter().copied().sum();
+        let best = whole.best_weight();
+        let gains = |sums: &Sums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
+        if !gains(&whole, LEAST_GAIN) || !parts.iter().all(|part| gains(part, 0.0)) {
+            0.0
+        } else if whole.mse(1.0) * (1.0 - AS_GOOD) <= whole.mse(best) {
+            1.0
+        } else {
+            best
+        }
     };
     bands.iter().map(weight).collect()
 }
@@ -117,11 +128,31 @@ fn fold(errors: &Errors, bands: &[Range<usize>]) -> Vec<f64> {
 /// The network's weight per band in one line, with the validation errors of the read-out alone and of the whole.
 #[must_use]
 pub fn describe(errors: &Errors) -> String {
-    let bands = bands(errors.linear.len());
+    let bands = bands(errors.horizon());
     let folds = fold(errors, &bands);
     let line = |(band, weight): (&Range<usize>, &f64)| {
-        let mse = |weight| band.clone().map(|lead| errors.mse(lead, weight)).sum::<f64>() / band.len() as f64;
-        format!("leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})", band.start + 1, band.end, mse(0.0), mse(*weight))
+        let sums: Sums = errors.band(band.clone()).sum();
+        format!("leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})", band.start + 1, band.end, sums.mse(0.0), sums.mse(*weight))
     };
     format!("weight of the network: {}", bands.iter().zip(&folds).map(line).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One lead, two parts: the read-out's error is 1, the network's step n explains a share of it in each part.
+    fn folds(first: f64, second: f64) -> f64 {
+        let part = |cross| vec![Sums { linear: 100.0, cross, network: 50.0, count: 100.0 }];
+        fold(&Errors { parts: vec![part(first), part(second)] }, &[0..1])[0]
+    }
+
+    #[test]
+    fn the_network_speaks_only_where_it_gains_everywhere() {
+        assert_eq!(folds(50.0, 50.0), 1.0);
+        assert_eq!(folds(20.0, 30.0), 0.5);
+        assert_eq!(folds(60.0, -10.0), 0.0, "it loses in the second part");
+        assert_eq!(folds(2.0, 2.0), 0.0, "it gains next to nothing");
+        assert_eq!(folds(-10.0, -10.0), 0.0);
+    }
 }

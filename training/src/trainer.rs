@@ -118,38 +118,76 @@ pub enum TrainError {
     },
 }
 
-/// Second moments, per lead and in units of z, of the read-out's error r and of the step n from the read-out's forecast to the model's: the
-/// forecast at weight w is the read-out's plus w n, and its error is known for every w.
-#[derive(Clone, Debug)]
+/// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the read-out's error and n the step
+/// from the read-out's forecast to the network's model, so the forecast at weight w is the read-out's plus w n.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    /// Of r^2: the read-out's own error.
+    pub linear: f64,
+    /// Of r n.
+    pub cross: f64,
+    /// Of n^2.
+    pub network: f64,
+    /// Of ones.
+    pub count: f64,
+}
+
+impl Sums {
+    /// The mean squared error with this weight of the network.
+    #[must_use]
+    pub fn mse(&self, weight: f64) -> f64 {
+        (self.linear - 2.0 * weight * self.cross + weight * weight * self.network) / self.count.max(1.0)
+    }
+
+    /// The weight in [0, 1] with the least error.
+    #[must_use]
+    pub fn best_weight(&self) -> f64 {
+        if self.network > 0.0 { (self.cross / self.network).clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
+impl std::iter::Sum for Sums {
+    fn sum<I: Iterator<Item = Self>>(items: I) -> Self {
+        items.fold(Self::default(), |a, b| Self {
+            linear: a.linear + b.linear,
+            cross: a.cross + b.cross,
+            network: a.network + b.network,
+            count: a.count + b.count,
+        })
+    }
+}
+
+/// Errors on validation, by consecutive part of its rows and by lead.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Errors {
-    /// Mean of r^2: the read-out's own error.
-    pub linear: Vec<f64>,
-    /// Mean of r n.
-    pub cross: Vec<f64>,
-    /// Mean of n^2.
-    pub network: Vec<f64>,
+    /// `[parts][H]`.
+    pub parts: Vec<Vec<Sums>>,
 }
 
 impl Errors {
-    /// The weight in [0, 1] of the network with the least error over a band of leads.
-    #[must_use]
-    pub fn fold(&self, leads: Range<usize>) -> f64 {
-        let (cross, square): (f64, f64) = (self.cross[leads.clone()].iter().sum(), self.network[leads].iter().sum());
-        if square > 0.0 { (cross / square).clamp(0.0, 1.0) } else { 0.0 }
+    /// Over a band of leads, for each part.
+    pub fn band(&self, leads: Range<usize>) -> impl Iterator<Item = Sums> {
+        self.parts.iter().map(move |part| part[leads.clone()].iter().copied().sum())
     }
 
-    /// The mean squared error at a lead with this weight of the network.
+    /// H.
     #[must_use]
-    pub fn mse(&self, lead: usize, weight: f64) -> f64 {
-        self.linear[lead] - 2.0 * weight * self.cross[lead] + weight * weight * self.network[lead]
+    pub fn horizon(&self) -> usize {
+        self.parts.first().map_or(0, Vec::len)
     }
 
     /// Error relative to the read-out's, averaged over leads, each band with its best weight: what training is judged by.
     #[must_use]
     pub fn score(&self, bands: &[Range<usize>]) -> f64 {
-        let ratio = |lead: usize, weight| if self.linear[lead] > 0.0 { self.mse(lead, weight) / self.linear[lead] } else { 1.0 };
-        let total: f64 = bands.iter().map(|band| { let w = self.fold(band.clone()); band.clone().map(|lead| ratio(lead, w)).sum::<f64>() }).sum();
-        total / self.linear.len() as f64
+        let of_band = |band: &Range<usize>| {
+            let weight = self.band(band.clone()).sum::<Sums>().best_weight();
+            let ratio = |lead: usize| {
+                let sums: Sums = self.band(lead..lead + 1).sum();
+                if sums.linear > 0.0 { sums.mse(weight) / sums.mse(0.0) } else { 1.0 }
+            };
+            band.clone().map(ratio).sum::<f64>()
+        };
+        bands.iter().map(of_band).sum::<f64>() / self.horizon().max(1) as f64
     }
 }
 
@@ -337,8 +375,8 @@ impl<'a> Trainer<'a> {
         saved.insert("trainer.rng".into(), Tensor::new(position, device)?);
         if let Some(Best { score, errors, weights }) = &self.best {
             saved.insert("best.score".into(), Tensor::new(&[*score], device)?);
-            let errors = [&errors.linear, &errors.cross, &errors.network].map(Vec::as_slice).concat();
-            saved.insert("best.errors".into(), Tensor::new(errors, device)?);
+            let sums: Vec<f64> = errors.parts.iter().flatten().flat_map(|s| [s.linear, s.cross, s.network, s.count]).collect();
+            saved.insert("best.errors".into(), Tensor::from_vec(sums, (errors.parts.len(), errors.horizon(), 4), device)?);
             for (name, values) in weights {
                 saved.insert(format!("best.weights.{name}"), Tensor::new(values.as_slice(), device)?);
             }
@@ -386,10 +424,16 @@ impl<'a> Trainer<'a> {
         self.rng.set_word_pos(position);
         (self.update, self.stale) = (update as usize, stale as usize);
         if saved.contains_key("best.score") {
-            let errors = get("best.errors")?.to_vec1::<f64>()?;
-            let h = self.config.horizon;
-            let part = |i: usize| errors.get(i * h..(i + 1) * h).map(<[f64]>::to_vec).ok_or_else(|| mismatch("best.errors"));
-            let errors = Errors { linear: part(0)?, cross: part(1)?, network: part(2)? };
+            let sums = |s: &Vec<f64>| match s.as_slice() {
+                &[linear, cross, network, count] => Ok(Sums { linear, cross, network, count }),
+                _ => Err(mismatch("best.errors")),
+            };
+            let part = |part: &Vec<Vec<f64>>| part.iter().map(sums).collect::<Result<Vec<_>, _>>();
+            let parts = get("best.errors")?.to_vec3::<f64>()?.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+            if parts.iter().any(|part| part.len() != self.config.horizon) {
+                return Err(mismatch("best.errors"));
+            }
+            let errors = Errors { parts };
             let weight = |p: &Parameter| Ok((p.name.clone(), get(&format!("best.weights.{}", p.name))?.to_vec1()?));
             let weights = self.parameters.list().iter().map(weight).collect::<Result<_, TrainError>>()?;
             let score = get("best.score")?.to_vec1::<f64>()?.first().copied().unwrap_or(f64::INFINITY);
@@ -496,7 +540,10 @@ impl<'a> Trainer<'a> {
         Ok(Batch { patches, target, residual, weight })
     }
 
-    /// Errors of the present weights over the forecasts that lie wholly in `rows`, the rows shared out among some streams, each with a warm-up.
+    /// Errors of the present weights over the forecasts that lie wholly in `rows`, in consecutive parts, each a stream with a warm-up.
+    ///
+    /// # Errors
+    /// candle's.
     pub fn validate(&self, rows: Range<usize>) -> Result<Errors, TrainError> {
         let h = self.config.horizon;
         let origins = rows.start.max(1) - 1..rows.end - h;
@@ -504,22 +551,20 @@ impl<'a> Trainer<'a> {
         let streams = origins.len().clamp(1, 2 * SHARDS);
         let share = origins.len() / streams;
         let starts: Vec<usize> = (0..streams).map(|i| origins.start + i * share).collect();
-        let sums: Vec<Vec<[f64; 4]>> = std::thread::scope(|scope| {
+        let parts: Vec<Vec<Vec<Sums>>> = std::thread::scope(|scope| {
             let spawn = |starts| scope.spawn(move || self.validate_streams(starts, share));
             let threads: Vec<_> = starts.chunks(streams.div_ceil(SHARDS)).map(spawn).collect();
             threads.into_iter().map(join).collect::<Result<_, _>>()
         })?;
-        let total = |lead: usize, i: usize| sums.iter().map(|s| s[lead][i]).sum::<f64>();
-        let mean = |i| (0..h).map(|lead| total(lead, i) / total(lead, 3).max(1.0)).collect();
-        Ok(Errors { linear: mean(0), cross: mean(1), network: mean(2) })
+        Ok(Errors { parts: parts.concat() })
     }
 
-    /// Sums of r^2, r n, n^2 and of entries per lead over `share` origins from each start on.
-    fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<[f64; 4]>, TrainError> {
-        let h = self.config.horizon;
+    /// Sums per start and lead, over `share` origins from each start on.
+    fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<Vec<Sums>>, TrainError> {
+        let (m, h) = (self.config.variates, self.config.horizon);
         let network = Network::new(&self.config, &self.parameters);
         let mut state = State::zero(&self.config, starts.len(), &self.device)?;
-        let mut sums = vec![[0.0; 4]; h];
+        let mut sums = vec![vec![Sums::default(); h]; starts.len()];
         let warm = VALIDATION_WARM_UP.min(starts[0]);
         let mut done = 0;
         while done < warm + share {
@@ -534,8 +579,9 @@ impl<'a> Trainer<'a> {
                 let said = network.head(&features)?.flatten_all()?.to_vec1::<f32>()?;
                 for (i, (((said, target), r), w)) in said.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
                     let (n, r, w) = (f64::from(said - target + r), f64::from(*r), f64::from(*w));
-                    let sum = &mut sums[i % h];
-                    *sum = [sum[0] + w * r * r, sum[1] + w * r * n, sum[2] + w * n * n, sum[3] + f64::from(u8::from(w > 0.0))];
+                    let sum = &mut sums[i / (tokens * m * h)][i % h];
+                    let one = Sums { linear: w * r * r, cross: w * r * n, network: w * n * n, count: f64::from(u8::from(w > 0.0)) };
+                    *sum = [*sum, one].into_iter().sum();
                 }
             }
             done += tokens;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, ensure};
 use clap::{Args, ValueEnum};
-use comfy_table::{CellAlignment, Table as Printed, presets};
+use comfy_table::Table as Printed;
 use indicatif::{ProgressBar, ProgressStyle};
 use tsm2_train::evaluate::{Evaluation, HorizonError, Protocol, evaluate};
 use tsm2_train::split::SplitSpec;
@@ -130,32 +130,33 @@ fn best(evaluation: &Evaluation, i: usize) -> (&'static str, f64) {
     (name, evaluation.results[i].mse / error.mse)
 }
 
-/// The model and its baselines at every horizon.
+/// The model at every horizon, the squared errors of its baselines, and its own relative to the best of those.
 pub fn print(evaluation: &Evaluation) -> Printed {
-    let mut printed = Printed::new();
-    printed.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    printed.set_header(["steps", "forecast by", "MSE", "MAE", "model's MSE / its", "origins"]);
+    let header = [
+        "steps",
+        "MSE",
+        "MAE",
+        "MSE of repeat-last",
+        "seasonal-naive",
+        "linear",
+        "MSE / best",
+        "origins",
+    ];
+    let mut printed = super::printed(header, 0);
     for (i, result) in evaluation.results.iter().enumerate() {
-        for (name, error) in std::iter::once(("model", result)).chain(baselines(evaluation, i)) {
-            let ratio = if name == "model" {
-                String::new()
-            } else {
-                format!("{:.3}", result.mse / error.mse)
-            };
-            printed.add_row([
-                error.horizon.to_string(),
-                name.to_string(),
-                format!("{:.4}", error.mse),
-                format!("{:.4}", error.mae),
-                ratio,
-                error.origins.to_string(),
-            ]);
-        }
-    }
-    for column in [0, 2, 3, 4, 5] {
-        if let Some(column) = printed.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+        let [repeat, seasonal, linear] = baselines(evaluation, i).map(|(_, error)| format!("{:.4}", error.mse));
+        let (mse, mae) = (format!("{:.4}", result.mse), format!("{:.4}", result.mae));
+        let ratio = format!("{:.3}", best(evaluation, i).1);
+        printed.add_row([
+            result.horizon.to_string(),
+            mse,
+            mae,
+            repeat,
+            seasonal,
+            linear,
+            ratio,
+            result.origins.to_string(),
+        ]);
     }
     printed
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, ensure};
 use clap::Args;
-use comfy_table::{CellAlignment, Table as Printed, presets};
+use comfy_table::Table as Printed;
 use jiff::Timestamp;
 use serde::Serialize;
-use tsm2_bundle::Metadata;
+use tsm2_bundle::{Metadata, Variate};
 use tsm2_train::evaluate;
 use tsm2_train::table::Table;
 
@@ -97,13 +97,14 @@ impl Forecast {
 
 /// Steps down, variates across.
 fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
-    let mut printed = Printed::new();
-    printed.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    let heading = |variate: &tsm2_bundle::Variate| match &variate.unit {
+    let heading = |variate: &Variate| match &variate.unit {
         Some(unit) => format!("{} [{unit}]", variate.name),
         None => variate.name.clone(),
     };
-    printed.set_header(["row".into(), "time".into()].into_iter().chain(meta.variates.iter().map(heading)));
+    let header = ["row".to_string(), "time".to_string()]
+        .into_iter()
+        .chain(meta.variates.iter().map(heading));
+    let mut printed = super::printed(header, 0);
     let ahead = |lead: usize| Some(table.times_ms.as_ref()?[line.row - 1] + (lead as i64 + 1) * table.interval_ms? as i64);
     for lead in 0..meta.config.horizon {
         let values = meta
@@ -113,9 +114,6 @@ fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
         let start = [(line.row + lead).to_string(), ahead(lead).map_or(String::new(), time)];
         printed.add_row(start.into_iter().chain(values));
     }
-    printed
-        .column_iter_mut()
-        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     printed
 }
 

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use comfy_table::{Table as Printed, presets};
 use serde_json::json;
 use tsm2_bundle::Bundle;
 
@@ -43,11 +42,9 @@ impl Inspect {
             return Ok(());
         }
         let (config, from) = (&meta.config, &meta.provenance);
-        let mut printed = Printed::new();
-        printed.load_style(presets::NOTHING);
-        let mut row = |name: &str, value: String| {
-            printed.add_row([name, &value]);
-        };
+        // Plain lines: a decision may be longer than a terminal is wide.
+        let mut lines = Vec::new();
+        let mut row = |name: &str, value: String| lines.push(format!("{name:<18} {value}"));
         row("model", meta.name.clone());
         row("file", format!("{bytes} bytes, format {}", meta.format));
         row(
@@ -81,13 +78,11 @@ impl Inspect {
             row(name, format!("{value:.5}"));
         }
         for decision in &from.decisions {
-            row("decision", decision.clone());
+            row("decided", decision.clone());
         }
-        writeln!(out, "{printed}")?;
+        writeln!(out, "{}", lines.join("\n"))?;
 
-        let mut variates = Printed::new();
-        variates.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        variates.set_header(["variate", "unit", "training mean", "standard deviation"]);
+        let mut variates = super::printed(["variate", "unit", "training mean", "standard deviation"], 2);
         for variate in &meta.variates {
             variates.add_row([
                 &variate.name,

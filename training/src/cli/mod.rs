@@ -8,6 +8,7 @@ pub mod train;
 use std::fmt::Display;
 use std::path::Path;
 
+use comfy_table::{CellAlignment, LineStyle, Table as Printed, TableStyle};
 use tsm2_bundle::{Bundle, Metadata};
 use tsm2_train::scale::Scaler;
 use tsm2_train::table::Table;
@@ -60,4 +61,15 @@ pub fn scaler(meta: &Metadata) -> Scaler {
         mean: meta.variates.iter().map(|variate| variate.mean).collect(),
         std: meta.variates.iter().map(|variate| variate.std).collect(),
     }
+}
+
+/// An empty table for the terminal: a line below the header, the first `left` columns aligned left and the others, being numbers, right.
+pub fn printed(header: impl IntoIterator<Item = impl Display>, left: usize) -> Printed {
+    let mut printed = Printed::new();
+    printed.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    printed.set_header(header.into_iter().map(|name| name.to_string()));
+    printed.column_iter_mut().skip(left).for_each(|column| {
+        column.set_cell_alignment(CellAlignment::Right);
+    });
+    printed
 }
