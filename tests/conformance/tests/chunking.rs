@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tsm2_bundle::Bundle;
 use tsm2_conformance::catalogue::{Recipe, bundle, recipes, stream};
 use tsm2_conformance::engines::{PARALLEL, Parallel, Stepper};
-use tsm2_conformance::{Run, Stream, deviation, noise::Noise};
+use tsm2_conformance::{Run, Stream, deviation, noise::Noise, state_deviation};
 
 /// A case of the catalogue, and a stream of its own.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ impl Journey {
             let part = parallel.advance(&stretch);
             run.issued.extend(part.issued);
             run.forecasts.extend(part.forecasts);
+            run.state = part.state;
             start = end;
         }
         run
@@ -113,8 +114,11 @@ proptest! {
         recipe in recipe(), lost in 0.0f32..0.6, seed: u64, cuts in places(),
     ) {
         let journey = Journey::new(&recipe, 60, lost, seed);
-        let deviation = deviation(&journey.bundle, &journey.stretches(&cuts), &journey.stretches(&[]));
-        prop_assert!(deviation <= PARALLEL.tolerance, "{}: {deviation:e}", recipe.name);
+        let (pieces, whole) = (journey.stretches(&cuts), journey.stretches(&[]));
+        let forecasts = deviation(&journey.bundle, &pieces, &whole);
+        prop_assert!(forecasts <= PARALLEL.tolerance, "{}: {forecasts:e}", recipe.name);
+        let state = state_deviation(&pieces, &whole);
+        prop_assert!(state.is_some_and(|state| state <= PARALLEL.tolerance), "{}: {state:?}", recipe.name);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Tensor};
 use tsm2_bundle::Bundle;
-use tsm2_core::{Model, math::dot};
+use tsm2_core::{Model, S6, math::dot};
 use tsm2_train::network::{Network, State};
 use tsm2_train::parameters::Parameters;
 
@@ -70,8 +70,35 @@ impl<'b> Parallel<'b> {
         Run {
             issued: forecasts.iter().map(|(row, _)| *row).collect(),
             forecasts: forecasts.into_iter().flat_map(|(_, forecast)| forecast).collect(),
-            state: None,
+            state: Some(self.recurrent().expect("candle shows the state")),
         }
+    }
+
+    /// The state as [`Run::state`] orders it. The trainer's is, layer by layer, the values `[1, K-1, M, E]` and h `[1, M, E, N]`.
+    fn recurrent(&self) -> candle_core::Result<Vec<f32>> {
+        let config = self.model.config();
+        let (
+            variates,
+            S6 {
+                d_inner: e, d_state: n, ..
+            },
+        ) = (config.variates, config.time_mixer);
+        let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        let mut state = Vec::new();
+        for phase in &self.states {
+            let tensors = phase
+                .named()
+                .map(|(_, tensor)| numbers(tensor))
+                .collect::<candle_core::Result<Vec<_>>>()?;
+            for layer in tensors.chunks_exact(2) {
+                let (values, h) = (&layer[0], &layer[1]);
+                for m in 0..variates {
+                    state.extend(values.chunks_exact(e).skip(m).step_by(variates).flatten());
+                    state.extend((0..n * e).map(|i| h[m * e * n + i % e * n + i / e]));
+                }
+            }
+        }
+        Ok(state)
     }
 
     /// The front end over a stretch: the tokens of each phase.
