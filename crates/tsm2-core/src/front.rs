@@ -102,8 +102,8 @@ impl<'a> Front<'a> {
         self.scaler
     }
 
-    /// Numbers in the state. Layout: counter [2], time of day and week [2], last z [M], seen [M], statistics at the newest
-    /// sample: mu [M] and sd [M], sums [M, 8], ring [ring, M], seasonal averages [M, rates, T].
+    /// Numbers in the state. Layout: counter `[2]`, time of day and week `[2]`, last z `[M]`, seen `[M]`, statistics at the newest
+    /// sample: mu `[M]` and sd `[M]`, sums `[M, 8]`, ring `[ring, M]`, seasonal averages `[M, rates, T]`.
     #[must_use]
     pub fn state_len(&self) -> usize {
         4 + self.variates * (4 + SUMS + self.ring + SEASON_RATES.len() * self.period)
