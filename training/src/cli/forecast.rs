@@ -105,7 +105,11 @@ fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
         .into_iter()
         .chain(meta.variates.iter().map(heading));
     let mut printed = super::printed(header, 0);
-    let ahead = |lead: usize| Some(table.times_ms.as_ref()?[line.row - 1] + (lead as i64 + 1) * table.interval_ms? as i64);
+    let ahead = |lead: usize| {
+        let issued = table.times_ms.as_ref()?[line.row - 1];
+        let interval = i64::try_from(table.interval_ms?).ok()?;
+        issued.checked_add(interval.checked_mul(lead as i64 + 1)?)
+    };
     for lead in 0..meta.config.horizon {
         let values = meta
             .variates
