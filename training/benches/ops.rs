@@ -1,7 +1,7 @@
 //! Time of every training operation beside its plain-candle twin, measured alternately in one run, on one thread.
 //!
 //! `RAYON_NUM_THREADS=1 cargo bench -p tsm2-train --bench ops` (the variable keeps candle's own products, which the twins use, on
-//! one thread). Each figure is the smallest of the runs: forward alone, and forward with backward less that.
+//! one thread). Each figure is the smallest of the runs; backward includes candle adding the gradients up.
 
 use candle_core::{Device, Result, Tensor, Var};
 use std::time::Instant;
@@ -69,7 +69,8 @@ fn rest(o: usize, l: usize, i: usize, d: usize, e: usize, runs: usize) -> Result
     let (x, other) = (var(&[o, l, i, d], 0.0, 1.0), var(&[o, l, i, d], 0.0, 1.0));
     let (taps, tap_bias) = (var(&[e, 4], 0.0, 1.0), var(&[e], 0.0, 1.0));
     let (scale, shift) = (var(&[d], 1.0, 0.5), var(&[d], 0.0, 0.5));
-    let (weight, bias, one) = (var(&[e, d], 0.0, 0.2), var(&[e], 0.0, 0.2), var(&[1], 0.7, 0.0));
+    let (weight, bias) = (var(&[e, d], 0.0, 0.2), var(&[e], 0.0, 0.2));
+    let weights = var(&[o, l, i, d], 1.0, 0.5);
     let name = |op: &str| format!("{op} {label}");
     compare(
         &name(&format!("conv_silu E={e} K=4")),
@@ -91,9 +92,19 @@ fn rest(o: usize, l: usize, i: usize, d: usize, e: usize, runs: usize) -> Result
     )?;
     compare(&name(&format!("gate E={e}")), runs, &|| gate(&v, &g), &|| gate_reference(&v, &g))?;
     compare(&name(&format!("gelu D={d}")), runs, &|| gelu(&x), &|| gelu_reference(&x))?;
-    compare(&name(&format!("axpy D={d}")), runs, &|| axpy(&x, &other, &one), &|| {
-        axpy_reference(&x, &other, &one)
-    })
+    let (pair, of) = (var(&[2], 0.7, 0.1), [x.as_tensor(), other.as_tensor()]);
+    compare(
+        &name(&format!("weighted_sum of 2, D={d}")),
+        runs,
+        &|| weighted_sum(&of, &pair),
+        &|| weighted_sum_reference(&of, &pair),
+    )?;
+    compare(
+        &name(&format!("squared_error D={d}")),
+        runs,
+        &|| squared_error(&x, &other, &weights),
+        &|| squared_error_reference(&x, &other, &weights),
+    )
 }
 
 fn main() -> Result<()> {

@@ -4,7 +4,7 @@
 //! is one fused pass per parameter, in place. Gradients come as plain numbers, summed by the caller over the shards of a batch
 //! ([`sum_gradients`]); everything is deterministic.
 
-use crate::ops::{dot, vectorised};
+use crate::ops::{dot, vectorised, with_slices};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor, Var, bail};
 use std::cell::RefCell;
@@ -335,15 +335,14 @@ impl Ema {
 pub fn sum_gradients(parameters: &[Parameter], shards: &[GradStore]) -> Result<Vec<Vec<f32>>, OptimError> {
     let mut sums = Vec::with_capacity(parameters.len());
     for parameter in parameters {
-        let mut sum: Option<Vec<f32>> = None;
+        let mut sum = vec![0.0; parameter.var.elem_count()];
         for gradient in shards.iter().filter_map(|shard| shard.get(&parameter.var)) {
-            let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
-            match &mut sum {
-                None => sum = Some(gradient),
-                Some(sum) => sum.iter_mut().zip(&gradient).for_each(|(sum, gradient)| *sum += gradient),
-            }
+            with_slices([&gradient.to_device(&Device::Cpu)?], |[gradient]| {
+                sum.iter_mut().zip(gradient).for_each(|(sum, gradient)| *sum += gradient);
+                Ok(())
+            })?;
         }
-        sums.push(sum.unwrap_or_else(|| vec![0.0; parameter.var.elem_count()]));
+        sums.push(sum);
     }
     Ok(sums)
 }

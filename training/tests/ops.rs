@@ -297,6 +297,73 @@ fn the_linear_layer_equals_its_reference() {
 }
 
 #[test]
+fn the_weighted_sums_equal_their_references() {
+    let mut source = Source(11);
+    for shape in [vec![1], vec![3, 5, 7], vec![2, 16, 11, 16]] {
+        for terms in 1..=5 {
+            let mut vars: Vec<Var> = (0..terms).map(|_| source.var(&shape, 0.0, 1.0)).collect();
+            vars.push(source.var(&[terms], 0.5, 1.0));
+            let (weights, of) = (&vars[terms], vars[..terms].iter().map(|var| var.as_tensor()).collect::<Vec<_>>());
+            compare(
+                &format!("{terms} terms {shape:?}"),
+                &vars,
+                || weighted_sum(&of, weights),
+                || weighted_sum_reference(&of, weights),
+            );
+        }
+        let (x, target, weights) = (
+            source.var(&shape, 0.0, 1.0),
+            source.var(&shape, 0.0, 1.0),
+            source.var(&shape, 1.0, 1.0),
+        );
+        compare(
+            &format!("squared error {shape:?}"),
+            std::slice::from_ref(&x),
+            || squared_error(&x, &target, &weights),
+            || squared_error_reference(&x, &target, &weights),
+        );
+    }
+}
+
+#[test]
+fn the_scan_is_the_devices_step_to_the_bit() {
+    let (o, l, i, e, n) = (2, 9, 3, 20, 4);
+    let mut source = Source(12);
+    let vars = scan_inputs(&mut source, [o, l, i, e, n]);
+    let numbers = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let [c, dt, bc, a_log, d] = [0, 1, 2, 3, 4].map(|at| numbers(&vars[at]));
+    // Where softplus is its argument, the only function that the two compute differently (within 3e-7).
+    let dt: Vec<f32> = dt.iter().map(|dt| 25.0 + dt).collect();
+    let dt_var = Tensor::from_slice(&dt, (o, l, i, e), &Device::Cpu).unwrap();
+    let a: Vec<f32> = (0..n * e)
+        .map(|at| -tsm2_core::math::exp(a_log[(at % e) * n + at / e] - 4.0))
+        .collect();
+    let a_log = (vars[3].as_tensor() - 4.0).unwrap();
+    for discretisation in [Discretisation::Euler, Discretisation::Zoh] {
+        let options = ScanOptions {
+            reverse: false,
+            discretisation,
+        };
+        let (y, last) = selective_scan(&vars[0], &dt_var, &vars[2], &a_log, &vars[4], None, options).unwrap();
+        let (y, last) = (numbers(&y), numbers(&last));
+        for sequence in 0..o * i {
+            let mut h = vec![0.0; n * e];
+            for step in 0..l {
+                let row = (sequence / i * l + step) * i + sequence % i;
+                let at = row * e..(row + 1) * e;
+                let (b, c_out) = bc[row * 2 * n..(row + 1) * 2 * n].split_at(n);
+                let mut out = vec![0.0; e];
+                tsm2_core::scan_step(discretisation, &dt[at.clone()], &a, b, c_out, &c[at.clone()], &d, &mut h, &mut out);
+                assert_eq!(out, y[at], "{discretisation:?}, sequence {sequence}, step {step}");
+            }
+            for (at, h) in h.iter().enumerate() {
+                assert_eq!(*h, last[(sequence * e + at % e) * n + at / e]);
+            }
+        }
+    }
+}
+
+#[test]
 fn inputs_that_are_not_contiguous_are_made_so() {
     let mut source = Source(8);
     let wide = source.var(&[2, 6, 3, 40], 0.0, 1.0);
@@ -329,6 +396,9 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(name(layer_norm(&v, &bias, &bias)).contains("layer_norm: shapes do not fit"));
     assert!(name(gate(&v, &bias)).contains("gate: shapes differ"));
     assert!(name(axpy(&v, &v, &bias)).contains("one number"));
+    assert!(name(weighted_sum(&[&v, &v], &bias)).contains("weighted_sum: 2 terms do not fit weights [19]"));
+    assert!(name(weighted_sum(&[], &bias)).contains("weighted_sum: 0 terms"));
+    assert!(name(squared_error(&v, &v, &weight)).contains("squared_error: shapes differ"));
     assert!(name(linear(&v, &weight, None)).contains("linear: x [2, 6, 3, 20] does not fit weight [20, 3]"));
     assert!(name(linear(&v, &v.reshape((4, 9, 20)).unwrap(), None)).contains("does not fit weight"));
     assert!(name(linear(&v, &v.reshape((3, 12, 20)).unwrap(), Some(&bias))).contains("bias [19] does not fit the result"));

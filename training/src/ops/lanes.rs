@@ -28,32 +28,68 @@ pub fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(Call(kernel))
 }
 
-/// `f` of every number; a closure must be marked `#[inline(always)]` as for [`vectorised`].
-pub fn map(x: &[f32], f: impl Fn(f32) -> f32) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
+/// `f` of every row of numbers, one from each of `columns`, which are of one length. A closure must be marked
+/// `#[inline(always)]` as for [`vectorised`].
+pub fn map<const N: usize>(columns: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> Vec<f32> {
+    // Computed in pieces on the stack and appended: the result is not first filled with zeros.
+    const PIECE: usize = 4 * LANES;
+    let len = columns.iter().map(|column| column.len()).min().unwrap_or(0);
+    let mut out = Vec::with_capacity(len);
     vectorised(
         #[inline(always)]
         || {
-            for (out, x) in out.iter_mut().zip(x) {
-                *out = f(*x);
+            let pieces = columns.map(|column| column[..len].as_chunks::<PIECE>().0);
+            for i in 0..len / PIECE {
+                let rows = pieces.map(|pieces| &pieces[i]);
+                let mut piece = [0.0; PIECE];
+                for k in 0..PIECE {
+                    piece[k] = f(rows.map(|row| row[k]));
+                }
+                out.extend_from_slice(&piece);
+            }
+            for i in out.len()..len {
+                out.push(f(columns.map(|column| column[i])));
             }
         },
     );
     out
 }
 
-/// `f` of every pair; a closure must be marked `#[inline(always)]` as for [`vectorised`].
-pub fn map2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
+/// The sum of `f` over all rows of numbers, one from each of `columns`, which are of one length: one sum a lane, folded every so
+/// often into f64, so that its error does not grow with length. A closure must be marked `#[inline(always)]`.
+pub fn total<const N: usize>(columns: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f32 {
+    const RUN: usize = 64;
+    let len = columns.iter().map(|column| column.len()).min().unwrap_or(0);
+    let mut total = 0.0f64;
     vectorised(
         #[inline(always)]
         || {
-            for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
-                *out = f(*x, *y);
+            let blocks = columns.map(|column| column[..len].as_chunks::<LANES>().0);
+            for start in (0..len / LANES).step_by(RUN) {
+                let mut lanes = [0.0; LANES];
+                for i in start..(start + RUN).min(len / LANES) {
+                    let rows = blocks.map(|blocks| &blocks[i]);
+                    for k in 0..LANES {
+                        lanes[k] += f(rows.map(|row| row[k]));
+                    }
+                }
+                total += f64::from(sum(&lanes));
+            }
+            for i in len - len % LANES..len {
+                total += f64::from(f(columns.map(|column| column[i])));
             }
         },
     );
-    out
+    total as f32
+}
+
+/// Inner product of slices of one length.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    total(
+        [a, b],
+        #[inline(always)]
+        |[a, b]| a * b,
+    )
 }
 
 /// Number of blocks that hold `features`.
@@ -103,32 +139,6 @@ pub fn sum(lanes: &Lanes) -> f32 {
     lanes[0]
 }
 
-/// Inner product of long slices: one sum a lane, folded every so often into f64, so that its error does not grow with length.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    vectorised(
-        #[inline(always)]
-        || dot_kernel(a, b),
-    )
-}
-
-#[inline(always)]
-fn dot_kernel(a: &[f32], b: &[f32]) -> f32 {
-    const RUN: usize = 64 * LANES;
-    let mut total = 0.0f64;
-    for (a, b) in a.chunks(RUN).zip(b.chunks(RUN)) {
-        let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        let mut lanes = [0.0; LANES];
-        for (a, b) in a.iter().zip(b) {
-            for k in 0..LANES {
-                lanes[k] += a[k] * b[k];
-            }
-        }
-        total += f64::from(sum(&lanes));
-        total += a_tail.iter().zip(b_tail).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-    }
-    total as f32
-}
-
 /// Rows of `[features, columns]` as blocks `[block][column]`, so that a column's neighbouring features are one vector.
 /// Lanes past the last feature hold `padding`.
 pub fn transpose(matrix: &[f32], features: usize, columns: usize, padding: f32) -> Vec<Lanes> {
@@ -164,6 +174,17 @@ mod tests {
         assert_eq!(row, back);
         assert_eq!(sum(&load(&row, 0)), 120.0);
         assert_eq!(sum(&load(&row, 2)), (32..37).sum::<i32>() as f32);
+    }
+
+    #[test]
+    fn every_number_is_mapped_and_summed_once() {
+        for len in [0, 1, 15, 64, 65, 1000, 2111] {
+            let x: Vec<f32> = (0..len).map(|i| i as f32).collect();
+            let y = vec![2.0; len];
+            let want: Vec<f32> = x.iter().map(|x| x + 2.0).collect();
+            assert_eq!(map([&x, &y], |[x, y]| x + y), want);
+            assert_eq!(total([&x, &y], |[x, y]| x + y), want.iter().sum::<f32>());
+        }
     }
 
     #[test]

@@ -15,14 +15,16 @@ mod norm;
 mod pointwise;
 mod scan;
 mod scan_kernel;
+mod weighted;
 
 pub(crate) use lanes::{dot, vectorised};
 
 pub use conv::{conv_silu, conv_silu_reference};
 pub use linear::{linear, linear_onto, linear_reference};
 pub use norm::{layer_norm, layer_norm_reference};
-pub use pointwise::{axpy, axpy_reference, gate, gate_reference, gelu, gelu_reference};
+pub use pointwise::{gate, gate_reference, gelu, gelu_reference, limit, limit_reference};
 pub use scan::{ScanOptions, selective_scan, selective_scan_reference};
+pub use weighted::{axpy, axpy_reference, squared_error, squared_error_reference, weighted_sum, weighted_sum_reference};
 
 use candle_core::{CpuStorage, Device, Layout, Result, Storage, Tensor, bail};
 
@@ -40,7 +42,7 @@ fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]>
 }
 
 /// Lends the numbers of CPU tensors to `kernel`, in the backward pass, where tensors arrive instead of storages.
-fn with_slices<const N: usize, R>(tensors: [&Tensor; N], kernel: impl FnOnce([&[f32]; N]) -> Result<R>) -> Result<R> {
+pub(crate) fn with_slices<const N: usize, R>(tensors: [&Tensor; N], kernel: impl FnOnce([&[f32]; N]) -> Result<R>) -> Result<R> {
     let mut dense = Vec::with_capacity(N);
     for tensor in tensors {
         dense.push(tensor.contiguous()?);

@@ -1,8 +1,8 @@
-//! Operations of one number at a time: the gate, GELU, and the weighted sum of earlier features.
+//! Operations of one number at a time: the gate and GELU.
 
-use super::lanes::{dot, map, map2, vectorised};
+use super::lanes::{map, vectorised};
 use super::{contiguous, on_cpu, with_slices};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use tsm2_core::math;
 
 /// y * SiLU(g) (TSM2.md section 3, last line). Both of one shape.
@@ -45,30 +45,7 @@ pub fn gelu_reference(x: &Tensor) -> Result<Tensor> {
     x.gelu()
 }
 
-/// acc + coefficient * x, with a learned coefficient of shape `[1]` (TSM2.md section 4).
-///
-/// # Errors
-/// Shapes that differ, or a type other than f32.
-pub fn axpy(acc: &Tensor, x: &Tensor, coefficient: &Tensor) -> Result<Tensor> {
-    if !on_cpu(acc) {
-        return axpy_reference(acc, x, coefficient);
-    }
-    same_shape("axpy", acc, x)?;
-    if coefficient.dims() != [1] {
-        bail!("axpy: the coefficient must be one number, not {:?}", coefficient.dims());
-    }
-    acc.contiguous()?.apply_op3(&x.contiguous()?, &coefficient.contiguous()?, Axpy)
-}
-
-/// [`axpy`] of candle's operations.
-///
-/// # Errors
-/// Shapes that differ.
-pub fn axpy_reference(acc: &Tensor, x: &Tensor, coefficient: &Tensor) -> Result<Tensor> {
-    acc + x.broadcast_mul(coefficient)?
-}
-
-fn same_shape(name: &str, a: &Tensor, b: &Tensor) -> Result<()> {
+pub(super) fn same_shape(name: &str, a: &Tensor, b: &Tensor) -> Result<()> {
     if a.dims() != b.dims() {
         bail!("{name}: shapes differ: {:?} and {:?}", a.dims(), b.dims());
     }
@@ -84,11 +61,10 @@ impl CustomOp2 for Gate {
 
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
         let (y, g) = (contiguous(s1, l1)?, contiguous(s2, l2)?);
-        let out = map2(
-            y,
-            g,
+        let out = map(
+            [y, g],
             #[inline(always)]
-            |y, g| y * math::silu(g),
+            |[y, g]| y * math::silu(g),
         );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
@@ -134,16 +110,22 @@ impl CustomOp1 for Gelu {
     }
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(map(contiguous(s, l)?, math::gelu)), l.shape().clone()))
+        Ok((
+            CpuStorage::F32(map(
+                [contiguous(s, l)?],
+                #[inline(always)]
+                |[x]| math::gelu(x),
+            )),
+            l.shape().clone(),
+        ))
     }
 
     fn bwd(&self, x: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad_x = with_slices([x, grad], |[x, grad]| {
-            Ok(map2(
-                x,
-                grad,
+            Ok(map(
+                [x, grad],
                 #[inline(always)]
-                |x, grad| grad * gelu_slope(x),
+                |[x, grad]| grad * gelu_slope(x),
             ))
         })?;
         Tensor::from_vec(grad_x, x.shape(), x.device()).map(Some)
@@ -157,59 +139,13 @@ fn gelu_slope(x: f32) -> f32 {
     s + x * s * (1.0 - s) * math::GELU_SCALE * (1.0 + 3.0 * cube)
 }
 
-struct Axpy;
-
-impl CustomOp3 for Axpy {
-    fn name(&self) -> &'static str {
-        "axpy"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (acc, x, coefficient) = (contiguous(s1, l1)?, contiguous(s2, l2)?, contiguous(s3, l3)?[0]);
-        let out = map2(
-            acc,
-            x,
-            #[inline(always)]
-            |acc, x| acc + coefficient * x,
-        );
-        Ok((CpuStorage::F32(out), l1.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        _acc: &Tensor,
-        x: &Tensor,
-        coefficient: &Tensor,
-        _out: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (grad_x, grad_coefficient) = with_slices([x, coefficient, grad], |[x, coefficient, grad]| {
-            let grad_x = map(
-                grad,
-                #[inline(always)]
-                |grad| coefficient[0] * grad,
-            );
-            Ok((grad_x, dot(grad, x)))
-        })?;
-        Ok((
-            Some(grad.clone()),
-            Some(Tensor::from_vec(grad_x, x.shape(), x.device())?),
-            Some(Tensor::from_vec(vec![grad_coefficient], 1, x.device())?),
-        ))
-    }
-}
-
 /// softplus of every number: ln(1 + e^x).
 pub(super) fn softplus(x: &[f32]) -> Vec<f32> {
-    map(x, softplus_of)
+    map(
+        [x],
+        #[inline(always)]
+        |[x]| softplus_of(x),
+    )
 }
 
 /// `tsm2_core::math::softplus` without its library call, which alone would take longer than the scan. With u = e^-|x| it is
