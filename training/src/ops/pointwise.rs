@@ -1,4 +1,4 @@
-//! Operations of one number at a time: the gate and GELU.
+//! Operations of one number at a time: the gate, GELU and a limit.
 
 use super::lanes::{map, vectorised};
 use super::{contiguous, on_cpu, with_slices};
@@ -43,6 +43,26 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// None that are known.
 pub fn gelu_reference(x: &Tensor) -> Result<Tensor> {
     x.gelu()
+}
+
+/// x limited to [-bound, bound]; no gradient flows where it was.
+///
+/// # Errors
+/// A type other than f32.
+pub fn limit(x: &Tensor, bound: f32) -> Result<Tensor> {
+    if on_cpu(x) {
+        x.contiguous()?.apply_op1(Limit(bound))
+    } else {
+        limit_reference(x, bound)
+    }
+}
+
+/// [`limit`] of candle's operations.
+///
+/// # Errors
+/// A type other than f32.
+pub fn limit_reference(x: &Tensor, bound: f32) -> Result<Tensor> {
+    x.clamp(-bound, bound)
 }
 
 pub(super) fn same_shape(name: &str, a: &Tensor, b: &Tensor) -> Result<()> {
@@ -100,6 +120,36 @@ fn gate_backward(y: &[f32], g: &[f32], grad: &[f32], grad_y: &mut [f32], grad_g:
 pub(super) fn silu_and_slope(x: f32) -> (f32, f32) {
     let s = math::sigmoid(x);
     (x * s, s * (1.0 + x * (1.0 - s)))
+}
+
+struct Limit(f32);
+
+impl CustomOp1 for Limit {
+    fn name(&self) -> &'static str {
+        "limit"
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
+        let bound = self.0;
+        let out = map(
+            [contiguous(s, l)?],
+            #[inline(always)]
+            |[x]| x.clamp(-bound, bound),
+        );
+        Ok((CpuStorage::F32(out), l.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let bound = self.0;
+        let grad_x = with_slices([x, grad], |[x, grad]| {
+            Ok(map(
+                [x, grad],
+                #[inline(always)]
+                |[x, grad]| if x.abs() <= bound { grad } else { 0.0 },
+            ))
+        })?;
+        Tensor::from_vec(grad_x, x.shape(), x.device()).map(Some)
+    }
 }
 
 struct Gelu;
