@@ -235,6 +235,8 @@ fn normalisation_gate_gelu_and_sum_equal_their_references() {
             || gate(&x, &y),
             || gate_reference(&x, &y),
         );
+        let limited = std::slice::from_ref(&y);
+        compare(&format!("limit {shape:?}"), limited, || limit(&y, 1.5), || limit_reference(&y, 1.5));
         compare(
             &format!("gelu {shape:?}"),
             std::slice::from_ref(&y),
