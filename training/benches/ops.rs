@@ -1,7 +1,8 @@
 //! Time of every training operation beside its plain-candle twin, measured alternately in one run, on one thread.
 //!
-//! `RAYON_NUM_THREADS=1 cargo bench -p tsm2-train --bench ops` (the variable keeps candle's own products, which the twins use, on
-//! one thread). Each figure is the smallest of the runs; backward includes candle adding the gradients up.
+//! `RAYON_NUM_THREADS=1 MALLOC_TOP_PAD_=67108864 cargo bench -p tsm2-train --bench ops`: the first variable keeps the twins'
+//! products on one thread, the second keeps glibc from giving memory back after every operation, which would be most of the time
+//! measured. Each figure is the smallest of the runs; backward includes candle adding the gradients up.
 
 use candle_core::{Device, Result, Tensor, Var};
 use std::time::Instant;
