@@ -9,12 +9,15 @@ use serde_json::json;
 use tsm2_bundle::Provenance;
 
 use crate::train::TrainOptions;
-use crate::trainer::{Target, TrainError, Trainer};
+use crate::trainer::{TrainError, Trainer};
 
 /// Entry that tells which training a checkpoint belongs to.
 const IDENTITY: &str = "training.identity";
 
-/// Entry that tells how the network's target was decided.
+/// Entry that tells which candidate is trained.
+const CANDIDATE: &str = "training.candidate";
+
+/// Entry that tells how it was decided.
 const DECISION: &str = "training.decision";
 
 /// The checkpoints of one training.
@@ -29,8 +32,8 @@ pub struct Checkpoints {
 /// The last checkpoint.
 #[derive(Debug)]
 pub struct Saved {
-    /// What the network is trained to say.
-    pub target: Target,
+    /// Number of the candidate that is trained.
+    pub candidate: usize,
     /// How that was decided.
     pub decision: String,
     /// The trainer's own part.
@@ -76,7 +79,10 @@ impl Checkpoints {
     /// The folder cannot be made.
     pub fn new(out: &Path, provenance: &Provenance, options: &TrainOptions) -> Result<Self, CheckpointError> {
         let folder = out.join("checkpoints");
-        fs::create_dir_all(&folder).map_err(|source| CheckpointError::Io { path: folder.clone(), source })?;
+        fs::create_dir_all(&folder).map_err(|source| CheckpointError::Io {
+            path: folder.clone(),
+            source,
+        })?;
         let identity = json!({
             "code": provenance.code_version,
             "data_sha256": provenance.data_sha256,
@@ -85,24 +91,35 @@ impl Checkpoints {
             "seed": options.seed,
             "updates": options.updates,
         });
-        Ok(Self { best: folder.join("best.safetensors"), last: folder.join("last.safetensors"), identity: identity.to_string() })
+        Ok(Self {
+            best: folder.join("best.safetensors"),
+            last: folder.join("last.safetensors"),
+            identity: identity.to_string(),
+        })
     }
 
     /// Replaces the last checkpoint, whole or not at all.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, trainer: &Trainer<'_>, decision: &str) -> Result<(), CheckpointError> {
+    pub fn save(&self, trainer: &Trainer<'_>, candidate: usize, decision: &str) -> Result<(), CheckpointError> {
         let neighbour = self.last.with_extension("part");
         let write = || -> Result<(), TrainError> {
             let mut tensors = trainer.save()?;
+            tensors.insert(CANDIDATE.into(), Tensor::new(&[candidate as i64], &Device::Cpu)?);
             for (name, text) in [(IDENTITY, self.identity.as_str()), (DECISION, decision)] {
                 tensors.insert(name.into(), Tensor::new(text.as_bytes(), &Device::Cpu)?);
             }
             Ok(candle_core::safetensors::save(&tensors, &neighbour)?)
         };
-        write().map_err(|error| CheckpointError::File { path: self.last.clone(), source: candle_core::Error::wrap(error) })?;
-        fs::rename(&neighbour, &self.last).map_err(|source| CheckpointError::Io { path: self.last.clone(), source })
+        write().map_err(|error| CheckpointError::File {
+            path: self.last.clone(),
+            source: candle_core::Error::wrap(error),
+        })?;
+        fs::rename(&neighbour, &self.last).map_err(|source| CheckpointError::Io {
+            path: self.last.clone(),
+            source,
+        })
     }
 
     /// Reads the last checkpoint.
@@ -110,17 +127,29 @@ impl Checkpoints {
     /// # Errors
     /// There is none, it cannot be read, or it belongs to another training.
     pub fn load(&self) -> Result<Saved, CheckpointError> {
-        let file = |source| CheckpointError::File { path: self.last.clone(), source };
-        let tensors = candle_core::safetensors::load(&self.last, &Device::Cpu).map_err(file)?;
-        let text = |name: &str| -> candle_core::Result<String> {
-            let Some(tensor) = tensors.get(name) else { candle_core::bail!("no entry `{name}`: not a checkpoint of a training") };
-            Ok(String::from_utf8_lossy(&tensor.to_vec1::<u8>()?).into_owned())
+        let file = |source| CheckpointError::File {
+            path: self.last.clone(),
+            source,
         };
+        let tensors = candle_core::safetensors::load(&self.last, &Device::Cpu).map_err(file)?;
+        let get = |name: &str| match tensors.get(name) {
+            Some(tensor) => Ok(tensor),
+            None => candle_core::bail!("no entry `{name}`: not a checkpoint of a training"),
+        };
+        let text = |name| Ok(String::from_utf8_lossy(&get(name)?.to_vec1::<u8>()?).into_owned());
         let found = text(IDENTITY).map_err(file)?;
         if found != self.identity {
-            return Err(CheckpointError::Other { path: self.last.clone(), found, wanted: self.identity.clone() });
+            return Err(CheckpointError::Other {
+                path: self.last.clone(),
+                found,
+                wanted: self.identity.clone(),
+            });
         }
-        let target = Trainer::saved_target(&tensors).map_err(|error| file(candle_core::Error::wrap(error)))?;
-        Ok(Saved { target, decision: text(DECISION).map_err(file)?, tensors })
+        let candidate = get(CANDIDATE).and_then(|c| c.get(0)?.to_scalar::<i64>()).map_err(file)? as usize;
+        Ok(Saved {
+            candidate,
+            decision: text(DECISION).map_err(file)?,
+            tensors,
+        })
     }
 }

@@ -38,7 +38,13 @@ pub fn pass(
     rows: usize,
     mut visit: impl FnMut(usize, &Front<'_>, &[f32]),
 ) -> Result<(), tsm2_core::Error> {
-    let front = Front::new(config, Scaler { mean: &scaler.mean, std: &scaler.std })?;
+    let front = Front::new(
+        config,
+        Scaler {
+            mean: &scaler.mean,
+            std: &scaler.std,
+        },
+    )?;
     let mut state = vec![0.0; front.state_len()];
     for row in 0..rows {
         front.push(&mut state, table.row(row), table.time_ms(row))?;
@@ -74,13 +80,25 @@ impl Dataset {
                 let count = row % BLOCK + 1;
                 let out = &mut linear[(row + 1 - count) * m * h..(row + 1) * m * h];
                 for v in 0..m {
-                    let weights = if config.readout.per_variate { &readout[v * h * features..(v + 1) * h * features] } else { readout };
+                    let weights = if config.readout.per_variate {
+                        &readout[v * h * features..(v + 1) * h * features]
+                    } else {
+                        readout
+                    };
                     product(&phi[v * BLOCK * features..], weights, features, h, out, v, m);
                 }
             }
         })?;
         let z = scaler.standardise(table)[..rows * m].to_vec();
-        Ok(Self { variates: m, horizon: h, patch_len: p, patches, statistics, z, linear })
+        Ok(Self {
+            variates: m,
+            horizon: h,
+            patch_len: p,
+            patches,
+            statistics,
+            z,
+            linear,
+        })
     }
 
     /// M.
@@ -117,7 +135,9 @@ impl Dataset {
             None => linear.fill(0.0),
         }
         for v in 0..m {
-            let &[mu, sd] = &self.statistics[(row * m + v) * 2..][..2] else { continue };
+            let &[mu, sd] = &self.statistics[(row * m + v) * 2..][..2] else {
+                continue;
+            };
             for lead in 0..h {
                 let z = self.z.get((row + 1 + lead) * m + v).copied().unwrap_or(f32::NAN);
                 let known = !z.is_nan();

@@ -42,7 +42,12 @@ impl Export<'_> {
     pub fn bundle(&self, best: &Best, provenance: Provenance) -> Result<Bundle, BundleError> {
         let folds = fold(&best.errors, &bands(self.config.horizon));
         let (config, weights) = self.assemble(&best.weights, &folds)?;
-        let variate = |(m, name): (usize, &String)| Variate { name: name.clone(), unit: None, mean: self.scaler.mean[m], std: self.scaler.std[m] };
+        let variate = |(m, name): (usize, &String)| Variate {
+            name: name.clone(),
+            unit: None,
+            mean: self.scaler.mean[m],
+            std: self.scaler.std[m],
+        };
         let meta = Metadata {
             format: FORMAT_VERSION,
             name: self.name.to_owned(),
@@ -54,56 +59,72 @@ impl Export<'_> {
         Bundle::new(meta, weights)
     }
 
-/// Configuration and flat weights of the model file: the weights per band folded into head and read-out. What is silent at every lead is
-/// left out: the network shrinks to the smallest there is, the read-out goes.
-fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>, folds: &[f64]) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
-    let (config, readout) = (self.config, self.readout);
-    let by_lead: Vec<f32> = bands(config.horizon).iter().zip(folds).flat_map(|(band, &w)| band.clone().map(move |_| w as f32)).collect();
-    let of_linear = |lead: usize| if self.target == Target::Whole { 1.0 - by_lead[lead] } else { 1.0 };
-    let mut shrunk = *config;
-    let silent = by_lead.iter().all(|&w| w == 0.0);
-    if silent {
-        shrunk = Config {
-            patch: 1,
-            d_model: 1,
-            layers: 1,
-            variate_embedding: false,
-            time_mixer: S6 { d_inner: 1, d_state: 1, dt_rank: 1, d_conv: 1 },
-            variate_mixer: VariateMixer::None,
-            weighted_averaging: false,
-            head: Head::Shared,
-            ..shrunk
+    /// Configuration and flat weights of the model file: the weights per band folded into head and read-out. What is silent at every lead is
+    /// left out: the network shrinks to the smallest there is, the read-out goes.
+    fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>, folds: &[f64]) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
+        let (config, readout) = (self.config, self.readout);
+        let by_lead: Vec<f32> = bands(config.horizon)
+            .iter()
+            .zip(folds)
+            .flat_map(|(band, &w)| band.clone().map(move |_| w as f32))
+            .collect();
+        let of_linear = |lead: usize| if self.target == Target::Whole { 1.0 - by_lead[lead] } else { 1.0 };
+        let mut shrunk = *config;
+        let silent = by_lead.iter().all(|&w| w == 0.0);
+        if silent {
+            shrunk = Config {
+                patch: 1,
+                d_model: 1,
+                layers: 1,
+                variate_embedding: false,
+                time_mixer: S6 {
+                    d_inner: 1,
+                    d_state: 1,
+                    dt_rank: 1,
+                    d_conv: 1,
+                },
+                variate_mixer: VariateMixer::None,
+                weighted_averaging: false,
+                head: Head::Shared,
+                ..shrunk
+            };
+        }
+        if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
+            shrunk.readout = Readout {
+                lags: 0,
+                season: None,
+                cross_lags: 0,
+                per_variate: false,
+            };
+        }
+        let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
+            for (row, values) in values.chunks_exact_mut(width).enumerate() {
+                values.iter_mut().for_each(|w| *w *= scale(row % config.horizon));
+            }
+            values
         };
-    }
-    if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
-        shrunk.readout = Readout { lags: 0, season: None, cross_lags: 0, per_variate: false };
-    }
-    let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
-        for (row, values) in values.chunks_exact_mut(width).enumerate() {
-            values.iter_mut().for_each(|w| *w *= scale(row % config.horizon));
+        let mut names = Vec::new();
+        tsm2_core::layout(&shrunk, |name, shape| {
+            names.push((name.to_string(), shape.iter().product::<usize>()))
+        })?;
+        let mut weights = Vec::new();
+        for (name, count) in names {
+            if name == "readout.weight" {
+                weights.extend(scaled(readout.to_vec(), config.readout_features(), &of_linear));
+            } else if silent {
+                weights.resize(weights.len() + count, 0.0);
+            } else {
+                // A tensor that is not there leaves the weights too few, which the bundle refuses.
+                let values = trained.get(&name).cloned().unwrap_or_default();
+                weights.extend(match name.as_str() {
+                    "head.weight" => scaled(values, config.d_model, &|lead| by_lead[lead]),
+                    "head.bias" => scaled(values, 1, &|lead| by_lead[lead]),
+                    _ => values,
+                });
+            }
         }
-        values
-    };
-    let mut names = Vec::new();
-    tsm2_core::layout(&shrunk, |name, shape| names.push((name.to_string(), shape.iter().product::<usize>())))?;
-    let mut weights = Vec::new();
-    for (name, count) in names {
-        if name == "readout.weight" {
-            weights.extend(scaled(readout.to_vec(), config.readout_features(), &of_linear));
-        } else if silent {
-            weights.resize(weights.len() + count, 0.0);
-        } else {
-            // A tensor that is not there leaves the weights too few, which the bundle refuses.
-            let values = trained.get(&name).cloned().unwrap_or_default();
-            weights.extend(match name.as_str() {
-                "head.weight" => scaled(values, config.d_model, &|lead| by_lead[lead]),
-                "head.bias" => scaled(values, 1, &|lead| by_lead[lead]),
-                _ => values,
-            });
-        }
+        Ok((shrunk, weights))
     }
-    Ok((shrunk, weights))
-}
 }
 
 /// The network's weight per band: the best on validation. It is 0 where the network gains next to nothing, or not in every part of the validation
@@ -125,6 +146,12 @@ fn fold(errors: &Errors, bands: &[Range<usize>]) -> Vec<f64> {
     bands.iter().map(weight).collect()
 }
 
+/// Whether the network is given no weight at any lead.
+#[must_use]
+pub fn is_silent(errors: &Errors) -> bool {
+    fold(errors, &bands(errors.horizon())).iter().all(|&weight| weight == 0.0)
+}
+
 /// The network's weight per band in one line, with the validation errors of the read-out alone and of the whole.
 #[must_use]
 pub fn describe(errors: &Errors) -> String {
@@ -132,9 +159,18 @@ pub fn describe(errors: &Errors) -> String {
     let folds = fold(errors, &bands);
     let line = |(band, weight): (&Range<usize>, &f64)| {
         let sums: Sums = errors.band(band.clone()).sum();
-        format!("leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})", band.start + 1, band.end, sums.mse(0.0), sums.mse(*weight))
+        format!(
+            "leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})",
+            band.start + 1,
+            band.end,
+            sums.mse(0.0),
+            sums.mse(*weight)
+        )
     };
-    format!("weight of the network: {}", bands.iter().zip(&folds).map(line).collect::<Vec<_>>().join(", "))
+    format!(
+        "weight of the network: {}",
+        bands.iter().zip(&folds).map(line).collect::<Vec<_>>().join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -143,8 +179,20 @@ mod tests {
 
     /// One lead, two parts: the read-out's error is 1, the network's step n explains a share of it in each part.
     fn folds(first: f64, second: f64) -> f64 {
-        let part = |cross| vec![Sums { linear: 100.0, cross, network: 50.0, count: 100.0 }];
-        fold(&Errors { parts: vec![part(first), part(second)] }, &[0..1])[0]
+        let part = |cross| {
+            vec![Sums {
+                linear: 100.0,
+                cross,
+                network: 50.0,
+                count: 100.0,
+            }]
+        };
+        fold(
+            &Errors {
+                parts: vec![part(first), part(second)],
+            },
+            &[0..1],
+        )[0]
     }
 
     #[test]

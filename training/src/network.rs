@@ -4,9 +4,9 @@
 //! from one stretch to the next (truncated back-propagation, TSM2.md section 6).
 
 use candle_core::{Device, Result, Tensor};
-use tsm2_core::{Config, Head, S6, SelectionFrom};
+use tsm2_core::{Config, Head, S6, SelectionFrom, VALUE_LIMIT};
 
-use crate::ops::{ScanOptions, axpy, conv_silu, gate, gelu, layer_norm, linear, linear_onto, selective_scan};
+use crate::ops::{ScanOptions, conv_silu, gate, gelu, layer_norm, limit, linear, linear_onto, selective_scan, weighted_sum};
 use crate::parameters::Parameters;
 
 /// Recurrent state of all layers for a number of streams.
@@ -29,7 +29,12 @@ impl State {
     /// # Errors
     /// The device's.
     pub fn zero(config: &Config, streams: usize, device: &Device) -> Result<Self> {
-        let S6 { d_inner: e, d_state: n, d_conv: k, .. } = config.time_mixer;
+        let S6 {
+            d_inner: e,
+            d_state: n,
+            d_conv: k,
+            ..
+        } = config.time_mixer;
         let dtype = candle_core::DType::F32;
         let layer = || {
             Ok(LayerState {
@@ -37,17 +42,25 @@ impl State {
                 scan: Tensor::zeros((streams, config.variates, e, n), dtype, device)?,
             })
         };
-        Ok(Self { layers: (0..config.layers).map(|_| layer()).collect::<Result<_>>()? })
+        Ok(Self {
+            layers: (0..config.layers).map(|_| layer()).collect::<Result<_>>()?,
+        })
     }
 
     /// Its tensors, by name.
     pub fn named(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        self.layers.iter().enumerate().flat_map(|(l, layer)| [(format!("{l}.conv"), &layer.conv), (format!("{l}.scan"), &layer.scan)])
+        self.layers
+            .iter()
+            .enumerate()
+            .flat_map(|(l, layer)| [(format!("{l}.conv"), &layer.conv), (format!("{l}.scan"), &layer.scan)])
     }
 
     /// Its tensors, by name, to be replaced.
     pub fn named_mut(&mut self) -> impl Iterator<Item = (String, &mut Tensor)> {
-        self.layers.iter_mut().enumerate().flat_map(|(l, LayerState { conv, scan })| [(format!("{l}.conv"), conv), (format!("{l}.scan"), scan)])
+        self.layers
+            .iter_mut()
+            .enumerate()
+            .flat_map(|(l, LayerState { conv, scan })| [(format!("{l}.conv"), conv), (format!("{l}.scan"), scan)])
     }
 
     /// The state with each stream's part multiplied by its entry of `keep` `[streams]` (0 restarts a stream).
@@ -56,8 +69,15 @@ impl State {
     /// The device's.
     pub fn masked(&self, keep: &Tensor) -> Result<Self> {
         let keep = keep.reshape(((), 1, 1, 1))?;
-        let mask = |l: &LayerState| Ok(LayerState { conv: l.conv.broadcast_mul(&keep)?, scan: l.scan.broadcast_mul(&keep)? });
-        Ok(Self { layers: self.layers.iter().map(mask).collect::<Result<_>>()? })
+        let mask = |l: &LayerState| {
+            Ok(LayerState {
+                conv: l.conv.broadcast_mul(&keep)?,
+                scan: l.scan.broadcast_mul(&keep)?,
+            })
+        };
+        Ok(Self {
+            layers: self.layers.iter().map(mask).collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -118,27 +138,33 @@ impl<'a> Network<'a> {
 
     /// sum_i a_i yT_i + b_i yC_i over the outputs so far (paper, equations 8 and 9); the lists may differ in length by one.
     fn average(&self, prefix: &str, time: (&str, &[Tensor]), variate: (&str, &[Tensor])) -> Result<Tensor> {
-        let mut sum = Tensor::zeros_like(&time.1[0])?;
-        for (name, terms) in [time, variate] {
-            let weights = self.parameters.get(&format!("{prefix}average.{name}"))?;
-            for (i, term) in terms.iter().enumerate() {
-                sum = axpy(&sum, term, &weights.narrow(0, i, 1)?)?;
-            }
-        }
-        Ok(sum)
+        let weights = |name: &str| self.parameters.get(&format!("{prefix}average.{name}"));
+        let terms: Vec<&Tensor> = time.1.iter().chain(variate.1).collect();
+        weighted_sum(&terms, &Tensor::cat(&[weights(time.0)?, weights(variate.0)?], 0)?)
     }
 
     /// One direction of a selective mixer: convolution, selection, scan. `v` is `[O, L, I, E]`; `xn` is the LayerNormed input.
     fn s6(&self, prefix: &str, sizes: &S6, v: &Tensor, xn: &Tensor, reverse: bool, state: Option<&LayerState>) -> Result<(Tensor, Tensor)> {
         let get = |name: &str| self.parameters.get(&format!("{prefix}{name}"));
         let c = conv_silu(v, &get("conv.weight")?, &get("conv.bias")?, reverse, state.map(|s| &s.conv))?;
-        let source = if self.config.selection_from == SelectionFrom::Conv { &c } else { xn };
+        let source = if self.config.selection_from == SelectionFrom::Conv {
+            &c
+        } else {
+            xn
+        };
         let x_proj = get("x_proj.weight")?;
         let (r, n) = (sizes.dt_rank, sizes.d_state);
-        let dt = linear(&linear(source, &x_proj.narrow(0, 0, r)?, None)?, &get("dt_proj.weight")?, Some(&get("dt_proj.bias")?))?;
+        let dt = linear(
+            &linear(source, &x_proj.narrow(0, 0, r)?, None)?,
+            &get("dt_proj.weight")?,
+            Some(&get("dt_proj.bias")?),
+        )?;
         let selection_bias = Tensor::cat(&[get("b_bias")?, get("c_bias")?], 0)?;
         let bc = linear(source, &x_proj.narrow(0, r, 2 * n)?, Some(&selection_bias))?;
-        let options = ScanOptions { reverse, discretisation: self.config.discretisation };
+        let options = ScanOptions {
+            reverse,
+            discretisation: self.config.discretisation,
+        };
         selective_scan(&c, &dt, &bc, &get("a_log")?, &get("d")?, state.map(|s| &s.scan), options)
     }
 
@@ -149,7 +175,10 @@ impl<'a> Network<'a> {
         let e = sizes.d_inner;
         let xn = layer_norm(x, &get("norm.weight")?, &get("norm.bias")?)?;
         let in_proj = get("in_proj.weight")?;
-        let v = linear(if self.config.raw_value_path { x } else { &xn }, &in_proj.narrow(0, 0, e)?, None)?;
+        let v = limit(
+            &linear(if self.config.raw_value_path { x } else { &xn }, &in_proj.narrow(0, 0, e)?, None)?,
+            VALUE_LIMIT,
+        )?;
         let g = linear(&xn, &in_proj.narrow(0, e, e)?, Some(&get("gate_bias")?))?;
         let (y, scan) = self.s6(&prefix, sizes, &v, &xn, false, Some(state))?;
         let out = linear_onto(x, &gate(&y, &g)?, &get("out_proj.weight")?)?;
@@ -175,8 +204,8 @@ impl<'a> Network<'a> {
             let e = sizes.d_inner;
             let in_proj = get("in_proj.weight")?;
             let value = if self.config.raw_value_path { &tokens } else { &xn };
-            let forward = linear(value, &in_proj.narrow(0, 0, e)?, None)?;
-            let backward = linear(value, &in_proj.narrow(0, e, e)?, None)?;
+            let forward = limit(&linear(value, &in_proj.narrow(0, 0, e)?, None)?, VALUE_LIMIT)?;
+            let backward = limit(&linear(value, &in_proj.narrow(0, e, e)?, None)?, VALUE_LIMIT)?;
             let g = linear(&xn, &in_proj.narrow(0, 2 * e, e)?, Some(&get("gate_bias")?))?;
             let (y_forward, _) = self.s6(&format!("{prefix}forward."), &sizes, &forward, &xn, false, None)?;
             let (y_backward, _) = self.s6(&format!("{prefix}backward."), &sizes, &backward, &xn, true, None)?;

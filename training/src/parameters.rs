@@ -62,7 +62,11 @@ impl Parameters {
             if !name.starts_with("readout.") {
                 // Biases, norms, step sizes, A and the averaging coefficients have natural scales that decay would pull them from.
                 let decay = name.ends_with(".weight") && !name.ends_with("norm.weight");
-                list.push(Parameter { decay, var: Var::from_vec(data, shape, device)?, name });
+                list.push(Parameter {
+                    decay,
+                    var: Var::from_vec(data, shape, device)?,
+                    name,
+                });
             }
         }
         let index = list.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
@@ -92,7 +96,11 @@ fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng) -> 
     let count: usize = shape.iter().product();
     let fan_in = *shape.last().unwrap_or(&1) as f32;
     let mut uniform = |bound: f32| (0..count).map(|_| rng.random_range(-bound..=bound)).collect::<Vec<f32>>();
-    let sizes = if name.contains(".variate.") { config.variate_mixer.s6().unwrap_or(config.time_mixer) } else { config.time_mixer };
+    let sizes = if name.contains(".variate.") {
+        config.variate_mixer.s6().unwrap_or(config.time_mixer)
+    } else {
+        config.time_mixer
+    };
     let leaf = name.rsplit_once('.').map_or(name, |(_, leaf)| leaf);
     let last_is_one = || {
         let mut values = vec![0.0; count];
@@ -104,16 +112,25 @@ fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng) -> 
         () if leaf == "c_bias" => vec![1.0 / sizes.d_state as f32; count],
         () if leaf == "gate_bias" => vec![OPEN_GATE; count],
         () if leaf == "beta" || leaf == "theta" => last_is_one(),
-        () if name.ends_with("conv.weight") => (0..count).map(|i| if i % sizes.d_conv == sizes.d_conv - 1 { 1.0 } else { 0.0 }).collect(),
+        () if name.ends_with("conv.weight") => (0..count)
+            .map(|i| if i % sizes.d_conv == sizes.d_conv - 1 { 1.0 } else { 0.0 })
+            .collect(),
         () if leaf == "a_log" => (0..count).map(|i| ((i % sizes.d_state + 1) as f32).ln()).collect(),
         () if name.ends_with("dt_proj.bias") => {
             let (low, high) = (DT_RANGE.0.ln(), DT_RANGE.1.ln());
             // The inverse of softplus.
-            (0..count).map(|_| rng.random_range(low..=high).exp()).map(|dt| dt + (-(-dt).exp_m1()).ln()).collect()
+            (0..count)
+                .map(|_| rng.random_range(low..=high).exp())
+                .map(|dt| dt + (-(-dt).exp_m1()).ln())
+                .collect()
         }
         () if name.ends_with("dt_proj.weight") => uniform((sizes.dt_rank as f32).recip().sqrt()),
         () if name.ends_with("x_proj.weight") => {
-            let width = if config.selection_from == SelectionFrom::Conv { sizes.d_inner } else { config.d_model };
+            let width = if config.selection_from == SelectionFrom::Conv {
+                sizes.d_inner
+            } else {
+                config.d_model
+            };
             uniform(SELECTION_SCALE / (width as f32).sqrt())
         }
         () if name == "embed.variate" => uniform(0.1),

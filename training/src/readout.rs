@@ -82,8 +82,8 @@ struct Gathering {
     block: Block,
 }
 
-/// The best linear read-out on validation for forecasts of `config.horizon` rows; `period` adds seasonal averages. `report` is told each
-/// normaliser's best as it is found.
+/// The best linear read-out on validation for forecasts of `config.horizon` rows under each candidate normaliser, the best of them first; `period`
+/// adds seasonal averages. `report` is told each as it is found.
 ///
 /// # Errors
 /// Too little data for any linear model.
@@ -94,29 +94,47 @@ pub fn choose(
     scaler: &Scaler,
     period: Option<usize>,
     mut report: impl FnMut(&Choice),
-) -> Result<Choice, ReadoutError> {
+) -> Result<Vec<Choice>, ReadoutError> {
     let window = 512.min(split.train / 8).max(2);
-    let normalisers = [Normaliser::Global, Normaliser::Window { length: window }, Normaliser::Exponential { half_life: window as f32 / 4.0 }];
-    let mut best: Option<Choice> = None;
+    let normalisers = [
+        Normaliser::Global,
+        Normaliser::Window { length: window },
+        Normaliser::Exponential {
+            half_life: window as f32 / 4.0,
+        },
+    ];
+    let mut choices = Vec::with_capacity(normalisers.len());
     for normaliser in normalisers {
         let gathered = gather(&Config { normaliser, ..*config }, table, split, scaler, period)?;
-        let found = best_of(&gathered, normaliser, config)?;
-        report(&found);
-        if best.as_ref().is_none_or(|best| found.mean() < best.mean()) {
-            best = Some(found);
-        }
+        let choice = best_of(&gathered, normaliser, config)?;
+        report(&choice);
+        choices.push(choice);
     }
-    Ok(best.ok_or(RidgeError::NoExamples { features: 0 })?)
+    choices.sort_by(|a, b| a.mean().total_cmp(&b.mean()));
+    Ok(choices)
 }
 
 /// The widest features worth trying within the budget.
 fn widest(config: &Config, rows: usize, period: Option<usize>) -> Readout {
     let others = config.variates - 1;
     let season = period.filter(|t| t * SEASON_RATES.len() <= WIDEST).map(|period| Season { period });
-    let cross_lags = CROSS_LAGS.into_iter().rev().find(|c| others > 0 && c * others <= WIDEST / 2).unwrap_or(0);
-    let readout = |lags| Readout { lags, season, cross_lags, per_variate: true };
+    let cross_lags = CROSS_LAGS
+        .into_iter()
+        .rev()
+        .find(|c| others > 0 && c * others <= WIDEST / 2)
+        .unwrap_or(0);
+    let readout = |lags| Readout {
+        lags,
+        season,
+        cross_lags,
+        per_variate: true,
+    };
     let cost = |lags| {
-        let features = Config { readout: readout(lags), ..*config }.readout_features() as f64;
+        let features = Config {
+            readout: readout(lags),
+            ..*config
+        }
+        .readout_features() as f64;
         (rows * config.variates) as f64 * features * (0.5 * features + config.horizon as f64)
     };
     let fits = |lags: &usize| *lags <= rows / 4 && cost(*lags) <= BUDGET;
@@ -126,15 +144,26 @@ fn widest(config: &Config, rows: usize, period: Option<usize>) -> Readout {
 /// One pass over the rows, on two threads that share the variates out.
 fn gather(config: &Config, table: &Table, split: &Split, scaler: &Scaler, period: Option<usize>) -> Result<Gathered, ReadoutError> {
     let widest = widest(config, split.train, period);
-    let config = &Config { readout: widest, ..*config };
+    let config = &Config {
+        readout: widest,
+        ..*config
+    };
     let variates: Vec<usize> = (0..config.variates).collect();
     let share = config.variates.div_ceil(2);
     let results: Vec<Result<Vec<Gathering>, tsm2_core::Error>> = std::thread::scope(|scope| {
         let gather = |variates| scope.spawn(move || gather_some(config, table, split, scaler, variates));
         let threads: Vec<_> = variates.chunks(share).map(gather).collect();
-        threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        threads
+            .into_iter()
+            .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     });
-    let mut gathered = Gathered { widest, train: Vec::new(), validation: Vec::new(), examples: Vec::new() };
+    let mut gathered = Gathered {
+        widest,
+        train: Vec::new(),
+        validation: Vec::new(),
+        examples: Vec::new(),
+    };
     for result in results {
         for variate in result? {
             gathered.train.push(variate.train);
@@ -156,7 +185,12 @@ fn gather_some(
     let (features, h, m) = (config.readout_features(), config.horizon, config.variates);
     let z = scaler.standardise(table);
     let moments = || Moments::new(features, h);
-    let start = |_| Gathering { train: moments(), validation: moments(), examples: 0, block: Block::default() };
+    let start = |_| Gathering {
+        train: moments(),
+        validation: moments(),
+        examples: 0,
+        block: Block::default(),
+    };
     let mut gathering: Vec<Gathering> = variates.iter().map(start).collect();
     let (boundary, end) = (split.train, split.train + split.validation);
     let mut phi = vec![0.0; features];
@@ -167,7 +201,16 @@ fn gather_some(
         if row + 1 + h > last {
             return;
         }
-        for (&v, Gathering { train, validation, examples, block }) in variates.iter().zip(&mut gathering) {
+        for (
+            &v,
+            Gathering {
+                train,
+                validation,
+                examples,
+                block,
+            },
+        ) in variates.iter().zip(&mut gathering)
+        {
             let (mu, sd) = front.statistics(state, v);
             let target = |lead| (z[(row + 1 + lead) * m + v] - mu) / sd;
             if (0..h).all(|lead| target(lead).is_finite()) {
@@ -218,15 +261,34 @@ fn positions(widest: &Readout, narrow: &Readout, others: usize) -> Vec<usize> {
 /// The narrower read-outs that are tried.
 fn candidates(widest: &Readout) -> Vec<Readout> {
     let mut list = Vec::new();
-    let seasons = if widest.season.is_some() { vec![None, widest.season] } else { vec![None] };
+    let seasons = if widest.season.is_some() {
+        vec![None, widest.season]
+    } else {
+        vec![None]
+    };
     for season in seasons {
         let fewest = if season.is_some() { vec![0] } else { vec![] };
         for lags in fewest.into_iter().chain(LAGS.into_iter().filter(|&l| l <= widest.lags)) {
-            list.push(Readout { lags, season, cross_lags: 0, per_variate: false });
+            list.push(Readout {
+                lags,
+                season,
+                cross_lags: 0,
+                per_variate: false,
+            });
             if lags <= 96 {
-                list.push(Readout { lags, season, cross_lags: 0, per_variate: true });
+                list.push(Readout {
+                    lags,
+                    season,
+                    cross_lags: 0,
+                    per_variate: true,
+                });
                 let cross = CROSS_LAGS.into_iter().filter(|&c| c <= widest.cross_lags && c <= lags.max(2));
-                list.extend(cross.map(|cross_lags| Readout { lags, season, cross_lags, per_variate: true }));
+                list.extend(cross.map(|cross_lags| Readout {
+                    lags,
+                    season,
+                    cross_lags,
+                    per_variate: true,
+                }));
             }
         }
     }
@@ -247,10 +309,19 @@ fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Config) -> Resu
     for readout in candidates(&gathered.widest) {
         let positions = positions(&gathered.widest, &readout, config.variates - 1);
         let (train, validation, examples) = match readout.per_variate {
-            true => (gathered.train.as_slice(), gathered.validation.as_slice(), gathered.examples.as_slice()),
+            true => (
+                gathered.train.as_slice(),
+                gathered.validation.as_slice(),
+                gathered.examples.as_slice(),
+            ),
             false => (shared.0.as_slice(), shared.1.as_slice(), shared.2.as_slice()),
         };
-        let mut choice = Choice { normaliser, readout, weights: Vec::new(), mse: vec![0.0; config.horizon] };
+        let mut choice = Choice {
+            normaliser,
+            readout,
+            weights: Vec::new(),
+            mse: vec![0.0; config.horizon],
+        };
         for ((train, validation), &examples) in train.iter().zip(validation).zip(examples) {
             let (train, validation) = (train.sub(&positions), validation.sub(&positions));
             let (weights, _) = fit_bands(&train, &validation, &LAMBDAS, &leads)?;

@@ -7,22 +7,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use candle_core::Device;
 use tsm2_bundle::{BundleError, Provenance};
-use tsm2_core::{Config, Head, Mlp, Readout, S6, VariateMixer};
+use tsm2_core::{Config, Head, Mlp, Normaliser, Readout, S6, VariateMixer};
 
 use crate::baselines::Series;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::dataset::Dataset;
 use crate::evaluate::{EvaluateError, Evaluation, HorizonError, Protocol, evaluate, model_errors};
 use crate::export::{self, Export};
-use crate::readout::{self, ReadoutError};
+use crate::readout::{self, Choice, ReadoutError};
 use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::split::{Split, SplitError, SplitSpec};
 use crate::table::Table;
-use crate::trainer::{Options, Progress, Target, TrainError, Trainer};
+use crate::trainer::{Best, Options, Progress, Target, TrainError, Trainer};
 
 /// Rows ahead that a model forecasts unless told otherwise.
 pub const DEFAULT_HORIZON: usize = 24;
@@ -133,11 +134,17 @@ pub enum Error {
 /// # Errors
 /// The first thing that is wrong, by name.
 pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>)) -> Result<Trained, Error> {
-    let in_file = |source| Error::Split { path: table.path.clone(), source };
+    let in_file = |source| Error::Split {
+        path: table.path.clone(),
+        source,
+    };
     let split = options.split.resolve(table.len()).map_err(in_file)?;
     let start = start_config(table, options.horizon);
     split.check_training(start.patch, options.horizon).map_err(in_file)?;
-    let out = |path: &Path| { let path = path.to_owned(); move |source| Error::Out { path, source } };
+    let out = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Out { path, source }
+    };
     fs::create_dir_all(&options.out).map_err(out(&options.out))?;
     let (scaler, warnings) = Scaler::fit(table, split.train_range());
     for warning in warnings {
@@ -151,16 +158,24 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     };
     let z = scaler.standardise(table);
     let period = Series::new(&z, table.variates()).find_period(split.train_range());
-    decide(&mut decisions, period.map_or("season: none found".into(), |rows| format!("season: {rows} rows, from the autocorrelation")), tell);
-    let choice = readout::choose(&start, table, &split, &scaler, period, |choice| decide(&mut decisions, describe(choice), tell))?;
-    decide(&mut decisions, format!("read-out: {}", describe(&choice)), tell);
-    let config = Config { normaliser: choice.normaliser, readout: choice.readout, ..start };
-
-    let data = Dataset::new(&config, &scaler, table, split.train + split.validation, &choice.weights)?;
-    let recipe = Options { seed: options.seed, updates: options.updates, ..Options::default() };
-    let bands = bands(config.horizon);
+    decide(
+        &mut decisions,
+        period.map_or("season: none found".into(), |rows| {
+            format!("season: {rows} rows, from the autocorrelation")
+        }),
+        tell,
+    );
+    let choices = readout::choose(&start, table, &split, &scaler, period, |choice| {
+        decide(&mut decisions, describe(choice), tell)
+    })?;
+    decide(&mut decisions, format!("read-out: {}", describe(&choices[0])), tell);
+    let recipe = Options {
+        seed: options.seed,
+        updates: options.updates,
+        ..Options::default()
+    };
+    let bands = bands(options.horizon);
     let validation = split.validation_range();
-    let new_trainer = |target| Trainer::new(&config, Options { target, ..recipe }, &data, split.train, &options.device);
     let provenance = |decisions: &[String]| Provenance {
         code_version: env!("CARGO_PKG_VERSION").into(),
         data: table.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -171,35 +186,78 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         metrics: BTreeMap::new(),
     };
     let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), options)?;
-    let mut trainer = if options.resume {
+    let candidates = candidates(&start, &choices, &split, &scaler, table)?;
+    let (candidate, mut trainer) = if options.resume {
         let saved = checkpoints.load()?;
         decide(&mut decisions, saved.decision, tell);
-        let mut trainer = new_trainer(saved.target)?;
+        let candidate = candidates
+            .get(saved.candidate)
+            .ok_or_else(|| TrainError::Checkpoint { name: "candidate".into() })?;
+        let mut trainer = candidate.trainer(recipe, split.train, &options.device)?;
         trainer.restore(&saved.tensors)?;
-        trainer
+        (candidate, trainer)
     } else {
-        // Both targets are tried; the better one on validation goes on.
+        // Each is tried for a while; the best one on validation goes on.
         let pilot = recipe.updates.div_ceil(PILOT);
-        let mut trainers = Vec::new();
-        for target in [Target::Whole, Target::Residual] {
-            let mut trainer = new_trainer(target)?;
-            while trainer.advance(pilot, validation.clone(), &bands, &mut |progress| tell(Event::Training { target, progress }))? {}
-            trainers.push(trainer);
+        let mut tried = Vec::new();
+        for candidate in &candidates {
+            let mut trainer = candidate.trainer(recipe, split.train, &options.device)?;
+            while trainer.advance(pilot, validation.clone(), &bands, &mut |progress| {
+                tell(Event::Training {
+                    target: candidate.target,
+                    progress,
+                })
+            })? {}
+            let errors = &trainer.best().ok_or(TrainError::Untrained)?.errors;
+            let relative = errors
+                .leads(&bands)
+                .iter()
+                .zip(&choices[0].mse)
+                .map(|(mse, linear)| mse / linear)
+                .sum::<f64>()
+                / options.horizon as f64;
+            tried.push((relative, candidate, trainer));
         }
-        trainers.sort_by(|a, b| a.score().total_cmp(&b.score()));
-        let scores = trainers.iter().map(|t| format!("{:?} {:.4}", t.target(), t.score())).collect::<Vec<_>>().join(", ");
-        decide(&mut decisions, format!("target of the network, by its error relative to the read-out after {pilot} updates: {scores}"), tell);
-        trainers.swap_remove(0)
+        let scores = tried
+            .iter()
+            .map(|(score, c, _)| format!("{:?} under {:?} {score:.4}", c.target, c.config.normaliser))
+            .collect::<Vec<_>>();
+        decide(
+            &mut decisions,
+            format!(
+                "network, by its error relative to the read-out after {pilot} updates: {}",
+                scores.join(", ")
+            ),
+            tell,
+        );
+        tried.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (_, candidate, trainer) = tried.swap_remove(0);
+        (candidate, trainer)
     };
-    let target = trainer.target();
-    let export = Export { name: &options.name, table, scaler: &scaler, config: &config, readout: &choice.weights, target };
+    let target = candidate.target;
+    let export = |c: &Candidate<'_>, best: &Best, provenance| {
+        let Candidate {
+            target, choice, config, ..
+        } = c;
+        Export {
+            name: &options.name,
+            table,
+            scaler: &scaler,
+            config,
+            readout: &choice.weights,
+            target: *target,
+        }
+        .bundle(best, provenance)
+    };
     let mut written = f64::INFINITY;
     loop {
-        let on = trainer.advance(recipe.updates, validation.clone(), &bands, &mut |progress| tell(Event::Training { target, progress }))?;
-        checkpoints.save(&trainer, decisions.last().map_or("", String::as_str))?;
+        let on = trainer.advance(recipe.updates, validation.clone(), &bands, &mut |progress| {
+            tell(Event::Training { target, progress })
+        })?;
+        checkpoints.save(&trainer, candidate.number, decisions.last().map_or("", String::as_str))?;
         if let Some(best) = trainer.best().filter(|best| best.score < written) {
             written = best.score;
-            export.bundle(best, provenance(&decisions))?.write(&checkpoints.best)?;
+            export(candidate, best, provenance(&decisions))?.write(&checkpoints.best)?;
         }
         if !on {
             break;
@@ -208,13 +266,29 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let best = trainer.best().ok_or(TrainError::Untrained)?;
     decide(&mut decisions, export::describe(&best.errors), tell);
 
-    let horizons = horizons(config.horizon);
+    let horizons = horizons(options.horizon);
     let mut provenance = provenance(&decisions);
-    let measured = export.bundle(best, provenance.clone())?;
+    // Where the network adds nothing at any lead, the best read-out is what remains.
+    let candidate = if export::is_silent(&best.errors) {
+        &candidates[0]
+    } else {
+        candidate
+    };
+    let measured = export(candidate, best, provenance.clone())?;
     let model = measured.model();
-    let validation = model_errors(&model, table, &scaler, split.validation_range(), &horizons, Protocol::Carried, &|| ())?;
-    let has_test = split.check_test(config.horizon).is_ok();
-    let test = has_test.then(|| evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ())).transpose()?;
+    let validation = model_errors(
+        &model,
+        table,
+        &scaler,
+        split.validation_range(),
+        &horizons,
+        Protocol::Carried,
+        &|| (),
+    )?;
+    let has_test = split.check_test(options.horizon).is_ok();
+    let test = has_test
+        .then(|| evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()))
+        .transpose()?;
     for (name, errors) in [("validation", Some(&validation)), ("test", test.as_ref().map(|t| &t.results))] {
         for error in errors.into_iter().flatten() {
             provenance.metrics.insert(format!("{name}_mse_{}", error.horizon), error.mse);
@@ -222,33 +296,126 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }
     }
     let path = options.out.join("model.safetensors");
-    export.bundle(best, provenance)?.write(&path)?;
+    export(candidate, best, provenance)?.write(&path)?;
     let metrics = options.out.join("metrics.csv");
     fs::write(&metrics, metrics_csv(&validation, test.as_ref())).map_err(out(&metrics))?;
-    Ok(Trained { path, split, decisions, validation, test })
+    Ok(Trained {
+        path,
+        split,
+        decisions,
+        validation,
+        test,
+    })
+}
+
+/// One way to train the network.
+struct Candidate<'a> {
+    number: usize,
+    target: Target,
+    choice: &'a Choice,
+    config: Config,
+    data: Rc<Dataset>,
+}
+
+impl Candidate<'_> {
+    fn trainer(&self, recipe: Options, train: usize, device: &Device) -> Result<Trainer<'_>, TrainError> {
+        Trainer::new(
+            &self.config,
+            Options {
+                target: self.target,
+                ..recipe
+            },
+            &self.data,
+            train,
+            device,
+        )
+    }
+}
+
+/// The ways that are tried: on the whole forecast and on what the best read-out leaves, both under its normaliser; and on the whole forecast
+/// with samples as they are, which a network may prefer where a linear model does not.
+fn candidates<'a>(
+    start: &Config,
+    choices: &'a [Choice],
+    split: &Split,
+    scaler: &Scaler,
+    table: &Table,
+) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
+    let mut candidates = Vec::new();
+    let global = choices[1..].iter().find(|choice| choice.normaliser == Normaliser::Global);
+    for (choice, targets) in [
+        (Some(&choices[0]), &[Target::Whole, Target::Residual][..]),
+        (global, &[Target::Whole]),
+    ] {
+        let Some(choice) = choice else { continue };
+        let config = Config {
+            normaliser: choice.normaliser,
+            readout: choice.readout,
+            ..*start
+        };
+        let data = Rc::new(Dataset::new(
+            &config,
+            scaler,
+            table,
+            split.train + split.validation,
+            &choice.weights,
+        )?);
+        for &target in targets {
+            candidates.push(Candidate {
+                number: candidates.len(),
+                target,
+                choice,
+                config,
+                data: Rc::clone(&data),
+            });
+        }
+    }
+    Ok(candidates)
 }
 
 /// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.
 fn start_config(table: &Table, horizon: usize) -> Config {
     let variates = table.variates();
-    let s6 = S6 { d_inner: 32, d_state: 2, dt_rank: 4, d_conv: 4 };
+    let s6 = S6 {
+        d_inner: 32,
+        d_state: 2,
+        dt_rank: 4,
+        d_conv: 4,
+    };
     let variate_mixer = match variates {
         1 => VariateMixer::None,
         2..=MLP_VARIATES => VariateMixer::Mlp(Mlp { reduce: 16, hidden: 256 }),
         _ => VariateMixer::S6(s6),
     };
     let head = if variates <= OWN_HEADS { Head::PerVariate } else { Head::Shared };
-    Config { variates, horizon, time_mixer: s6, variate_mixer, head, ..Config::default() }
+    Config {
+        variates,
+        horizon,
+        time_mixer: s6,
+        variate_mixer,
+        head,
+        ..Config::default()
+    }
 }
 
 /// A linear model in one line.
-fn describe(choice: &readout::Choice) -> String {
-    let Readout { lags, season, cross_lags, per_variate } = choice.readout;
+fn describe(choice: &Choice) -> String {
+    let Readout {
+        lags,
+        season,
+        cross_lags,
+        per_variate,
+    } = choice.readout;
     let mut features = vec![format!("{lags} lags")];
     features.extend(season.map(|s| format!("averages of a season of {}", s.period)));
     features.extend((cross_lags > 0).then(|| format!("{cross_lags} lags of every other variate")));
     let weights = if per_variate { "weights per variate" } else { "shared weights" };
-    format!("normaliser {:?}: {}, {weights}, validation MSE {:.4}", choice.normaliser, features.join(" + "), choice.mean())
+    format!(
+        "normaliser {:?}: {}, {weights}, validation MSE {:.4}",
+        choice.normaliser,
+        features.join(" + "),
+        choice.mean()
+    )
 }
 
 /// The horizons that are reported: a lead, a quarter, half and the whole.
@@ -262,7 +429,14 @@ fn horizons(horizon: usize) -> Vec<usize> {
 fn metrics_csv(validation: &[HorizonError], test: Option<&Evaluation>) -> String {
     let mut text = String::from("part,model,horizon,mse,mae,origins\n");
     let mut rows = |part: &str, model: &str, errors: &[HorizonError]| {
-        for HorizonError { horizon, mse, mae, origins, .. } in errors {
+        for HorizonError {
+            horizon,
+            mse,
+            mae,
+            origins,
+            ..
+        } in errors
+        {
             text.push_str(&format!("{part},{model},{horizon},{mse:.6},{mae:.6},{origins}\n"));
         }
     };

@@ -16,6 +16,7 @@ use tsm2_core::Config;
 
 use crate::dataset::Dataset;
 use crate::network::{Network, State};
+use crate::ops::squared_error;
 use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients};
 use crate::parameters::Parameters;
 
@@ -28,7 +29,7 @@ const VALIDATION_WARM_UP: usize = 256;
 /// Tokens per stretch of a validation pass.
 const VALIDATION_TOKENS: usize = 64;
 
-/// Entry of a checkpoint: updates done, validations since the best, and whether the target is the whole forecast.
+/// Entry of a checkpoint: updates done, and validations since the best.
 const COUNTS: &str = "trainer.counts";
 
 /// Share of the new error in the running mean per lead.
@@ -142,7 +143,11 @@ impl Sums {
     /// The weight in [0, 1] with the least error.
     #[must_use]
     pub fn best_weight(&self) -> f64 {
-        if self.network > 0.0 { (self.cross / self.network).clamp(0.0, 1.0) } else { 0.0 }
+        if self.network > 0.0 {
+            (self.cross / self.network).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
     }
 }
 
@@ -176,18 +181,24 @@ impl Errors {
         self.parts.first().map_or(0, Vec::len)
     }
 
-    /// Error relative to the read-out's, averaged over leads, each band with its best weight: what training is judged by.
+    /// Mean squared error at each lead, each band with its best weight.
     #[must_use]
-    pub fn score(&self, bands: &[Range<usize>]) -> f64 {
+    pub fn leads(&self, bands: &[Range<usize>]) -> Vec<f64> {
         let of_band = |band: &Range<usize>| {
             let weight = self.band(band.clone()).sum::<Sums>().best_weight();
-            let ratio = |lead: usize| {
-                let sums: Sums = self.band(lead..lead + 1).sum();
-                if sums.linear > 0.0 { sums.mse(weight) / sums.mse(0.0) } else { 1.0 }
-            };
-            band.clone().map(ratio).sum::<f64>()
+            band.clone()
+                .map(move |lead| self.band(lead..lead + 1).sum::<Sums>().mse(weight))
+                .collect::<Vec<_>>()
         };
-        bands.iter().map(of_band).sum::<f64>() / self.horizon().max(1) as f64
+        bands.iter().flat_map(of_band).collect()
+    }
+
+    /// Error relative to the read-out's, averaged over leads: what training is judged by.
+    #[must_use]
+    pub fn score(&self, bands: &[Range<usize>]) -> f64 {
+        let linear = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(0.0);
+        let ratio = |(lead, mse): (usize, &f64)| if linear(lead) > 0.0 { mse / linear(lead) } else { 1.0 };
+        self.leads(bands).iter().enumerate().map(ratio).sum::<f64>() / self.horizon().max(1) as f64
     }
 }
 
@@ -276,15 +287,44 @@ impl<'a> Trainer<'a> {
     pub fn new(config: &Config, options: Options, data: &'a Dataset, train: usize, device: &Device) -> Result<Self, TrainError> {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         let parameters = Parameters::initial(config, &mut rng, device)?;
-        let optimiser = AdamW::new(parameters.list().to_vec(), AdamWOptions { weight_decay: options.weight_decay, ..AdamWOptions::default() });
+        let optimiser = AdamW::new(
+            parameters.list().to_vec(),
+            AdamWOptions {
+                weight_decay: options.weight_decay,
+                ..AdamWOptions::default()
+            },
+        );
         let average = Ema::new(parameters.list())?;
         let rows = 0..train - config.horizon;
         let last = rows.end.saturating_sub(options.tokens).max(1);
-        let streams = (0..options.streams).map(|_| Stream { row: rng.random_range(0..last), restarted: true }).collect();
+        let streams = (0..options.streams)
+            .map(|_| Stream {
+                row: rng.random_range(0..last),
+                restarted: true,
+            })
+            .collect();
         let per_shard = options.streams / SHARDS;
-        let states = (0..SHARDS).map(|_| State::zero(config, per_shard, device)).collect::<Result<_, _>>()?;
+        let states = (0..SHARDS)
+            .map(|_| State::zero(config, per_shard, device))
+            .collect::<Result<_, _>>()?;
         let balance = vec![0.0; config.horizon];
-        Ok(Self { config: *config, options, data, rows, parameters, optimiser, average, streams, states, balance, rng, device: device.clone(), update: 0, best: None, stale: 0 })
+        Ok(Self {
+            config: *config,
+            options,
+            data,
+            rows,
+            parameters,
+            optimiser,
+            average,
+            streams,
+            states,
+            balance,
+            rng,
+            device: device.clone(),
+            update: 0,
+            best: None,
+            stale: 0,
+        })
     }
 
     /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in `validation`.
@@ -312,14 +352,23 @@ impl<'a> Trainer<'a> {
             let errors = self.validate(validation)?;
             let score = errors.score(bands);
             if self.best.as_ref().is_none_or(|best| score < best.score) {
-                self.best = Some(Best { score, errors, weights: self.weights()? });
+                self.best = Some(Best {
+                    score,
+                    errors,
+                    weights: self.weights()?,
+                });
                 self.stale = 0;
             } else {
                 self.stale += 1;
             }
             self.average.swap(self.optimiser.parameters())?;
             let best = self.best.as_ref().map_or(score, |best| best.score);
-            report(Progress::Validation { update: self.update, loss: loss / (self.update - start) as f64, score, best });
+            report(Progress::Validation {
+                update: self.update,
+                loss: loss / (self.update - start) as f64,
+                score,
+                best,
+            });
         }
         Ok(self.update < until && self.stale < self.options.patience)
     }
@@ -363,9 +412,13 @@ impl<'a> Trainer<'a> {
             saved.insert(format!("now.{}", parameter.name), parameter.var.as_tensor().clone());
         }
         for (shard, state) in self.states.iter().enumerate() {
-            saved.extend(state.named().map(|(name, tensor)| (format!("state.{shard}.{name}"), tensor.clone())));
+            saved.extend(
+                state
+                    .named()
+                    .map(|(name, tensor)| (format!("state.{shard}.{name}"), tensor.clone())),
+            );
         }
-        let counts = [self.update as i64, self.stale as i64, i64::from(self.options.target == Target::Whole)];
+        let counts = [self.update as i64, self.stale as i64];
         saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
         let streams: Vec<i64> = self.streams.iter().flat_map(|s| [s.row as i64, i64::from(s.restarted)]).collect();
         saved.insert("trainer.streams".into(), Tensor::new(streams, device)?);
@@ -375,22 +428,21 @@ impl<'a> Trainer<'a> {
         saved.insert("trainer.rng".into(), Tensor::new(position, device)?);
         if let Some(Best { score, errors, weights }) = &self.best {
             saved.insert("best.score".into(), Tensor::new(&[*score], device)?);
-            let sums: Vec<f64> = errors.parts.iter().flatten().flat_map(|s| [s.linear, s.cross, s.network, s.count]).collect();
-            saved.insert("best.errors".into(), Tensor::from_vec(sums, (errors.parts.len(), errors.horizon(), 4), device)?);
+            let sums: Vec<f64> = errors
+                .parts
+                .iter()
+                .flatten()
+                .flat_map(|s| [s.linear, s.cross, s.network, s.count])
+                .collect();
+            saved.insert(
+                "best.errors".into(),
+                Tensor::from_vec(sums, (errors.parts.len(), errors.horizon(), 4), device)?,
+            );
             for (name, values) in weights {
                 saved.insert(format!("best.weights.{name}"), Tensor::new(values.as_slice(), device)?);
             }
         }
         Ok(saved)
-    }
-
-    /// What the network of a saved training says.
-    ///
-    /// # Errors
-    /// The entry is absent.
-    pub fn saved_target(saved: &HashMap<String, Tensor>) -> Result<Target, TrainError> {
-        let counts = saved.get(COUNTS).ok_or_else(|| TrainError::Checkpoint { name: COUNTS.into() })?.to_vec1::<i64>()?;
-        Ok(if counts.last() == Some(&1) { Target::Whole } else { Target::Residual })
     }
 
     /// Takes up what [`Trainer::save`] gave; the next update is then the one that would have followed.
@@ -402,7 +454,9 @@ impl<'a> Trainer<'a> {
         let integers = |name: &str| Ok::<_, TrainError>(get(name)?.to_vec1::<i64>()?);
         let mismatch = |name: &str| TrainError::Checkpoint { name: name.to_owned() };
         let counts = integers(COUNTS)?;
-        let &[update, stale, _] = counts.as_slice() else { return Err(mismatch(COUNTS)) };
+        let &[update, stale] = counts.as_slice() else {
+            return Err(mismatch(COUNTS));
+        };
         let streams = integers("trainer.streams")?;
         let balance = get("trainer.balance")?.to_vec1::<f64>()?;
         if streams.len() != 2 * self.streams.len() || balance.len() != self.balance.len() {
@@ -411,25 +465,45 @@ impl<'a> Trainer<'a> {
         self.optimiser.restore(saved)?;
         self.average.restore(self.optimiser.parameters(), saved)?;
         for parameter in self.parameters.list() {
-            parameter.var.set(&get(&format!("now.{}", parameter.name))?.to_device(&self.device)?)?;
+            parameter
+                .var
+                .set(&get(&format!("now.{}", parameter.name))?.to_device(&self.device)?)?;
         }
         for (shard, state) in self.states.iter_mut().enumerate() {
             for (name, tensor) in state.named_mut() {
                 *tensor = get(&format!("state.{shard}.{name}"))?.to_device(&self.device)?;
             }
         }
-        self.streams = streams.chunks_exact(2).map(|s| Stream { row: s[0] as usize, restarted: s[1] == 1 }).collect();
+        self.streams = streams
+            .chunks_exact(2)
+            .map(|s| Stream {
+                row: s[0] as usize,
+                restarted: s[1] == 1,
+            })
+            .collect();
         self.balance = balance;
-        let position = integers("trainer.rng")?.iter().rev().fold(0u128, |sum, part| sum << 32 | *part as u128);
+        let position = integers("trainer.rng")?
+            .iter()
+            .rev()
+            .fold(0u128, |sum, part| sum << 32 | *part as u128);
         self.rng.set_word_pos(position);
         (self.update, self.stale) = (update as usize, stale as usize);
         if saved.contains_key("best.score") {
             let sums = |s: &Vec<f64>| match s.as_slice() {
-                &[linear, cross, network, count] => Ok(Sums { linear, cross, network, count }),
+                &[linear, cross, network, count] => Ok(Sums {
+                    linear,
+                    cross,
+                    network,
+                    count,
+                }),
                 _ => Err(mismatch("best.errors")),
             };
             let part = |part: &Vec<Vec<f64>>| part.iter().map(sums).collect::<Result<Vec<_>, _>>();
-            let parts = get("best.errors")?.to_vec3::<f64>()?.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+            let parts = get("best.errors")?
+                .to_vec3::<f64>()?
+                .iter()
+                .map(part)
+                .collect::<Result<Vec<_>, _>>()?;
             if parts.iter().any(|part| part.len() != self.config.horizon) {
                 return Err(mismatch("best.errors"));
             }
@@ -448,7 +522,10 @@ impl<'a> Trainer<'a> {
         let shards: Vec<(&[Stream], &State)> = self.streams.chunks(per_shard).zip(&self.states).collect();
         let this = &*self;
         let (gradients, results): (Vec<GradStore>, Vec<ShardResult>) = std::thread::scope(|scope| {
-            let threads: Vec<_> = shards.into_iter().map(|(streams, state)| scope.spawn(move || this.shard(streams, state))).collect();
+            let threads: Vec<_> = shards
+                .into_iter()
+                .map(|(streams, state)| scope.spawn(move || this.shard(streams, state)))
+                .collect();
             threads.into_iter().map(join).collect::<Result<_, _>>()
         })?;
         let gradients = sum_gradients(self.optimiser.parameters(), &gradients)?;
@@ -459,7 +536,9 @@ impl<'a> Trainer<'a> {
         self.average.update(self.optimiser.parameters(), self.options.ema_decay)?;
         let loss = results.iter().map(|r| r.loss).sum();
         for lead in 0..self.config.horizon {
-            let (error, weight) = results.iter().fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[lead].0, sum.1 + r.errors[lead].1));
+            let (error, weight) = results
+                .iter()
+                .fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[lead].0, sum.1 + r.errors[lead].1));
             if weight > 0.0 {
                 let mean = error / weight;
                 let rate = if self.balance[lead] == 0.0 { 1.0 } else { BALANCE_RATE };
@@ -486,7 +565,12 @@ impl<'a> Trainer<'a> {
     }
 
     fn learning_rate(&self) -> f64 {
-        let Options { updates, warm_up, learning_rate, .. } = self.options;
+        let Options {
+            updates,
+            warm_up,
+            learning_rate,
+            ..
+        } = self.options;
         let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
         let progress = self.update as f64 / updates as f64;
         learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
@@ -498,10 +582,19 @@ impl<'a> Trainer<'a> {
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
         let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
-        let Batch { patches, target, mut weight, .. } = self.batch(&stretches)?;
+        let Batch {
+            patches,
+            target,
+            mut weight,
+            ..
+        } = self.batch(&stretches)?;
         // Errors count relative to what they are on average at their lead, over all streams of the update.
         let scale = 1.0 / (self.options.streams * tokens * m * h) as f64;
-        let factors: Vec<f32> = self.balance.iter().map(|&b| (scale / if b > 0.0 { b } else { 1.0 }) as f32).collect();
+        let factors: Vec<f32> = self
+            .balance
+            .iter()
+            .map(|&b| (scale / if b > 0.0 { b } else { 1.0 }) as f32)
+            .collect();
         let raw = weight.clone();
         for weights in weight.chunks_exact_mut(h) {
             weights.iter_mut().zip(&factors).for_each(|(w, f)| *w *= f);
@@ -509,17 +602,24 @@ impl<'a> Trainer<'a> {
         let shape = (streams.len(), tokens, m, h);
         let network = Network::new(&self.config, &self.parameters);
         let (features, state) = network.forward(&patches, &state)?;
-        let error = (network.head(&features)? - Tensor::from_slice(&target, shape, &self.device)?)?;
-        let loss = (error.sqr()? * Tensor::from_vec(weight, shape, &self.device)?)?.sum_all()?;
+        let said = network.head(&features)?;
+        let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
+        let loss = squared_error(&said, &tensor(&target)?, &tensor(&weight)?)?;
         let gradients = loss.backward()?;
         let mut errors = vec![(0.0, 0.0); h];
-        for (errors_row, weights) in error.flatten_all()?.to_vec1::<f32>()?.chunks_exact(h).zip(raw.chunks_exact(h)) {
-            for ((sum, e), w) in errors.iter_mut().zip(errors_row).zip(weights) {
-                sum.0 += f64::from(e * e * w);
-                sum.1 += f64::from(u8::from(*w > 0.0));
-            }
+        for (i, ((said, target), w)) in said.flatten_all()?.to_vec1::<f32>()?.iter().zip(&target).zip(&raw).enumerate() {
+            let sum = &mut errors[i % h];
+            sum.0 += f64::from((said - target) * (said - target) * w);
+            sum.1 += f64::from(u8::from(*w > 0.0));
         }
-        Ok((gradients, ShardResult { state, loss: f64::from(loss.to_scalar::<f32>()?), errors }))
+        Ok((
+            gradients,
+            ShardResult {
+                state,
+                loss: f64::from(loss.to_scalar::<f32>()?),
+                errors,
+            },
+        ))
     }
 
     /// Stretches of rows as tensors and numbers.
@@ -532,12 +632,22 @@ impl<'a> Trainer<'a> {
         for (i, row) in stretches.iter().flat_map(|rows| rows.clone()).enumerate() {
             patches.extend_from_slice(self.data.patches(row..row + 1));
             let place = i * m * h..(i + 1) * m * h;
-            self.data.targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
+            self.data
+                .targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
         }
         let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
-        let target = if self.options.target == Target::Whole { target } else { residual.clone() };
+        let target = if self.options.target == Target::Whole {
+            target
+        } else {
+            residual.clone()
+        };
         let patches = Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?;
-        Ok(Batch { patches, target, residual, weight })
+        Ok(Batch {
+            patches,
+            target,
+            residual,
+            weight,
+        })
     }
 
     /// Errors of the present weights over the forecasts that lie wholly in `rows`, in consecutive parts, each a stream with a warm-up.
@@ -572,7 +682,12 @@ impl<'a> Trainer<'a> {
             let left = if done < warm { warm - done } else { warm + share - done };
             let tokens = VALIDATION_TOKENS.min(left);
             let stretches: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
-            let Batch { patches, target, residual, weight } = self.batch(&stretches)?;
+            let Batch {
+                patches,
+                target,
+                residual,
+                weight,
+            } = self.batch(&stretches)?;
             let (features, next) = network.forward(&patches, &state)?;
             state = next;
             if done >= warm {
@@ -580,7 +695,12 @@ impl<'a> Trainer<'a> {
                 for (i, (((said, target), r), w)) in said.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
                     let (n, r, w) = (f64::from(said - target + r), f64::from(*r), f64::from(*w));
                     let sum = &mut sums[i / (tokens * m * h)][i % h];
-                    let one = Sums { linear: w * r * r, cross: w * r * n, network: w * n * n, count: f64::from(u8::from(w > 0.0)) };
+                    let one = Sums {
+                        linear: w * r * r,
+                        cross: w * r * n,
+                        network: w * n * n,
+                        count: f64::from(u8::from(w > 0.0)),
+                    };
                     *sum = [*sum, one].into_iter().sum();
                 }
             }

@@ -12,8 +12,13 @@
 
 use crate::{Config, Error, Normaliser, SEASON_RATES};
 
-/// Scaled samples are limited to this many training standard deviations, so that no reading can overflow the recurrence.
+/// Scaled samples are limited to this many training standard deviations, so that no reading can overflow the sums over them.
 pub const Z_LIMIT: f32 = 1e3;
+
+/// Samples in a patch are limited to this many standard deviations. The network's selection multiplies what a sample does to the state
+/// by functions of the same sample, so a far larger one could overflow it, or be remembered for very long; the linear read-out, which
+/// forgets, is only limited by [`Z_LIMIT`].
+pub const PATCH_LIMIT: f32 = 30.0;
 
 /// Added to a normaliser's variance (TSM2 stream mode, section 2).
 const VARIANCE_EPS: f64 = 1e-4;
@@ -203,6 +208,9 @@ impl<'a> Front<'a> {
     pub fn patch(&self, state: &[f32], variate: usize, out: &mut [f32]) {
         let (samples, extra) = out.split_at_mut(self.patch);
         self.normalised(state, variate, samples);
+        samples
+            .iter_mut()
+            .for_each(|sample| *sample = sample.clamp(-PATCH_LIMIT, PATCH_LIMIT));
         if self.calendar {
             for (pair, fraction) in extra.chunks_exact_mut(2).zip(&state[2..4]) {
                 let angle = core::f32::consts::TAU * fraction;

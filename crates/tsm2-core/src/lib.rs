@@ -42,7 +42,7 @@ pub use config::{
     Config, Discretisation, Head, MAX_LAYERS, Mlp, Normaliser, Readout, S6, SEASON_RATES, Season, SelectionFrom, VariateMixer,
 };
 pub use error::Error;
-pub use front::{Front, Scaler, Z_LIMIT};
-pub use mixer::{LAYER_NORM_EPS, S6Scratch, S6Weights, layer_norm, scan_step};
+pub use front::{Front, PATCH_LIMIT, Scaler, Z_LIMIT};
+pub use mixer::{LAYER_NORM_EPS, S6Scratch, S6Weights, VALUE_LIMIT, layer_norm, scan_step};
 pub use model::{Model, Token};
 pub use network::{TensorName, layout, parameter_count};

@@ -9,6 +9,10 @@ use crate::network::{TimeMixer, VariateMlp, VariateScan};
 /// Added to the variance inside LayerNorm.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
 
+/// Values v are limited to this before the convolution. dt, B, C and the scan's input all grow with v, so the state grows with its fourth
+/// power; the limit bounds the state of any model, whatever it reads, and lies far outside what a trained one meets.
+pub const VALUE_LIMIT: f32 = 30.0;
+
 /// Scale and shift of a LayerNorm, `[D]` each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LayerNorm<'a> {
@@ -222,12 +226,19 @@ pub(crate) fn time_mixer(w: &TimeMixer<'_>, raw_value_path: bool, from_norm: boo
     for (x, state) in x.chunks_exact_mut(d).zip(state.chunks_exact_mut(w.s6.state_len())) {
         layer_norm(x, w.norm.weight, w.norm.bias, xn);
         linear(&w.in_proj[..e * d], if raw_value_path { x } else { xn }, v);
+        limit(v);
         linear(&w.in_proj[e * d..], xn, g);
         w.s6.step(state, v, from_norm.then_some(&*xn), &mut s6_scratch, y);
         gate(y, g, w.gate_bias);
         for (x, row) in x.iter_mut().zip(w.out_proj.chunks_exact(e)) {
             *x += dot(row, y);
         }
+    }
+}
+
+fn limit(v: &mut [f32]) {
+    for v in v {
+        *v = v.clamp(-VALUE_LIMIT, VALUE_LIMIT);
     }
 }
 
@@ -262,6 +273,7 @@ pub(crate) fn variate_scan(w: &VariateScan<'_>, raw_value_path: bool, from_norm:
             let m = if backward { variates - 1 - i } else { i };
             let (x, xn) = (&x[row(m)], &xn[row(m)]);
             linear(&w.in_proj[rows.clone()], if raw_value_path { x } else { xn }, v);
+            limit(v);
             direction.step(
                 state,
                 v,

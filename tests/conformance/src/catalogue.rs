@@ -253,7 +253,10 @@ pub fn recipes() -> Vec<Recipe> {
         },
         Recipe {
             faults: Faults::Extreme,
-            // Without the LayerNorm on the value path the features would grow beyond any number.
+            ..case("extreme_readings_raw_value", base())
+        },
+        Recipe {
+            faults: Faults::Extreme,
             ..case(
                 "extreme_readings",
                 Config {

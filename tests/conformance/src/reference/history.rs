@@ -84,7 +84,8 @@ impl History {
 
     /// A token's patch vector of variate `m`: samples, then the calendar.
     pub fn patch(&self, config: &Config, m: usize) -> Vec<f64> {
-        let mut patch = self.last(config, m, config.patch);
+        let samples = self.last(config, m, config.patch);
+        let mut patch: Vec<f64> = samples.into_iter().map(|x| x.clamp(-30.0, 30.0)).collect();
         if config.calendar {
             for angle in [turn(self.time_ms, DAY_MS), turn(self.time_ms - FIRST_MONDAY_MS, 7 * DAY_MS)] {
                 patch.extend([angle.sin(), angle.cos()]);

@@ -105,7 +105,9 @@ fn project(config: &Config, tensors: &Tensors, block: &str, sizes: &S6, x: &[f64
     let rows: Vec<&[f64]> = weight.chunks(sizes.d_inner * x.len()).collect();
     assert_eq!(rows.len(), values + 1);
     let value_source = if config.raw_value_path { x } else { xn };
-    let mut projected: Vec<Vec<f64>> = rows[..values].iter().map(|w| linear(w, value_source)).collect();
+    // As the core documents it, values are limited before the convolution.
+    let limited = |w: &&[f64]| linear(w, value_source).into_iter().map(|v| v.clamp(-30.0, 30.0)).collect();
+    let mut projected: Vec<Vec<f64>> = rows[..values].iter().map(limited).collect();
     let mut gate = linear(rows[values], xn);
     add(&mut gate, tensors.get(&format!("{block}.gate_bias")));
     projected.push(gate);
