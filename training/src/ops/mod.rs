@@ -24,7 +24,7 @@ pub use linear::{linear, linear_onto, linear_reference};
 pub use norm::{layer_norm, layer_norm_reference};
 pub use pointwise::{gate, gate_reference, gelu, gelu_reference, limit, limit_reference};
 pub use scan::{ScanOptions, selective_scan, selective_scan_reference};
-pub use weighted::{axpy, axpy_reference, squared_error, squared_error_reference, weighted_sum, weighted_sum_reference};
+pub use weighted::{squared_error, squared_error_reference, weighted_sum, weighted_sum_reference};
 
 use candle_core::{CpuStorage, Device, Layout, Result, Storage, Tensor, bail};
 

@@ -41,30 +41,6 @@ pub fn weighted_sum_reference(terms: &[&Tensor], weights: &Tensor) -> Result<Ten
     weighted.try_fold(first?, |sum, term| sum + term?)
 }
 
-/// acc + coefficient * x, with a learned coefficient of shape `[1]`.
-///
-/// # Errors
-/// Shapes that differ, or a type other than f32.
-pub fn axpy(acc: &Tensor, x: &Tensor, coefficient: &Tensor) -> Result<Tensor> {
-    if !on_cpu(acc) {
-        return axpy_reference(acc, x, coefficient);
-    }
-    same_shape("axpy", acc, x)?;
-    if coefficient.dims() != [1] {
-        bail!("axpy: the coefficient must be one number, not {:?}", coefficient.dims());
-    }
-    acc.contiguous()?
-        .apply_op3(&x.contiguous()?, &coefficient.contiguous()?, Join { first: None, second: 0 })
-}
-
-/// [`axpy`] of candle's operations.
-///
-/// # Errors
-/// Shapes that differ.
-pub fn axpy_reference(acc: &Tensor, x: &Tensor, coefficient: &Tensor) -> Result<Tensor> {
-    acc + x.broadcast_mul(coefficient)?
-}
-
 /// sum weights * (x - target)^2 over all elements, a scalar. All of one shape; no gradient flows to `target` and `weights`.
 ///
 /// # Errors
@@ -87,7 +63,7 @@ pub fn squared_error_reference(x: &Tensor, target: &Tensor, weights: &Tensor) ->
     ((x - target.detach())?.sqr()? * weights.detach())?.sum_all()
 }
 
-/// a * x + b * y with a and b out of one vector of weights; without `first`, a is one and not learned.
+/// a * x + b * y with a and b out of one vector of weights; without `first`, x is a sum so far and a is one.
 struct Join {
     first: Option<usize>,
     second: usize,
