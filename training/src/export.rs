@@ -191,7 +191,7 @@ mod tests {
             &Errors {
                 parts: vec![part(first), part(second)],
             },
-            &[0..1],
+            &bands(1),
         )[0]
     }
 

@@ -4,7 +4,7 @@
 //! from one stretch to the next (truncated back-propagation, TSM2.md section 6).
 
 use candle_core::{Device, Result, Tensor};
-use tsm2_core::{Config, Head, S6, SelectionFrom, VALUE_LIMIT};
+use tsm2_core::{Config, S6, SelectionFrom, VALUE_LIMIT};
 
 use crate::ops::{ScanOptions, conv_silu, gate, gelu, layer_norm, limit, linear, linear_onto, selective_scan, weighted_sum};
 use crate::parameters::Parameters;
@@ -100,10 +100,11 @@ impl<'a> Network<'a> {
     /// Shapes that do not fit; the device's.
     pub fn forward(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
         let p = self.parameters;
-        let mut u = linear(patches, &p.get("embed.weight")?, Some(&p.get("embed.bias")?))?;
+        let mut bias = p.get("embed.bias")?;
         if self.config.variate_embedding {
-            u = u.broadcast_add(&p.get("embed.variate")?)?;
+            bias = p.get("embed.variate")?.broadcast_add(&bias)?;
         }
+        let u = linear(patches, &p.get("embed.weight")?, Some(&bias))?;
         let (mut of_time, mut of_variate) = (vec![u.clone()], vec![u]);
         let mut layers = Vec::with_capacity(self.config.layers);
         for (l, state) in state.layers.iter().enumerate() {
@@ -130,10 +131,7 @@ impl<'a> Network<'a> {
     /// Shapes that do not fit; the device's.
     pub fn head(&self, features: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.parameters.get("head.weight")?, self.parameters.get("head.bias")?);
-        match self.config.head {
-            Head::Shared => linear(features, &weight, Some(&bias)),
-            Head::PerVariate => linear(features, &weight, None)?.broadcast_add(&bias),
-        }
+        linear(features, &weight, Some(&bias))
     }
 
     /// sum_i a_i yT_i + b_i yC_i over the outputs so far (paper, equations 8 and 9); the lists may differ in length by one.

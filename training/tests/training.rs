@@ -49,7 +49,10 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_its_run_can_be_re
     let last = options.out.join("checkpoints/last.safetensors");
     let trained = train::run(&table, &options, &mut |event| {
         // The checkpoint as it stands when the last stretch has begun.
-        if let Event::Training { progress: Progress::Update(399), .. } = event
+        if let Event::Training {
+            progress: Progress::Update(399),
+            ..
+        } = event
             && let Ok(bytes) = std::fs::read(&last)
         {
             checkpoint = bytes;
@@ -64,10 +67,30 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_its_run_can_be_re
     let bytes = std::fs::read(&trained.path).expect("the bundle");
     assert!(!checkpoint.is_empty(), "a checkpoint was there before the last stretch");
     std::fs::write(&last, &checkpoint).expect("writes");
-    let resumed = train::run(&table, &TrainOptions { resume: true, ..options.clone() }, &mut |_| {}).expect("resumes");
-    assert!(bytes == std::fs::read(&resumed.path).expect("the bundle"), "resumed training ends elsewhere");
+    let resumed = train::run(
+        &table,
+        &TrainOptions {
+            resume: true,
+            ..options.clone()
+        },
+        &mut |_| {},
+    )
+    .expect("resumes");
+    assert!(
+        bytes == std::fs::read(&resumed.path).expect("the bundle"),
+        "resumed training ends elsewhere"
+    );
 
-    let other = train::run(&table, &TrainOptions { resume: true, seed: 8, ..options.clone() }, &mut |_| {}).expect_err("another seed");
+    let other = train::run(
+        &table,
+        &TrainOptions {
+            resume: true,
+            seed: 8,
+            ..options.clone()
+        },
+        &mut |_| {},
+    )
+    .expect_err("another seed");
     assert!(other.to_string().contains("belongs to another training"), "{other}");
     std::fs::write(&last, &checkpoint[..1000]).expect("writes");
     let cut = train::run(&table, &TrainOptions { resume: true, ..options }, &mut |_| {}).expect_err("cut short");
@@ -77,19 +100,33 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_its_run_can_be_re
 #[test]
 fn every_parameter_is_trained() {
     let table = chaos(600);
-    let s6 = S6 { d_inner: 8, d_state: 2, dt_rank: 2, d_conv: 3 };
+    let s6 = S6 {
+        d_inner: 8,
+        d_state: 2,
+        dt_rank: 2,
+        d_conv: 3,
+    };
     let config = Config {
         variates: 2,
         horizon: 3,
         patch: 4,
         d_model: 8,
         time_mixer: s6,
-        variate_mixer: VariateMixer::Both { s6, mlp: Mlp { reduce: 3, hidden: 6 } },
+        variate_mixer: VariateMixer::Both {
+            s6,
+            mlp: Mlp { reduce: 3, hidden: 6 },
+        },
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, 0..500);
     let data = Dataset::new(&config, &scaler, &table, 600, &[]).expect("valid");
-    let options = Options { streams: 4, tokens: 8, target: Target::Whole, validate_every: 1, ..Options::default() };
+    let options = Options {
+        streams: 4,
+        tokens: 8,
+        target: Target::Whole,
+        validate_every: 1,
+        ..Options::default()
+    };
     let mut trainer = Trainer::new(&config, options, &data, 500, &Device::Cpu).expect("valid");
     let mut after = |update| {
         while trainer.advance(update, 500..600, &bands(3), &mut |_| {}).expect("trains") {}

@@ -21,6 +21,15 @@ pub struct Recipe {
     pub faults: Faults,
 }
 
+impl Recipe {
+    /// How many times an engine's tolerance the case needs: where samples stand at the limits of what is read, the selection's fourth power
+    /// carries one rounding error into further digits of the state.
+    #[must_use]
+    pub fn slack(&self) -> f64 {
+        if self.faults == Faults::Extreme { 100.0 } else { 1.0 }
+    }
+}
+
 /// What is wrong with a stream's readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Faults {
