@@ -12,8 +12,10 @@ use rumqttc::{AsyncClient, ManualAck, Publish, QoS};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-/// Messages at QoS 0 that may wait for the consumer; beyond, they are dropped and counted.
-const MAX_WAITING_QOS0: usize = 10_000;
+/// Bytes that may wait for the consumer before messages at QoS 0 are dropped and counted.
+const MAX_WAITING: usize = 16 << 20;
+/// What a waiting message takes beside its topic and payload, roughly.
+const OVERHEAD: usize = 256;
 
 /// A message that arrived.
 #[derive(Debug)]
@@ -28,6 +30,12 @@ pub struct Incoming {
     pub arrived: SystemTime,
     /// To be told when the message is dealt with; dropped untold, the message comes again after the next reconnect.
     pub ack: Acknowledgement,
+}
+
+impl Incoming {
+    fn bytes(&self) -> usize {
+        self.topic.len() + self.payload.len() + OVERHEAD
+    }
 }
 
 /// Acknowledges one message.
@@ -69,6 +77,7 @@ impl Link {
 #[derive(Debug)]
 pub struct Receiver {
     queue: mpsc::UnboundedReceiver<Incoming>,
+    /// Bytes in the queue.
     waiting: Arc<AtomicUsize>,
 }
 
@@ -76,7 +85,7 @@ impl Receiver {
     /// The next message; `None` when the session has ended.
     pub async fn recv(&mut self) -> Option<Incoming> {
         let incoming = self.queue.recv().await?;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waiting.fetch_sub(incoming.bytes(), Ordering::Relaxed);
         Some(incoming)
     }
 }
@@ -112,10 +121,10 @@ impl Inbox {
 
     /// Hands a message to the consumer.
     pub(crate) fn deliver(&self, publish: Publish) {
-        if publish.qos == QoS::AtMostOnce && self.waiting.load(Ordering::Relaxed) >= MAX_WAITING_QOS0 {
+        if publish.qos == QoS::AtMostOnce && self.waiting.load(Ordering::Relaxed) >= MAX_WAITING {
             if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
                 warn!(
-                    waiting = MAX_WAITING_QOS0,
+                    waiting_bytes = MAX_WAITING,
                     "messages at QoS 0 arrive faster than they are dealt with; dropping"
                 );
             }
@@ -128,19 +137,48 @@ impl Inbox {
             packet,
         };
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Without a receiver nobody wants messages; unacknowledged, they stay with the broker.
-        let _ = self.queue.send(Incoming {
+        let incoming = Incoming {
             topic,
             payload: publish.payload,
             retain: publish.retain,
             arrived: SystemTime::now(),
             ack,
-        });
+        };
+        self.waiting.fetch_add(incoming.bytes(), Ordering::Relaxed);
+        // Without a receiver nobody wants messages; unacknowledged, they stay with the broker.
+        let _ = self.queue.send(incoming);
     }
 
     /// The connection is gone: acknowledgements of what came by it are void.
     pub(crate) fn disconnected(&self) {
         *self.link.generation() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rumqttc::MqttOptions;
+
+    #[tokio::test]
+    async fn messages_at_qos_0_wait_within_a_bound_of_bytes() {
+        let (client, _events) = AsyncClient::builder(MqttOptions::new("device", ("localhost", 1883)))
+            .unbounded()
+            .build();
+        let dropped = Arc::<AtomicU64>::default();
+        let (inbox, mut receiver) = Inbox::new(client, dropped.clone());
+        let message = |qos| Publish::new("in/x", qos, vec![0; MAX_WAITING / 4]);
+        for _ in 0..6 {
+            inbox.deliver(message(QoS::AtMostOnce));
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 2);
+        inbox.deliver(message(QoS::AtLeastOnce));
+        assert_eq!(dropped.load(Ordering::Relaxed), 2, "the broker bounds those");
+        for _ in 0..5 {
+            receiver.recv().await.unwrap();
+        }
+        assert_eq!(inbox.waiting.load(Ordering::Relaxed), 0);
+        inbox.deliver(message(QoS::AtMostOnce));
+        assert_eq!(dropped.load(Ordering::Relaxed), 2);
     }
 }
