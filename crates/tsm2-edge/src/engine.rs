@@ -112,7 +112,8 @@ impl<'s> Engine<'s> {
         let captured = match service.template.capture(topic) {
             Ok(captured) => captured,
             Err(error) => {
-                self.reporter.refuse(&mut self.summary, "topic", topic, &error);
+                // The error names a topic of any length shortened.
+                self.reporter.refuse(&mut self.summary, "topic", &error.to_string(), &error);
                 return None;
             }
         };

@@ -1,14 +1,15 @@
 //! What the daemon counts, and what it says of input that it cannot use.
 //!
-//! Invariant: each cause is said once and counted always; what is remembered of causes is bounded.
+//! Invariant: each cause is said once and counted always; what is remembered of causes is bounded, kind by kind, so that a flood of one kind
+//! does not silence another.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use tracing::warn;
 
-/// Causes remembered as said; beyond, new ones are only counted.
-const MAX_CAUSES: usize = 1000;
+/// Culprits remembered of each kind of fault; beyond, new ones are only counted.
+const MAX_CULPRITS: usize = 1000;
 
 /// What a run of the daemon did.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -35,18 +36,49 @@ pub struct Summary {
 /// Says each cause once.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
-    said: HashSet<(&'static str, String)>,
+    /// The culprits said, by kind.
+    said: HashMap<&'static str, HashSet<String>>,
 }
 
 impl Reporter {
-    /// Counts a refusal, and says it the first time that `kind` happens to `culprit` (a topic, a field, a stream).
+    /// Counts a refusal, and says it the first time that `kind` happens to `culprit` (a topic, a field, a stream; a short text).
     pub(crate) fn refuse(&mut self, summary: &mut Summary, kind: &'static str, culprit: &str, why: impl std::fmt::Display) {
         *summary.refused.entry(kind).or_default() += 1;
-        if self.said.len() < MAX_CAUSES && self.said.insert((kind, culprit.to_owned())) {
+        if self.is_news(kind, culprit) {
             warn!(kind, "{why}; further ones of this kind are only counted");
-            if self.said.len() == MAX_CAUSES {
-                warn!(causes = MAX_CAUSES, "too many causes; new ones are only counted from now on");
-            }
         }
+    }
+
+    /// Whether this is to be said: it is new, and not too many of its kind were.
+    fn is_news(&mut self, kind: &'static str, culprit: &str) -> bool {
+        let said = self.said.entry(kind).or_default();
+        if said.len() == MAX_CULPRITS || !said.insert(culprit.to_owned()) {
+            return false;
+        }
+        if said.len() == MAX_CULPRITS {
+            warn!(
+                kind,
+                culprits = MAX_CULPRITS,
+                "too many culprits of this kind; new ones are only counted"
+            );
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_CULPRITS, Reporter};
+
+    #[test]
+    fn a_flood_of_one_kind_is_bounded_and_silences_no_other() {
+        let mut reporter = Reporter::default();
+        let news = (0..2 * MAX_CULPRITS)
+            .filter(|topic| reporter.is_news("topic", &topic.to_string()))
+            .count();
+        assert_eq!(news, MAX_CULPRITS);
+        assert!(reporter.is_news("not_json", "sensors/a"));
+        assert!(!reporter.is_news("not_json", "sensors/a"), "said once");
+        assert!(reporter.is_news("not_json", "sensors/b"));
     }
 }
