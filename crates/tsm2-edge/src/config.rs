@@ -1,8 +1,8 @@
 //! The daemon's configuration: one TOML file, overridden by the environment.
 //!
-//! A variable `TSM2_EDGE__SECTION__KEY` replaces the key of that section. Paths are relative to the file. Invariants: an unknown key and a
-//! value of the wrong type are refused with the key's full path; a [`Config`] has the right types, and [`crate::service::Service`] checks
-//! that its parts fit together.
+//! A variable `TSM2_EDGE__SECTION__KEY` replaces the key of that section, `TSM2_EDGE__INPUT__FIELDS__name` the field of a variate. Paths are
+//! relative to the file. Invariants: an unknown key and a value of the wrong type are refused with the key's full path; a [`Config`] has the
+//! right types, and [`crate::service::Service`] checks that its parts fit together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -229,7 +229,12 @@ impl Config {
         let mut overrides = BTreeMap::new();
         for (variable, value) in variables {
             let Some(key) = variable.strip_prefix(ENV_PREFIX) else { continue };
-            let keys: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
+            // Section and key are ours and lower-case; below them stand names of variates, as they are.
+            let keys: Vec<String> = key
+                .splitn(3, "__")
+                .enumerate()
+                .map(|(depth, key)| if depth < 2 { key.to_ascii_lowercase() } else { key.to_owned() })
+                .collect();
             if keys.len() < 2 || keys.iter().any(String::is_empty) {
                 return Err(ConfigError::Variable { variable });
             }

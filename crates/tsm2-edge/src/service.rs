@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use tsm2_bundle::{Bundle, BundleError};
-use tsm2_mqtt::{Decoder, DecoderOptions, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
+use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
 use tsm2_stream::GridConfig;
 
 use crate::config::Config;
@@ -27,7 +27,7 @@ pub enum ServiceError {
         name: String,
     },
     /// The interval cannot be used.
-    #[error("model.interval_s: {interval_s} s is not between one millisecond and 10^9 seconds")]
+    #[error("model.interval_s, or the bundle's own interval: {interval_s} s is not between one millisecond and 10^9 seconds")]
     Interval {
         /// The interval.
         interval_s: f64,
@@ -103,6 +103,9 @@ pub enum ServiceError {
         /// A topic published to.
         topic: String,
     },
+    /// Nothing can connect with these settings.
+    #[error("broker: {0}")]
+    Session(#[from] SessionError),
     /// A password without a user.
     #[error("broker.password_file needs broker.username")]
     NoUser,
@@ -200,6 +203,7 @@ impl Service {
             filters: vec![template.filter()],
             status_topic: Some(format!("{}/status", output.prefix)),
         };
+        session.check()?;
         Ok(Service {
             template,
             decoder,
@@ -283,12 +287,15 @@ fn distinct(names: &[&str], used: &[String]) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn interval_ms(meta: &tsm2_bundle::Metadata, configured: Option<f64>) -> Result<u64, ServiceError> {
-    let configured = match configured {
-        Some(interval_s) if !(1e-3..=1e9).contains(&interval_s) => return Err(ServiceError::Interval { interval_s }),
-        other => other.map(|interval_s| (interval_s * 1e3).round() as u64),
-    };
-    match (meta.interval_ms, configured) {
+fn interval_ms(meta: &tsm2_bundle::Metadata, configured_s: Option<f64>) -> Result<u64, ServiceError> {
+    let bundle_s = meta.interval_ms.map(|ms| ms as f64 / 1e3);
+    for interval_s in [configured_s, bundle_s].into_iter().flatten() {
+        if !(1e-3..=1e9).contains(&interval_s) {
+            return Err(ServiceError::Interval { interval_s });
+        }
+    }
+    let configured_ms = configured_s.map(|interval_s| (interval_s * 1e3).round() as u64);
+    match (meta.interval_ms, configured_ms) {
         (Some(bundle), Some(configured)) if bundle != configured => Err(ServiceError::OtherInterval {
             interval_s: configured as f64 / 1e3,
             bundle_s: bundle as f64 / 1e3,

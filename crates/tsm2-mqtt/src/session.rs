@@ -86,10 +86,40 @@ impl std::fmt::Debug for SessionOptions {
     }
 }
 
+impl SessionOptions {
+    /// Finds what no session can be made of; [`Session::start`] asks the same.
+    pub fn check(&self) -> Result<(), SessionError> {
+        if self.host.is_empty() || self.host.contains(|c: char| c == '/' || c.is_whitespace()) {
+            return Err(SessionError::Host { host: self.host.clone() });
+        }
+        if self.port == 0 {
+            return Err(SessionError::Port);
+        }
+        if self.client_id.is_empty() {
+            return Err(SessionError::NoClientId);
+        }
+        let bad_filter = self.filters.iter().find(|filter| !rumqttc::valid_filter(filter));
+        let bad_topic = self.status_topic.iter().find(|topic| !rumqttc::valid_topic(topic));
+        match bad_filter.or(bad_topic) {
+            Some(topic) => Err(SessionError::Topic { topic: topic.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Options that make no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
+    /// Nothing that a name server could be asked for.
+    #[error("host {host:?} is neither a name nor an address; it has no scheme, slash or space")]
+    Host {
+        /// The host given.
+        host: String,
+    },
+    /// Nobody can listen there.
+    #[error("port 0 is no port to connect to")]
+    Port,
     /// A persistent session needs a name.
     #[error("the MQTT client id is empty")]
     NoClientId,
@@ -116,8 +146,8 @@ pub struct Session {
 impl Session {
     /// Starts connecting, on the current tokio runtime, and returns at once: an absent broker is waited for.
     pub fn start(options: SessionOptions) -> Result<(Session, Publisher, Receiver), SessionError> {
-        let mqtt = mqtt_options(&options)?;
-        let (client, mut events) = AsyncClient::builder(mqtt).unbounded().build();
+        options.check()?;
+        let (client, mut events) = AsyncClient::builder(mqtt_options(&options)).unbounded().build();
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         events.set_network_options(network);
@@ -216,14 +246,7 @@ fn status_message(topic: &str, status: Status) -> Message {
     }
 }
 
-fn mqtt_options(options: &SessionOptions) -> Result<MqttOptions, SessionError> {
-    if options.client_id.is_empty() {
-        return Err(SessionError::NoClientId);
-    }
-    let bad = |topic: &String| SessionError::Topic { topic: topic.clone() };
-    if let Some(filter) = options.filters.iter().find(|f| !rumqttc::valid_filter(f)) {
-        return Err(bad(filter));
-    }
+fn mqtt_options(options: &SessionOptions) -> MqttOptions {
     let mut mqtt = MqttOptions::new(options.client_id.clone(), (options.host.clone(), options.port));
     mqtt.set_keep_alive(options.keep_alive_s)
         .set_clean_session(options.filters.is_empty())
@@ -234,12 +257,9 @@ fn mqtt_options(options: &SessionOptions) -> Result<MqttOptions, SessionError> {
         mqtt.set_credentials(user.clone(), password.clone().into_bytes());
     }
     if let Some(topic) = &options.status_topic {
-        if !rumqttc::valid_topic(topic) {
-            return Err(bad(topic));
-        }
         mqtt.set_last_will(LastWill::new(topic.clone(), Status::Offline.as_str(), QoS::AtLeastOnce, true));
     }
-    Ok(mqtt)
+    mqtt
 }
 
 /// The polling task.

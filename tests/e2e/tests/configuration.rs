@@ -94,6 +94,8 @@ fn the_environment_overrides_and_is_named_when_wrong() {
             ("TSM2_EDGE__BROKER__USERNAME", "12345"),
             ("TSM2_EDGE__INPUT__STREAMS", "['a', 'b']"),
             ("TSM2_EDGE__MODEL__INTERVAL_S", "0.5"),
+            ("TSM2_EDGE__INPUT__FIELDS__HUFL", "load.high"),
+            ("TSM2_EDGE__INPUT__FIELDS__room1", "5"),
             ("OTHER__BROKER__PORT", "x"),
         ],
     )
@@ -106,6 +108,8 @@ fn the_environment_overrides_and_is_named_when_wrong() {
     );
     assert_eq!(config.input.streams, Some(vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(config.model.interval_s, Some(0.5));
+    assert_eq!(config.input.fields["HUFL"], "load.high", "names of variates are taken as they are");
+    assert_eq!(config.input.fields["room1"], "5");
 
     for (variable, value) in [
         ("TSM2_EDGE__BROKER__PORT", "many"),
@@ -129,6 +133,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     let folder = tempdir().unwrap();
     let timed = bundle::random(folder.path(), "timed", &["a", "b/c"], 2, Some(60_000));
     let untimed = bundle::random(folder.path(), "untimed", &["a", "b"], 2, None);
+    let slow = bundle::random(folder.path(), "slow", &["a"], 2, Some(1 << 63));
     let clashing = bundle::random(folder.path(), "clashing", &["a/b", "a_b"], 2, Some(60_000));
     let refused = |bundle: &Path, change: &dyn Fn(&mut Config)| {
         let mut config = Config::new(bundle, TOPIC);
@@ -206,6 +211,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
         "10 s",
         "60 s"
     );
+    assert_refused!(&slow, |_| (), ServiceError::Interval { .. }, "the bundle's own interval");
     assert_refused!(&timed, |c| c.input.max_streams = 0, ServiceError::Zero { .. }, "input.max_streams");
     assert_refused!(
         &timed,
@@ -220,6 +226,21 @@ fn parts_that_do_not_fit_are_refused_by_name() {
         ServiceError::Password { .. },
         "/nowhere/pw"
     );
+    assert_refused!(
+        &timed,
+        |c| c.broker.client_id.clear(),
+        ServiceError::Session(_),
+        "broker",
+        "client id"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.broker.host = "mqtt://localhost".into(),
+        ServiceError::Session(_),
+        "broker",
+        "mqtt://localhost"
+    );
+    assert_refused!(&timed, |c| c.broker.port = 0, ServiceError::Session(_), "broker", "port 0");
 
     let mut config = Config::new(&untimed, "home/boiler");
     (config.input.stream, config.model.interval_s) = (Some("boiler".into()), Some(1.5));

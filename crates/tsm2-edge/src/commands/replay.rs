@@ -62,9 +62,9 @@ impl Replay {
         let rows = table.slice(self.rows.clone());
         ensure!(
             !rows.is_empty(),
-            "{}: no rows in {:?}, there are {}",
+            "{}: --rows starts at {}, but there are {} rows",
             self.data.display(),
-            self.rows,
+            self.rows.start,
             table.rows.len()
         );
 
