@@ -2,6 +2,7 @@
 
 mod commands;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {}", sentence(&error));
+            // Where nobody reads it the exit status tells.
+            let _ = writeln!(std::io::stderr(), "Error: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }

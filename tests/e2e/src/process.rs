@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Instant, SystemTime};
 
@@ -82,6 +82,19 @@ pub fn run(arguments: &[&str]) -> Output {
     EDGE.run(arguments)
 }
 
+/// Runs a command of `tsm2-edge` whose output nobody reads, as in `| true`.
+pub fn run_unread(arguments: &[&str]) -> ExitStatus {
+    let mut command = Command::new(EDGE.path());
+    command.args(arguments).stdin(Stdio::null()).stdout(nobody()).stderr(nobody());
+    command.status().expect("the program starts")
+}
+
+/// The end of a pipe without a reader: writing to it fails.
+fn nobody() -> Stdio {
+    let (_, writer) = std::io::pipe().expect("a pipe");
+    writer.into()
+}
+
 /// Runs a command of `tsm2`, the workstation's program, to its end.
 pub fn run_tsm2(arguments: &[&str]) -> Output {
     TSM2.run(arguments)
@@ -96,14 +109,7 @@ pub struct Running {
 impl Running {
     /// Starts a command.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(EDGE.path())
-            .args(arguments)
-            .env("RUST_LOG", "info,tsm2_mqtt=debug,rumqttc=off")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tsm2-edge starts");
+        let mut child = Self::spawn(arguments, Stdio::piped());
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (line_in, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -118,6 +124,25 @@ impl Running {
             child,
             lines: Mutex::new(lines),
         }
+    }
+
+    /// Starts a command whose log nobody takes.
+    pub fn start_unheard(arguments: &[&str]) -> Self {
+        Running {
+            child: Self::spawn(arguments, nobody()),
+            lines: Mutex::new(mpsc::channel().1),
+        }
+    }
+
+    fn spawn(arguments: &[&str], stderr: Stdio) -> Child {
+        Command::new(EDGE.path())
+            .args(arguments)
+            .env("RUST_LOG", "info,tsm2_mqtt=debug,rumqttc=off")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("tsm2-edge starts")
     }
 
     /// Waits for a line of its log that contains `text`; returns the lines up to it.

@@ -39,7 +39,11 @@ impl Site {
     }
 
     fn start(&self) -> Running {
-        Running::start(&["run", self.path().join("edge.toml").to_str().unwrap(), "--json"])
+        self.start_by(Running::start)
+    }
+
+    fn start_by(&self, start: fn(&[&str]) -> Running) -> Running {
+        start(&["run", self.path().join("edge.toml").to_str().unwrap(), "--json"])
     }
 
     async fn watcher(&self) -> Watcher {
@@ -194,6 +198,18 @@ async fn a_daemon_that_is_cut_off_is_offline_by_its_will() {
     let daemon = site.start();
     watcher.wait_for("tsm2/status", "online").await;
     summary(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_takes_ends_nothing() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "");
+    let daemon = site.start_by(Running::start_unheard);
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    watcher.publish("sensors/a", "no JSON").await;
+    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
+    assert_eq!(summary(daemon)["refused"], json!({ "not_json": 1 }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! `tsm2-edge demo`: a simulated building forecast live, in a table.
 
 use std::env;
-use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, Stdout, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -50,10 +50,7 @@ impl Demo {
             let signal = super::end_signal().context("cannot listen for signals")?;
             anyhow::Ok(demo::run(options, signal, |scene| view.show(scene)).await?)
         })?;
-        match view.end(&outcome) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            ended => ended.context("cannot write to standard output"),
-        }
+        super::printed(view.end(&outcome))
     }
 }
 
@@ -118,7 +115,8 @@ impl View {
         let shown = match &mut self.place {
             Place::Json => {
                 if self.last.is_none() {
-                    eprintln!("to watch: mosquitto_sub -p {} -t 'tsm2/#' -v", scene.port);
+                    // Only a hint; standard output is what counts.
+                    let _ = writeln!(io::stderr(), "to watch: mosquitto_sub -p {} -t 'tsm2/#' -v", scene.port);
                 }
                 Ok(())
             }

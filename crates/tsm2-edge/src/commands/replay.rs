@@ -94,11 +94,10 @@ impl Replay {
         bar.finish_and_clear();
         let seconds = started.elapsed().as_secs_f64();
         if self.json {
-            println!("{}", json!({ "rows": rows.len(), "stream": stream, "seconds": seconds }));
+            super::print(json!({ "rows": rows.len(), "stream": stream, "seconds": seconds }))
         } else {
-            println!("{} rows of {stream} published in {seconds:.1} s", rows.len());
+            super::print(format_args!("{} rows of {stream} published in {seconds:.1} s", rows.len()))
         }
-        Ok(())
     }
 }
 

@@ -29,7 +29,7 @@ impl Run {
             anyhow::Ok(daemon::run(service, signal, None).await?)
         })?;
         if self.json {
-            println!("{}", serde_json::to_string(&summary)?);
+            super::print(serde_json::to_string(&summary)?)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use tsm2_edge::simulator::{Building, NAMES};
 
@@ -26,18 +26,15 @@ pub struct Simulate {
 }
 
 impl Simulate {
-    /// Writes the rows; a reader that has seen enough (`| head`) is no error.
+    /// Writes the rows.
     pub fn run(self) -> anyhow::Result<()> {
-        let (written, target) = match &self.out {
+        match &self.out {
             Some(path) => {
                 let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-                (self.write(BufWriter::new(file)), path.display().to_string())
+                self.write(BufWriter::new(file))
+                    .with_context(|| format!("cannot write to {}", path.display()))
             }
-            None => (self.write(BufWriter::new(io::stdout().lock())), "standard output".into()),
-        };
-        match written {
-            Err(error) if self.out.is_none() && error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written.with_context(|| format!("cannot write to {target}")),
+            None => super::printed(self.write(BufWriter::new(io::stdout().lock()))),
         }
     }
 

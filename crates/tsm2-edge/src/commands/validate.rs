@@ -34,24 +34,25 @@ impl Validate {
                 "subscribes": service.filter(),
                 "publishes": service.forecast_topic("+", 0).rsplit_once('/').map(|(topic, _)| format!("{topic}/+")),
             });
-            println!("{found}");
-        } else {
-            println!("{} is valid", self.config.display());
-            println!(
+            return super::print(found);
+        }
+        let mut lines = vec![
+            format!("{} is valid", self.config.display()),
+            format!(
                 "model       {}: {} variates, {} leads of {interval_s} s",
                 meta.name,
                 variates.len(),
                 meta.config.horizon
-            );
-            println!(
+            ),
+            format!(
                 "broker      {}:{} as {:?}",
                 config.broker.host, config.broker.port, config.broker.client_id
-            );
-            println!("subscribes  {}", service.filter());
-            for (variate, name) in variates.iter().enumerate() {
-                println!("publishes   {}  ({name})", service.forecast_topic("<stream>", variate));
-            }
+            ),
+            format!("subscribes  {}", service.filter()),
+        ];
+        for (variate, name) in variates.iter().enumerate() {
+            lines.push(format!("publishes   {}  ({name})", service.forecast_topic("<stream>", variate)));
         }
-        Ok(())
+        super::print(lines.join("\n"))
     }
 }
