@@ -58,10 +58,9 @@ impl Series {
         self.values.len()
     }
 
-    /// Whether so much of these rows of a variate is filled in that a fit should not learn from them.
-    fn mostly_filled(&self, m: usize, rows: Range<usize>) -> bool {
-        let missing = (self.missing[m][rows.end] - self.missing[m][rows.start]) as usize;
-        missing * 10 > rows.len()
+    /// The share of these rows of a variate that is not filled in.
+    fn known(&self, m: usize, rows: Range<usize>) -> f32 {
+        1.0 - (self.missing[m][rows.end] - self.missing[m][rows.start]) as f32 / rows.len() as f32
     }
 
     /// The season of the training rows.
@@ -311,7 +310,8 @@ impl View {
     }
 }
 
-/// Moments of the windows of one variate whose leads lie within `rows`; the window itself may reach back before them.
+/// Moments of the windows of one variate whose leads lie within `rows`, each counted by the share of its leads that were read; the window itself may
+/// reach back before the rows.
 fn window_moments(series: &Series, m: usize, rows: Range<usize>, lags: usize, horizon: usize) -> Moments {
     let values = &series.values[m];
     let first = rows.start.max(lags);
@@ -319,21 +319,24 @@ fn window_moments(series: &Series, m: usize, rows: Range<usize>, lags: usize, ho
     let stride = (origins * series.variates()).div_ceil(WINDOWS).max(1);
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     Moments::collect(lags + 1, horizon, jobs, |job, moments| {
-        let (mut x, mut y) = (Vec::new(), Vec::new());
+        let (mut x, mut y, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for origin in (first..first + origins).step_by(stride).skip(job).step_by(jobs) {
-            if series.mostly_filled(m, origin..origin + horizon) {
+            let known = series.known(m, origin..origin + horizon);
+            if known == 0.0 {
                 continue;
             }
+            weights.push(known);
             x.extend_from_slice(&values[origin - lags..origin]);
             x.push(1.0);
             y.extend_from_slice(&values[origin..origin + horizon]);
-            if y.len() == BLOCK * horizon {
-                moments.add(&x, &y, None);
+            if weights.len() == BLOCK {
+                moments.add(&x, &y, Some(&weights));
                 x.clear();
                 y.clear();
+                weights.clear();
             }
         }
-        moments.add(&x, &y, None);
+        moments.add(&x, &y, Some(&weights));
     })
 }
 
@@ -353,7 +356,10 @@ mod tests {
     fn missing_readings_are_carried_forward() {
         let series = Series::new(&[f32::NAN, 1.0, 2.0, f32::NAN, f32::NAN, 3.0], 2);
         assert_eq!(series.values, [[0.0, 2.0, 2.0], [1.0, 1.0, 3.0]]);
-        assert!(series.mostly_filled(0, 0..3) && !series.mostly_filled(1, 2..3));
+        assert_eq!(
+            (series.known(0, 0..2), series.known(0, 1..2), series.known(1, 1..3)),
+            (0.5, 1.0, 0.5)
+        );
     }
 
     #[test]
