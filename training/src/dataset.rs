@@ -11,9 +11,11 @@ use crate::table::Table;
 /// Rows whose read-out is computed in one matrix product.
 const BLOCK: usize = 256;
 
-/// Rows `0..rows` of a table, passed through the front end.
+/// Some rows of a table, passed through the front end.
 #[derive(Debug)]
 pub struct Dataset {
+    /// The first of them.
+    first: usize,
     variates: usize,
     horizon: usize,
     patch_len: usize,
@@ -54,19 +56,28 @@ pub fn pass(
 }
 
 impl Dataset {
-    /// Passes the first `rows` rows through the front end of `config`; `readout` holds the read-out's weights as in the model file, or
-    /// nothing. Holds `rows * M * (patch + H)` numbers.
+    /// Passes the rows before `rows.end` through the front end of `config` and holds what comes of `rows`, [`Dataset::row_len`] numbers a row; `readout`
+    /// holds the read-out's weights as in the model file, or nothing.
     ///
     /// # Errors
     /// A fault of the configuration or the scaler.
-    pub fn new(config: &Config, scaler: &scale::Scaler, table: &Table, rows: usize, readout: &[f32]) -> Result<Self, tsm2_core::Error> {
+    pub fn new(
+        config: &Config,
+        scaler: &scale::Scaler,
+        table: &Table,
+        rows: Range<usize>,
+        readout: &[f32],
+    ) -> Result<Self, tsm2_core::Error> {
+        let Range { start: first, end } = rows;
+        let rows = rows.len();
         let (m, p, h) = (config.variates, config.patch_len(), config.horizon);
         let features = if readout.is_empty() { 0 } else { config.readout_features() };
         let mut patches = vec![0.0; rows * m * p];
         let mut statistics = vec![0.0; rows * m * 2];
         let mut linear = vec![0.0; if features > 0 { rows * m * h } else { 0 }];
         let mut phi = vec![0.0; BLOCK * m * features];
-        pass(config, scaler, table, rows, |row, front, state| {
+        pass(config, scaler, table, end, |row, front, state| {
+            let Some(row) = row.checked_sub(first) else { return };
             for v in 0..m {
                 let (mu, sd) = front.statistics(state, v);
                 statistics[(row * m + v) * 2..][..2].copy_from_slice(&[mu, sd]);
@@ -89,8 +100,9 @@ impl Dataset {
                 }
             }
         })?;
-        let z = scaler.standardise(table)[..rows * m].to_vec();
+        let z = scaler.standardise(table)[first * m..end * m].to_vec();
         Ok(Self {
+            first,
             variates: m,
             horizon: h,
             patch_len: p,
@@ -99,6 +111,18 @@ impl Dataset {
             z,
             linear,
         })
+    }
+
+    /// Numbers that are held for each row.
+    #[must_use]
+    pub fn row_len(config: &Config) -> usize {
+        config.variates * (config.patch_len() + 2 + 1 + config.horizon)
+    }
+
+    /// The first row that is held.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.first
     }
 
     /// M.
@@ -117,7 +141,7 @@ impl Dataset {
     #[must_use]
     pub fn patches(&self, rows: Range<usize>) -> &[f32] {
         let width = self.variates * self.patch_len;
-        &self.patches[rows.start * width..rows.end * width]
+        &self.patches[(rows.start - self.first) * width..(rows.end - self.first) * width]
     }
 
     /// Numbers in a patch.
@@ -129,7 +153,7 @@ impl Dataset {
     /// Writes, for the forecast issued at `row`, what will be read in normalised units, what the read-out says of it, and each entry's weight
     /// in the loss: the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are `[M, H]`.
     pub fn targets(&self, row: usize, target: &mut [f32], linear: &mut [f32], weight: &mut [f32]) {
-        let (m, h) = (self.variates, self.horizon);
+        let (m, h, row) = (self.variates, self.horizon, row - self.first);
         match self.linear.get(row * m * h..(row + 1) * m * h) {
             Some(said) => linear.copy_from_slice(said),
             None => linear.fill(0.0),

@@ -9,7 +9,7 @@ use tsm2_core::{Config, Head, Readout, S6, VariateMixer};
 use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::table::Table;
-use crate::trainer::{Best, Errors, Sums, Target};
+use crate::trainer::{Errors, Sums, Target};
 
 /// A network that lowers the validation error by less than this share is not worth what it costs to run.
 const LEAST_GAIN: f64 = 0.01;
@@ -32,16 +32,17 @@ pub struct Export<'a> {
     pub readout: &'a [f32],
     /// What the network was trained to say.
     pub target: Target,
+    /// The network's weight per band.
+    pub folds: &'a [f64],
 }
 
 impl Export<'_> {
-    /// The bundle of these weights, folded by their own errors on validation.
+    /// The bundle of these weights.
     ///
     /// # Errors
     /// Weights that do not fit the configuration or are not finite.
-    pub fn bundle(&self, best: &Best, provenance: Provenance) -> Result<Bundle, BundleError> {
-        let folds = fold(&best.errors, &bands(self.config.horizon));
-        let (config, weights) = self.assemble(&best.weights, &folds)?;
+    pub fn bundle(&self, weights: &BTreeMap<String, Vec<f32>>, provenance: Provenance) -> Result<Bundle, BundleError> {
+        let (config, weights) = self.assemble(weights)?;
         let variate = |(m, name): (usize, &String)| Variate {
             name: name.clone(),
             unit: None,
@@ -61,11 +62,11 @@ impl Export<'_> {
 
     /// Configuration and flat weights of the model file: the weights per band folded into head and read-out. What is silent at every lead is
     /// left out: the network shrinks to the smallest there is, the read-out goes.
-    fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>, folds: &[f64]) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
+    fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
         let (config, readout) = (self.config, self.readout);
         let by_lead: Vec<f32> = bands(config.horizon)
             .iter()
-            .zip(folds)
+            .zip(self.folds)
             .flat_map(|(band, &w)| band.clone().map(move |_| w as f32))
             .collect();
         let of_linear = |lead: usize| if self.target == Target::Whole { 1.0 - by_lead[lead] } else { 1.0 };
@@ -129,9 +130,11 @@ impl Export<'_> {
 
 /// The network's weight per band: the best on validation. It is 0 where the network gains next to nothing, or not in every part of the validation
 /// rows (a gain in some and a loss in others is no promise for the rows to come), and 1 where that is next to as good as the best.
-fn fold(errors: &Errors, bands: &[Range<usize>]) -> Vec<f64> {
+#[must_use]
+pub fn folds(errors: &Errors) -> Vec<f64> {
     let weight = |band: &Range<usize>| {
-        let parts: Vec<Sums> = errors.band(band.clone()).collect();
+        // A part without readings says nothing.
+        let parts: Vec<Sums> = errors.band(band.clone()).filter(|part| part.count > 0.0).collect();
         let whole: Sums = parts.iter().copied().sum();
         let best = whole.best_weight();
         let gains = |sums: &Sums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
@@ -143,20 +146,22 @@ fn fold(errors: &Errors, bands: &[Range<usize>]) -> Vec<f64> {
             best
         }
     };
-    bands.iter().map(weight).collect()
+    bands(errors.horizon()).iter().map(weight).collect()
 }
 
-/// Whether the network is given no weight at any lead.
+/// The mean over leads of the error with these weights, relative to that of another model, `mse` per lead.
 #[must_use]
-pub fn is_silent(errors: &Errors) -> bool {
-    fold(errors, &bands(errors.horizon())).iter().all(|&weight| weight == 0.0)
+pub fn relative(errors: &Errors, folds: &[f64], mse: &[f64]) -> f64 {
+    let of_band = |(band, &weight): (Range<usize>, &f64)| band.map(move |lead| errors.band(lead..lead + 1).sum::<Sums>().mse(weight));
+    let ratios = bands(errors.horizon()).into_iter().zip(folds).flat_map(of_band).zip(mse);
+    let ratio = |(own, &other): (f64, &f64)| if other > 0.0 { own / other } else { 1.0 };
+    ratios.map(ratio).sum::<f64>() / mse.len() as f64
 }
 
 /// The network's weight per band in one line, with the validation errors of the read-out alone and of the whole.
 #[must_use]
-pub fn describe(errors: &Errors) -> String {
+pub fn describe(errors: &Errors, folds: &[f64]) -> String {
     let bands = bands(errors.horizon());
-    let folds = fold(errors, &bands);
     let line = |(band, weight): (&Range<usize>, &f64)| {
         let sums: Sums = errors.band(band.clone()).sum();
         format!(
@@ -169,7 +174,7 @@ pub fn describe(errors: &Errors) -> String {
     };
     format!(
         "weight of the network: {}",
-        bands.iter().zip(&folds).map(line).collect::<Vec<_>>().join(", ")
+        bands.iter().zip(folds).map(line).collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -178,29 +183,40 @@ mod tests {
     use super::*;
 
     /// One lead, two parts: the read-out's error is 1, the network's step n explains a share of it in each part.
-    fn folds(first: f64, second: f64) -> f64 {
-        let part = |cross| {
+    fn weight(first: f64, second: f64, count: f64) -> f64 {
+        let part = |cross, count: f64| {
             vec![Sums {
-                linear: 100.0,
+                linear: count,
                 cross,
-                network: 50.0,
-                count: 100.0,
+                network: 0.5 * count,
+                count,
             }]
         };
-        fold(
-            &Errors {
-                parts: vec![part(first), part(second)],
-            },
-            &bands(1),
-        )[0]
+        let parts = vec![part(first, 100.0), part(second, count)];
+        folds(&Errors { parts })[0]
     }
 
     #[test]
     fn the_network_speaks_only_where_it_gains_everywhere() {
-        assert_eq!(folds(50.0, 50.0), 1.0);
-        assert_eq!(folds(20.0, 30.0), 0.5);
-        assert_eq!(folds(60.0, -10.0), 0.0, "it loses in the second part");
-        assert_eq!(folds(2.0, 2.0), 0.0, "it gains next to nothing");
-        assert_eq!(folds(-10.0, -10.0), 0.0);
+        assert_eq!(weight(50.0, 50.0, 100.0), 1.0);
+        assert_eq!(weight(20.0, 30.0, 100.0), 0.5);
+        assert_eq!(weight(60.0, -10.0, 100.0), 0.0, "it loses in the second part");
+        assert_eq!(weight(2.0, 2.0, 100.0), 0.0, "it gains next to nothing");
+        assert_eq!(weight(-10.0, -10.0, 100.0), 0.0);
+        assert_eq!(weight(25.0, 0.0, 0.0), 0.5, "the second part has no readings");
+    }
+
+    #[test]
+    fn errors_relative_to_another_model() {
+        let sums = Sums {
+            linear: 100.0,
+            cross: 50.0,
+            network: 50.0,
+            count: 100.0,
+        };
+        let errors = Errors {
+            parts: vec![vec![sums, sums]],
+        };
+        assert_eq!(relative(&errors, &[1.0, 0.0], &[1.0, 0.5]), (0.5 + 2.0) / 2.0);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -33,6 +34,9 @@ const MLP_VARIATES: usize = 40;
 
 /// Up to this many variates have a head of their own.
 const OWN_HEADS: usize = 40;
+
+/// Numbers that the rows of one candidate's data may hold.
+const MEMORY: usize = 400_000_000;
 
 /// The share of all updates after which one of the two targets is chosen.
 const PILOT: usize = 10;
@@ -85,7 +89,7 @@ pub struct Trained {
     pub decisions: Vec<String>,
     /// Errors on the validation part.
     pub validation: Vec<HorizonError>,
-    /// Errors on the test part, beside the baselines'; `None` when the split leaves none.
+    /// Errors on the test part, beside the baselines'; `None` when there is nothing to measure on.
     pub test: Option<Evaluation>,
 }
 
@@ -101,9 +105,28 @@ pub enum Error {
         /// What is wrong.
         source: SplitError,
     },
-    /// The read-out.
-    #[error(transparent)]
-    Readout(#[from] ReadoutError),
+    /// The read-out, for this file.
+    #[error("{}: {source}", path.display())]
+    Readout {
+        /// The CSV file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ReadoutError,
+    },
+    /// A validation part too large to be held.
+    #[error("{}: the validation part may have {most} rows at {variates} columns and a horizon of {horizon}; it has {rows}", path.display())]
+    TooLarge {
+        /// The CSV file.
+        path: PathBuf,
+        /// Rows of the part.
+        rows: usize,
+        /// Rows that it may have.
+        most: usize,
+        /// Columns of the file.
+        variates: usize,
+        /// Rows ahead.
+        horizon: usize,
+    },
     /// The network.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -152,10 +175,6 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
 
     let mut decisions = Vec::new();
-    let decide = |decisions: &mut Vec<String>, text: String, tell: &mut dyn FnMut(Event<'_>)| {
-        tell(Event::Decision(&text));
-        decisions.push(text);
-    };
     let z = scaler.standardise(table);
     let period = Series::new(&z, table.variates()).find_period(split.train_range());
     decide(
@@ -167,6 +186,10 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     );
     let choices = readout::choose(&start, table, &split, &scaler, period, |choice| {
         decide(&mut decisions, describe(choice), tell)
+    })
+    .map_err(|source| Error::Readout {
+        path: table.path.clone(),
+        source,
     })?;
     decide(&mut decisions, format!("read-out: {}", describe(&choices[0])), tell);
     let recipe = Options {
@@ -186,7 +209,18 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         metrics: BTreeMap::new(),
     };
     let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), options)?;
-    let candidates = candidates(&start, &choices, &split, &scaler, table)?;
+    let rows = held(&start, table, &split)?;
+    if rows.start > 0 {
+        decide(
+            &mut decisions,
+            format!(
+                "the network is trained on rows {:?} only: all would take too much memory",
+                rows.start..split.train
+            ),
+            tell,
+        );
+    }
+    let candidates = candidates(&start, &choices, rows, &scaler, table)?;
     let (candidate, mut trainer) = if options.resume {
         let saved = checkpoints.load()?;
         decide(&mut decisions, saved.decision, tell);
@@ -208,7 +242,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
                     progress,
                 })
             })? {}
-            let errors = &trainer.best().ok_or(TrainError::Untrained)?.errors;
+            let errors = &trainer.best().ok_or(TrainError::NotFinite)?.errors;
             let relative = errors
                 .leads(&bands)
                 .iter()
@@ -216,6 +250,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
                 .map(|(mse, linear)| mse / linear)
                 .sum::<f64>()
                 / options.horizon as f64;
+            tell_of_divergence(&mut decisions, &trainer, tell);
             tried.push((relative, candidate, trainer));
         }
         let scores = tried
@@ -235,19 +270,21 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         (candidate, trainer)
     };
     let target = candidate.target;
-    let export = |c: &Candidate<'_>, best: &Best, provenance| {
-        let Candidate {
-            target, choice, config, ..
-        } = c;
-        Export {
+    // The network with the weight per band that is best for it; where it adds nothing at any lead, the best read-out is what remains.
+    let export = |trainer: &Trainer<'_>, provenance| {
+        let best = trainer.best().ok_or(TrainError::NotFinite)?;
+        let folds = folds(best, candidate, &choices);
+        let candidate = if is_silent(&folds) { &candidates[0] } else { candidate };
+        let export = Export {
             name: &options.name,
             table,
             scaler: &scaler,
-            config,
-            readout: &choice.weights,
-            target: *target,
-        }
-        .bundle(best, provenance)
+            config: &candidate.config,
+            readout: &candidate.choice.weights,
+            target: candidate.target,
+            folds: &folds,
+        };
+        Ok::<_, Error>(export.bundle(&best.weights, provenance)?)
     };
     let mut written = f64::INFINITY;
     loop {
@@ -255,26 +292,25 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             tell(Event::Training { target, progress })
         })?;
         checkpoints.save(&trainer, candidate.number, decisions.last().map_or("", String::as_str))?;
-        if let Some(best) = trainer.best().filter(|best| best.score < written) {
-            written = best.score;
-            export(candidate, best, provenance(&decisions))?.write(&checkpoints.best)?;
+        if trainer.score() < written {
+            written = trainer.score();
+            export(&trainer, provenance(&decisions))?.write(&checkpoints.best)?;
         }
         if !on {
             break;
         }
     }
-    let best = trainer.best().ok_or(TrainError::Untrained)?;
-    decide(&mut decisions, export::describe(&best.errors), tell);
+    tell_of_divergence(&mut decisions, &trainer, tell);
+    let best = trainer.best().ok_or(TrainError::NotFinite)?;
+    decide(
+        &mut decisions,
+        export::describe(&best.errors, &folds(best, candidate, &choices)),
+        tell,
+    );
 
     let horizons = horizons(options.horizon);
     let mut provenance = provenance(&decisions);
-    // Where the network adds nothing at any lead, the best read-out is what remains.
-    let candidate = if export::is_silent(&best.errors) {
-        &candidates[0]
-    } else {
-        candidate
-    };
-    let measured = export(candidate, best, provenance.clone())?;
+    let measured = export(&trainer, provenance.clone())?;
     let model = measured.model();
     let validation = model_errors(
         &model,
@@ -285,10 +321,14 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         Protocol::Carried,
         &|| (),
     )?;
-    let has_test = split.check_test(options.horizon).is_ok();
-    let test = has_test
-        .then(|| evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()))
-        .transpose()?;
+    // The model stands without it.
+    let test = match evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
+        Ok(test) => Some(test),
+        Err(error) => {
+            tell(Event::Warning(&format!("nothing is measured on the test part: {error}")));
+            None
+        }
+    };
     for (name, errors) in [("validation", Some(&validation)), ("test", test.as_ref().map(|t| &t.results))] {
         for error in errors.into_iter().flatten() {
             provenance.metrics.insert(format!("{name}_mse_{}", error.horizon), error.mse);
@@ -296,7 +336,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }
     }
     let path = options.out.join("model.safetensors");
-    export(candidate, best, provenance)?.write(&path)?;
+    export(&trainer, provenance)?.write(&path)?;
     let metrics = options.out.join("metrics.csv");
     fs::write(&metrics, metrics_csv(&validation, test.as_ref())).map_err(out(&metrics))?;
     Ok(Trained {
@@ -332,12 +372,54 @@ impl Candidate<'_> {
     }
 }
 
+/// The weight per band of a candidate's network: none where its own read-out is so much worse than the best one that the network does not
+/// make up for it.
+fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[Choice]) -> Vec<f64> {
+    let mut folds = export::folds(&best.errors);
+    if candidate.choice.normaliser != choices[0].normaliser && export::relative(&best.errors, &folds, &choices[0].mse) >= 1.0 {
+        folds.fill(0.0);
+    }
+    folds
+}
+
+fn is_silent(folds: &[f64]) -> bool {
+    folds.iter().all(|&weight| weight == 0.0)
+}
+
+/// The network's rows: all up to the test part, or the last that memory allows.
+fn held(config: &Config, table: &Table, split: &Split) -> Result<Range<usize>, Error> {
+    let (rows, end) = (MEMORY / Dataset::row_len(config), split.train + split.validation);
+    if rows < 2 * split.validation {
+        return Err(Error::TooLarge {
+            path: table.path.clone(),
+            rows: split.validation,
+            most: rows / 2,
+            variates: config.variates,
+            horizon: config.horizon,
+        });
+    }
+    Ok(end.saturating_sub(rows)..end)
+}
+
+fn decide(decisions: &mut Vec<String>, text: String, tell: &mut dyn FnMut(Event<'_>)) {
+    tell(Event::Decision(&text));
+    decisions.push(text);
+}
+
+/// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the read-out alone.
+fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_>, tell: &mut dyn FnMut(Event<'_>)) {
+    if let Some(update) = trainer.diverged() {
+        let text = format!("training diverged at update {update}: the best weights before are taken");
+        decide(decisions, text, tell);
+    }
+}
+
 /// The ways that are tried: on the whole forecast and on what the best read-out leaves, both under its normaliser; and on the whole forecast
 /// with samples as they are, which a network may prefer where a linear model does not.
 fn candidates<'a>(
     start: &Config,
     choices: &'a [Choice],
-    split: &Split,
+    rows: Range<usize>,
     scaler: &Scaler,
     table: &Table,
 ) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
@@ -353,13 +435,7 @@ fn candidates<'a>(
             readout: choice.readout,
             ..*start
         };
-        let data = Rc::new(Dataset::new(
-            &config,
-            scaler,
-            table,
-            split.train + split.validation,
-            &choice.weights,
-        )?);
+        let data = Rc::new(Dataset::new(&config, scaler, table, rows.clone(), &choice.weights)?);
         for &target in targets {
             candidates.push(Candidate {
                 number: candidates.len(),

@@ -35,6 +35,9 @@ const COUNTS: &str = "trainer.counts";
 /// Share of the new error in the running mean per lead.
 const BALANCE_RATE: f64 = 0.01;
 
+/// Errors below this, in units of z, are those of single precision: a lead with less is not made up for.
+const LEAST_ERROR: f64 = 1e-12;
+
 /// How a network is trained.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -102,20 +105,14 @@ pub enum TrainError {
     /// The optimiser refused.
     #[error(transparent)]
     Optim(#[from] OptimError),
-    /// Not a single validation.
-    #[error("training ended before its first validation")]
-    Untrained,
+    /// Not even the initial weights can be validated.
+    #[error("the errors on validation are not finite")]
+    NotFinite,
     /// A checkpoint of another training.
     #[error("the checkpoint does not fit this training: `{name}` is absent or of another shape")]
     Checkpoint {
         /// The entry.
         name: String,
-    },
-    /// The weights ran away.
-    #[error("training diverged at update {update}: the gradient is not finite")]
-    Diverged {
-        /// The update.
-        update: usize,
     },
 }
 
@@ -246,6 +243,8 @@ pub struct Trainer<'a> {
     best: Option<Best>,
     /// Validations since the best one.
     stale: usize,
+    /// Whether the last gradient was not finite.
+    diverged: bool,
 }
 
 /// The averaged weights that did best on validation.
@@ -295,11 +294,12 @@ impl<'a> Trainer<'a> {
             },
         );
         let average = Ema::new(parameters.list())?;
-        let rows = 0..train - config.horizon;
-        let last = rows.end.saturating_sub(options.tokens).max(1);
+        let rows = data.first()..train - config.horizon;
+        let tokens = options.tokens.min(rows.len());
+        let options = Options { tokens, ..options };
         let streams = (0..options.streams)
             .map(|_| Stream {
-                row: rng.random_range(0..last),
+                row: random_start(&mut rng, &rows, tokens),
                 restarted: true,
             })
             .collect();
@@ -324,14 +324,16 @@ impl<'a> Trainer<'a> {
             update: 0,
             best: None,
             stale: 0,
+            diverged: false,
         })
     }
 
-    /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in `validation`.
-    /// Returns whether there is any use in going on: `until` is not reached, and the last best is not too long ago.
+    /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in `validation`;
+    /// the initial ones too, so that there is a best whatever becomes of training.
+    /// Returns whether there is any use in going on: `until` is not reached, the last best is not too long ago, and training has not diverged.
     ///
     /// # Errors
-    /// Divergence; candle's.
+    /// candle's.
     pub fn advance(
         &mut self,
         until: usize,
@@ -340,8 +342,15 @@ impl<'a> Trainer<'a> {
         report: &mut dyn FnMut(Progress),
     ) -> Result<bool, TrainError> {
         let (mut loss, start) = (0.0, self.update);
+        if self.best.is_none() {
+            self.keep_if_best(validation.clone(), bands)?;
+        }
         while self.update < until {
-            loss += self.step()?;
+            let Some(of_update) = self.step()? else {
+                self.diverged = true;
+                break;
+            };
+            loss += of_update;
             report(Progress::Update(self.update));
             if self.update.is_multiple_of(self.options.validate_every) {
                 break;
@@ -349,18 +358,7 @@ impl<'a> Trainer<'a> {
         }
         if self.update > start {
             self.average.swap(self.optimiser.parameters())?;
-            let errors = self.validate(validation)?;
-            let score = errors.score(bands);
-            if self.best.as_ref().is_none_or(|best| score < best.score) {
-                self.best = Some(Best {
-                    score,
-                    errors,
-                    weights: self.weights()?,
-                });
-                self.stale = 0;
-            } else {
-                self.stale += 1;
-            }
+            let score = self.keep_if_best(validation, bands)?;
             self.average.swap(self.optimiser.parameters())?;
             let best = self.best.as_ref().map_or(score, |best| best.score);
             report(Progress::Validation {
@@ -370,7 +368,31 @@ impl<'a> Trainer<'a> {
                 best,
             });
         }
-        Ok(self.update < until && self.stale < self.options.patience)
+        Ok(self.update < until && self.stale < self.options.patience && !self.diverged)
+    }
+
+    /// The score of the present weights, which are kept if it is the best.
+    fn keep_if_best(&mut self, validation: Range<usize>, bands: &[Range<usize>]) -> Result<f64, TrainError> {
+        let errors = self.validate(validation)?;
+        let score = errors.score(bands);
+        // Written so that NaN is never the best.
+        if score < self.score() {
+            self.best = Some(Best {
+                score,
+                errors,
+                weights: self.weights()?,
+            });
+            self.stale = 0;
+        } else {
+            self.stale += 1;
+        }
+        Ok(score)
+    }
+
+    /// The update at which the gradient was not finite and training ended, if one was.
+    #[must_use]
+    pub fn diverged(&self) -> Option<usize> {
+        self.diverged.then_some(self.update)
     }
 
     /// What the network is trained to say.
@@ -516,8 +538,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// One update; returns its loss.
-    fn step(&mut self) -> Result<f64, TrainError> {
+    /// One update; returns its loss, or nothing where the gradient is not finite, and then nothing has changed.
+    fn step(&mut self) -> Result<Option<f64>, TrainError> {
         let per_shard = self.options.streams / SHARDS;
         let shards: Vec<(&[Stream], &State)> = self.streams.chunks(per_shard).zip(&self.states).collect();
         let this = &*self;
@@ -531,7 +553,7 @@ impl<'a> Trainer<'a> {
         let gradients = sum_gradients(self.optimiser.parameters(), &gradients)?;
         let norm = self.optimiser.step(&gradients, self.learning_rate())?;
         if !norm.is_finite() {
-            return Err(TrainError::Diverged { update: self.update });
+            return Ok(None);
         }
         self.average.update(self.optimiser.parameters(), self.options.ema_decay)?;
         let loss = results.iter().map(|r| r.loss).sum();
@@ -548,18 +570,17 @@ impl<'a> Trainer<'a> {
         self.states = results.into_iter().map(|r| r.state).collect();
         self.move_on();
         self.update += 1;
-        Ok(loss)
+        Ok(Some(loss))
     }
 
     /// Moves every stream on; one that reaches the end of the rows, and now and then any, restarts elsewhere.
     fn move_on(&mut self) {
         let tokens = self.options.tokens;
-        let last = self.rows.end.saturating_sub(tokens).max(1);
         for stream in &mut self.streams {
             stream.row += tokens;
             stream.restarted = stream.row + tokens > self.rows.end || self.rng.random_range(0..self.options.restart_every) == 0;
             if stream.restarted {
-                stream.row = self.rng.random_range(0..last);
+                stream.row = random_start(&mut self.rng, &self.rows, tokens);
             }
         }
     }
@@ -593,7 +614,7 @@ impl<'a> Trainer<'a> {
         let factors: Vec<f32> = self
             .balance
             .iter()
-            .map(|&b| (scale / if b > 0.0 { b } else { 1.0 }) as f32)
+            .map(|&b| (scale / if b > 0.0 { b.max(LEAST_ERROR) } else { 1.0 }) as f32)
             .collect();
         let raw = weight.clone();
         for weights in weight.chunks_exact_mut(h) {
@@ -675,7 +696,7 @@ impl<'a> Trainer<'a> {
         let network = Network::new(&self.config, &self.parameters);
         let mut state = State::zero(&self.config, starts.len(), &self.device)?;
         let mut sums = vec![vec![Sums::default(); h]; starts.len()];
-        let warm = VALIDATION_WARM_UP.min(starts[0]);
+        let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.first());
         let mut done = 0;
         while done < warm + share {
             // Stretches end where the warm-up does, so that each is counted as a whole or not at all.
@@ -708,6 +729,12 @@ impl<'a> Trainer<'a> {
         }
         Ok(sums)
     }
+}
+
+/// A row from which a stretch of `tokens` lies wholly in `rows`.
+fn random_start(rng: &mut ChaCha8Rng, rows: &Range<usize>, tokens: usize) -> usize {
+    let last = rows.end.saturating_sub(tokens);
+    rng.random_range(rows.start..last.max(rows.start + 1))
 }
 
 /// The result of a thread; its panic goes on here.

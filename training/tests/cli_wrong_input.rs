@@ -207,6 +207,80 @@ fn runs_of_missing_readings_are_told_and_do_no_harm() {
     );
 }
 
+/// Trains for two updates on columns `a` to `c` of which cell (row, column) is empty where `empty` says so; stderr.
+fn trained_with_holes(empty: impl Fn(usize, usize) -> bool) -> String {
+    let folder = Folder::new();
+    let row = |(row, line): (usize, &str)| {
+        let cell = |(column, cell): (usize, &str)| match row > 0 && column > 0 && empty(row - 1, column - 1) {
+            true => String::new(),
+            false => cell.to_string(),
+        };
+        line.split(',').enumerate().map(cell).collect::<Vec<_>>().join(",")
+    };
+    let lines: Vec<String> = recording(400).lines().enumerate().map(row).collect();
+    let (data, out) = (folder.file("holes.csv", lines.join("\n")), folder.path("out"));
+    let arguments = ["--split", "250,75,75", "--horizon", "6", "--updates", "2", "--json"];
+    let output = tsm2(["train", "--data", arg(&data), "--out", arg(&out)].iter().chain(&arguments));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report: serde_json::Value = serde_json::from_str(&stdout(output)).unwrap();
+    assert!(report["validation"][0]["mse"].as_f64().is_some_and(f64::is_finite), "{report}");
+    told
+}
+
+#[test]
+fn a_model_is_trained_whatever_is_missing() {
+    let told = trained_with_holes(|row, column| column == 1 && row < 250);
+    assert!(told.contains("column `b` has no reading in the 250 training rows"), "{told}");
+    trained_with_holes(|row, column| column == 1 && (250..325).contains(&row));
+    trained_with_holes(|row, _| row < 100);
+    trained_with_holes(|row, _| (250..290).contains(&row));
+    // No forecast has all of its rows.
+    trained_with_holes(|row, column| row % 5 == column);
+    trained_with_holes(|row, column| column > 0 && row % 10 > 0);
+    let told = trained_with_holes(|row, _| row >= 325);
+    assert!(
+        told.contains("nothing is measured on the test part: rows 325..400 hold no reading"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_part_without_readings_is_named() {
+    let row = |row: usize, hole: bool| if hole { ",\n".into() } else { format!("{},{row}\n", row % 7) };
+    let rows = |hole: std::ops::Range<usize>| (0..100).map(|r| row(r, hole.contains(&r))).collect::<String>();
+    training_refused(
+        "dark.csv",
+        format!("a,b\n{}", rows(70..80)),
+        &["validation part, rows 70..80", "no reading"],
+    );
+    training_refused(
+        "late.csv",
+        format!("a,b\n{}", rows(0..70)),
+        &["training part, rows 0..70", "no reading"],
+    );
+}
+
+#[test]
+fn the_smallest_recordings_and_no_network_at_all() {
+    let folder = Folder::new();
+    let rows: String = (0..40).map(|r| format!("{}\n", r * r % 17)).collect();
+    let data = folder.file("few.csv", format!("a\n{rows}"));
+    for (split, horizon, updates) in [
+        ("9,1,1", "1", "3"),
+        ("12,4,4", "4", "3"),
+        ("20,9,0", "3", "0"),
+        ("20,9,2", "3", "0"),
+    ] {
+        let out = folder.path(split);
+        let arguments = ["--split", split, "--horizon", horizon, "--updates", updates];
+        let output = tsm2(["train", "--data", arg(&data), "--out", arg(&out)].iter().chain(&arguments));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(told.contains("nothing is measured on the test part"), updates == "0", "{told}");
+        assert_eq!(stdout(output).contains("MSE on the validation part"), updates == "0");
+        assert!(out.join("model.safetensors").exists());
+    }
+}
+
 #[test]
 fn columns_are_matched_by_name() {
     let folder = Folder::new();

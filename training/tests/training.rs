@@ -119,7 +119,7 @@ fn every_parameter_is_trained() {
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, 0..500);
-    let data = Dataset::new(&config, &scaler, &table, 600, &[]).expect("valid");
+    let data = Dataset::new(&config, &scaler, &table, 0..600, &[]).expect("valid");
     let options = Options {
         streams: 4,
         tokens: 8,
@@ -137,5 +137,52 @@ fn every_parameter_is_trained() {
     for (name, values) in &late {
         assert!(values.iter().all(|w| w.is_finite()), "{name}");
         assert_ne!(values, &early[name], "{name} is not trained");
+    }
+}
+
+#[test]
+fn a_training_that_diverges_keeps_the_best_weights_before() {
+    let table = chaos(600);
+    let config = Config {
+        variates: 2,
+        horizon: 3,
+        ..Config::default()
+    };
+    let (scaler, _) = Scaler::fit(&table, 0..500);
+    let data = Dataset::new(&config, &scaler, &table, 0..600, &[]).expect("valid");
+    let options = Options {
+        learning_rate: 1e38,
+        warm_up: 1,
+        ..Options::default()
+    };
+    let mut trainer = Trainer::new(&config, options, &data, 500, &Device::Cpu).expect("valid");
+    while trainer.advance(100, 500..600, &bands(3), &mut |_| {}).expect("no error") {}
+    assert!(trainer.diverged().is_some_and(|update| update < 100), "{:?}", trainer.diverged());
+    let best = trainer.best().expect("the initial weights at least");
+    assert!(best.score.is_finite() && best.score <= 1.0, "{}", best.score);
+    assert!(best.weights.values().flatten().all(|w| w.is_finite()));
+}
+
+#[test]
+fn a_dataset_of_the_last_rows_holds_the_same_numbers() {
+    let table = chaos(300);
+    let config = Config {
+        variates: 2,
+        horizon: 3,
+        ..Config::default()
+    };
+    let (scaler, _) = Scaler::fit(&table, 0..200);
+    let readout: Vec<f32> = (0..config.readout_features() * 3).map(|i| (i as f32).sin()).collect();
+    let [all, last] = [0, 37].map(|first| Dataset::new(&config, &scaler, &table, first..300, &readout).expect("valid"));
+    assert_eq!(last.first(), 37);
+    for row in [37, 38, 150, 292, 299] {
+        assert_eq!(all.patches(row..row + 1), last.patches(row..row + 1));
+        let [mut of_all, mut of_last] = [(); 2].map(|()| [[0.0; 6]; 3]);
+        for (data, [target, linear, weight]) in [(&all, &mut of_all), (&last, &mut of_last)] {
+            data.targets(row, target, linear, weight);
+        }
+        for (a, b) in of_all.iter().flatten().zip(of_last.iter().flatten()) {
+            assert!((a - b).abs() < 1e-5, "row {row}: {a} and {b}");
+        }
     }
 }

@@ -122,6 +122,17 @@ impl Train {
             )?;
             writeln!(out, "{}", super::evaluate::print(test))?;
             writeln!(out, "{}", super::evaluate::verdict(test))?;
+        } else {
+            let errors = trained
+                .validation
+                .iter()
+                .map(|error| format!("{:.4} at {} steps", error.mse, error.horizon));
+            let errors = errors.collect::<Vec<_>>().join(", ");
+            writeln!(
+                out,
+                "{}: MSE on the validation part, on which every choice was made: {errors}",
+                options.name
+            )?;
         }
         writeln!(out, "{}", trained.path.display())?;
         Ok(())
