@@ -4,13 +4,16 @@
 //! belongs to the nearest. Invariants:
 //! - rows leave in strictly increasing time, one per slot, without holes except at a [`Event::Restart`];
 //! - one reading makes at most `max_gap + 3` rows, whatever its time says;
-//! - a reading of a slot that has left is refused, never believed;
+//! - a reading of a slot that has left is refused, never believed, as is one that is not newer than what its row has of its variate: readings
+//!   that come again change nothing;
 //! - a leap beyond `max_gap` is believed only when a second slot confirms it: until then its readings wait in a row of their own, so that one
 //!   nonsense clock neither ends a stream nor makes every true reading after it look late.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Reading;
+use crate::bytes::{Bytes, put};
 use crate::row::{OpenRow, Row};
 
 /// Shape of the grid.
@@ -35,6 +38,8 @@ pub enum GridError {
         /// The interval asked for.
         interval_ms: u64,
     },
+    /// The bytes are not those of a saved grid of this number of variates and this interval.
+    Saved,
 }
 
 /// Why a reading was not taken.
@@ -46,6 +51,8 @@ pub enum Refused {
         /// How far its slot lies behind the newest one that has left, in milliseconds; 0 when it is that one.
         behind_ms: i64,
     },
+    /// Its row has a reading of its variate of that time or later: it is a duplicate or out of order.
+    NotNewer,
     /// There is no such variate.
     UnknownVariate {
         /// The index given.
@@ -88,7 +95,7 @@ pub struct Counts {
     pub gap_rows: u64,
     /// Restarts after a silence longer than `max_gap`.
     pub restarts: u64,
-    /// Readings refused because their slot had left.
+    /// Readings refused because their slot had left or their row had a newer one.
     pub late: u64,
     /// Readings dropped because nothing confirmed their leap in time.
     pub leapt: u64,
@@ -178,8 +185,10 @@ impl Grid {
             }
             Place::Leap => {
                 if self.take_leap(slot, &mut on) {
-                    self.leap.put(variate, value, time_ms);
-                    return Ok(());
+                    return match self.leap.put(variate, value, time_ms) {
+                        true => Ok(()),
+                        false => Err(self.not_newer()),
+                    };
                 }
             }
             Place::Ahead { gap } => {
@@ -194,12 +203,71 @@ impl Grid {
             self.is_open = true;
             self.newest = Some(slot);
         }
-        self.open.put(variate, value, time_ms);
+        if !self.open.put(variate, value, time_ms) {
+            return Err(self.not_newer());
+        }
         self.counts.readings += 1;
         if self.open.is_complete() {
             self.close(&mut on);
         }
         Ok(())
+    }
+
+    /// Appends all that this grid remembers, for [`Grid::restore`].
+    pub fn save(&self, out: &mut Vec<u8>) {
+        put(out, (self.variates as u64).to_le_bytes());
+        put(out, self.interval_ms.to_le_bytes());
+        let Counts {
+            readings,
+            rows,
+            gap_rows,
+            restarts,
+            late,
+            leapt,
+        } = self.counts;
+        for count in [readings, rows, gap_rows, restarts, late, leapt] {
+            put(out, count.to_le_bytes());
+        }
+        put(out, [u8::from(self.newest.is_some()), u8::from(self.is_open)]);
+        put(out, self.newest.unwrap_or_default().to_le_bytes());
+        self.open.save(out);
+        self.leap.save(out);
+    }
+
+    /// The grid that [`Grid::save`] wrote, which goes on as if it had never been interrupted; `max_gap` may be another one.
+    ///
+    /// # Errors
+    /// As [`Grid::new`], and [`GridError::Saved`] for bytes of another grid or of none.
+    pub fn restore(config: GridConfig, saved: &[u8]) -> Result<Self, GridError> {
+        let mut grid = Grid::new(config)?;
+        grid.read(&mut Bytes(saved)).ok_or(GridError::Saved)?;
+        Ok(grid)
+    }
+
+    /// `None` when the bytes break an invariant.
+    fn read(&mut self, from: &mut Bytes<'_>) -> Option<()> {
+        let same = u64::from_le_bytes(from.take()?) == self.variates as u64 && i64::from_le_bytes(from.take()?) == self.interval_ms;
+        self.counts = Counts {
+            readings: from.count()?,
+            rows: from.count()?,
+            gap_rows: from.count()?,
+            restarts: from.count()?,
+            late: from.count()?,
+            leapt: from.count()?,
+        };
+        let has_newest = from.flag()?;
+        self.is_open = from.flag()?;
+        self.newest = Some(i64::from_le_bytes(from.take()?)).filter(|_| has_newest);
+        self.open = OpenRow::restore(self.variates, from)?;
+        self.leap = OpenRow::restore(self.variates, from)?;
+        let open_fits = !self.is_open || (self.newest == Some(self.open.slot) && self.open.readings > 0 && !self.open.is_complete());
+        let leap_fits = self.leap.readings == 0 || self.newest.is_some_and(|newest| newest < self.leap.slot);
+        (same && open_fits && leap_fits && from.0.is_empty()).then_some(())
+    }
+
+    fn not_newer(&mut self) -> Refused {
+        self.counts.late += 1;
+        Refused::NotNewer
     }
 
     fn place(&self, slot: i64) -> Place {
@@ -278,6 +346,7 @@ impl fmt::Display for GridError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             GridError::NoVariates => f.write_str("a grid needs at least one variate"),
+            GridError::Saved => f.write_str("what was saved is no grid of this number of variates and this sampling interval"),
             GridError::Interval { interval_ms } => write!(f, "a sampling interval of {interval_ms} ms is not between 1 ms and 2^63 ms"),
         }
     }
@@ -287,6 +356,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::Late { behind_ms } => write!(f, "the reading came after its row had left ({behind_ms} ms behind the newest row)"),
+            Refused::NotNewer => f.write_str("the reading is not newer than the one that its row has"),
             Refused::UnknownVariate { variate, variates } => write!(f, "there is no variate {variate}, the model has {variates}"),
         }
     }

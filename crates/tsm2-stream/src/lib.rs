@@ -22,6 +22,7 @@
 
 extern crate alloc;
 
+mod bytes;
 mod grid;
 mod row;
 

@@ -203,6 +203,40 @@ fn late_duplicate_and_backward_readings_are_refused_and_counted() {
 }
 
 #[test]
+fn a_reading_that_its_open_row_has_already_changes_nothing() {
+    let mut grid = grid(2, 10);
+    push(&mut grid, 0, 1.0, 5).unwrap();
+    push(&mut grid, 0, 3.0, 10).unwrap();
+    for (value, time_ms) in [(1.0, 5), (3.0, 10), (7.0, 10)] {
+        assert_eq!(push(&mut grid, 0, value, time_ms), Err(Refused::NotNewer));
+    }
+    assert_eq!(push(&mut grid, 1, 2.0, 5).unwrap(), [Said::Row(0, vec![Some(3.0), Some(2.0)])]);
+    assert_eq!((grid.counts().readings, grid.counts().late), (3, 3));
+}
+
+#[test]
+fn what_is_no_saved_grid_of_this_shape_is_refused() {
+    let mut saved = Vec::new();
+    let mut original = grid(2, 10);
+    push(&mut original, 0, 1.0, 0).unwrap();
+    original.save(&mut saved);
+    let config = |variates, interval_ms| GridConfig {
+        variates,
+        interval_ms,
+        max_gap: 10,
+    };
+    let restore = |variates, interval_ms, bytes: &[u8]| Grid::restore(config(variates, interval_ms), bytes).map(|grid| grid.counts());
+    assert_eq!(restore(2, MINUTE as u64, &saved), Ok(original.counts()));
+    assert_eq!(restore(3, MINUTE as u64, &saved), Err(GridError::Saved));
+    assert_eq!(restore(2, 1000, &saved), Err(GridError::Saved));
+    for cut in 0..saved.len() {
+        assert_eq!(restore(2, MINUTE as u64, &saved[..cut]), Err(GridError::Saved));
+    }
+    saved.push(0);
+    assert_eq!(restore(2, MINUTE as u64, &saved), Err(GridError::Saved));
+}
+
+#[test]
 fn unknown_variates_and_impossible_grids_are_refused() {
     assert_eq!(
         push(&mut grid(2, 5), 2, 1.0, 0),
@@ -286,5 +320,77 @@ proptest! {
         }
         let expected: Vec<Said> = rows.iter().enumerate().map(|(i, row)| Said::Row((1_000 + i as i64) * MINUTE, row.0.clone())).collect();
         prop_assert_eq!(out, expected);
+    }
+
+    /// Saved and restored anywhere, any number of times, a grid says what it would have said; and what was taken before comes again, all of
+    /// it, without a trace in the rows.
+    #[test]
+    fn an_interrupted_grid_goes_on_as_if_it_had_not_been(
+        variates in 1usize..4,
+        max_gap in 0u64..20,
+        readings in prop::collection::vec((0usize..3, prop_oneof![Just(f32::NAN), -1e3f32..1e3],
+            prop_oneof![8 => -2_000_000i64..2_000_000, 1 => any::<i64>()], any::<bool>()), 0..200),
+    ) {
+        let config = GridConfig { variates, interval_ms: MINUTE as u64, max_gap };
+        let (mut whole, mut interrupted) = (grid(variates, max_gap), grid(variates, max_gap));
+        for &(variate, value, time_ms, interrupt) in &readings {
+            if interrupt {
+                let mut saved = Vec::new();
+                interrupted.save(&mut saved);
+                interrupted = Grid::restore(config, &saved).unwrap();
+            }
+            prop_assert_eq!(push(&mut whole, variate, value, time_ms), push(&mut interrupted, variate, value, time_ms));
+            prop_assert_eq!(whole.counts(), interrupted.counts());
+        }
+    }
+
+    /// Readings in the order of their times that come again after a restart, as an unacknowledged tail does, are not taken a second time.
+    #[test]
+    fn a_tail_that_comes_again_is_not_taken_twice(
+        readings in prop::collection::vec((0usize..3, -1e3f32..1e3, 1i64..50_000), 1..100),
+        repeats in prop::collection::vec((0usize..100, 0usize..30), 1..10),
+    ) {
+        let mut time_ms = 0;
+        let readings: Vec<_> = readings.into_iter().map(|(variate, value, step_ms)| {
+            time_ms += step_ms;
+            (variate, value, time_ms)
+        }).collect();
+        let (mut whole, mut interrupted) = (grid(3, 100), grid(3, 100));
+        let (mut expected, mut said) = (Vec::new(), Vec::new());
+        for (index, &(variate, value, time_ms)) in readings.iter().enumerate() {
+            expected.extend(push(&mut whole, variate, value, time_ms).unwrap_or_default());
+            said.extend(push(&mut interrupted, variate, value, time_ms).unwrap_or_default());
+            for &(_, back) in repeats.iter().filter(|repeat| repeat.0 == index) {
+                for &(variate, value, time_ms) in &readings[index.saturating_sub(back)..=index] {
+                    prop_assert!(push(&mut interrupted, variate, value, time_ms).is_err());
+                }
+            }
+        }
+        prop_assert_eq!(said, expected);
+        let but_late = |counts| Counts { late: 0, ..counts };
+        prop_assert_eq!(but_late(interrupted.counts()), but_late(whole.counts()));
+    }
+
+    /// No bytes make a grid panic, neither when they are restored nor afterwards.
+    #[test]
+    fn any_saved_bytes_are_refused_or_work(
+        changes in prop::collection::vec((0usize..1000, any::<u8>()), 0..6),
+        readings in prop::collection::vec((0usize..2, -1e3f32..1e3, prop_oneof![-2_000_000i64..2_000_000, any::<i64>()]), 0..20),
+    ) {
+        let mut original = grid(2, 5);
+        for time_ms in [0, 1, MINUTE, 100 * MINUTE] {
+            push(&mut original, 0, 1.0, time_ms).unwrap();
+        }
+        let mut saved = Vec::new();
+        original.save(&mut saved);
+        for (at, value) in changes {
+            let at = at % saved.len();
+            saved[at] = value;
+        }
+        if let Ok(mut grid) = Grid::restore(GridConfig { variates: 2, interval_ms: MINUTE as u64, max_gap: 5 }, &saved) {
+            for (variate, value, time_ms) in readings {
+                let _ = push(&mut grid, variate, value, time_ms);
+            }
+        }
     }
 }
