@@ -66,6 +66,9 @@ pub struct Config {
     /// Where forecasts go.
     #[serde(default)]
     pub output: Output,
+    /// What outlives the process.
+    #[serde(default)]
+    pub state: State,
 }
 
 impl Config {
@@ -79,6 +82,7 @@ impl Config {
             },
             input: Input::new(topic),
             output: Output::default(),
+            state: State::default(),
         }
     }
 }
@@ -100,6 +104,8 @@ pub struct Broker {
     pub password_file: Option<PathBuf>,
     /// Seconds between signs of life.
     pub keep_alive_s: u16,
+    /// At how many unacknowledged messages the broker may stop to send.
+    pub max_inflight: usize,
 }
 
 impl Default for Broker {
@@ -111,6 +117,7 @@ impl Default for Broker {
             username: None,
             password_file: None,
             keep_alive_s: 30,
+            max_inflight: 10,
         }
     }
 }
@@ -209,6 +216,29 @@ impl Default for Output {
     }
 }
 
+/// Section `state`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct State {
+    /// File in which the streams' state outlives the process; absent, it does not.
+    pub path: Option<PathBuf>,
+    /// The most readings in one commit.
+    pub commit_every_readings: u64,
+    /// The oldest, in seconds, that an uncommitted reading may become.
+    pub commit_every_s: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            path: None,
+            commit_every_readings: 1000,
+            commit_every_s: 10,
+        }
+    }
+}
+
 impl Config {
     /// Reads a file and applies the environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -271,6 +301,7 @@ impl Config {
 
     fn relative_to(mut self, folder: &Path) -> Self {
         self.model.bundle = folder.join(&self.model.bundle);
+        self.state.path = self.state.path.map(|file| folder.join(file));
         self.broker.password_file = self.broker.password_file.map(|file| folder.join(file));
         self
     }

@@ -1,11 +1,12 @@
 //! The daemon: a session, and one thread that takes its messages through the engine and publishes what comes out.
 //!
-//! Invariants: the model never runs where the connection is polled; a message is acknowledged after its forecasts are handed over, so that
-//! one cut short by a stop comes again; the end is clean whenever `shutdown` resolves.
+//! Invariants: the model never runs where the connection is polled; a message is acknowledged after its forecasts are handed over and the
+//! state that contains it is durable, so that one cut short by a stop comes again; what is committed has been published, as long as there is
+//! a connection; the end is clean whenever `shutdown` resolves.
 
 use std::future::Future;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -15,8 +16,13 @@ use tracing::info;
 use tsm2_mqtt::{Incoming, Message, Publisher, Receiver, Session, SessionError, rfc3339};
 
 use crate::engine::{Engine, Step};
+use crate::ledger::Ledger;
 use crate::report::Summary;
 use crate::service::Service;
+use crate::store::{Snapshots, Store, StoreError};
+
+/// How long a commit waits for the broker to have the forecasts.
+const PUBLISHED_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why the daemon did not start or did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +31,9 @@ pub enum DaemonError {
     /// The session cannot start.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The state's file cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The operating system gives no thread.
     #[error("no thread for the model: {0}")]
     Thread(std::io::Error),
@@ -72,6 +81,11 @@ pub async fn run(
         filter = service.filter(),
         "starting"
     );
+    let stored = service
+        .durability
+        .as_ref()
+        .map(|durability| Store::open(&durability.path))
+        .transpose()?;
     let (session, publisher, receiver) = Session::start(service.session.clone())?;
     let (stop, stopped) = watch::channel(false);
     let (ended, end) = oneshot::channel();
@@ -86,7 +100,7 @@ pub async fn run(
         .name("model".into())
         .spawn(move || {
             // The other end waits for this until the thread ends, however it ends.
-            let _ = ended.send(worker.run(&service));
+            let _ = ended.send(worker.run(&service, stored));
         })
         .map_err(DaemonError::Thread)?;
 
@@ -118,38 +132,95 @@ struct Worker {
     observer: Option<mpsc::UnboundedSender<Observation>>,
 }
 
+/// What the worker does next.
+enum Next {
+    Message(Incoming),
+    Commit,
+    End,
+}
+
 impl Worker {
-    fn run(mut self, service: &Service) -> Summary {
+    fn run(mut self, service: &Service, stored: Option<(Store, Snapshots)>) -> Summary {
         let mut engine = Engine::new(service);
-        while let Some(incoming) = self.next() {
-            let mut cut_short = false;
-            engine.take(
-                &incoming.topic,
-                &incoming.payload,
-                incoming.retain,
-                unix_ms(incoming.arrived),
-                |step| {
-                    self.observe(step);
-                    let published = self.publish(service, step);
-                    cut_short |= published.is_none();
-                    published.unwrap_or(0)
-                },
-            );
-            if !cut_short {
-                incoming.ack.done();
+        let mut ledger = service
+            .durability
+            .as_ref()
+            .zip(stored)
+            .map(|(durability, stored)| Ledger::new(durability, stored, &mut engine));
+        loop {
+            let incoming = match (self.next(ledger.as_ref().and_then(Ledger::due)), &mut ledger) {
+                (Next::Message(incoming), _) => incoming,
+                (Next::Commit, Some(ledger)) => {
+                    self.commit(ledger, &mut engine);
+                    continue;
+                }
+                (Next::End, Some(ledger)) => {
+                    self.commit(ledger, &mut engine);
+                    break;
+                }
+                (Next::Commit | Next::End, None) => break,
+            };
+            if !self.take(service, &mut engine, &incoming) {
+                // Neither committed nor acknowledged: its forecasts come with it, after the next start.
+                break;
+            }
+            match &mut ledger {
+                None => incoming.ack.done(),
+                Some(ledger) => {
+                    ledger.hold(incoming.ack);
+                    if ledger.is_full(&engine) {
+                        self.commit(ledger, &mut engine);
+                    }
+                }
             }
         }
         engine.summary()
     }
 
-    /// The next message; `None` when the daemon stops.
-    fn next(&mut self) -> Option<Incoming> {
+    /// Takes one message; false when the daemon stops before all its forecasts are handed over.
+    fn take(&self, service: &Service, engine: &mut Engine<'_>, incoming: &Incoming) -> bool {
+        let mut whole = true;
+        engine.take(
+            &incoming.topic,
+            &incoming.payload,
+            incoming.retain,
+            unix_ms(incoming.arrived),
+            |step| {
+                self.observe(step);
+                let published = self.publish(service, step);
+                whole &= published.is_some();
+                published.unwrap_or(0)
+            },
+        );
+        whole
+    }
+
+    /// Commits once the broker has the forecasts: those of a committed row do not come again.
+    fn commit(&self, ledger: &mut Ledger<'_>, engine: &mut Engine<'_>) {
+        if engine.uncommitted() > 0 {
+            self.runtime.block_on(async {
+                // Without a connection the state is what matters: forecasts of later rows will replace these.
+                let _ = tokio::time::timeout(PUBLISHED_TIMEOUT, self.publisher.flush()).await;
+            });
+        }
+        ledger.commit(engine);
+    }
+
+    /// Waits for the next message, at most until `due`.
+    fn next(&mut self, due: Option<Instant>) -> Next {
         let (receiver, stopped) = (&mut self.receiver, &mut self.stopped);
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                _ = stopped.wait_for(|&stopped| stopped) => None,
-                incoming = receiver.recv() => incoming,
+                _ = stopped.wait_for(|&stopped| stopped) => Next::End,
+                incoming = receiver.recv() => incoming.map_or(Next::End, Next::Message),
+                () = due => Next::Commit,
             }
         })
     }

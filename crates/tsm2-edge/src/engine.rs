@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use tracing::info;
 use tsm2_core::Model;
 use tsm2_mqtt::FieldError;
-use tsm2_stream::{Event, Grid, Reading};
+use tsm2_stream::{Counts, Event, Grid, Reading, Refused};
 
 use crate::report::{Reporter, Summary};
 use crate::service::Service;
+use crate::snapshot::{self, SnapshotError};
 
 /// A row and what the model makes of it.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,8 @@ pub struct Step<'a> {
 struct Stream {
     grid: Grid,
     state: Vec<f32>,
+    /// Whether it is another one than at the last commit.
+    changed: bool,
 }
 
 /// Turns messages into steps.
@@ -46,6 +49,8 @@ pub struct Engine<'s> {
     forecast: Vec<f32>,
     /// The values of the message at hand, by variate.
     values: Vec<(usize, f32)>,
+    /// Readings that changed a stream since the last commit.
+    uncommitted: u64,
     reporter: Reporter,
     summary: Summary,
 }
@@ -60,6 +65,7 @@ impl<'s> Engine<'s> {
             scratch: vec![0.0; model.scratch_len()],
             forecast: vec![0.0; config.variates * config.horizon],
             values: Vec::with_capacity(config.variates),
+            uncommitted: 0,
             reporter: Reporter::default(),
             summary: Summary::default(),
             service,
@@ -70,6 +76,57 @@ impl<'s> Engine<'s> {
     /// What was done so far.
     pub fn summary(&self) -> Summary {
         self.summary.clone()
+    }
+
+    /// What a stream's grid has seen in all its life; `None` for a stream that is not there.
+    pub fn counts(&self, stream: &str) -> Option<Counts> {
+        self.streams.get(stream).map(|stream| stream.grid.counts())
+    }
+
+    /// Takes a stream's snapshot as its state.
+    ///
+    /// # Errors
+    /// Why the stream is to start anew; then the engine is as it was.
+    pub fn restore(&mut self, name: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let service = self.service;
+        if !service.serves(name) {
+            return Err(SnapshotError::NotServed);
+        }
+        if self.streams.len() >= service.max_streams {
+            return Err(SnapshotError::TooMany { max: service.max_streams });
+        }
+        let mut state = vec![0.0; self.model.state_len()];
+        let grid = snapshot::decode(bytes, &service.fingerprint, service.grid, &mut state)?;
+        let stream = Stream {
+            grid,
+            state,
+            changed: false,
+        };
+        self.streams.insert(name.to_owned(), stream);
+        self.summary.streams += 1;
+        Ok(())
+    }
+
+    /// Readings that changed a stream since the last [`Engine::committed`].
+    pub fn uncommitted(&self) -> u64 {
+        self.uncommitted
+    }
+
+    /// Name and snapshot of each stream that changed since the last [`Engine::committed`], or of all.
+    pub fn snapshots(&self, all: bool) -> impl Iterator<Item = (&str, Vec<u8>)> {
+        let wanted = self.streams.iter().filter(move |(_, stream)| all || stream.changed);
+        wanted.map(|(name, stream)| {
+            let snapshot = snapshot::encode(&self.service.fingerprint, &stream.grid, &stream.state);
+            (name.as_str(), snapshot)
+        })
+    }
+
+    /// The snapshots are durable.
+    pub fn committed(&mut self) {
+        self.uncommitted = 0;
+        for stream in self.streams.values_mut() {
+            stream.changed = false;
+        }
     }
 
     /// Takes one message. `on` hears of each row that it closed, before this returns, and says how many forecasts it published.
@@ -137,12 +194,7 @@ impl<'s> Engine<'s> {
         if self.streams.contains_key(name) {
             return true;
         }
-        if self
-            .service
-            .streams
-            .as_ref()
-            .is_some_and(|streams| !streams.iter().any(|s| s == name))
-        {
+        if !self.service.serves(name) {
             self.reporter.refuse(
                 &mut self.summary,
                 "unknown_stream",
@@ -166,14 +218,19 @@ impl<'s> Engine<'s> {
             return false;
         };
         info!(stream = name, "a new stream");
-        self.streams.insert(name.to_owned(), Stream { grid, state });
+        let stream = Stream {
+            grid,
+            state,
+            changed: false,
+        };
+        self.streams.insert(name.to_owned(), stream);
         self.summary.streams += 1;
         true
     }
 
     /// Puts the readings of one message on the stream's grid and steps the model with each row that closes.
     fn advance(&mut self, name: &str, time_ms: i64, on: &mut impl FnMut(Step<'_>) -> u64) {
-        let Some(Stream { grid, state }) = self.streams.get_mut(name) else {
+        let Some(Stream { grid, state, changed }) = self.streams.get_mut(name) else {
             return;
         };
         let (model, scratch, forecast) = (&self.model, &mut self.scratch, &mut self.forecast);
@@ -217,6 +274,11 @@ impl<'s> Engine<'s> {
                 }
                 _ => {}
             });
+            // One that is not newer has still ended a leap.
+            if !matches!(refused, Err(Refused::Late { .. } | Refused::UnknownVariate { .. })) {
+                *changed = true;
+                self.uncommitted += 1;
+            }
             if let Err(error) = refused {
                 reporter.refuse(summary, "late", name, format_args!("stream {name:?}: {error}"));
             }

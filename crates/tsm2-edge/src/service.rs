@@ -3,12 +3,15 @@
 //! Invariant: whatever is wrong with a configuration is found here, before anything connects; a [`Service`] runs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
 use tsm2_stream::GridConfig;
 
 use crate::config::Config;
+use crate::snapshot::Hash;
 
 /// Deepest nesting of JSON that is read.
 const MAX_DEPTH: usize = 32;
@@ -136,6 +139,22 @@ pub struct Service {
     pub(crate) grid: GridConfig,
     pub(crate) max_streams: usize,
     pub(crate) session: SessionOptions,
+    /// Sha256 of the bundle: whose state a state is.
+    pub(crate) fingerprint: Hash,
+    /// `None`: the state lives and dies with the process.
+    pub(crate) durability: Option<Durability>,
+}
+
+/// Where the state is kept and when it is committed.
+#[derive(Debug)]
+pub(crate) struct Durability {
+    pub(crate) path: PathBuf,
+    /// The most readings in one commit.
+    pub(crate) readings: u64,
+    /// The oldest that an uncommitted reading may become.
+    pub(crate) every: Duration,
+    /// Unacknowledged messages at which the broker may wait.
+    pub(crate) max_inflight: usize,
 }
 
 impl Service {
@@ -146,14 +165,18 @@ impl Service {
             model,
             input,
             output,
+            state,
         } = config;
         let template = Template::parse(&input.topic)?;
         let stream = stream_name(config, &template)?;
-        for (key, value) in [
-            ("input.max_streams", input.max_streams),
-            ("input.max_payload_bytes", input.max_payload_bytes),
+        for (key, is_zero) in [
+            ("broker.max_inflight", broker.max_inflight == 0),
+            ("input.max_streams", input.max_streams == 0),
+            ("input.max_payload_bytes", input.max_payload_bytes == 0),
+            ("state.commit_every_readings", state.commit_every_readings == 0),
+            ("state.commit_every_s", state.commit_every_s == 0),
         ] {
-            if value == 0 {
+            if is_zero {
                 return Err(ServiceError::Zero { key });
             }
         }
@@ -204,7 +227,15 @@ impl Service {
             status_topic: Some(format!("{}/status", output.prefix)),
         };
         session.check()?;
+        let durability = state.path.clone().map(|path| Durability {
+            path,
+            readings: state.commit_every_readings,
+            every: Duration::from_secs(state.commit_every_s.into()),
+            max_inflight: broker.max_inflight,
+        });
         Ok(Service {
+            fingerprint: Sha256::digest(bundle.to_bytes()?).into(),
+            durability,
             template,
             decoder,
             stream,
@@ -232,6 +263,11 @@ impl Service {
     /// Sampling interval in milliseconds.
     pub fn interval_ms(&self) -> u64 {
         self.grid.interval_ms
+    }
+
+    /// Whether the configuration lets `stream` in.
+    pub(crate) fn serves(&self, stream: &str) -> bool {
+        self.streams.as_ref().is_none_or(|streams| streams.iter().any(|s| s == stream))
     }
 
     /// Where the forecast of variate `variate` of `stream` is published.

@@ -48,6 +48,11 @@ pub struct Acknowledgement {
 }
 
 impl Acknowledgement {
+    /// Whether the broker waits for it: at QoS 0 it does not.
+    pub fn is_awaited(&self) -> bool {
+        self.packet.is_some()
+    }
+
     /// The message is dealt with.
     pub fn done(self) {
         let generation = self.link.generation();
