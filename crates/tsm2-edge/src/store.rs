@@ -219,7 +219,7 @@ mod tests {
         committed.sort();
         let mut random = ChaCha8Rng::seed_from_u64(4);
         let mut moved = 0;
-        for case in 0..200 {
+        for case in 0..100 {
             let at = random.next_u64() as usize % whole.len();
             let mut bytes = whole.clone();
             match case % 4 {
@@ -238,10 +238,10 @@ mod tests {
                 assert_eq!(std::fs::read(&aside).unwrap().len(), bytes.len());
                 assert_eq!(stored, []);
             } else {
-                assert!(stored == committed || at == 0 || stored.is_empty(), "case {case} at {at}");
+                assert!(stored == committed || bytes.is_empty(), "case {case} at {at}");
             }
         }
-        assert!(moved > 50, "{moved}");
+        assert!(moved > 25, "{moved}");
         std::fs::write(&path, "not a database").unwrap();
         assert_eq!(Store::open(&path).unwrap().1, []);
     }

@@ -7,6 +7,7 @@ pub mod bundle;
 pub mod data;
 pub mod peer;
 pub mod process;
+pub mod site;
 pub mod watcher;
 
 use std::time::Duration;

@@ -109,7 +109,27 @@ pub struct Running {
 impl Running {
     /// Starts a command.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Self::spawn(arguments, Stdio::piped());
+        Self::heard(Self::spawn(Command::new(EDGE.path()).args(arguments), Stdio::piped()))
+    }
+
+    /// Starts a command whose files can be limited by [`Running::limit_files`]: writing beyond the limit is an error, not the end.
+    pub fn start_limitable(arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(EDGE.path())
+            .args(arguments);
+        Self::heard(Self::spawn(&mut shell, Stdio::piped()))
+    }
+
+    /// The largest file that it may write from now on, in bytes, or `unlimited`; false where that cannot be set.
+    pub fn limit_files(&self, bytes: &str) -> bool {
+        let (pid, limit) = (self.child.id().to_string(), format!("--fsize={bytes}:unlimited"));
+        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        set.is_ok_and(|status| status.success())
+    }
+
+    fn heard(mut child: Child) -> Self {
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (line_in, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -129,14 +149,13 @@ impl Running {
     /// Starts a command whose log nobody takes.
     pub fn start_unheard(arguments: &[&str]) -> Self {
         Running {
-            child: Self::spawn(arguments, nobody()),
+            child: Self::spawn(Command::new(EDGE.path()).args(arguments), nobody()),
             lines: Mutex::new(mpsc::channel().1),
         }
     }
 
-    fn spawn(arguments: &[&str], stderr: Stdio) -> Child {
-        Command::new(EDGE.path())
-            .args(arguments)
+    fn spawn(command: &mut Command, stderr: Stdio) -> Child {
+        command
             .env("RUST_LOG", "info,tsm2_mqtt=debug,rumqttc=off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

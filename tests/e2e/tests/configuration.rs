@@ -37,6 +37,10 @@ fn the_smallest_configuration_has_sensible_defaults() {
         Path::new("site/m.safetensors"),
         "paths are relative to the file"
     );
+    assert_eq!(
+        (config.state.path, config.state.commit_every_readings, config.state.commit_every_s),
+        (None, 1000, 10)
+    );
     assert_eq!(config.input, Config::new("m", "sensors/{stream}").input);
 }
 
@@ -213,6 +217,24 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     );
     assert_refused!(&slow, |_| (), ServiceError::Interval { .. }, "the bundle's own interval");
     assert_refused!(&timed, |c| c.input.max_streams = 0, ServiceError::Zero { .. }, "input.max_streams");
+    assert_refused!(
+        &timed,
+        |c| c.broker.max_inflight = 0,
+        ServiceError::Zero { .. },
+        "broker.max_inflight"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.state.commit_every_readings = 0,
+        ServiceError::Zero { .. },
+        "state.commit_every_readings"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.state.commit_every_s = 0,
+        ServiceError::Zero { .. },
+        "state.commit_every_s"
+    );
     assert_refused!(
         &timed,
         |c| c.output.prefix = "a//b".into(),

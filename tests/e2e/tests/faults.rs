@@ -1,98 +1,11 @@
 //! What goes wrong in the field: brokers that are absent, vanish or refuse, devices that lose power, payloads that are nonsense. Nothing
 //! else is lost by it.
 
-use std::path::Path;
-
-use serde_json::{Value, json};
-use tempfile::{TempDir, tempdir};
-use tsm2_bundle::Bundle;
+use serde_json::json;
 use tsm2_e2e::broker::{Access, Broker, free_port};
-use tsm2_e2e::bundle;
 use tsm2_e2e::process::Running;
-use tsm2_e2e::watcher::Watcher;
+use tsm2_e2e::site::{MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
 use tsm2_mqtt::rfc3339;
-
-const HORIZON: usize = 5;
-const MINUTE: i64 = 60_000;
-const START: i64 = 1_750_000_020_000; // a whole minute
-
-/// A folder with a bundle of two variates and a configuration.
-struct Site {
-    folder: TempDir,
-    port: u16,
-}
-
-impl Site {
-    fn new(port: u16, extra: &str) -> Self {
-        let folder = tempdir().unwrap();
-        bundle::random(folder.path(), "site", &["temp", "power"], HORIZON, Some(MINUTE as u64));
-        let text = format!(
-            "model.bundle = 'site.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\ninput.topic = 'sensors/{{stream}}'\n\
-             input.time_field = 'time'\n{extra}\n"
-        );
-        std::fs::write(folder.path().join("edge.toml"), text).unwrap();
-        Site { folder, port }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn start(&self) -> Running {
-        self.start_by(Running::start)
-    }
-
-    fn start_by(&self, start: fn(&[&str]) -> Running) -> Running {
-        start(&["run", self.path().join("edge.toml").to_str().unwrap(), "--json"])
-    }
-
-    async fn watcher(&self) -> Watcher {
-        Watcher::connect(self.port, &["tsm2/#"]).await
-    }
-
-    /// The forecasts that the model gives over these rows of [`row`], as one stream.
-    fn expected(&self, rows: std::ops::Range<i64>) -> Vec<Vec<f32>> {
-        let rows: Vec<(i64, [f32; 2])> = rows.map(|index| (START + index * MINUTE, row(index))).collect();
-        let bundle = Bundle::open(&self.path().join("site.safetensors")).unwrap();
-        bundle::forecasts(&bundle, rows.iter().map(|(time, row)| (*time, row.as_slice())))
-    }
-}
-
-fn row(index: i64) -> [f32; 2] {
-    [20.0 + (index % 7) as f32, 3.5 - (index % 4) as f32]
-}
-
-fn payload(index: i64) -> String {
-    let [temp, power] = row(index);
-    json!({ "time": rfc3339(START + index * MINUTE), "temp": temp, "power": power }).to_string()
-}
-
-/// Publishes row `index` and waits for its two forecasts.
-async fn exchange(watcher: &mut Watcher, index: i64) -> Vec<f32> {
-    watcher.publish("sensors/a", payload(index)).await;
-    forecast_of(watcher, index).await
-}
-
-/// The forecast issued at row `index`, both variates, passing over older ones.
-async fn forecast_of(watcher: &mut Watcher, index: i64) -> Vec<f32> {
-    let issued = rfc3339(START + index * MINUTE);
-    let mut both = Vec::new();
-    while both.len() < 2 * HORIZON {
-        let forecast = watcher.forecast().await;
-        if forecast.issued == issued {
-            assert_eq!(
-                forecast.topic,
-                ["tsm2/a/forecast/temp", "tsm2/a/forecast/power"][both.len() / HORIZON]
-            );
-            both.extend(forecast.mean);
-        }
-    }
-    both
-}
-
-fn summary(daemon: Running) -> Value {
-    serde_json::from_str(&daemon.terminate()).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_absent_at_the_start_is_waited_for() {
@@ -178,7 +91,7 @@ async fn readings_that_come_while_the_daemon_is_away_are_not_lost() {
         watcher.publish("sensors/a", payload(index)).await;
     }
     let daemon = site.start();
-    // The state begins anew with the process (durable state is a later issue); the readings are all there.
+    // Without `state.path` the state begins anew with the process; the readings are all there.
     let expected = site.expected(1..4);
     for index in 1..4 {
         assert_eq!(forecast_of(&mut watcher, index).await, expected[index as usize - 1]);

@@ -1,0 +1,278 @@
+//! What outlives the process: no reading is lost and none counts twice, whenever the daemon ends and however; state that cannot be trusted
+//! is refused by name.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tsm2_e2e::broker::Broker;
+use tsm2_e2e::peer::{Peer, Sent, Stage};
+use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
+use tsm2_e2e::watcher::Watcher;
+use tsm2_e2e::{bundle, data, process};
+use tsm2_edge::config::Config;
+use tsm2_edge::engine::Engine;
+use tsm2_edge::service::Service;
+use tsm2_edge::store::Store;
+use tsm2_mqtt::rfc3339;
+
+const STATE: &str = "state.path = 'state.redb'";
+/// Rows of the replay that is interrupted.
+const ROWS: i64 = 300;
+
+/// Publishes rows, each variate in a message of its own, so that rows are open in between.
+async fn replay(sender: &Watcher, rows: std::ops::Range<i64>) {
+    for index in rows {
+        let time = rfc3339(START + index * MINUTE);
+        for (variate, value) in ["temp", "power"].into_iter().zip(row(index)) {
+            let payload = json!({ "time": time, "value": value }).to_string();
+            sender.publish(&format!("sensors/a/{variate}"), payload).await;
+        }
+    }
+}
+
+/// Kills the daemon at random moments of a replay and compares everything with a run that was never interrupted.
+async fn killed_while_it_runs(extra: &str, seed: u64) {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), &format!("{STATE}\n{extra}"));
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text.replace("sensors/{stream}", "sensors/{stream}/{variate}")).unwrap();
+    let expected = site.expected(0..ROWS);
+
+    let mut watcher = site.watcher().await;
+    let mut daemon = site.start();
+    watcher.wait_for("tsm2/status", "online").await;
+    daemon.kill();
+    // Half of the readings wait for the daemon, the others come while it runs.
+    let sender = Watcher::connect(broker.port(), &[]).await;
+    replay(&sender, 0..ROWS / 2).await;
+    daemon = site.start();
+    let sending = tokio::spawn(async move { replay(&sender, ROWS / 2..ROWS).await });
+
+    let (mut random, mut kills) = (seed, 0);
+    let mut seen: HashMap<(String, String), Vec<f32>> = HashMap::new();
+    while seen.len() < 2 * ROWS as usize {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // Not in step with the forecasts: the moment lies anywhere between two of them.
+        let (forecasts, pause_us) = ((random >> 33) % 60, (random >> 50) % 15_000);
+        for _ in 0..forecasts {
+            if seen.len() == 2 * ROWS as usize {
+                break;
+            }
+            let forecast = watcher.forecast().await;
+            seen.insert((forecast.topic, forecast.issued), forecast.mean);
+        }
+        tokio::time::sleep(Duration::from_micros(pause_us)).await;
+        if kills < 8 {
+            daemon.kill();
+            kills += 1;
+            daemon = site.start();
+        }
+    }
+    sending.await.unwrap();
+    assert_eq!(kills, 8);
+    for (index, expected) in expected.iter().enumerate() {
+        for (variate, expected) in ["temp", "power"].into_iter().zip(expected.chunks_exact(HORIZON)) {
+            let key = (format!("tsm2/a/forecast/{variate}"), rfc3339(START + index as i64 * MINUTE));
+            assert_eq!(seen.get(&key).map(Vec::as_slice), Some(expected), "{key:?}");
+        }
+    }
+    // Before that it does not listen to signals.
+    daemon.wait_for("connected");
+    summary(daemon);
+    assert_eq!(stored_counts(&site), (2 * ROWS as u64, ROWS as u64, 0), "readings, rows, gap rows");
+}
+
+/// Readings, rows and gap rows of stream `a` in all its lives.
+fn stored_counts(site: &Site) -> (u64, u64, u64) {
+    let service = Service::prepare(&Config::load(site.config().as_ref()).unwrap()).unwrap();
+    let mut engine = Engine::new(&service);
+    let (_store, stored) = Store::open(&site.path().join("state.redb")).unwrap();
+    for (name, snapshot) in stored {
+        engine.restore(&name, &snapshot).unwrap();
+    }
+    let counts = engine.counts("a").unwrap();
+    (counts.readings, counts.rows, counts.gap_rows)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_killed_at_any_moment_loses_nothing_and_counts_nothing_twice() {
+    killed_while_it_runs("", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_one_that_commits_every_few_readings() {
+    killed_while_it_runs("state.commit_every_readings = 7", 2).await;
+}
+
+/// A daemon at a broker played by hand, as far as `online`.
+async fn at_a_peer(extra: &str) -> (Site, process::Running, Peer) {
+    let (stage, port) = Stage::open().await;
+    let site = Site::new(port, &format!("{STATE}\n{extra}"));
+    let daemon = site.start();
+    let mut peer = stage.accept(false).await;
+    let Sent::Subscribe { id, filters } = peer.next().await else {
+        panic!("SUBSCRIBE comes first")
+    };
+    peer.suback(id, filters.len()).await;
+    let Sent::Publish { id, .. } = peer.next().await else {
+        panic!("online comes next")
+    };
+    peer.puback(id).await;
+    (site, daemon, peer)
+}
+
+/// Sends row `index` and takes its two forecasts; an acknowledgement before them is a failure.
+async fn exchange_with(peer: &mut Peer, index: u16) {
+    peer.publish(index + 1, "sensors/a", payload(index.into()).as_bytes()).await;
+    for _ in 0..2 {
+        match peer.next().await {
+            Sent::Publish { id, .. } => peer.puback(id).await,
+            other => panic!("row {index}: a forecast is expected, not {other:?}"),
+        }
+    }
+}
+
+async fn acknowledged(peer: &mut Peer, ids: std::ops::RangeInclusive<u16>) {
+    for id in ids {
+        assert_eq!(peer.next().await, Sent::Puback(id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledgements_wait_for_the_commit_of_so_many_readings() {
+    let (_site, _daemon, mut peer) = at_a_peer("state.commit_every_readings = 6\nstate.commit_every_s = 1000").await;
+    for batch in [0..3, 3..6] {
+        for index in batch.clone() {
+            exchange_with(&mut peer, index).await;
+        }
+        acknowledged(&mut peer, batch.start + 1..=batch.end).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reading_waits_no_longer_than_configured() {
+    let (_site, _daemon, mut peer) = at_a_peer("state.commit_every_s = 1").await;
+    exchange_with(&mut peer, 0).await;
+    acknowledged(&mut peer, 1..=1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_waits_for_acknowledgements_gets_them() {
+    let (_site, _daemon, mut peer) = at_a_peer("state.commit_every_s = 1000\nbroker.max_inflight = 3").await;
+    for index in 0..3 {
+        exchange_with(&mut peer, index).await;
+    }
+    acknowledged(&mut peer, 1..=3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_commits_and_acknowledges_first_and_the_next_start_goes_on_there() {
+    let (site, daemon, mut peer) = at_a_peer("state.commit_every_s = 1000").await;
+    exchange_with(&mut peer, 0).await;
+    let end = tokio::task::spawn_blocking(|| daemon.terminate());
+    acknowledged(&mut peer, 1..=1).await;
+    let Sent::Publish { id, payload, .. } = peer.next().await else {
+        panic!("offline comes next")
+    };
+    assert_eq!(payload, "offline");
+    peer.puback(id).await;
+    assert_eq!(peer.next().await, Sent::Disconnect);
+    drop(peer);
+    let summary: Value = serde_json::from_str(&end.await.unwrap()).unwrap();
+    assert_eq!(summary["rows"], 1);
+    assert_eq!(stored_counts(&site), (2, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_of_another_model_is_refused_by_name() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), STATE);
+    let mut watcher = site.watcher().await;
+    let expected = site.expected(0..6);
+    for run in 0..2 {
+        let daemon = site.start();
+        daemon.wait_for(&format!("streams={run}"));
+        watcher.wait_for("tsm2/status", "online").await;
+        for index in run * 2..run * 2 + 2 {
+            assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        }
+        summary(daemon);
+        watcher.wait_for("tsm2/status", "offline").await;
+    }
+
+    let other = bundle::random(site.path(), "other", &["temp", "power"], HORIZON, Some(MINUTE as u64));
+    std::fs::rename(other, site.path().join("site.safetensors")).unwrap();
+    let daemon = site.start();
+    let said = daemon.wait_for("stored state is not used");
+    let line = said.last().unwrap();
+    assert!(line.contains("stream=\"a\"") && line.contains("another model"), "{line}");
+    let afresh = site.expected(4..6);
+    for index in 4..6 {
+        assert_eq!(exchange(&mut watcher, index).await, afresh[index as usize - 4]);
+    }
+    summary(daemon);
+    assert_eq!(stored_counts(&site), (4, 2, 0), "the new state replaced the other model's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_moved_aside_and_one_in_use_is_left_alone() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), STATE);
+    let file = site.path().join("state.redb");
+    let garbage = vec![0x5a; 10_000];
+    std::fs::write(&file, &garbage).unwrap();
+    let mut watcher = site.watcher().await;
+    let daemon = site.start();
+    let said = daemon.wait_for("is damaged");
+    assert!(said.last().unwrap().contains("state.redb.damaged"), "{said:?}");
+    assert_eq!(std::fs::read(site.path().join("state.redb.damaged")).unwrap(), garbage);
+    watcher.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
+
+    let second = process::run(&["run", &site.config()]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("state.redb: "), "{said}");
+    summary(daemon);
+    assert_eq!(stored_counts(&site), (2, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_once_and_nothing_is_acknowledged_until_there_is_room() {
+    let broker = Broker::start();
+    let site = Site::new(
+        broker.port(),
+        &format!("{STATE}\nstate.commit_every_s = 1\nbroker.max_inflight = 1"),
+    );
+    let mut watcher = site.watcher().await;
+    let daemon = site.start_by(process::Running::start_limitable);
+    watcher.wait_for("tsm2/status", "online").await;
+    if !daemon.limit_files("1") {
+        return data::absent("skipped: prlimit is not installed");
+    }
+    let expected = site.expected(0..3);
+    for index in 0..2 {
+        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+    }
+    daemon.wait_for("state is not durable");
+    daemon.kill();
+
+    let daemon = site.start_by(process::Running::start_limitable);
+    daemon.wait_for("streams=0");
+    assert!(daemon.limit_files("1"));
+    let mut said = daemon.wait_for("state is not durable");
+    assert_eq!(
+        forecast_of(&mut watcher, 1).await,
+        expected[1],
+        "what was not acknowledged came again"
+    );
+    assert!(daemon.limit_files("unlimited"));
+    said.extend(daemon.wait_for("state is durable again"));
+    let complaints = said.iter().filter(|line| line.contains("not durable")).count();
+    assert_eq!(complaints, 1, "{said:#?}");
+    assert_eq!(exchange(&mut watcher, 2).await, expected[2]);
+    summary(daemon);
+    assert_eq!(stored_counts(&site), (6, 3, 0));
+}
