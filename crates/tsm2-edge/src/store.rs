@@ -55,24 +55,7 @@ impl Store {
     /// # Errors
     /// When another process has it open, and whatever the operating system refuses.
     pub fn open(path: &Path) -> Result<(Self, Snapshots), StoreError> {
-        let (database, snapshots) = match open(path) {
-            Err(damage) if is_damage(&damage) => {
-                let aside = with_suffix(path, ".damaged");
-                std::fs::rename(path, &aside).map_err(|source| StoreError::Aside {
-                    path: path.to_owned(),
-                    aside: aside.clone(),
-                    source,
-                })?;
-                error!(
-                    file = %path.display(),
-                    moved_to = %aside.display(),
-                    "the state's file is damaged ({damage}); all streams start anew"
-                );
-                open(path)
-            }
-            other => other,
-        }
-        .map_err(|source| file_error(path, source))?;
+        let (database, snapshots) = open_or_begin(path)?;
         let store = Store {
             path: path.to_owned(),
             database: Some(database),
@@ -87,16 +70,35 @@ impl Store {
     pub fn commit<'n>(&mut self, snapshots: impl Iterator<Item = (&'n str, Vec<u8>)>, removed: &[String]) -> Result<(), StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => match Store::open(&self.path)?.0.database {
-                Some(database) => database,
-                None => return Ok(()),
-            },
+            None => open_or_begin(&self.path)?.0,
         };
         let written = write(&database, snapshots, removed);
         written.map_err(|source| file_error(&self.path, source))?;
         self.database = Some(database);
         Ok(())
     }
+}
+
+/// Opens the file; a damaged one is moved aside and a new one begun.
+fn open_or_begin(path: &Path) -> Result<(Database, Snapshots), StoreError> {
+    match open(path) {
+        Err(damage) if is_damage(&damage) => {
+            let aside = with_suffix(path, ".damaged");
+            std::fs::rename(path, &aside).map_err(|source| StoreError::Aside {
+                path: path.to_owned(),
+                aside: aside.clone(),
+                source,
+            })?;
+            error!(
+                file = %path.display(),
+                moved_to = %aside.display(),
+                "the state's file is damaged ({damage}) and a new one is begun"
+            );
+            open(path)
+        }
+        other => other,
+    }
+    .map_err(|source| file_error(path, source))
 }
 
 fn open(path: &Path) -> Result<(Database, Snapshots), redb::Error> {
