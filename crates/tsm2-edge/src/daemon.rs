@@ -37,6 +37,9 @@ pub enum DaemonError {
     /// The operating system gives no thread.
     #[error("no thread for the model: {0}")]
     Thread(std::io::Error),
+    /// The session ended although nobody had asked for it.
+    #[error("the MQTT session ended unexpectedly")]
+    SessionEnded,
     /// The model's thread ended by a panic.
     #[error("the model's thread ended unexpectedly")]
     Panic,
@@ -105,13 +108,13 @@ pub async fn run(
         .map_err(DaemonError::Thread)?;
 
     tokio::pin!(end);
-    let summary = tokio::select! {
+    let (summary, asked) = tokio::select! {
         () = shutdown => {
             info!("stopping");
             stop.send_replace(true);
-            end.await
+            (end.await, true)
         }
-        early = &mut end => early,
+        early = &mut end => (early, false),
     };
     let dropped = session.dropped();
     session.shutdown().await;
@@ -120,7 +123,8 @@ pub async fn run(
         summary.refused.insert("overload", dropped);
     }
     info!(summary = serde_json::to_string(&summary).unwrap_or_default(), "stopped");
-    Ok(summary)
+    // A service manager restarts what ends with an error, and takes a clean end for wanted.
+    if asked { Ok(summary) } else { Err(DaemonError::SessionEnded) }
 }
 
 /// The model's thread.
