@@ -6,10 +6,11 @@ use std::ops::Range;
 use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
 use tsm2_core::{Config, Head, Readout, S6, VariateMixer};
 
+use crate::errors::{Errors, Sums};
 use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::table::Table;
-use crate::trainer::{Errors, Sums, Target};
+use crate::trainer::Target;
 
 /// A network that lowers the validation error by less than this share is not worth what it costs to run.
 const LEAST_GAIN: f64 = 0.01;

@@ -3,6 +3,7 @@
 pub mod baselines;
 pub mod checkpoint;
 pub mod dataset;
+pub mod errors;
 pub mod evaluate;
 pub mod export;
 pub mod network;

@@ -1,0 +1,86 @@
+//! What validation says of a network: sums of errors that give the error at any weight of the network beside the read-out.
+
+use std::ops::Range;
+
+/// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the read-out's error and n the step
+/// from the read-out's forecast to the network's model, so the forecast at weight w is the read-out's plus w n.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    /// Of r^2: the read-out's own error.
+    pub linear: f64,
+    /// Of r n.
+    pub cross: f64,
+    /// Of n^2.
+    pub network: f64,
+    /// Of ones.
+    pub count: f64,
+}
+
+impl Sums {
+    /// The mean squared error with this weight of the network.
+    #[must_use]
+    pub fn mse(&self, weight: f64) -> f64 {
+        (self.linear - 2.0 * weight * self.cross + weight * weight * self.network) / self.count.max(1.0)
+    }
+
+    /// The weight in [0, 1] with the least error.
+    #[must_use]
+    pub fn best_weight(&self) -> f64 {
+        if self.network > 0.0 {
+            (self.cross / self.network).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+impl std::iter::Sum for Sums {
+    fn sum<I: Iterator<Item = Self>>(items: I) -> Self {
+        items.fold(Self::default(), |a, b| Self {
+            linear: a.linear + b.linear,
+            cross: a.cross + b.cross,
+            network: a.network + b.network,
+            count: a.count + b.count,
+        })
+    }
+}
+
+/// Errors on validation, by consecutive part of its rows and by lead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Errors {
+    /// `[parts][H]`.
+    pub parts: Vec<Vec<Sums>>,
+}
+
+impl Errors {
+    /// Over a band of leads, for each part.
+    pub fn band(&self, leads: Range<usize>) -> impl Iterator<Item = Sums> {
+        self.parts.iter().map(move |part| part[leads.clone()].iter().copied().sum())
+    }
+
+    /// H.
+    #[must_use]
+    pub fn horizon(&self) -> usize {
+        self.parts.first().map_or(0, Vec::len)
+    }
+
+    /// Mean squared error at each lead, each band with its best weight.
+    #[must_use]
+    pub fn leads(&self, bands: &[Range<usize>]) -> Vec<f64> {
+        let of_band = |band: &Range<usize>| {
+            let weight = self.band(band.clone()).sum::<Sums>().best_weight();
+            band.clone()
+                .map(move |lead| self.band(lead..lead + 1).sum::<Sums>().mse(weight))
+                .collect::<Vec<_>>()
+        };
+        bands.iter().flat_map(of_band).collect()
+    }
+
+    /// Error relative to the read-out's, averaged over leads: what training is judged by.
+    #[must_use]
+    pub fn score(&self, bands: &[Range<usize>]) -> f64 {
+        let linear = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(0.0);
+        let ratio = |(lead, mse): (usize, &f64)| if linear(lead) > 0.0 { mse / linear(lead) } else { 1.0 };
+        self.leads(bands).iter().enumerate().map(ratio).sum::<f64>() / self.horizon().max(1) as f64
+    }
+}
