@@ -2,8 +2,8 @@
 //!
 //! `MQTT payload -> codec -> readings -> rows on the grid -> the model's step -> forecasts -> publisher`, in one direction:
 //! [`config`] says what to do, [`service`] checks that it can be done, [`engine`] does it for one message, [`daemon`] puts the engine between
-//! the two ends of a session, [`store`] keeps a [`snapshot`] of every stream. [`replay`] plays a file as sensors would; [`simulator`] and
-//! [`broker`] are for the demo and for tests.
+//! the two ends of a session, [`store`] keeps a [`snapshot`] of every stream; [`vitals`] are how all of it is. [`replay`] plays a file as
+//! sensors would; [`simulator`] and [`broker`] are for the demo and for tests.
 
 pub mod broker;
 pub mod config;
@@ -18,3 +18,4 @@ pub mod simulator;
 pub mod snapshot;
 pub mod store;
 pub mod table;
+pub mod vitals;

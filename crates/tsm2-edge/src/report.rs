@@ -4,6 +4,7 @@
 //! does not silence another.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::AddAssign;
 
 use serde::Serialize;
 use tracing::warn;
@@ -31,6 +32,31 @@ pub struct Summary {
     pub restarts: u64,
     /// What was refused, by kind: messages, fields or readings.
     pub refused: BTreeMap<&'static str, u64>,
+}
+
+impl AddAssign<&Summary> for Summary {
+    fn add_assign(&mut self, other: &Summary) {
+        let Summary {
+            messages,
+            readings,
+            rows,
+            gap_rows,
+            forecasts,
+            streams,
+            restarts,
+            refused,
+        } = other;
+        self.messages += messages;
+        self.readings += readings;
+        self.rows += rows;
+        self.gap_rows += gap_rows;
+        self.forecasts += forecasts;
+        self.streams += streams;
+        self.restarts += restarts;
+        for (kind, count) in refused {
+            *self.refused.entry(kind).or_default() += count;
+        }
+    }
 }
 
 /// Says each cause once.
