@@ -5,6 +5,7 @@
 //! right types, and [`crate::service::Service`] checks that its parts fit together.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -69,6 +70,9 @@ pub struct Config {
     /// What outlives the process.
     #[serde(default)]
     pub state: State,
+    /// What is shown over HTTP; nothing listens when absent.
+    #[serde(default)]
+    pub http: Option<Http>,
 }
 
 impl Config {
@@ -83,6 +87,7 @@ impl Config {
             input: Input::new(topic),
             output: Output::default(),
             state: State::default(),
+            http: None,
         }
     }
 }
@@ -239,6 +244,26 @@ impl Default for State {
     }
 }
 
+/// Section `http`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Http {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// File with the bearer token that `/metrics` wants.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
+            token_file: None,
+        }
+    }
+}
+
 impl Config {
     /// Reads a file and applies the environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -302,6 +327,9 @@ impl Config {
     fn relative_to(mut self, folder: &Path) -> Self {
         self.model.bundle = folder.join(&self.model.bundle);
         self.state.path = self.state.path.map(|file| folder.join(file));
+        if let Some(http) = &mut self.http {
+            http.token_file = http.token_file.take().map(|file| folder.join(file));
+        }
         self.broker.password_file = self.broker.password_file.map(|file| folder.join(file));
         self
     }

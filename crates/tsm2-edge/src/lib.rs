@@ -2,7 +2,8 @@
 //!
 //! `MQTT payload -> codec -> readings -> rows on the grid -> the model's step -> forecasts -> publisher`, in one direction:
 //! [`config`] says what to do, [`service`] checks that it can be done, [`engine`] does it for one message, [`daemon`] puts the engine between
-//! the two ends of a session, [`store`] keeps a [`snapshot`] of every stream; [`vitals`] are how all of it is. [`replay`] plays a file as
+//! the two ends of a session, [`store`] keeps a [`snapshot`] of every stream; [`vitals`] are how all of it is,
+//! and [`http`] shows them. [`replay`] plays a file as
 //! sensors would; [`simulator`] and [`broker`] are for the demo and for tests.
 
 pub mod broker;
@@ -10,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod engine;
+pub mod http;
 mod ledger;
 pub mod replay;
 pub mod report;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever is wrong with a configuration is found here, before anything connects; a [`Service`] runs.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
 use tsm2_stream::GridConfig;
 
-use crate::config::Config;
+use crate::config::{Config, Http};
+use crate::http::{HttpOptions, Token, WeakToken};
 use crate::snapshot::Hash;
 
 /// Deepest nesting of JSON that is read.
@@ -120,6 +122,28 @@ pub enum ServiceError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Anybody could read the metrics.
+    #[error("http.token_file is needed: other machines may reach http.listen {listen}")]
+    NoToken {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// The token's file cannot be read.
+    #[error("http.token_file: {}: {source}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// What the file holds is no token.
+    #[error("http.token_file: {}: {source}", path.display())]
+    WeakToken {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: WeakToken,
+    },
 }
 
 /// Everything the daemon needs, checked.
@@ -143,6 +167,7 @@ pub struct Service {
     pub(crate) fingerprint: Hash,
     /// `None`: the state lives and dies with the process.
     pub(crate) durability: Option<Durability>,
+    http: Option<HttpOptions>,
 }
 
 /// Where the state is kept and when it is committed.
@@ -166,6 +191,7 @@ impl Service {
             input,
             output,
             state,
+            http,
         } = config;
         let template = Template::parse(&input.topic)?;
         let stream = stream_name(config, &template)?;
@@ -236,6 +262,7 @@ impl Service {
         Ok(Service {
             fingerprint: Sha256::digest(bundle.to_bytes()?).into(),
             durability,
+            http: http.as_ref().map(http_options).transpose()?,
             template,
             decoder,
             stream,
@@ -253,6 +280,11 @@ impl Service {
     /// The model.
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// What is shown over HTTP; `None`: nothing listens.
+    pub fn http(&self) -> Option<&HttpOptions> {
+        self.http.as_ref()
     }
 
     /// The filter that is subscribed to.
@@ -358,4 +390,26 @@ fn credentials(config: &Config) -> Result<Option<(String, String)>, ServiceError
         None if config.broker.password_file.is_some() => Err(ServiceError::NoUser),
         None => Ok(None),
     }
+}
+
+fn http_options(http: &Http) -> Result<HttpOptions, ServiceError> {
+    let token = match &http.token_file {
+        None if http.listen.ip().is_loopback() => None,
+        None => return Err(ServiceError::NoToken { listen: http.listen }),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| ServiceError::TokenFile {
+                path: path.clone(),
+                source,
+            })?;
+            let token = Token::new(&text).map_err(|source| ServiceError::WeakToken {
+                path: path.clone(),
+                source,
+            })?;
+            Some(token)
+        }
+    };
+    Ok(HttpOptions {
+        listen: http.listen,
+        token,
+    })
 }

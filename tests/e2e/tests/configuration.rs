@@ -348,3 +348,43 @@ fn replay_refuses_files_that_cannot_be_replayed() {
         assert!(!output.status.success() && said.contains(named), "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn metrics_that_other_machines_can_read_need_a_token() {
+    let folder = tempdir().unwrap();
+    bundle::random(folder.path(), "m", &["a"], 4, Some(60_000));
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    file("token", "correct-horse-battery\n");
+    file("weak", "secret\n");
+    let prepare = |http: &str| {
+        let config = Config::parse(&format!("{MINIMAL}[http]\n{http}"), &folder.path().join("edge.toml"), []).unwrap();
+        Service::prepare(&config)
+    };
+    assert_eq!(parse(MINIMAL).unwrap().http, None, "nothing listens unless asked to");
+    let listen = prepare("").unwrap().http().unwrap().listen;
+    assert_eq!(listen.to_string(), "127.0.0.1:9464");
+    assert!(prepare("listen = '[::1]:80'").is_ok());
+    let open = prepare("listen = '0.0.0.0:80'").unwrap_err();
+    assert!(matches!(open, ServiceError::NoToken { .. }), "{open:?}");
+    assert!(
+        open.to_string().contains("http.token_file") && open.to_string().contains("0.0.0.0:80"),
+        "{open}"
+    );
+    let guarded = prepare("listen = '0.0.0.0:80'\ntoken_file = 'token'").unwrap();
+    assert!(guarded.http().unwrap().token.is_some());
+    let weak = prepare("token_file = 'weak'").unwrap_err();
+    assert!(
+        matches!(weak, ServiceError::WeakToken { .. }) && weak.to_string().contains("weak"),
+        "{weak}"
+    );
+    assert!(!weak.to_string().contains("secret"), "{weak}");
+    let absent = prepare("token_file = 'nowhere'").unwrap_err();
+    assert!(
+        matches!(absent, ServiceError::TokenFile { .. }) && absent.to_string().contains("nowhere"),
+        "{absent}"
+    );
+    let name = parse(&format!("{MINIMAL}[http]\nlisten = 'localhost:80'\n"))
+        .unwrap_err()
+        .to_string();
+    assert!(name.contains("http.listen") && name.contains("socket address"), "{name}");
+}

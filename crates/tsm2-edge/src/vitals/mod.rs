@@ -364,8 +364,13 @@ impl Vitals {
         figures
     }
 
+    /// How long the daemon has been running.
+    pub fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
+    }
+
     fn stamp(&self, time: Instant) -> u64 {
-        let since = time.saturating_duration_since(self.started).as_millis();
+        let since = self.uptime(time).as_millis();
         u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
