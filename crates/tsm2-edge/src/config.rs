@@ -232,6 +232,12 @@ pub struct State {
     pub commit_every_readings: u64,
     /// The oldest, in seconds, that an uncommitted reading may become.
     pub commit_every_s: u32,
+    /// The last rows of each stream that are kept, to warm up another model.
+    pub history_rows: u32,
+    /// Seconds of silence after which a stream leaves the memory; the file keeps it.
+    pub evict_after_s: u32,
+    /// The most streams in memory, the others are in the file; absent, as many as there may be.
+    pub resident_streams: Option<usize>,
 }
 
 impl Default for State {
@@ -240,6 +246,9 @@ impl Default for State {
             path: None,
             commit_every_readings: 1000,
             commit_every_s: 10,
+            history_rows: 512,
+            evict_after_s: 3600,
+            resident_streams: None,
         }
     }
 }

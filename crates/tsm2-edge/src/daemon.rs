@@ -1,28 +1,32 @@
-//! The daemon: a session, and one thread that takes its messages through the engine and publishes what comes out.
+//! The daemon: a session, a model thread per core that takes its messages through the engine and publishes what comes out, and a committer.
 //!
-//! Invariants: the model never runs where the connection is polled; a message is acknowledged after its forecasts are handed over and the
-//! state that contains it is durable, so that one cut short by a stop comes again; what is committed has been published, as long as there is
-//! a connection; the end is clean whenever `shutdown` resolves.
+//! Invariants: the model never runs where the connection is polled; all messages of a stream go through the same thread, in order; a message
+//! is acknowledged after its forecasts are handed over and the state that contains it is durable, so that one cut short by a stop comes again;
+//! the end is clean whenever `shutdown` resolves.
 
 use std::future::Future;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use bytes::Bytes;
-use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
-use tracing::info;
-use tsm2_mqtt::{Incoming, Message, Publisher, Receiver, Session, SessionError, rfc3339};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+use tsm2_mqtt::{Receiver, Session, SessionError};
 
-use crate::engine::{Engine, Step};
-use crate::ledger::Ledger;
+use crate::committer::Committer;
+use crate::fair::FairQueue;
 use crate::report::Summary;
-use crate::service::Service;
-use crate::store::{Snapshots, Store, StoreError};
+use crate::service::{Durability, Service};
+use crate::shard::{Queue, Shard, shard_of};
+use crate::shelf::{Carried, Changes, Shelf};
+use crate::snapshot::{self, Kinship, SnapshotError};
+use crate::store::{Store, StoreError};
+use crate::vitals::{Part, Vitals};
 
-/// How long a commit waits for the broker to have the forecasts.
-const PUBLISHED_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many streams whose state is not used are said by name.
+const SAID: u64 = 100;
 
 /// Why the daemon did not start or did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +38,11 @@ pub enum DaemonError {
     /// The state's file cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The operating system gives no thread.
-    #[error("no thread for the model: {0}")]
-    Thread(std::io::Error),
     /// The session ended although nobody had asked for it.
     #[error("the MQTT session ended unexpectedly")]
     SessionEnded,
-    /// The model's thread ended by a panic.
-    #[error("the model's thread ended unexpectedly")]
+    /// A model's thread ended by a panic.
+    #[error("a model's thread ended unexpectedly")]
     Panic,
 }
 
@@ -59,15 +60,11 @@ pub struct Observation {
     pub forecast: Option<Vec<f32>>,
 }
 
-/// What is published per variate.
-#[derive(Serialize)]
-struct Forecast<'a> {
-    /// Time of the last reading used, RFC 3339.
-    issued: &'a str,
-    interval_s: serde_json::Number,
-    /// Lead 0 is one interval after `issued`.
-    mean: &'a [f32],
-    model: &'a str,
+/// What a daemon leaves to the next one in the same process.
+#[derive(Debug, Default)]
+pub struct Legacy {
+    /// The streams, where no file has them.
+    changes: Changes,
 }
 
 /// Runs until `shutdown` resolves; `observer`, if any, gets every row.
@@ -76,226 +73,167 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
     observer: Option<mpsc::UnboundedSender<Observation>>,
 ) -> Result<Summary, DaemonError> {
+    let vitals = Arc::new(Vitals::new(service.shards));
+    let (summary, _) = run_after(Arc::new(service), Legacy::default(), &vitals, shutdown, observer).await?;
+    Ok(summary)
+}
+
+/// As [`run`], going on where another daemon of this process ended; all its parts tell `vitals` how they are.
+pub(crate) async fn run_after(
+    service: Arc<Service>,
+    legacy: Legacy,
+    vitals: &Arc<Vitals>,
+    shutdown: impl Future<Output = ()>,
+    observer: Option<mpsc::UnboundedSender<Observation>>,
+) -> Result<(Summary, Legacy), DaemonError> {
     let meta = service.bundle.meta();
     info!(
         model = meta.name,
         variates = meta.variates.len(),
         horizon = meta.config.horizon,
         filter = service.filter(),
+        threads = service.shards,
         "starting"
     );
-    let stored = service
-        .durability
-        .as_ref()
-        .map(|durability| Store::open(&durability.path))
-        .transpose()?;
+    let (shelf, known) = match &service.durability {
+        Some(durability) => {
+            let (store, known) = open_store(&service, durability)?;
+            (Arc::new(store) as Arc<dyn Shelf>, known)
+        }
+        None => {
+            let carried = Carried::new(legacy.changes);
+            let known = carried.len();
+            (Arc::new(carried) as Arc<dyn Shelf>, known)
+        }
+    };
+    let known = Arc::new(AtomicUsize::new(known));
     let (session, publisher, receiver) = Session::start(service.session.clone())?;
     let (stop, stopped) = watch::channel(false);
-    let (ended, end) = oneshot::channel();
-    let worker = Worker {
-        publisher,
-        receiver,
-        stopped,
-        runtime: Handle::current(),
-        observer,
-    };
-    thread::Builder::new()
-        .name("model".into())
-        .spawn(move || {
-            // The other end waits for this until the thread ends, however it ends.
-            let _ = ended.send(worker.run(&service, stored));
-        })
-        .map_err(DaemonError::Thread)?;
+    let queues: Vec<Arc<Queue>> = (0..service.shards).map(|_| Arc::new(FairQueue::new())).collect();
+    let (reports, reported) = std::sync::mpsc::channel();
+    let mut shards = JoinSet::new();
+    for (number, queue) in queues.iter().enumerate() {
+        let shard = Shard {
+            number,
+            vitals: vitals.clone(),
+            service: service.clone(),
+            queue: queue.clone(),
+            shelf: shelf.clone(),
+            reports: service.durability.is_some().then(|| reports.clone()),
+            publisher: publisher.clone(),
+            stopped: stopped.clone(),
+            runtime: Handle::current(),
+            observer: observer.clone(),
+            known: known.clone(),
+        };
+        shards.spawn_blocking(move || shard.run());
+    }
+    drop(reports);
+    let committer = service.durability.clone().map(|limits| {
+        let committer = Committer::new(limits, shelf, queues.clone(), publisher.clone(), vitals.clone(), Handle::current());
+        tokio::task::spawn_blocking(move || committer.run(&reported))
+    });
+    let overload = Arc::new(AtomicU64::new(0));
+    let mut routing = tokio::spawn(route(receiver, service.clone(), queues.clone(), overload.clone()));
+    vitals.restored();
 
-    tokio::pin!(end);
-    let (summary, asked) = tokio::select! {
-        () = shutdown => {
-            info!("stopping");
-            stop.send_replace(true);
-            (end.await, true)
+    let mut ends = Vec::new();
+    let asked = tokio::select! {
+        () = shutdown => true,
+        _ = &mut routing => false,
+        Some(end) = shards.join_next() => {
+            ends.push(end);
+            false
         }
-        early = &mut end => (early, false),
+        () = async {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                second.tick().await;
+                vitals.beat(Part::Router);
+                vitals.connected(session.is_connected());
+                vitals.unacknowledged_publishes(publisher.unacknowledged());
+                vitals.dropped(session.dropped() + overload.load(Ordering::Relaxed));
+            }
+        } => false,
     };
-    let dropped = session.dropped();
+    vitals.connected(false);
+    info!("stopping");
+    routing.abort();
+    stop.send_replace(true);
+    for queue in &queues {
+        queue.close();
+    }
+    while let Some(end) = shards.join_next().await {
+        ends.push(end);
+    }
+    let committed = match committer {
+        Some(committer) => committer.await,
+        None => Ok(()),
+    };
+    let dropped = session.dropped() + overload.load(Ordering::Relaxed);
     session.shutdown().await;
-    let mut summary = summary.map_err(|_| DaemonError::Panic)?;
+    committed.map_err(|_| DaemonError::Panic)?;
+    let (mut summary, mut legacy) = (Summary::default(), Legacy::default());
+    for end in ends {
+        let (part, changes) = end.map_err(|_| DaemonError::Panic)?;
+        summary += &part;
+        legacy.changes.extend(changes);
+    }
     if dropped > 0 {
         summary.refused.insert("overload", dropped);
     }
     info!(summary = serde_json::to_string(&summary).unwrap_or_default(), "stopped");
     // A service manager restarts what ends with an error, and takes a clean end for wanted.
-    if asked { Ok(summary) } else { Err(DaemonError::SessionEnded) }
+    if asked { Ok((summary, legacy)) } else { Err(DaemonError::SessionEnded) }
 }
 
-/// The model's thread.
-struct Worker {
-    publisher: Publisher,
-    receiver: Receiver,
-    stopped: watch::Receiver<bool>,
-    runtime: Handle,
-    observer: Option<mpsc::UnboundedSender<Observation>>,
+/// Gives every message to the thread of its stream, until the session ends. What is at QoS 0 and finds its stream's lane full is dropped and
+/// counted; the others are as few as the broker lets be unacknowledged.
+async fn route(mut receiver: Receiver, service: Arc<Service>, queues: Vec<Arc<Queue>>, overload: Arc<AtomicU64>) {
+    while let Some(incoming) = receiver.recv().await {
+        // A topic of no stream is refused by the engine, whichever it is.
+        let stream = service.stream_of(&incoming.topic).unwrap_or_default().to_owned();
+        let bounded = !incoming.ack.is_awaited();
+        if !queues[shard_of(&stream, queues.len())].push(&stream, incoming, bounded) && overload.fetch_add(1, Ordering::Relaxed) == 0 {
+            warn!(stream, "messages at QoS 0 arrive faster than they are dealt with; dropping");
+        }
+    }
 }
 
-/// What the worker does next.
-enum Next {
-    Message(Incoming),
-    Commit,
-    End,
-}
-
-impl Worker {
-    fn run(mut self, service: &Service, stored: Option<(Store, Snapshots)>) -> Summary {
-        let mut engine = Engine::new(service);
-        let mut ledger = service
-            .durability
-            .as_ref()
-            .zip(stored)
-            .map(|(durability, stored)| Ledger::new(durability, stored, &mut engine));
-        loop {
-            let incoming = match (self.next(ledger.as_ref().and_then(Ledger::due)), &mut ledger) {
-                (Next::Message(incoming), _) => incoming,
-                (Next::Commit, Some(ledger)) => {
-                    self.commit(ledger, &mut engine);
-                    continue;
-                }
-                (Next::End, Some(ledger)) => {
-                    self.commit(ledger, &mut engine);
-                    break;
-                }
-                (Next::Commit | Next::End, None) => break,
-            };
-            if !self.take(service, &mut engine, &incoming) {
-                // Neither committed nor acknowledged: its forecasts come with it, after the next start.
-                break;
-            }
-            match &mut ledger {
-                None => incoming.ack.done(),
-                Some(ledger) => {
-                    ledger.hold(incoming.ack);
-                    if ledger.is_full(&engine) {
-                        self.commit(ledger, &mut engine);
+/// Opens the state's file and looks at each stream in it; returns how many will be used. The others leave the file.
+fn open_store(service: &Service, durability: &Durability) -> Result<(Store, usize), StoreError> {
+    let interval_ms = i64::try_from(service.grid.interval_ms).unwrap_or(i64::MAX);
+    let store = Store::open(&durability.path, interval_ms.saturating_mul(durability.history_rows.into()))?;
+    let (mut known, mut others, mut refused) = (0, 0u64, Vec::new());
+    store.each(|name, bytes| {
+        let usable = match () {
+            () if !service.serves(name) => Err(SnapshotError::NotServed),
+            () if known >= service.max_streams => Err(SnapshotError::TooMany { max: service.max_streams }),
+            () => snapshot::kinship(bytes, &service.identity),
+        };
+        match usable {
+            Ok(kinship) => {
+                known += 1;
+                if kinship != Kinship::Same {
+                    others += 1;
+                    if others <= SAID {
+                        warn!(stream = name, "stored state is not used: it belongs to another model; this one warms up from the stream's last rows");
                     }
                 }
             }
-        }
-        engine.summary()
-    }
-
-    /// Takes one message; false when the daemon stops before all its forecasts are handed over.
-    fn take(&self, service: &Service, engine: &mut Engine<'_>, incoming: &Incoming) -> bool {
-        let mut whole = true;
-        engine.take(
-            &incoming.topic,
-            &incoming.payload,
-            incoming.retain,
-            unix_ms(incoming.arrived),
-            |step| {
-                self.observe(step);
-                let published = self.publish(service, step);
-                whole &= published.is_some();
-                published.unwrap_or(0)
-            },
-        );
-        whole
-    }
-
-    /// Commits once the broker has the forecasts: those of a committed row do not come again.
-    fn commit(&self, ledger: &mut Ledger<'_>, engine: &mut Engine<'_>) {
-        if engine.uncommitted() > 0 {
-            self.runtime.block_on(async {
-                // Without a connection the state is what matters: forecasts of later rows will replace these.
-                let _ = tokio::time::timeout(PUBLISHED_TIMEOUT, self.publisher.flush()).await;
-            });
-        }
-        ledger.commit(engine);
-    }
-
-    /// Waits for the next message, at most until `due`.
-    fn next(&mut self, due: Option<Instant>) -> Next {
-        let (receiver, stopped) = (&mut self.receiver, &mut self.stopped);
-        let due = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                _ = stopped.wait_for(|&stopped| stopped) => Next::End,
-                incoming = receiver.recv() => incoming.map_or(Next::End, Next::Message),
-                () = due => Next::Commit,
-            }
-        })
-    }
-
-    fn observe(&self, step: Step<'_>) {
-        if let Some(observer) = &self.observer {
-            // Nobody watches any more: nothing to do about it.
-            let _ = observer.send(Observation {
-                stream: step.stream.to_owned(),
-                time_ms: step.time_ms,
-                values: step.values.to_vec(),
-                forecast: step.forecast.map(<[f32]>::to_vec),
-            });
-        }
-    }
-
-    /// Hands over a forecast per variate and counts them; `None` when the daemon stops before. A row that bridges a gap has none: the reading
-    /// that ended the gap is there already, and its own follows at once.
-    fn publish(&self, service: &Service, step: Step<'_>) -> Option<u64> {
-        let (Some(forecast), Some(issued_ms)) = (step.forecast, step.last_reading_ms) else {
-            return Some(0);
-        };
-        let meta = service.bundle.meta();
-        let issued = rfc3339(issued_ms);
-        for (variate, mean) in forecast.chunks_exact(meta.config.horizon).enumerate() {
-            let forecast = Forecast {
-                issued: &issued,
-                interval_s: seconds(service.interval_ms()),
-                mean,
-                model: &meta.name,
-            };
-            // Numbers and text are always JSON.
-            let payload = serde_json::to_vec(&forecast).ok()?;
-            let message = Message {
-                topic: service.forecast_topic(step.stream, variate),
-                payload: Bytes::from(payload),
-                retain: true,
-            };
-            if !self.hand_over(message) {
-                return None;
+            Err(why) => {
+                if refused.len() < SAID as usize {
+                    warn!(stream = name, "stored state is not used: {why}; the stream starts anew");
+                }
+                refused.push(name.to_owned());
             }
         }
-        Some(service.outputs.len() as u64)
+    })?;
+    if !refused.is_empty()
+        && let Err(why) = store.remove(&refused)
+    {
+        warn!("the refused streams stay in the file: {why}");
     }
-
-    /// Whether the session took the message before the daemon stops.
-    fn hand_over(&self, message: Message) -> bool {
-        let mut stopped = self.stopped.clone();
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                done = self.publisher.publish(message) => done.is_ok(),
-                _ = stopped.wait_for(|&stopped| stopped) => false,
-            }
-        })
-    }
-}
-
-/// Seconds as JSON writes them best: whole ones without a fraction.
-fn seconds(ms: u64) -> serde_json::Number {
-    if ms.is_multiple_of(1000) {
-        (ms / 1000).into()
-    } else {
-        serde_json::Number::from_f64(ms as f64 / 1e3).unwrap_or_else(|| ms.into())
-    }
-}
-
-/// Milliseconds since 1970-01-01 UTC; a clock before that counts backwards.
-fn unix_ms(time: SystemTime) -> i64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
-    }
+    info!(file = %store.path().display(), streams = known, of_another_model = others, refused = refused.len(), "state found");
+    Ok((store, known))
 }

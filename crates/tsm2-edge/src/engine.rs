@@ -1,9 +1,11 @@
 //! The way of one message: payload to readings, readings to rows, rows through the model to forecasts. No I/O and no clock.
 //!
 //! Invariants: each stream has its own grid and state, so streams never touch each other; input that cannot be used is counted, said once
-//! and skipped; every row steps the model exactly once, in order.
+//! and skipped; every row steps the model exactly once, in order; a stream is evicted only when what it is has been committed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::info;
 use tsm2_core::Model;
@@ -12,7 +14,8 @@ use tsm2_stream::{Counts, Event, Grid, Reading, Refused};
 
 use crate::report::{Reporter, Summary};
 use crate::service::Service;
-use crate::snapshot::{self, SnapshotError};
+use crate::shelf::{Change, Changes, Rows};
+use crate::snapshot::{self, Kinship, SnapshotError};
 
 /// A row and what the model makes of it.
 #[derive(Debug, Clone, Copy)]
@@ -34,38 +37,63 @@ pub struct Step<'a> {
 struct Stream {
     grid: Grid,
     state: Vec<f32>,
-    /// Whether it is another one than at the last commit.
+    /// Whether it is another one than when it was last collected.
     changed: bool,
+    /// Its rows since then, the last few only.
+    rows: Rows,
+    /// When its last message came, milliseconds since 1970-01-01 UTC.
+    heard_ms: i64,
 }
 
-/// Turns messages into steps.
+impl Stream {
+    /// Notes a row for those who will have to warm up another model.
+    fn note(rows: &mut Rows, time_ms: i64, values: &[f32], keep: usize) {
+        if keep == 0 {
+            return;
+        }
+        // Twice as many at most, so that the old ones are not moved at every row.
+        if rows.times_ms.len() >= 2 * keep {
+            rows.times_ms.drain(..keep);
+            rows.values.drain(..keep * values.len());
+        }
+        rows.times_ms.push(time_ms);
+        rows.values.extend_from_slice(values);
+    }
+}
+
+/// Turns messages into steps, for the streams that are its own.
 pub struct Engine<'s> {
     service: &'s Service,
     model: Model<'s>,
     streams: HashMap<String, Stream>,
+    /// How many streams there are, evicted ones and those of other engines included.
+    known: Arc<AtomicUsize>,
     /// Shared by all streams: nothing in it outlives a step.
     scratch: Vec<f32>,
     /// The newest forecast, `[M][H]`.
     forecast: Vec<f32>,
     /// The values of the message at hand, by variate.
     values: Vec<(usize, f32)>,
-    /// Readings that changed a stream since the last commit.
-    uncommitted: u64,
     reporter: Reporter,
     summary: Summary,
 }
 
 impl<'s> Engine<'s> {
-    /// An engine without streams.
+    /// An engine without streams, the only one.
     pub fn new(service: &'s Service) -> Self {
+        Self::among(service, Arc::default())
+    }
+
+    /// One of several engines, which together have at most `input.max_streams` streams; `known` counts them.
+    pub(crate) fn among(service: &'s Service, known: Arc<AtomicUsize>) -> Self {
         let model = service.bundle.model();
         let config = model.config();
         Engine {
             streams: HashMap::new(),
+            known,
             scratch: vec![0.0; model.scratch_len()],
             forecast: vec![0.0; config.variates * config.horizon],
             values: Vec::with_capacity(config.variates),
-            uncommitted: 0,
             reporter: Reporter::default(),
             summary: Summary::default(),
             service,
@@ -75,7 +103,9 @@ impl<'s> Engine<'s> {
 
     /// What was done so far.
     pub fn summary(&self) -> Summary {
-        self.summary.clone()
+        let mut summary = self.summary.clone();
+        summary.streams = self.streams.len() as u64;
+        summary
     }
 
     /// What a stream's grid has seen in all its life; `None` for a stream that is not there.
@@ -83,59 +113,101 @@ impl<'s> Engine<'s> {
         self.streams.get(stream).map(|stream| stream.grid.counts())
     }
 
-    /// Takes a stream's snapshot as its state.
+    /// Whether the stream is in memory.
+    pub fn has(&self, stream: &str) -> bool {
+        self.streams.contains_key(stream)
+    }
+
+    /// Takes a stream's snapshot as its state. Where the state is another model's, the rows that `rows` gives warm up a new one; the grid
+    /// goes on in any case.
     ///
     /// # Errors
     /// Why the stream is to start anew; then the engine is as it was.
-    pub fn restore(&mut self, name: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
+    pub fn restore(&mut self, name: &str, bytes: &[u8], rows: impl FnOnce() -> Rows) -> Result<(), SnapshotError> {
         let service = self.service;
-        if !service.serves(name) {
-            return Err(SnapshotError::NotServed);
-        }
-        if self.streams.len() >= service.max_streams {
-            return Err(SnapshotError::TooMany { max: service.max_streams });
-        }
         let mut state = vec![0.0; self.model.state_len()];
-        let grid = snapshot::decode(bytes, &service.fingerprint, service.grid, &mut state)?;
+        let accepts = |kinship: Kinship, model: &snapshot::Hash| match kinship {
+            Kinship::Same => true,
+            Kinship::Shape => service.heir_of.contains(model),
+            Kinship::Rows => false,
+        };
+        let (grid, used) = snapshot::decode(bytes, &service.identity, service.grid, accepts, &mut state)?;
+        if !used {
+            let rows = self.warm_up(&mut state, &rows());
+            info!(stream = name, rows, "the model warmed up again from the stream's last rows");
+        }
         let stream = Stream {
             grid,
             state,
-            changed: false,
+            changed: !used,
+            rows: Rows::default(),
+            heard_ms: i64::MIN,
         };
         self.streams.insert(name.to_owned(), stream);
-        self.summary.streams += 1;
         Ok(())
     }
 
-    /// Readings that changed a stream since the last [`Engine::committed`].
-    pub fn uncommitted(&self) -> u64 {
-        self.uncommitted
+    /// A new state that has seen the last unbroken run of `rows`; returns how many those are.
+    fn warm_up(&mut self, state: &mut [f32], rows: &Rows) -> usize {
+        // The state's length is the model's own.
+        let _ = self.model.reset(state);
+        let interval_ms = i64::try_from(self.service.grid.interval_ms).unwrap_or(i64::MAX);
+        let broken = rows.times_ms.windows(2).rposition(|pair| pair[1].saturating_sub(pair[0]) != interval_ms);
+        let first = broken.map_or(0, |last_before| last_before + 1);
+        let all = rows.times_ms.iter().zip(rows.values.chunks_exact(self.model.config().variates));
+        all.skip(first)
+            .take_while(|(time_ms, values)| self.model.step(state, &mut self.scratch, values, **time_ms).is_ok())
+            .count()
     }
 
-    /// Name and snapshot of each stream that changed since the last [`Engine::committed`], or of all.
-    pub fn snapshots(&self, all: bool) -> impl Iterator<Item = (&str, Vec<u8>)> {
-        let wanted = self.streams.iter().filter(move |(_, stream)| all || stream.changed);
-        wanted.map(|(name, stream)| {
-            let snapshot = snapshot::encode(&self.service.fingerprint, &stream.grid, &stream.state);
-            (name.as_str(), snapshot)
-        })
+    /// Name and change of each stream that is another one than when it was last collected, or of all; from now on they count as unchanged.
+    pub fn collect(&mut self, all: bool) -> Changes {
+        let wanted = self.streams.iter_mut().filter(|(_, stream)| all || stream.changed);
+        wanted
+            .map(|(name, stream)| {
+                stream.changed = false;
+                let snapshot = snapshot::encode(&self.service.identity, &stream.grid, &stream.state);
+                let rows = std::mem::take(&mut stream.rows);
+                (name.clone(), Change { snapshot, rows })
+            })
+            .collect()
     }
 
-    /// The snapshots are durable.
-    pub fn committed(&mut self) {
-        self.uncommitted = 0;
-        for stream in self.streams.values_mut() {
-            stream.changed = false;
+    /// Takes streams out of memory that are as they were collected: those last heard before `since_ms`, and of the others the longest unheard
+    /// until `most` are left. To be called when all that was collected is durable. Returns how many left.
+    pub fn evict(&mut self, since_ms: i64, most: usize) -> usize {
+        let before = self.streams.len();
+        self.streams.retain(|_, stream| stream.changed || stream.heard_ms >= since_ms);
+        let excess = self.streams.len().saturating_sub(most);
+        if excess > 0 {
+            let mut heard: Vec<i64> = self.streams.values().filter(|stream| !stream.changed).map(|stream| stream.heard_ms).collect();
+            let excess = excess.min(heard.len());
+            if excess > 0 {
+                let (_, &mut limit_ms, _) = heard.select_nth_unstable(excess - 1);
+                self.streams.retain(|_, stream| stream.changed || stream.heard_ms > limit_ms);
+            }
         }
+        before - self.streams.len()
     }
 
-    /// Takes one message. `on` hears of each row that it closed, before this returns, and says how many forecasts it published.
-    pub fn take(&mut self, topic: &str, payload: &[u8], retained: bool, arrival_ms: i64, mut on: impl FnMut(Step<'_>) -> u64) {
+    /// The stream of a topic, when it is to be served and is not in memory.
+    pub fn absent<'t>(&self, topic: &'t str) -> Option<&'t str>
+    where
+        's: 't,
+    {
+        let name = self.service.stream_of(topic)?;
+        (!self.has(name) && self.service.serves(name)).then_some(name)
+    }
+
+    /// Takes one message. `on` hears of each row that it closed, before this returns, and says how many forecasts it published. Returns how
+    /// many readings changed their stream.
+    pub fn take(&mut self, topic: &str, payload: &[u8], retained: bool, arrival_ms: i64, mut on: impl FnMut(Step<'_>) -> u64) -> u64 {
         self.summary.messages += 1;
-        let Some((name, variate)) = self.address(topic) else { return };
+        let Some((name, variate)) = self.address(topic) else { return 0 };
         if retained && !self.service.decoder.has_own_time() {
             let why = format_args!("topic {topic:?}: a retained message without a time of its own tells nothing about now");
-            return self.reporter.refuse(&mut self.summary, "retained", topic, why);
+            self.reporter.refuse(&mut self.summary, "retained", topic, why);
+            return 0;
         }
         self.values.clear();
         let (reporter, summary, values) = (&mut self.reporter, &mut self.summary, &mut self.values);
@@ -153,11 +225,15 @@ impl<'s> Engine<'s> {
             });
         let time_ms = match decoded {
             Ok(time_ms) => time_ms,
-            Err(error) => return self.reporter.refuse(&mut self.summary, error.kind(), topic, &error),
+            Err(error) => {
+                self.reporter.refuse(&mut self.summary, error.kind(), topic, &error);
+                return 0;
+            }
         };
-        if !self.values.is_empty() && self.is_served(name) {
-            self.advance(name, time_ms, &mut on);
+        if self.values.is_empty() || !self.is_served(name) {
+            return 0;
         }
+        self.advance(name, time_ms, arrival_ms, &mut on)
     }
 
     /// Stream and variate of a topic.
@@ -203,11 +279,10 @@ impl<'s> Engine<'s> {
             );
             return false;
         }
-        if self.streams.len() >= self.service.max_streams {
-            let why = format_args!(
-                "stream {name:?} is one more than the {} of input.max_streams",
-                self.service.max_streams
-            );
+        let max = self.service.max_streams;
+        let one_more = |known| (known < max).then_some(known + 1);
+        if self.known.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+            let why = format_args!("stream {name:?} is one more than the {max} of input.max_streams");
             self.reporter.refuse(&mut self.summary, "too_many_streams", "", why);
             return false;
         }
@@ -222,23 +297,26 @@ impl<'s> Engine<'s> {
             grid,
             state,
             changed: false,
+            rows: Rows::default(),
+            heard_ms: i64::MIN,
         };
         self.streams.insert(name.to_owned(), stream);
-        self.summary.streams += 1;
         true
     }
 
     /// Puts the readings of one message on the stream's grid and steps the model with each row that closes.
-    fn advance(&mut self, name: &str, time_ms: i64, on: &mut impl FnMut(Step<'_>) -> u64) {
-        let Some(Stream { grid, state, changed }) = self.streams.get_mut(name) else {
-            return;
-        };
+    fn advance(&mut self, name: &str, time_ms: i64, arrival_ms: i64, on: &mut impl FnMut(Step<'_>) -> u64) -> u64 {
+        let Some(stream) = self.streams.get_mut(name) else { return 0 };
+        let Stream { grid, state, rows, .. } = stream;
+        let keep = self.service.history_rows();
+        let mut changes = 0;
         let (model, scratch, forecast) = (&self.model, &mut self.scratch, &mut self.forecast);
         let (reporter, summary) = (&mut self.reporter, &mut self.summary);
         let before = grid.counts();
         for &(variate, value) in &self.values {
             let refused = grid.push(Reading { variate, value, time_ms }, |event| match event {
                 Event::Row(row) => {
+                    Stream::note(rows, row.time_ms, row.values, keep);
                     let made = model.step(state, scratch, row.values, row.time_ms).and_then(|token| match token {
                         Some(mut token) => token.forecast(forecast).map(|()| true),
                         None => Ok(false),
@@ -276,8 +354,7 @@ impl<'s> Engine<'s> {
             });
             // One that is not newer has still ended a leap.
             if !matches!(refused, Err(Refused::Late { .. } | Refused::UnknownVariate { .. })) {
-                *changed = true;
-                self.uncommitted += 1;
+                changes += 1;
             }
             if let Err(error) = refused {
                 reporter.refuse(summary, "late", name, format_args!("stream {name:?}: {error}"));
@@ -288,5 +365,8 @@ impl<'s> Engine<'s> {
         summary.rows += after.rows - before.rows;
         summary.gap_rows += after.gap_rows - before.gap_rows;
         summary.restarts += after.restarts - before.restarts;
+        stream.changed |= changes > 0;
+        stream.heard_ms = arrival_ms;
+        changes
     }
 }

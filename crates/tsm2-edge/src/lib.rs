@@ -1,21 +1,24 @@
 //! The TSM2 Edge daemon: readings arrive over MQTT, forecasts leave over MQTT.
 //!
 //! `MQTT payload -> codec -> readings -> rows on the grid -> the model's step -> forecasts -> publisher`, in one direction:
-//! [`config`] says what to do, [`service`] checks that it can be done, [`engine`] does it for one message, [`daemon`] puts the engine between
-//! the two ends of a session, [`store`] keeps a [`snapshot`] of every stream; [`vitals`] are how all of it is,
+//! [`config`] says what to do, [`service`] checks that it can be done, [`engine`] does it for one message, [`daemon`] puts an engine per core
+//! between the two ends of a session, [`store`] keeps a [`snapshot`] of every stream; [`vitals`] are how all of it is,
 //! and [`http`] shows them. [`replay`] plays a file as
 //! sensors would; [`simulator`] and [`broker`] are for the demo and for tests.
 
 pub mod broker;
+mod committer;
 pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod engine;
 pub mod http;
-mod ledger;
+mod fair;
 pub mod replay;
 pub mod report;
 pub mod service;
+mod shard;
+pub mod shelf;
 pub mod simulator;
 pub mod snapshot;
 pub mod store;

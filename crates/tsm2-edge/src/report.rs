@@ -26,7 +26,7 @@ pub struct Summary {
     pub gap_rows: u64,
     /// Forecasts published, one per variate.
     pub forecasts: u64,
-    /// Streams seen.
+    /// Streams in memory.
     pub streams: u64,
     /// Restarts of streams after long silences.
     pub restarts: u64,

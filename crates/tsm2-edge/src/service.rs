@@ -6,14 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
 use tsm2_stream::GridConfig;
 
 use crate::config::{Config, Http};
 use crate::http::{HttpOptions, Token, WeakToken};
-use crate::snapshot::Hash;
+use crate::snapshot::{Hash, Identity};
 
 /// Deepest nesting of JSON that is read.
 const MAX_DEPTH: usize = 32;
@@ -162,16 +161,20 @@ pub struct Service {
     pub(crate) prefix: String,
     pub(crate) grid: GridConfig,
     pub(crate) max_streams: usize,
+    /// Model threads: as many as there are cores.
+    pub(crate) shards: usize,
     pub(crate) session: SessionOptions,
-    /// Sha256 of the bundle: whose state a state is.
-    pub(crate) fingerprint: Hash,
+    /// Whose state a state is.
+    pub(crate) identity: Identity,
+    /// The models that this one replaced while the daemon ran: their state is taken over where it has the same shape.
+    pub(crate) heir_of: Vec<Hash>,
     /// `None`: the state lives and dies with the process.
     pub(crate) durability: Option<Durability>,
     http: Option<HttpOptions>,
 }
 
 /// Where the state is kept and when it is committed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Durability {
     pub(crate) path: PathBuf,
     /// The most readings in one commit.
@@ -180,6 +183,12 @@ pub(crate) struct Durability {
     pub(crate) every: Duration,
     /// Unacknowledged messages at which the broker may wait.
     pub(crate) max_inflight: usize,
+    /// The last rows of each stream that are kept, to warm up another model.
+    pub(crate) history_rows: u32,
+    /// How long a stream may be silent before it leaves the memory.
+    pub(crate) evict_after: Duration,
+    /// The most streams in memory.
+    pub(crate) resident_streams: usize,
 }
 
 impl Service {
@@ -201,6 +210,8 @@ impl Service {
             ("input.max_payload_bytes", input.max_payload_bytes == 0),
             ("state.commit_every_readings", state.commit_every_readings == 0),
             ("state.commit_every_s", state.commit_every_s == 0),
+            ("state.evict_after_s", state.evict_after_s == 0),
+            ("state.resident_streams", state.resident_streams == Some(0)),
         ] {
             if is_zero {
                 return Err(ServiceError::Zero { key });
@@ -258,9 +269,13 @@ impl Service {
             readings: state.commit_every_readings,
             every: Duration::from_secs(state.commit_every_s.into()),
             max_inflight: broker.max_inflight,
+            history_rows: state.history_rows,
+            evict_after: Duration::from_secs(state.evict_after_s.into()),
+            resident_streams: state.resident_streams.unwrap_or(input.max_streams),
         });
         Ok(Service {
-            fingerprint: Sha256::digest(bundle.to_bytes()?).into(),
+            identity: Identity::of(&bundle, grid.interval_ms)?,
+            heir_of: Vec::new(),
             durability,
             http: http.as_ref().map(http_options).transpose()?,
             template,
@@ -272,6 +287,7 @@ impl Service {
             prefix: output.prefix.clone(),
             grid,
             max_streams: input.max_streams,
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
             session,
             bundle,
         })
@@ -295,6 +311,16 @@ impl Service {
     /// Sampling interval in milliseconds.
     pub fn interval_ms(&self) -> u64 {
         self.grid.interval_ms
+    }
+
+    /// The stream that a topic speaks of.
+    pub(crate) fn stream_of<'t>(&'t self, topic: &'t str) -> Option<&'t str> {
+        self.template.capture(topic).ok()?.stream.or(self.stream.as_deref())
+    }
+
+    /// The last rows of each stream that are kept.
+    pub(crate) fn history_rows(&self) -> usize {
+        self.durability.as_ref().map_or(0, |durability| durability.history_rows as usize)
     }
 
     /// Whether the configuration lets `stream` in.

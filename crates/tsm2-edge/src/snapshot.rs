@@ -1,18 +1,70 @@
-//! One stream as bytes: its grid and the model's state for it, what wrote them, and a digest.
+//! One stream as bytes: its grid and the model's state for it, whose they are, and a digest.
 //!
-//! `b"TSM2" | format u32 | sha256 of the bundle | length of the grid u32 | grid | state, f32 each | sha256 of all before`, least significant
-//! byte first. Invariants: a snapshot is used whole or not at all; of another format or another model it is refused, never guessed at; any
-//! bytes are decoded without a panic.
+//! `b"TSM2" | format u32 | identity | length of the grid u32 | grid | state, f32 each | sha256 of all before`, least significant byte first.
+//! Invariants: a snapshot of another format or of other variates is refused, never guessed at; of another model only the grid is used, for
+//! that has none of the model's numbers; any bytes are decoded without a panic.
 
 use sha2::{Digest, Sha256};
+use tsm2_bundle::{Bundle, BundleError};
 use tsm2_stream::{Grid, GridConfig, GridError};
 
 /// Raise it with every change of this layout, of the grid's, or of what the numbers of the model's state mean.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: [u8; 4] = *b"TSM2";
 
 /// A sha256.
 pub(crate) type Hash = [u8; 32];
+
+/// Whose numbers a snapshot has. Each part says more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Of the variates, in order, and the sampling interval: what a row is.
+    rows: Hash,
+    /// Of the model's configuration: what the numbers of its state are.
+    shape: Hash,
+    /// Of the whole bundle.
+    model: Hash,
+}
+
+/// What a snapshot may be used for under another identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kinship {
+    /// The same model.
+    Same,
+    /// Another model whose state has the same shape.
+    Shape,
+    /// Another model of the same variates.
+    Rows,
+}
+
+impl Identity {
+    /// That of a bundle whose rows come every `interval_ms`.
+    pub(crate) fn of(bundle: &Bundle, interval_ms: u64) -> Result<Self, BundleError> {
+        let meta = bundle.meta();
+        let mut rows = Sha256::new_with_prefix(interval_ms.to_le_bytes());
+        for variate in &meta.variates {
+            rows.update((variate.name.len() as u64).to_le_bytes());
+            rows.update(&variate.name);
+        }
+        // A configuration of numbers and names always has a text.
+        let shape = Sha256::digest(serde_json::to_vec(&meta.config).unwrap_or_default());
+        Ok(Identity {
+            rows: rows.finalize().into(),
+            shape: shape.into(),
+            model: Sha256::digest(bundle.to_bytes()?).into(),
+        })
+    }
+
+    /// What `self` may use of what `other` wrote; `None`: nothing.
+    pub(crate) fn kinship(&self, other: &Identity) -> Option<Kinship> {
+        match () {
+            () if self.rows != other.rows => None,
+            () if self.model == other.model => Some(Kinship::Same),
+            () if self.shape == other.shape => Some(Kinship::Shape),
+            () => Some(Kinship::Rows),
+        }
+    }
+}
 
 /// Why a stream's snapshot is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,10 +79,10 @@ pub enum SnapshotError {
         /// Its format.
         found: u32,
     },
-    /// Written with another bundle.
-    #[error("the snapshot belongs to another model")]
-    OtherModel,
-    /// Written with another sampling interval.
+    /// Written with a model of other variates or of another sampling interval.
+    #[error("the snapshot belongs to a model of other variates or of another sampling interval")]
+    OtherRows,
+    /// The grid in it breaks its own rules.
     #[error("{0}")]
     Grid(#[from] GridError),
     /// The configuration names the streams, and this is none of them.
@@ -45,13 +97,15 @@ pub enum SnapshotError {
 }
 
 /// The snapshot's bytes.
-pub(crate) fn encode(model: &Hash, grid: &Grid, state: &[f32]) -> Vec<u8> {
+pub(crate) fn encode(identity: &Identity, grid: &Grid, state: &[f32]) -> Vec<u8> {
     let mut saved = Vec::new();
     grid.save(&mut saved);
-    let mut out = Vec::with_capacity(4 * state.len() + saved.len() + 128);
+    let mut out = Vec::with_capacity(4 * state.len() + saved.len() + 256);
     out.extend(MAGIC);
     out.extend(FORMAT.to_le_bytes());
-    out.extend(model);
+    for hash in [identity.rows, identity.shape, identity.model] {
+        out.extend(hash);
+    }
     // A row has far fewer than 2^28 variates.
     out.extend((saved.len() as u32).to_le_bytes());
     out.extend(saved);
@@ -61,37 +115,70 @@ pub(crate) fn encode(model: &Hash, grid: &Grid, state: &[f32]) -> Vec<u8> {
     out
 }
 
-/// The grid; `state` is filled, or left in pieces when this fails.
-pub(crate) fn decode(bytes: &[u8], model: &Hash, config: GridConfig, state: &mut [f32]) -> Result<Grid, SnapshotError> {
-    let damaged = SnapshotError::Damaged;
-    let (content, digest) = bytes.split_last_chunk::<32>().ok_or(damaged.clone())?;
-    if *digest != Hash::from(Sha256::digest(content)) {
-        return Err(damaged);
+/// A snapshot's parts, as they lie in its bytes.
+struct Parts<'b> {
+    identity: Identity,
+    grid: &'b [u8],
+    state: &'b [[u8; 4]],
+}
+
+impl<'b> Parts<'b> {
+    fn of(bytes: &'b [u8]) -> Result<Self, SnapshotError> {
+        let (content, digest) = bytes.split_last_chunk::<32>().ok_or(SnapshotError::Damaged)?;
+        if *digest != Hash::from(Sha256::digest(content)) {
+            return Err(SnapshotError::Damaged);
+        }
+        let (magic, rest) = content.split_first_chunk().ok_or(SnapshotError::Damaged)?;
+        let (format, rest) = rest.split_first_chunk().ok_or(SnapshotError::Damaged)?;
+        match u32::from_le_bytes(*format) {
+            _ if *magic != MAGIC => return Err(SnapshotError::Damaged),
+            FORMAT => {}
+            found => return Err(SnapshotError::Format { found }),
+        }
+        Self::cut(rest).ok_or(SnapshotError::Damaged)
     }
-    let (magic, rest) = content.split_first_chunk().ok_or(damaged.clone())?;
-    let (format, rest) = rest.split_first_chunk().ok_or(damaged.clone())?;
-    match u32::from_le_bytes(*format) {
-        _ if *magic != MAGIC => return Err(damaged),
-        FORMAT => {}
-        found => return Err(SnapshotError::Format { found }),
+
+    fn cut(rest: &'b [u8]) -> Option<Self> {
+        let (&rows, rest) = rest.split_first_chunk()?;
+        let (&shape, rest) = rest.split_first_chunk()?;
+        let (&model, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (grid, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let (state, []) = rest.as_chunks() else { return None };
+        Some(Parts {
+            identity: Identity { rows, shape, model },
+            grid,
+            state,
+        })
     }
-    let (hash, rest) = rest.split_first_chunk::<32>().ok_or(damaged.clone())?;
-    if hash != model {
-        return Err(SnapshotError::OtherModel);
+}
+
+/// What this identity may use of a snapshot, told without reading its content.
+pub(crate) fn kinship(bytes: &[u8], identity: &Identity) -> Result<Kinship, SnapshotError> {
+    identity.kinship(&Parts::of(bytes)?.identity).ok_or(SnapshotError::OtherRows)
+}
+
+/// The grid, and whose state it is; `state` is filled where it may be used as `accepts` says, and else left as it is.
+pub(crate) fn decode(
+    bytes: &[u8],
+    identity: &Identity,
+    config: GridConfig,
+    accepts: impl FnOnce(Kinship, &Hash) -> bool,
+    state: &mut [f32],
+) -> Result<(Grid, bool), SnapshotError> {
+    let parts = Parts::of(bytes)?;
+    let kinship = identity.kinship(&parts.identity).ok_or(SnapshotError::OtherRows)?;
+    let grid = Grid::restore(config, parts.grid)?;
+    if !accepts(kinship, &parts.identity.model) {
+        return Ok((grid, false));
     }
-    let (length, rest) = rest.split_first_chunk().ok_or(damaged.clone())?;
-    let (saved, numbers) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(damaged.clone())?;
-    let grid = Grid::restore(config, saved)?;
-    let (numbers, []) = numbers.as_chunks::<4>() else {
-        return Err(damaged);
-    };
-    if numbers.len() != state.len() {
-        return Err(damaged);
+    if parts.state.len() != state.len() {
+        return Err(SnapshotError::Damaged);
     }
-    for (place, number) in state.iter_mut().zip(numbers) {
+    for (place, number) in state.iter_mut().zip(parts.state) {
         *place = f32::from_le_bytes(*number);
     }
-    Ok(grid)
+    Ok((grid, true))
 }
 
 #[cfg(test)]
@@ -104,7 +191,11 @@ mod tests {
         interval_ms: 1000,
         max_gap: 5,
     };
-    const MODEL: Hash = [7; 32];
+    const MODEL: Identity = Identity {
+        rows: [5; 32],
+        shape: [6; 32],
+        model: [7; 32],
+    };
     const STATE: [f32; 3] = [1.5, -0.0, f32::NAN];
 
     fn snapshot() -> Vec<u8> {
@@ -118,9 +209,9 @@ mod tests {
         encode(&MODEL, &grid, &STATE)
     }
 
-    fn decoded(bytes: &[u8], model: &Hash, interval_ms: u64) -> Result<Vec<u8>, SnapshotError> {
+    fn decoded(bytes: &[u8], model: &Identity) -> Result<Vec<u8>, SnapshotError> {
         let mut state = [0.0; 3];
-        let grid = decode(bytes, model, GridConfig { interval_ms, ..CONFIG }, &mut state)?;
+        let (grid, _) = decode(bytes, model, CONFIG, |kinship, _| kinship == Kinship::Same, &mut state)?;
         Ok(encode(model, &grid, &state))
     }
 
@@ -133,31 +224,40 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded_to_the_bit() {
         let snapshot = snapshot();
-        assert_eq!(decoded(&snapshot, &MODEL, 1000), Ok(snapshot));
+        assert_eq!(decoded(&snapshot, &MODEL), Ok(snapshot));
     }
 
     #[test]
-    fn another_model_interval_or_format_is_refused() {
+    fn of_another_model_the_grid_is_used_and_of_other_rows_or_formats_nothing() {
         let snapshot = snapshot();
-        assert_eq!(decoded(&snapshot, &[8; 32], 1000), Err(SnapshotError::OtherModel));
-        assert_eq!(decoded(&snapshot, &MODEL, 2000), Err(SnapshotError::Grid(GridError::Saved)));
+        let mut grown = MODEL;
+        grown.model = [8; 32];
+        assert_eq!(kinship(&snapshot, &grown), Ok(Kinship::Shape));
+        grown.shape = [8; 32];
+        assert_eq!(kinship(&snapshot, &grown), Ok(Kinship::Rows));
+        let mut state = [9.0; 3];
+        let (grid, used) = decode(&snapshot, &grown, CONFIG, |kinship, _| kinship == Kinship::Same, &mut state).unwrap();
+        assert_eq!((grid.counts().readings, used, state), (1, false, [9.0; 3]));
+        let other = Identity { rows: [8; 32], ..MODEL };
+        assert_eq!(kinship(&snapshot, &other), Err(SnapshotError::OtherRows));
+        assert_eq!(decoded(&snapshot, &other), Err(SnapshotError::OtherRows));
         let mut newer = snapshot[..snapshot.len() - 32].to_vec();
-        newer[4] = 2;
-        assert_eq!(decoded(&sealed(&newer), &MODEL, 1000), Err(SnapshotError::Format { found: 2 }));
+        newer[4] = FORMAT as u8 + 1;
+        assert_eq!(decoded(&sealed(&newer), &MODEL), Err(SnapshotError::Format { found: FORMAT + 1 }));
     }
 
     #[test]
     fn damage_anywhere_is_found_with_the_digest_and_harmless_without() {
         let snapshot = snapshot();
         for at in 0..snapshot.len() {
-            assert_eq!(decoded(&snapshot[..at], &MODEL, 1000), Err(SnapshotError::Damaged));
+            assert_eq!(decoded(&snapshot[..at], &MODEL), Err(SnapshotError::Damaged));
             let mut flipped = snapshot.clone();
             flipped[at] ^= 0x40;
-            assert_eq!(decoded(&flipped, &MODEL, 1000), Err(SnapshotError::Damaged));
+            assert_eq!(decoded(&flipped, &MODEL), Err(SnapshotError::Damaged));
             // A digest that fits: refused or taken, never a panic.
             let content = at.min(snapshot.len() - 32);
-            assert!(decoded(&sealed(&snapshot[..content]), &MODEL, 1000).is_err() || content == snapshot.len() - 32);
-            let _ = decoded(&sealed(&flipped[..snapshot.len() - 32]), &MODEL, 1000);
+            assert!(decoded(&sealed(&snapshot[..content]), &MODEL).is_err() || content == snapshot.len() - 32);
+            let _ = decoded(&sealed(&flipped[..snapshot.len() - 32]), &MODEL);
         }
     }
 }

@@ -1,17 +1,23 @@
-//! The state's file: a snapshot per stream, by name.
+//! The state's file: a snapshot and the last rows of each stream, by name.
 //!
 //! Invariants: a commit is there whole or not at all, also after a power cut; a file that is damaged is moved aside under a name that is
-//! said, never read and never deleted; after a failure the file is opened anew before it is written again.
+//! said, never read and never deleted; after a failure the file is opened anew before it is written again; of each stream no more rows are
+//! kept than configured, so that the file's size is bounded by the number of streams.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError};
 use tracing::error;
 
+use crate::shelf::{Changes, Rows, Shelf};
+
 const STREAMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("streams");
-/// The file is read once and then only written, so there is little to keep in memory.
-const CACHE_BYTES: usize = 1 << 20;
+/// Stream and milliseconds since 1970 to M values.
+const ROWS: TableDefinition<'_, (&str, i64), &[u8]> = TableDefinition::new("rows");
+/// A stream is read once and then only written, so there is little to keep in memory.
+const CACHE_BYTES: usize = 4 << 20;
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -37,50 +43,153 @@ pub enum StoreError {
     },
 }
 
-/// The open file.
+/// The open file. Any thread may read; commits come from one.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    /// The longest time that rows are kept, in milliseconds before a stream's newest.
+    span_ms: i64,
     /// `None` after a failure.
-    database: Option<Database>,
+    database: RwLock<Option<Arc<Database>>>,
 }
 
-/// Streams and their snapshots.
-pub(crate) type Snapshots = Vec<(String, Vec<u8>)>;
-
 impl Store {
-    /// Opens the file, or makes it, and reads all snapshots. A damaged file is moved to the same name with `.damaged` added, replacing an
-    /// older one, and a new one is begun.
+    /// Opens the file, or makes it. A damaged file is moved to the same name with `.damaged` added, replacing an older one, and a new one is
+    /// begun. Rows older than `span_ms` before their stream's newest row are given up with its next commit.
     ///
     /// # Errors
     /// When another process has it open, and whatever the operating system refuses.
-    pub fn open(path: &Path) -> Result<(Self, Snapshots), StoreError> {
-        let (database, snapshots) = open_or_begin(path)?;
-        let store = Store {
+    pub fn open(path: &Path, span_ms: i64) -> Result<Self, StoreError> {
+        Ok(Store {
             path: path.to_owned(),
-            database: Some(database),
-        };
-        Ok((store, snapshots))
+            span_ms,
+            database: RwLock::new(Some(Arc::new(open_or_begin(path)?))),
+        })
     }
 
-    /// Writes `snapshots` and removes the streams of `removed`, in one transaction.
-    ///
-    /// # Errors
-    /// When nothing was written; try again with all streams, for the file may be a new one then.
-    pub fn commit<'n>(&mut self, snapshots: impl Iterator<Item = (&'n str, Vec<u8>)>, removed: &[String]) -> Result<(), StoreError> {
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => open_or_begin(&self.path)?.0,
-        };
-        let written = write(&database, snapshots, removed);
-        written.map_err(|source| file_error(&self.path, source))?;
-        self.database = Some(database);
-        Ok(())
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Shows every stream's name and snapshot.
+    pub fn each(&self, mut see: impl FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        self.with(|database| {
+            if let Some(table) = found(database.begin_read()?.open_table(STREAMS))? {
+                for entry in table.iter()? {
+                    let (name, snapshot) = entry?;
+                    see(name.value(), snapshot.value());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// How many streams there are.
+    pub fn count(&self) -> Result<u64, StoreError> {
+        self.with(|database| match found(database.begin_read()?.open_table(STREAMS))? {
+            Some(table) => Ok(table.len()?),
+            None => Ok(0),
+        })
+    }
+
+    /// Removes streams and their rows.
+    pub fn remove(&self, names: &[String]) -> Result<(), StoreError> {
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let (mut streams, mut rows) = (transaction.open_table(STREAMS)?, transaction.open_table(ROWS)?);
+                for name in names {
+                    streams.remove(name.as_str())?;
+                    rows.retain_in((name.as_str(), i64::MIN)..=(name.as_str(), i64::MAX), |_, _| false)?;
+                }
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Does something with the open file; after a failure it is opened anew the next time.
+    fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let database = self.database()?;
+        act(&database).map_err(|source| {
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+            file_error(&self.path, source)
+        })
+    }
+
+    fn database(&self) -> Result<Arc<Database>, StoreError> {
+        if let Some(database) = &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(database.clone());
+        }
+        let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = &*place {
+            return Ok(database.clone());
+        }
+        Ok(place.insert(Arc::new(open_or_begin(&self.path)?)).clone())
+    }
+}
+
+impl Shelf for Store {
+    fn load(&self, stream: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|database| match found(database.begin_read()?.open_table(STREAMS))? {
+            Some(table) => Ok(table.get(stream)?.map(|snapshot| snapshot.value().to_vec())),
+            None => Ok(None),
+        })
+    }
+
+    fn rows(&self, stream: &str) -> Result<Rows, StoreError> {
+        self.with(|database| {
+            let mut rows = Rows::default();
+            if let Some(table) = found(database.begin_read()?.open_table(ROWS))? {
+                for entry in table.range((stream, i64::MIN)..=(stream, i64::MAX))? {
+                    let (key, values) = entry?;
+                    rows.times_ms.push(key.value().1);
+                    let (values, _) = values.value().as_chunks::<4>();
+                    rows.values.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    fn commit(&self, changes: &Changes) -> Result<u64, StoreError> {
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            let mut bytes = 0;
+            {
+                let (mut streams, mut kept) = (transaction.open_table(STREAMS)?, transaction.open_table(ROWS)?);
+                for (name, change) in changes {
+                    streams.insert(name.as_str(), change.snapshot.as_slice())?;
+                    bytes += change.snapshot.len() + 4 * change.rows.values.len();
+                    let Some(&newest) = change.rows.times_ms.last() else { continue };
+                    let oldest = newest.saturating_sub(self.span_ms);
+                    let width = change.rows.values.len() / change.rows.times_ms.len();
+                    for (time_ms, row) in change.rows.times_ms.iter().zip(change.rows.values.chunks_exact(width.max(1))) {
+                        if *time_ms > oldest {
+                            let row: Vec<u8> = row.iter().flat_map(|value| value.to_le_bytes()).collect();
+                            kept.insert((name.as_str(), *time_ms), row.as_slice())?;
+                        }
+                    }
+                    kept.retain_in((name.as_str(), i64::MIN)..=(name.as_str(), oldest), |_, _| false)?;
+                }
+            }
+            transaction.commit()?;
+            Ok(bytes as u64)
+        })
+    }
+}
+
+/// A table, unless nothing was ever written to it.
+fn found<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(other) => Err(other.into()),
     }
 }
 
 /// Opens the file; a damaged one is moved aside and a new one begun.
-fn open_or_begin(path: &Path) -> Result<(Database, Snapshots), StoreError> {
+fn open_or_begin(path: &Path) -> Result<Database, StoreError> {
     match open(path) {
         Err(damage) if is_damage(&damage) => {
             let aside = with_suffix(path, ".damaged");
@@ -101,7 +210,7 @@ fn open_or_begin(path: &Path) -> Result<(Database, Snapshots), StoreError> {
     .map_err(|source| file_error(path, source))
 }
 
-fn open(path: &Path) -> Result<(Database, Snapshots), redb::Error> {
+fn open(path: &Path) -> Result<Database, redb::Error> {
     let database = Database::builder()
         .set_cache_size(CACHE_BYTES)
         .set_check_integrity_on_open(true)
@@ -112,33 +221,16 @@ fn open(path: &Path) -> Result<(Database, Snapshots), redb::Error> {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         std::fs::File::open(folder)?.sync_all()?;
     }
-    let mut snapshots = Vec::new();
-    match database.begin_read()?.open_table(STREAMS) {
-        Ok(table) => {
-            for entry in table.iter()? {
-                let (name, snapshot) = entry?;
-                snapshots.push((name.value().to_owned(), snapshot.value().to_vec()));
-            }
-        }
-        Err(TableError::TableDoesNotExist(_)) => {}
-        Err(other) => return Err(other.into()),
-    }
-    Ok((database, snapshots))
-}
-
-fn write<'n>(database: &Database, snapshots: impl Iterator<Item = (&'n str, Vec<u8>)>, removed: &[String]) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    {
-        let mut table = transaction.open_table(STREAMS)?;
-        for name in removed {
-            table.remove(name.as_str())?;
-        }
-        for (name, snapshot) in snapshots {
-            table.insert(name, snapshot.as_slice())?;
+    // What cannot be read is found now rather than when a stream is first heard of.
+    let transaction = database.begin_read()?;
+    if let Some(table) = found(transaction.open_table(STREAMS))? {
+        for entry in table.iter()? {
+            entry?;
         }
     }
-    transaction.commit()?;
-    Ok(())
+    found(transaction.open_table(ROWS))?;
+    drop(transaction);
+    Ok(database)
 }
 
 /// Whether the content is to blame, not the disk, the permissions or another process.
@@ -167,45 +259,90 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shelf::Change;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::{Rng, SeedableRng};
+    use std::collections::BTreeMap;
+    use std::ops::Range;
     use tempfile::tempdir;
 
-    fn snapshots(version: u8) -> Snapshots {
-        (0..20).map(|stream| (format!("stream {stream}"), vec![version; 5000])).collect()
+    const SPAN_MS: i64 = 10;
+
+    fn changes(streams: Range<usize>, version: u8) -> Changes {
+        streams
+            .map(|stream| {
+                let change = Change {
+                    snapshot: vec![version; 5000],
+                    rows: Rows::default(),
+                };
+                (format!("stream {stream}"), change)
+            })
+            .collect()
     }
 
-    fn commit(store: &mut Store, snapshots: &Snapshots, removed: &[String]) {
-        let snapshots = snapshots.iter().map(|(name, bytes)| (name.as_str(), bytes.clone()));
-        store.commit(snapshots, removed).unwrap();
+    fn content(store: &Store) -> BTreeMap<String, Vec<u8>> {
+        let mut content = BTreeMap::new();
+        store.each(|name, snapshot| drop(content.insert(name.to_owned(), snapshot.to_vec()))).unwrap();
+        content
+    }
+
+    fn snapshots(changes: Changes) -> BTreeMap<String, Vec<u8>> {
+        changes.into_iter().map(|(name, change)| (name, change.snapshot)).collect()
     }
 
     #[test]
     fn what_was_committed_is_there_and_what_was_removed_is_not() {
         let folder = tempdir().unwrap();
         let path = folder.path().join("state.redb");
-        let (mut store, stored) = Store::open(&path).unwrap();
-        assert_eq!(stored, []);
-        commit(&mut store, &snapshots(1), &[]);
-        commit(
-            &mut store,
-            &snapshots(2)[..10].to_vec(),
-            &["stream 15".to_owned(), "never seen".to_owned()],
-        );
+        let store = Store::open(&path, SPAN_MS).unwrap();
+        assert_eq!((store.count().unwrap(), store.load("stream 1").unwrap()), (0, None));
+        store.commit(&changes(0..20, 1)).unwrap();
+        store.commit(&changes(0..10, 2)).unwrap();
+        store.remove(&["stream 15".to_owned(), "never seen".to_owned()]).unwrap();
         drop(store);
-        let mut expected = [&snapshots(2)[..10], &snapshots(1)[10..15], &snapshots(1)[16..]].concat();
-        expected.sort();
-        assert_eq!(Store::open(&path).unwrap().1, expected);
+        let mut expected = snapshots(changes(0..10, 2));
+        expected.extend(snapshots(changes(10..20, 1)));
+        expected.remove("stream 15");
+        let store = Store::open(&path, SPAN_MS).unwrap();
+        assert_eq!(content(&store), expected);
+        assert_eq!(store.count().unwrap(), 19);
+        assert_eq!(store.load("stream 3").unwrap(), Some(vec![2; 5000]));
+    }
+
+    #[test]
+    fn of_a_stream_the_last_rows_are_kept_and_no_more() {
+        let folder = tempdir().unwrap();
+        let store = Store::open(&folder.path().join("state.redb"), SPAN_MS).unwrap();
+        let commit = |stream: &str, times: Range<i64>| {
+            let rows = Rows {
+                times_ms: times.clone().collect(),
+                values: times.flat_map(|time| [time as f32, f32::NAN]).collect(),
+            };
+            let change = Change { snapshot: vec![1], rows };
+            store.commit(&Changes::from([(stream.to_owned(), change)])).unwrap();
+        };
+        commit("a", 0..7);
+        commit("b", 0..30);
+        commit("a", 7..14);
+        let rows = store.rows("a").unwrap();
+        assert_eq!(rows.times_ms, (4..14).collect::<Vec<_>>());
+        assert_eq!(rows.values[..1], [4.0]);
+        assert!(rows.values[1].is_nan() && rows.values.len() == 20);
+        assert_eq!(store.rows("b").unwrap().times_ms, (20..30).collect::<Vec<_>>());
+        assert_eq!(store.rows("c").unwrap(), Rows::default());
+        store.remove(&["b".to_owned()]).unwrap();
+        assert_eq!(store.rows("b").unwrap(), Rows::default());
+        assert_eq!(store.rows("a").unwrap().times_ms.len(), 10);
     }
 
     #[test]
     fn one_process_at_a_time_and_errors_name_the_file() {
         let folder = tempdir().unwrap();
         let path = folder.path().join("state.redb");
-        let _first = Store::open(&path).unwrap();
-        let second = Store::open(&path).unwrap_err().to_string();
+        let _first = Store::open(&path, SPAN_MS).unwrap();
+        let second = Store::open(&path, SPAN_MS).unwrap_err().to_string();
         assert!(second.contains("state.redb") && second.contains("already open"), "{second}");
-        let nowhere = Store::open(&folder.path().join("no/such/state.redb")).unwrap_err().to_string();
+        let nowhere = Store::open(&folder.path().join("no/such/state.redb"), SPAN_MS).unwrap_err().to_string();
         assert!(nowhere.contains("no/such/state.redb"), "{nowhere}");
     }
 
@@ -213,12 +350,11 @@ mod tests {
     fn a_damaged_file_is_moved_aside_or_reads_as_it_was_committed() {
         let folder = tempdir().unwrap();
         let path = folder.path().join("state.redb");
-        let (mut store, _) = Store::open(&path).unwrap();
-        commit(&mut store, &snapshots(1), &[]);
+        let store = Store::open(&path, SPAN_MS).unwrap();
+        store.commit(&changes(0..20, 1)).unwrap();
         drop(store);
         let whole = std::fs::read(&path).unwrap();
-        let mut committed = snapshots(1);
-        committed.sort();
+        let committed = snapshots(changes(0..20, 1));
         let mut random = ChaCha8Rng::seed_from_u64(4);
         let mut moved = 0;
         for case in 0..100 {
@@ -233,18 +369,19 @@ mod tests {
             let aside = with_suffix(&path, ".damaged");
             let _ = std::fs::remove_file(&aside);
             std::fs::write(&path, &bytes).unwrap();
-            let (store, stored) = Store::open(&path).unwrap_or_else(|error| panic!("case {case}: {error}"));
+            let store = Store::open(&path, SPAN_MS).unwrap_or_else(|error| panic!("case {case}: {error}"));
+            let stored = content(&store);
             drop(store);
             if aside.exists() {
                 moved += 1;
                 assert_eq!(std::fs::read(&aside).unwrap().len(), bytes.len());
-                assert_eq!(stored, []);
+                assert!(stored.is_empty());
             } else {
                 assert!(stored == committed || bytes.is_empty(), "case {case} at {at}");
             }
         }
         assert!(moved > 25, "{moved}");
         std::fs::write(&path, "not a database").unwrap();
-        assert_eq!(Store::open(&path).unwrap().1, []);
+        assert!(content(&Store::open(&path, SPAN_MS).unwrap()).is_empty());
     }
 }

@@ -30,11 +30,20 @@ pub struct Incoming {
     pub arrived: SystemTime,
     /// To be told when the message is dealt with; dropped untold, the message comes again after the next reconnect.
     pub ack: Acknowledgement,
+    /// To be dropped when topic and payload are no longer needed: until then the message counts as waiting.
+    pub place: Place,
 }
 
-impl Incoming {
-    fn bytes(&self) -> usize {
-        self.topic.len() + self.payload.len() + OVERHEAD
+/// A message's share of what may wait.
+#[derive(Debug)]
+pub struct Place {
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -82,16 +91,12 @@ impl Link {
 #[derive(Debug)]
 pub struct Receiver {
     queue: mpsc::UnboundedReceiver<Incoming>,
-    /// Bytes in the queue.
-    waiting: Arc<AtomicUsize>,
 }
 
 impl Receiver {
     /// The next message; `None` when the session has ended.
     pub async fn recv(&mut self) -> Option<Incoming> {
-        let incoming = self.queue.recv().await?;
-        self.waiting.fetch_sub(incoming.bytes(), Ordering::Relaxed);
-        Some(incoming)
+        self.queue.recv().await
     }
 }
 
@@ -108,7 +113,6 @@ impl Inbox {
     /// Both ends. `dropped` counts what did not fit.
     pub(crate) fn new(client: AsyncClient, dropped: Arc<AtomicU64>) -> (Self, Receiver) {
         let (queue, out) = mpsc::unbounded_channel();
-        let waiting = Arc::<AtomicUsize>::default();
         let link = Arc::new(Link {
             client,
             generation: Mutex::new(0),
@@ -117,10 +121,10 @@ impl Inbox {
             Inbox {
                 link,
                 queue,
-                waiting: waiting.clone(),
+                waiting: Arc::default(),
                 dropped,
             },
-            Receiver { queue: out, waiting },
+            Receiver { queue: out },
         )
     }
 
@@ -142,14 +146,19 @@ impl Inbox {
             packet,
         };
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+        let bytes = topic.len() + publish.payload.len() + OVERHEAD;
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
         let incoming = Incoming {
+            place: Place {
+                waiting: self.waiting.clone(),
+                bytes,
+            },
             topic,
             payload: publish.payload,
             retain: publish.retain,
             arrived: SystemTime::now(),
             ack,
         };
-        self.waiting.fetch_add(incoming.bytes(), Ordering::Relaxed);
         // Without a receiver nobody wants messages; unacknowledged, they stay with the broker.
         let _ = self.queue.send(incoming);
     }

@@ -15,7 +15,7 @@ mod time;
 mod topic;
 
 pub use codec::{Decoder, DecoderOptions, FieldError, PayloadError, Shape};
-pub use inbox::{Acknowledgement, Incoming, Receiver};
+pub use inbox::{Acknowledgement, Incoming, Place, Receiver};
 pub use outbox::{Closed, Message, Publisher};
 pub use session::{Session, SessionError, SessionOptions, Status};
 pub use time::{TimeFormat, rfc3339};

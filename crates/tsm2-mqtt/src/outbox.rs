@@ -7,7 +7,7 @@
 //! - while there is a connection a publisher waits for room (at most [`WINDOW`] messages are on their way); without one, retained messages
 //!   replace what waits for the same topic, so that memory is bounded by the number of topics.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -41,7 +41,7 @@ struct Inner {
     closed: bool,
     next: Sequence,
     waiting: BTreeMap<Sequence, Message>,
-    in_flight: usize,
+    in_flight: BTreeSet<Sequence>,
     /// Newest message of each retained topic.
     newest: HashMap<String, Sequence>,
 }
@@ -93,7 +93,7 @@ impl Outbox {
     pub(crate) async fn take(&self) -> (Sequence, Message) {
         self.until(|inner| {
             let first = inner.connected.then(|| inner.waiting.pop_first()).flatten()?;
-            inner.in_flight += 1;
+            inner.in_flight.insert(first.0);
             Some(first)
         })
         .await
@@ -102,7 +102,7 @@ impl Outbox {
     /// A message taken is acknowledged, or has failed and is to be sent again unless a newer one of its topic exists.
     pub(crate) fn settle(&self, sequence: Sequence, outcome: Result<(), Message>) {
         let mut inner = self.lock();
-        inner.in_flight -= 1;
+        inner.in_flight.remove(&sequence);
         if let Err(message) = outcome {
             let is_newest = !message.retain || inner.newest.get(&message.topic) == Some(&sequence);
             if is_newest {
@@ -113,16 +113,16 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
-    /// Waits until nothing waits and nothing is on its way.
-    pub(crate) async fn idle(&self) {
-        self.until(|inner| (inner.waiting.is_empty() && inner.in_flight == 0).then_some(()))
-            .await;
+    /// Waits until all that was handed over before this call has been acknowledged or replaced.
+    pub(crate) async fn flush(&self) {
+        let end = self.lock().next;
+        self.until(|inner| (inner.oldest().is_none_or(|oldest| oldest >= end)).then_some(())).await;
     }
 
     /// Messages not yet acknowledged.
     pub(crate) fn len(&self) -> usize {
         let inner = self.lock();
-        inner.waiting.len() + inner.in_flight
+        inner.waiting.len() + inner.in_flight.len()
     }
 }
 
@@ -139,8 +139,14 @@ impl Inner {
         self.waiting.insert(sequence, message);
     }
 
+    /// The oldest message that is not acknowledged yet.
+    fn oldest(&self) -> Option<Sequence> {
+        let waiting = self.waiting.first_key_value().map(|(&sequence, _)| sequence);
+        waiting.into_iter().chain(self.in_flight.first().copied()).min()
+    }
+
     fn has_room(&self, message: &Message) -> bool {
-        self.waiting.len() + self.in_flight < WINDOW || (message.retain && !self.connected)
+        self.waiting.len() + self.in_flight.len() < WINDOW || (message.retain && !self.connected)
     }
 }
 
@@ -166,9 +172,10 @@ impl Publisher {
             .await
     }
 
-    /// Waits until the broker has acknowledged everything handed over so far (and by others meanwhile).
+    /// Waits until the broker has acknowledged everything handed over before this call, by anybody; what others hand over meanwhile is not
+    /// waited for.
     pub async fn flush(&self) {
-        self.outbox.idle().await;
+        self.outbox.flush().await;
     }
 
     /// Messages handed over that the broker has not acknowledged yet.
@@ -247,6 +254,25 @@ mod tests {
         assert_eq!(take(&publisher).await.1, message("b", "only", true));
         assert_eq!(take(&publisher).await.1, message("a", "new", true));
         assert_eq!(publisher.unacknowledged(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_flush_waits_for_what_came_before_it_only() {
+        let publisher = publisher();
+        publisher.outbox.set_connected(true);
+        publisher.publish(message("a", "before", true)).await.unwrap();
+        let (before, _) = take(&publisher).await;
+        let flush = tokio::spawn({
+            let publisher = publisher.clone();
+            async move { publisher.flush().await }
+        });
+        tokio::task::yield_now().await;
+        publisher.publish(message("a", "after", true)).await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!flush.is_finished());
+        publisher.outbox.settle(before, Ok(()));
+        flush.await.unwrap();
+        assert_eq!(publisher.unacknowledged(), 1);
     }
 
     #[tokio::test]

@@ -210,7 +210,7 @@ impl Session {
                 self.outbox.put(status_message(topic, Status::Offline));
             }
             let end = async {
-                self.outbox.idle().await;
+                self.outbox.flush().await;
                 if self.client.disconnect_with_timeout(END_TIMEOUT).await.is_ok() {
                     let _ = (&mut self.poller).await;
                 }

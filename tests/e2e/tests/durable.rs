@@ -13,6 +13,7 @@ use tsm2_e2e::{bundle, data, process};
 use tsm2_edge::config::Config;
 use tsm2_edge::engine::Engine;
 use tsm2_edge::service::Service;
+use tsm2_edge::shelf::Rows;
 use tsm2_edge::store::Store;
 use tsm2_mqtt::rfc3339;
 
@@ -89,10 +90,10 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
 fn stored_counts(site: &Site) -> (u64, u64, u64) {
     let service = Service::prepare(&Config::load(site.config().as_ref()).unwrap()).unwrap();
     let mut engine = Engine::new(&service);
-    let (_store, stored) = Store::open(&site.path().join("state.redb")).unwrap();
-    for (name, snapshot) in stored {
-        engine.restore(&name, &snapshot).unwrap();
-    }
+    let store = Store::open(&site.path().join("state.redb"), 0).unwrap();
+    store
+        .each(|name, snapshot| engine.restore(name, snapshot, Rows::default).unwrap())
+        .unwrap();
     let counts = engine.counts("a").unwrap();
     (counts.readings, counts.rows, counts.gap_rows)
 }
@@ -187,7 +188,7 @@ async fn the_end_commits_and_acknowledges_first_and_the_next_start_goes_on_there
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_of_another_model_is_refused_by_name() {
+async fn state_of_another_model_is_refused_by_name_and_warmed_up_again_from_the_rows() {
     let broker = Broker::start();
     let site = Site::new(broker.port(), STATE);
     let mut watcher = site.watcher().await;
@@ -209,12 +210,44 @@ async fn state_of_another_model_is_refused_by_name() {
     let said = daemon.wait_for("stored state is not used");
     let line = said.last().unwrap();
     assert!(line.contains("stream=\"a\"") && line.contains("another model"), "{line}");
-    let afresh = site.expected(4..6);
+    let expected = site.expected(0..6);
     for index in 4..6 {
-        assert_eq!(exchange(&mut watcher, index).await, afresh[index as usize - 4]);
+        assert_eq!(
+            exchange(&mut watcher, index).await,
+            expected[index as usize],
+            "as if the other model had run from the start"
+        );
     }
+    daemon.wait_for("rows=4");
     summary(daemon);
-    assert_eq!(stored_counts(&site), (4, 2, 0), "the new state replaced the other model's");
+    assert_eq!(stored_counts(&site), (12, 6, 0), "the grid goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_of_other_variates_is_refused_and_the_stream_starts_anew() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), &format!("{STATE}\ninput.fields.heat = 'power'"));
+    let bundle = |power| bundle::random(site.path(), "site", &["temp", power], HORIZON, Some(MINUTE as u64));
+    bundle("heat");
+    let mut watcher = site.watcher().await;
+    let daemon = site.start();
+    watcher.wait_for("tsm2/status", "online").await;
+    watcher.publish("sensors/a", payload(0)).await;
+    watcher.forecast().await;
+    watcher.forecast().await;
+    summary(daemon);
+    watcher.wait_for("tsm2/status", "offline").await;
+
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text.replace("input.fields.heat = 'power'", "")).unwrap();
+    bundle("power");
+    let daemon = site.start();
+    let said = daemon.wait_for("stored state is not used");
+    let line = said.last().unwrap();
+    assert!(line.contains("stream=\"a\"") && line.contains("other variates"), "{line}");
+    assert_eq!(exchange(&mut watcher, 1).await, site.expected(1..2)[0]);
+    summary(daemon);
+    assert_eq!(stored_counts(&site), (2, 1, 0), "the new state replaced the other's");
 }
 
 #[tokio::test(flavor = "multi_thread")]
