@@ -109,7 +109,9 @@ impl Committer {
         loop {
             self.vitals.beat(Part::Committer);
             self.vitals.uncommitted(self.readings, self.since.map(|(first, _)| first));
-            let patience = self.due().map_or(NOTHING, |due| due.saturating_duration_since(Instant::now()).min(NOTHING));
+            let patience = self
+                .due()
+                .map_or(NOTHING, |due| due.saturating_duration_since(Instant::now()).min(NOTHING));
             match reports.recv_timeout(patience) {
                 Ok(report) => self.take(report),
                 Err(RecvTimeoutError::Timeout) if self.due().is_some_and(|due| due <= Instant::now()) => self.commit(),

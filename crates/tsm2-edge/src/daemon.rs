@@ -25,6 +25,8 @@ use crate::snapshot::{self, Kinship, SnapshotError};
 use crate::store::{Store, StoreError};
 use crate::vitals::{Part, Vitals};
 
+/// How often the daemon looks at itself.
+const SECOND: Duration = Duration::from_secs(1);
 /// How many streams whose state is not used are said by name.
 const SAID: u64 = 100;
 
@@ -134,7 +136,7 @@ pub(crate) async fn run_after(
         tokio::task::spawn_blocking(move || committer.run(&reported))
     });
     let overload = Arc::new(AtomicU64::new(0));
-    let mut routing = tokio::spawn(route(receiver, service.clone(), queues.clone(), overload.clone()));
+    let mut routing = tokio::spawn(route(receiver, service.clone(), queues.clone(), overload.clone(), vitals.clone()));
     vitals.restored();
 
     let mut ends = Vec::new();
@@ -146,10 +148,9 @@ pub(crate) async fn run_after(
             false
         }
         () = async {
-            let mut second = tokio::time::interval(Duration::from_secs(1));
+            let mut second = tokio::time::interval(SECOND);
             loop {
                 second.tick().await;
-                vitals.beat(Part::Router);
                 vitals.connected(session.is_connected());
                 vitals.unacknowledged_publishes(publisher.unacknowledged());
                 vitals.dropped(session.dropped() + overload.load(Ordering::Relaxed));
@@ -184,13 +185,23 @@ pub(crate) async fn run_after(
     }
     info!(summary = serde_json::to_string(&summary).unwrap_or_default(), "stopped");
     // A service manager restarts what ends with an error, and takes a clean end for wanted.
-    if asked { Ok((summary, legacy)) } else { Err(DaemonError::SessionEnded) }
+    if asked {
+        Ok((summary, legacy))
+    } else {
+        Err(DaemonError::SessionEnded)
+    }
 }
 
 /// Gives every message to the thread of its stream, until the session ends. What is at QoS 0 and finds its stream's lane full is dropped and
 /// counted; the others are as few as the broker lets be unacknowledged.
-async fn route(mut receiver: Receiver, service: Arc<Service>, queues: Vec<Arc<Queue>>, overload: Arc<AtomicU64>) {
-    while let Some(incoming) = receiver.recv().await {
+async fn route(mut receiver: Receiver, service: Arc<Service>, queues: Vec<Arc<Queue>>, overload: Arc<AtomicU64>, vitals: Arc<Vitals>) {
+    loop {
+        vitals.beat(Part::Router);
+        let incoming = match tokio::time::timeout(SECOND, receiver.recv()).await {
+            Ok(Some(incoming)) => incoming,
+            Ok(None) => break,
+            Err(_) => continue,
+        };
         // A topic of no stream is refused by the engine, whichever it is.
         let stream = service.stream_of(&incoming.topic).unwrap_or_default().to_owned();
         let bounded = !incoming.ack.is_awaited();
@@ -217,7 +228,10 @@ fn open_store(service: &Service, durability: &Durability) -> Result<(Store, usiz
                 if kinship != Kinship::Same {
                     others += 1;
                     if others <= SAID {
-                        warn!(stream = name, "stored state is not used: it belongs to another model; this one warms up from the stream's last rows");
+                        warn!(
+                            stream = name,
+                            "stored state is not used: it belongs to another model; this one warms up from the stream's last rows"
+                        );
                     }
                 }
             }

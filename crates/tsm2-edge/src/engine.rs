@@ -152,7 +152,10 @@ impl<'s> Engine<'s> {
         // The state's length is the model's own.
         let _ = self.model.reset(state);
         let interval_ms = i64::try_from(self.service.grid.interval_ms).unwrap_or(i64::MAX);
-        let broken = rows.times_ms.windows(2).rposition(|pair| pair[1].saturating_sub(pair[0]) != interval_ms);
+        let broken = rows
+            .times_ms
+            .windows(2)
+            .rposition(|pair| pair[1].saturating_sub(pair[0]) != interval_ms);
         let first = broken.map_or(0, |last_before| last_before + 1);
         let all = rows.times_ms.iter().zip(rows.values.chunks_exact(self.model.config().variates));
         all.skip(first)
@@ -180,7 +183,12 @@ impl<'s> Engine<'s> {
         self.streams.retain(|_, stream| stream.changed || stream.heard_ms >= since_ms);
         let excess = self.streams.len().saturating_sub(most);
         if excess > 0 {
-            let mut heard: Vec<i64> = self.streams.values().filter(|stream| !stream.changed).map(|stream| stream.heard_ms).collect();
+            let mut heard: Vec<i64> = self
+                .streams
+                .values()
+                .filter(|stream| !stream.changed)
+                .map(|stream| stream.heard_ms)
+                .collect();
             let excess = excess.min(heard.len());
             if excess > 0 {
                 let (_, &mut limit_ms, _) = heard.select_nth_unstable(excess - 1);

@@ -117,7 +117,9 @@ impl<T, U> FairQueue<T, U> {
             return Next::Urgent(urgent);
         }
         let Some(stream) = inner.turn.pop_front() else { return Next::Idle };
-        let Some(lane) = inner.lanes.get_mut(&stream) else { return Next::Idle };
+        let Some(lane) = inner.lanes.get_mut(&stream) else {
+            return Next::Idle;
+        };
         let message = lane.pop_front();
         if lane.is_empty() {
             inner.lanes.remove(&stream);

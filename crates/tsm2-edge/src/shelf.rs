@@ -55,7 +55,9 @@ pub(crate) struct Carried(Mutex<HashMap<String, Vec<u8>>>);
 
 impl Carried {
     pub(crate) fn new(changes: Changes) -> Self {
-        Carried(Mutex::new(changes.into_iter().map(|(name, change)| (name, change.snapshot)).collect()))
+        Carried(Mutex::new(
+            changes.into_iter().map(|(name, change)| (name, change.snapshot)).collect(),
+        ))
     }
 
     pub(crate) fn len(&self) -> usize {

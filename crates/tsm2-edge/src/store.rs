@@ -282,7 +282,9 @@ mod tests {
 
     fn content(store: &Store) -> BTreeMap<String, Vec<u8>> {
         let mut content = BTreeMap::new();
-        store.each(|name, snapshot| drop(content.insert(name.to_owned(), snapshot.to_vec()))).unwrap();
+        store
+            .each(|name, snapshot| drop(content.insert(name.to_owned(), snapshot.to_vec())))
+            .unwrap();
         content
     }
 
@@ -342,7 +344,9 @@ mod tests {
         let _first = Store::open(&path, SPAN_MS).unwrap();
         let second = Store::open(&path, SPAN_MS).unwrap_err().to_string();
         assert!(second.contains("state.redb") && second.contains("already open"), "{second}");
-        let nowhere = Store::open(&folder.path().join("no/such/state.redb"), SPAN_MS).unwrap_err().to_string();
+        let nowhere = Store::open(&folder.path().join("no/such/state.redb"), SPAN_MS)
+            .unwrap_err()
+            .to_string();
         assert!(nowhere.contains("no/such/state.redb"), "{nowhere}");
     }
 

@@ -116,7 +116,8 @@ impl Outbox {
     /// Waits until all that was handed over before this call has been acknowledged or replaced.
     pub(crate) async fn flush(&self) {
         let end = self.lock().next;
-        self.until(|inner| (inner.oldest().is_none_or(|oldest| oldest >= end)).then_some(())).await;
+        self.until(|inner| (inner.oldest().is_none_or(|oldest| oldest >= end)).then_some(()))
+            .await;
     }
 
     /// Messages not yet acknowledged.

@@ -309,3 +309,30 @@ async fn a_full_disk_is_said_once_and_nothing_is_acknowledged_until_there_is_roo
     summary(daemon);
     assert_eq!(stored_counts(&site), (6, 3, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_beyond_those_in_memory_go_on_where_they_were() {
+    let broker = Broker::start();
+    let site = Site::new(
+        broker.port(),
+        &format!("{STATE}\nstate.resident_streams = 2\nstate.commit_every_readings = 2"),
+    );
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let expected = site.expected(0..4);
+    for index in 0..4 {
+        for stream in 0..30 {
+            watcher.publish(&format!("sensors/{stream}"), payload(index)).await;
+            for expected in expected[index as usize].chunks_exact(HORIZON) {
+                let forecast = watcher.forecast().await;
+                assert!(forecast.topic.starts_with(&format!("tsm2/{stream}/")), "{}", forecast.topic);
+                assert_eq!(forecast.mean, expected, "row {index} of stream {stream}");
+            }
+        }
+    }
+    let summary = summary(daemon);
+    assert_eq!((&summary["rows"], &summary["gap_rows"]), (&json!(120), &json!(0)));
+    let resident = summary["streams"].as_u64().unwrap();
+    assert!(resident < 30, "{resident} of 30 streams are in memory");
+}
