@@ -73,6 +73,9 @@ pub struct Config {
     /// What is shown over HTTP; nothing listens when absent.
     #[serde(default)]
     pub http: Option<Http>,
+    /// What is logged, and how.
+    #[serde(default)]
+    pub log: Log,
 }
 
 impl Config {
@@ -88,6 +91,7 @@ impl Config {
             output: Output::default(),
             state: State::default(),
             http: None,
+            log: Log::default(),
         }
     }
 }
@@ -270,6 +274,64 @@ impl Default for Http {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
             token_file: None,
         }
+    }
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Log {
+    /// How a line is written.
+    pub format: LogFormat,
+    /// The least severe events that are logged; `RUST_LOG` in the environment overrides it.
+    pub level: LogLevel,
+}
+
+impl Log {
+    /// Text of this level and above.
+    pub fn text(level: LogLevel) -> Self {
+        Log { level, ..Log::default() }
+    }
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A sentence and key=value pairs.
+    #[default]
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+/// How severe an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something that should work does not.
+    Error,
+    /// Something that somebody should look at some day.
+    Warn,
+    /// What the daemon does.
+    #[default]
+    Info,
+    /// Details for those who look for a fault.
+    Debug,
+    /// All that there is.
+    Trace,
+}
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        })
     }
 }
 

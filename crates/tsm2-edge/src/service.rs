@@ -201,6 +201,7 @@ impl Service {
             output,
             state,
             http,
+            log: _,
         } = config;
         let template = Template::parse(&input.topic)?;
         let stream = stream_name(config, &template)?;

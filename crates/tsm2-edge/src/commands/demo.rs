@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::Table;
+use tsm2_edge::config::{Log, LogLevel};
 use tsm2_edge::demo::{self, Options, Outcome, Scene, Style, picture};
 
 const BUNDLE: &str = "models/building/model.safetensors";
@@ -97,7 +98,7 @@ impl View {
         };
         // Log lines in the middle of a picture would help nobody.
         if !matches!(place, Place::Screen(_)) || !io::stderr().is_terminal() {
-            super::log_to_stderr("warn");
+            super::log::to_stderr(&Log::text(LogLevel::Warn));
         }
         Self { place, last: None }
     }

@@ -1,6 +1,7 @@
 //! The commands of `tsm2-edge`: arguments in, library calls, text out.
 
 pub mod demo;
+pub mod log;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -8,24 +9,11 @@ pub mod validate;
 
 use std::fmt::Display;
 use std::future::Future;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
 use tokio::runtime::Runtime;
-use tracing_subscriber::EnvFilter;
-
-/// Events as key=value lines on standard error; `RUST_LOG` chooses which, those of `level` and above unless it says
-/// otherwise. A log that nobody takes any more ends nothing.
-pub fn log_to_stderr(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},rumqttc=off")));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .log_internal_errors(false) // they would be printed to the same place, and panic
-        .init();
-}
+use tsm2_edge::signals::Signals;
 
 /// Prints lines to standard output.
 pub fn print(lines: impl Display) -> anyhow::Result<()> {
@@ -49,24 +37,10 @@ pub fn runtime() -> anyhow::Result<Runtime> {
         .context("cannot start the async runtime")
 }
 
-/// Resolves at the first SIGINT or SIGTERM; to be called within the runtime.
+/// Resolves at the first signal that ends a command; to be called within the runtime.
 pub fn end_signal() -> io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        // Without signals only the end of the process stops it.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    let mut signals = Signals::listen()?;
+    Ok(async move {
+        signals.next().await;
     })
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tsm2_edge::config::{Log, LogLevel};
 use tsm2_edge::replay;
 use tsm2_edge::table::Table;
 use tsm2_mqtt::{Session, SessionOptions, Template, topic_level};
@@ -41,7 +42,7 @@ pub struct Replay {
 impl Replay {
     /// Publishes and waits until the broker has everything.
     pub fn run(self) -> anyhow::Result<()> {
-        super::log_to_stderr("info");
+        super::log::to_stderr(&Log::text(LogLevel::Info));
         ensure!(
             self.speed >= 0.0 && self.speed.is_finite(),
             "--speed {} is no multiple of real time",

@@ -21,8 +21,9 @@ pub struct Run {
 impl Run {
     /// Runs until SIGINT or SIGTERM.
     pub fn run(self) -> anyhow::Result<()> {
-        super::log_to_stderr("info");
-        let service = Service::prepare(&Config::load(&self.config)?)?;
+        let config = Config::load(&self.config)?;
+        super::log::to_stderr(&config.log);
+        let service = Service::prepare(&config)?;
         let runtime = super::runtime()?;
         let summary = runtime.block_on(async {
             let signal = super::end_signal().context("cannot listen for signals")?;

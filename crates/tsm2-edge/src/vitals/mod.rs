@@ -72,6 +72,7 @@ pub enum NotReady {
 #[derive(Debug)]
 pub struct Vitals {
     started: Instant,
+    longest_silence: Duration,
     /// Router, committer, then the shards: when each was heard of last, in milliseconds since `started` and from 1; 0 before its first beat.
     beats: Box<[AtomicU64]>,
     shards: Box<[Mutex<Reported>]>,
@@ -153,6 +154,7 @@ impl Vitals {
     pub fn new(shards: usize) -> Self {
         Vitals {
             started: Instant::now(),
+            longest_silence: LONGEST_SILENCE,
             beats: (0..shards + 2).map(|_| AtomicU64::new(0)).collect(),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             shown: Mutex::default(),
@@ -172,6 +174,15 @@ impl Vitals {
             dropped: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
             failed_reloads: AtomicU64::new(0),
+        }
+    }
+
+    /// Vitals that do not take silence for long.
+    #[cfg(test)]
+    pub(crate) fn impatient(shards: usize, longest_silence: Duration) -> Self {
+        Vitals {
+            longest_silence,
+            ..Vitals::new(shards)
         }
     }
 
@@ -291,7 +302,7 @@ impl Vitals {
         for (index, beat) in self.beats.iter().enumerate() {
             let beat = beat.load(Ordering::Relaxed);
             let silent = Duration::from_millis(now.saturating_sub(beat));
-            if beat > 0 && silent > LONGEST_SILENCE {
+            if beat > 0 && silent > self.longest_silence {
                 let part = match index {
                     0 => Part::Router,
                     1 => Part::Committer,
