@@ -14,6 +14,7 @@ pub mod engine;
 mod fair;
 pub mod http;
 pub mod notify;
+pub mod prior;
 pub mod replay;
 pub mod report;
 pub mod service;

@@ -28,9 +28,31 @@ impl Bytes<'_> {
             _ => None,
         }
     }
+
+    /// A number that stands for something measured: not negative, finite.
+    pub(crate) fn amount(&mut self) -> Option<f32> {
+        self.take()
+            .map(f32::from_le_bytes)
+            .filter(|amount| amount.is_finite() && *amount >= 0.0)
+    }
+
+    /// Fills `numbers`, whatever they are.
+    pub(crate) fn fill(&mut self, numbers: &mut [f32]) -> Option<()> {
+        for number in numbers {
+            *number = f32::from_le_bytes(self.take()?);
+        }
+        Some(())
+    }
 }
 
 /// Appends a number's bytes.
 pub(crate) fn put<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
     out.extend_from_slice(&bytes);
+}
+
+/// Appends numbers, one after the other.
+pub(crate) fn put_all(out: &mut Vec<u8>, numbers: &[f32]) {
+    for number in numbers {
+        put(out, number.to_le_bytes());
+    }
 }

@@ -1,7 +1,8 @@
-//! Readings in, rows on the sampling grid out: pure logic, no I/O, no clock of its own.
+//! Readings in, rows on the sampling grid out, and what their forecasts are worth: pure logic, no I/O, no clock of its own.
 //!
 //! A sensor reports when it likes; the forecaster wants one row of all variates per sampling interval. [`Grid`] stands between the two: it
-//! takes [`Reading`]s one at a time and hands out [`Event`]s, most of them rows. It allocates when it is made and never again.
+//! takes [`Reading`]s one at a time and hands out [`Event`]s, most of them rows. [`Monitor`] holds rows against the forecasts that were made
+//! of them, and puts bounds around the next. Both allocate when they are made and never again.
 //!
 //! ```
 //! use tsm2_stream::{Event, Grid, GridConfig, Reading};
@@ -23,11 +24,19 @@
 extern crate alloc;
 
 mod bytes;
+mod drift;
 mod grid;
+mod history;
+mod intervals;
+mod monitor;
+mod pending;
 mod row;
+mod skill;
 
 pub use grid::{Counts, Event, Grid, GridConfig, GridError, Refused};
+pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError};
 pub use row::Row;
+pub use skill::{Errors, Skill};
 
 /// One sensor's value at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]

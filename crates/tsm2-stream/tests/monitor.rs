@@ -1,0 +1,322 @@
+//! The monitor against what intervals, skill and the drift flag promise.
+
+use proptest::prelude::*;
+use tsm2_stream::{Errors, MAX_SEASON, Monitor, MonitorConfig, MonitorError};
+
+const CONFIG: MonitorConfig = MonitorConfig {
+    variates: 2,
+    horizon: 20,
+    season: Some(6),
+    coverage: 0.9,
+};
+const CELLS: usize = 40;
+
+fn monitor() -> Monitor {
+    Monitor::new(CONFIG, &[1.0; CELLS]).unwrap()
+}
+
+/// Numbers in [0, 1) with no structure, the same every time.
+struct Noise(u64);
+
+impl Noise {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Mean 0, standard deviation 1.
+    fn normal(&mut self) -> f32 {
+        ((0..12).map(|_| self.uniform()).sum::<f64>() - 6.0) as f32
+    }
+}
+
+/// One row and the forecast made at it; the bounds of that forecast.
+fn step(monitor: &mut Monitor, values: &[f32], forecast: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    monitor.row(values);
+    monitor.issue(forecast);
+    let (mut lo, mut hi) = (vec![0.0; forecast.len()], vec![0.0; forecast.len()]);
+    monitor.interval(forecast, &mut lo, &mut hi);
+    (lo, hi)
+}
+
+fn saved(monitor: &Monitor) -> Vec<u8> {
+    let mut out = Vec::new();
+    monitor.save(&mut out);
+    out
+}
+
+#[test]
+fn a_shape_without_cells_a_coverage_without_bounds_and_a_wrong_prior_make_no_monitor() {
+    let made = |config: MonitorConfig, prior: &[f32]| Monitor::new(config, prior).map(|_| ());
+    for (variates, horizon, season) in [(0, 20, None), (2, 0, None), (usize::MAX, 2, None), (2, 20, Some(0))] {
+        let config = MonitorConfig {
+            variates,
+            horizon,
+            season,
+            ..CONFIG
+        };
+        assert_eq!(made(config, &[1.0; CELLS]), Err(MonitorError::Shape { variates, horizon }));
+    }
+    for coverage in [0.0, 1.0, -0.5] {
+        let config = MonitorConfig { coverage, ..CONFIG };
+        assert_eq!(made(config, &[1.0; CELLS]), Err(MonitorError::Coverage { coverage }));
+    }
+    for prior in [
+        vec![1.0; CELLS - 1],
+        vec![0.0; CELLS],
+        vec![f32::NAN; CELLS],
+        vec![f32::INFINITY; CELLS],
+    ] {
+        assert_eq!(made(CONFIG, &prior), Err(MonitorError::Prior));
+    }
+}
+
+#[test]
+fn the_first_bounds_are_the_prior() {
+    let prior: Vec<f32> = (1..=CELLS).map(|cell| cell as f32).collect();
+    let monitor = Monitor::new(CONFIG, &prior).unwrap();
+    let (mut lo, mut hi) = ([0.0; CELLS], [0.0; CELLS]);
+    monitor.interval(&[100.0; CELLS], &mut lo, &mut hi);
+    for (cell, width) in prior.iter().enumerate() {
+        assert_eq!((lo[cell], hi[cell]), (100.0 - width, 100.0 + width));
+    }
+}
+
+#[test]
+fn skill_is_that_of_the_forecasts_and_of_repeating() {
+    let mut monitor = monitor();
+    // A season of 6 rows for the first variate, a slope for the second; the model is off by 0.5.
+    let truth = |row: usize| [[0.0, 1.0, 4.0, 2.0, 8.0, 3.0][row % 6], row as f32];
+    for row in 0..2000 {
+        let forecast: Vec<f32> = (0..2)
+            .flat_map(|variate| (1..=20).map(move |lead| truth(row + lead)[variate] + 0.5))
+            .collect();
+        step(&mut monitor, &truth(row), &forecast);
+    }
+    for lead in 0..20 {
+        let first = monitor.skill(0, lead).unwrap();
+        assert_eq!(first.model, Errors { mae: 0.5, mse: 0.25 });
+        assert_eq!(first.seasonal, Some(Errors { mae: 0.0, mse: 0.0 }));
+        let second = monitor.skill(1, lead).unwrap();
+        let ahead = (lead + 1) as f32;
+        assert!((second.repeat_last.mae - ahead).abs() < 1e-3 && (second.repeat_last.mse - ahead * ahead).abs() < 0.1);
+        let back = (6 * (lead / 6 + 1)) as f32;
+        assert!((second.seasonal.unwrap().mae - back).abs() < 1e-3);
+        assert!((2000 / 11 - 2..=2000 / 11 + 1).contains(&(second.scored as usize)), "{second:?}");
+        assert!(
+            second.compared <= second.scored && second.compared + 2 >= second.scored,
+            "{second:?}"
+        );
+    }
+    assert_eq!((monitor.skill(2, 0), monitor.skill(0, 20)), (None, None));
+}
+
+#[test]
+fn a_season_that_is_too_long_is_not_kept() {
+    let config = MonitorConfig {
+        season: Some(MAX_SEASON + 1),
+        ..CONFIG
+    };
+    let mut monitor = Monitor::new(config, &[1.0; CELLS]).unwrap();
+    for row in 0..50 {
+        step(&mut monitor, &[row as f32; 2], &[0.0; CELLS]);
+    }
+    let skill = monitor.skill(0, 0).unwrap();
+    assert_eq!(skill.seasonal, None);
+    assert!(skill.compared > 0);
+    assert!(Monitor::bytes(&config) < Monitor::bytes(&CONFIG));
+}
+
+#[test]
+fn a_missing_reading_scores_nothing_and_the_last_one_stands() {
+    let mut monitor = Monitor::new(MonitorConfig { season: None, ..CONFIG }, &[1.0; CELLS]).unwrap();
+    step(&mut monitor, &[1.0, 5.0], &[2.0; CELLS]);
+    step(&mut monitor, &[f32::NAN, 6.0], &[2.0; CELLS]);
+    assert_eq!(monitor.skill(0, 0).unwrap().scored, 0);
+    assert_eq!(monitor.skill(1, 0).unwrap().scored, 1);
+    monitor.row(&[4.0, f32::INFINITY]);
+    assert_eq!(monitor.skill(0, 1).unwrap().repeat_last.mae, 3.0);
+    assert_eq!(monitor.skill(1, 1).unwrap().scored, 0);
+}
+
+#[test]
+fn a_restart_forgets_what_waits_and_keeps_what_was_learned() {
+    let mut monitor = monitor();
+    for row in 0..500 {
+        step(&mut monitor, &[(row % 7) as f32; 2], &[3.0; CELLS]);
+    }
+    let bounds = |monitor: &Monitor| {
+        let (mut lo, mut hi) = ([0.0; CELLS], [0.0; CELLS]);
+        monitor.interval(&[0.0; CELLS], &mut lo, &mut hi);
+        (lo, hi)
+    };
+    let before = (bounds(&monitor), monitor.skill(1, 5));
+    monitor.restart();
+    assert_eq!((bounds(&monitor), monitor.skill(1, 5)), before);
+    for _ in 0..20 {
+        monitor.row(&[1e9; 2]);
+    }
+    assert_eq!((bounds(&monitor), monitor.skill(1, 5)), before);
+}
+
+/// Coverage of white noise around a forecast of 0 over rows `from..to`, by lead, of the bounds that stood when the forecast was issued.
+fn coverage(monitor: &mut Monitor, noise: &mut Noise, rows: usize, size: impl Fn(usize) -> f32, count: impl Fn(usize) -> bool) -> f64 {
+    let forecast = [0.0; CELLS];
+    let mut bounds: Vec<(Vec<f32>, Vec<f32>)> = Vec::new();
+    let (mut within, mut all) = (0_u64, 0_u64);
+    for row in 0..rows {
+        let values = [size(row) * noise.normal(), size(row) * noise.normal()];
+        for lead in 0..20.min(row) {
+            let (lo, hi) = &bounds[row - 1 - lead];
+            for (variate, value) in values.iter().enumerate().filter(|_| count(row)) {
+                let cell = variate * 20 + lead;
+                within += u64::from(lo[cell] <= *value && *value <= hi[cell]);
+                all += 1;
+            }
+        }
+        bounds.push(step(monitor, &values, &forecast));
+    }
+    within as f64 / all as f64
+}
+
+#[test]
+fn nine_of_ten_readings_are_covered_whatever_the_prior_and_after_noise_doubles() {
+    for prior in [0.1, 1.0, 3.0] {
+        let mut monitor = Monitor::new(CONFIG, &[prior; CELLS]).unwrap();
+        let mut noise = Noise(7);
+        coverage(&mut monitor, &mut noise, 6000, |_| 1.0, |_| true);
+        let settled = coverage(&mut monitor, &mut noise, 20_000, |_| 1.0, |_| true);
+        assert!((0.885..=0.915).contains(&settled), "{settled}");
+        let doubled = coverage(&mut monitor, &mut noise, 20_000, |_| 2.0, |row| row > 4000);
+        assert!((0.885..=0.915).contains(&doubled), "{doubled}");
+    }
+}
+
+#[test]
+fn stationary_errors_rarely_raise_the_flag_and_larger_ones_do() {
+    let (mut raised_at_peace, mut raised_by_shift) = (0, 0);
+    for seed in 0..10 {
+        let mut monitor = monitor();
+        let mut noise = Noise(seed);
+        for row in 0..44_000 {
+            // Errors resemble their neighbours, as those of forecasts do.
+            let size = if row < 40_000 { 1.0 } else { 2.0 };
+            let shared = noise.normal();
+            step(
+                &mut monitor,
+                &[size * (shared + 0.5 * noise.normal()), noise.normal()],
+                &[0.0; CELLS],
+            );
+            if row < 40_000 {
+                raised_at_peace += u32::from(monitor.drifts());
+            } else if monitor.is_drifting(0) {
+                raised_by_shift += 1;
+                assert!(!monitor.is_drifting(1));
+                break;
+            }
+        }
+    }
+    assert_eq!(raised_by_shift, 10);
+    assert!(raised_at_peace <= 400, "{raised_at_peace} of 400,000 rows");
+}
+
+#[test]
+fn a_constant_sensor_that_moves_at_last_is_covered_again() {
+    let mut monitor = monitor();
+    for _ in 0..50_000 {
+        step(&mut monitor, &[5.0; 2], &[5.0; CELLS]);
+    }
+    let mut noise = Noise(1);
+    let after = coverage(&mut monitor, &mut noise, 12_000, |_| 1.0, |row| row > 8000);
+    assert!((0.87..=0.93).contains(&after), "{after}");
+}
+
+proptest! {
+    #[test]
+    fn bounds_hold_the_forecast_and_are_finite_whatever_is_read(
+        rows in prop::collection::vec((any::<f32>(), any::<f32>(), any::<f32>(), any::<bool>()), 1..200),
+        prior in 1e-30_f32..1e30,
+    ) {
+        let mut monitor = Monitor::new(CONFIG, &[prior; CELLS]).unwrap();
+        for (first, second, forecast, restarts) in rows {
+            if restarts && first > 0.0 {
+                monitor.restart();
+            }
+            let (lo, hi) = step(&mut monitor, &[first, second], &[forecast; CELLS]);
+            for (lo, hi) in lo.iter().zip(&hi) {
+                let holds = lo <= &forecast && &forecast <= hi && lo.is_finite() && hi.is_finite();
+                prop_assert!(holds || !forecast.is_finite(), "{lo} {forecast} {hi}");
+            }
+        }
+        for (variate, lead) in (0..2).flat_map(|variate| (0..20).map(move |lead| (variate, lead))) {
+            let skill = monitor.skill(variate, lead).unwrap();
+            let numbers = [skill.model, skill.repeat_last, skill.seasonal.unwrap()].map(|errors| errors.mae + errors.mse);
+            prop_assert!(numbers.iter().all(|number| number.is_finite()) && (0.0..=1.0).contains(&skill.coverage), "{skill:?}");
+        }
+        prop_assert!(Monitor::restore(CONFIG, &saved(&monitor)).is_ok());
+    }
+
+    #[test]
+    fn a_restored_monitor_goes_on_as_if_never_interrupted(
+        readings in prop::collection::vec(prop::option::weighted(0.9, -9.0_f32..9.0), 2..600),
+        at in any::<prop::sample::Index>(),
+        stride in 1_usize..5,
+    ) {
+        let rows: Vec<[f32; 2]> = readings.chunks_exact(2).map(|pair| [pair[0].unwrap_or(f32::NAN), pair[1].unwrap_or(f32::NAN)]).collect();
+        let at = at.index(rows.len());
+        let mut one = monitor();
+        let mut other = monitor();
+        for (index, row) in rows.iter().enumerate() {
+            if index == at {
+                other = Monitor::restore(CONFIG, &saved(&one)).unwrap();
+            }
+            for monitor in [&mut one, &mut other] {
+                if index % stride == 0 {
+                    step(monitor, row, &[index as f32 / 100.0; CELLS]);
+                } else {
+                    monitor.row(row);
+                }
+            }
+        }
+        prop_assert_eq!(saved(&one), saved(&other));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic_and_used_without_one(
+        at in any::<prop::sample::Index>(),
+        bytes in prop::collection::vec(any::<u8>(), 1..12),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut monitor = monitor();
+        for row in 0..70 {
+            step(&mut monitor, &[row as f32, 1.0], &[3.0; CELLS]);
+        }
+        let saved = saved(&monitor);
+        prop_assert_eq!(Monitor::restore(CONFIG, &saved[..cut.index(saved.len())]).err(), Some(MonitorError::Saved));
+        let mut changed = saved.clone();
+        let at = at.index(saved.len() - bytes.len());
+        changed[at..at + bytes.len()].copy_from_slice(&bytes);
+        if let Ok(mut restored) = Monitor::restore(CONFIG, &changed) {
+            for row in 0..70 {
+                let (lo, hi) = step(&mut restored, &[row as f32, 1.0], &[3.0; CELLS]);
+                prop_assert!(lo.iter().zip(&hi).all(|(lo, hi)| *lo <= 3.0 && *hi >= 3.0));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_monitor_of_another_configuration_is_refused() {
+    let saved = saved(&monitor());
+    for config in [
+        MonitorConfig { variates: 1, ..CONFIG },
+        MonitorConfig { horizon: 19, ..CONFIG },
+        MonitorConfig { season: None, ..CONFIG },
+        MonitorConfig { coverage: 0.8, ..CONFIG },
+    ] {
+        assert_eq!(Monitor::restore(config, &saved).err(), Some(MonitorError::Saved));
+    }
+}
