@@ -1,6 +1,7 @@
 //! What those who operate the daemon see of it.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use tsm2_edge::http::metrics;
 use tsm2_edge::report::Summary;
 use tsm2_edge::vitals::{Part, Score, Shown, Vitals};
 
-/// What `promtool check metrics` has to say of a page; `None`, with a line printed, where it is not installed.
-fn promtool(page: &str) -> Option<String> {
+/// What promtool has to say, from its exit status on; `None`, with a line printed, where it is not installed.
+fn promtool(arguments: &[&str], folder: &Path, input: &str) -> Option<String> {
     let tool = Command::new("promtool")
-        .args(["check", "metrics"])
+        .args(arguments)
+        .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -21,10 +23,22 @@ fn promtool(page: &str) -> Option<String> {
         data::absent("skipped: promtool (Debian's package prometheus) is not installed");
         return None;
     };
-    tool.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("it reads");
+    tool.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
     let output = tool.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     Some(format!("{}: {said}", output.status))
+}
+
+/// Asserts that promtool has nothing to say against a page.
+fn assert_passes_promtool(page: &str) {
+    if let Some(said) = promtool(&["check", "metrics"], Path::new("."), page) {
+        assert_eq!(said.trim_end(), "exit status: 0:", "{page}");
+    }
+}
+
+/// Whether a page of metrics has this line.
+fn has(page: &str, line: &str) -> bool {
+    page.lines().any(|found| found == line)
 }
 
 #[test]
@@ -60,18 +74,33 @@ fn every_metric_passes_promtool_whether_or_not_there_is_something_to_tell() {
         "tsm2_edge_interval_coverage_ratio{variate=\"back\\\\slash\\nand line\",lead=\"48\"} 0.9",
         "tsm2_edge_commit_duration_seconds_count 1",
     ] {
-        assert!(told.lines().any(|found| found == line), "{line} is not in\n{told}");
+        assert!(has(&told, line), "{line} is not in\n{told}");
     }
     for page in [untold, told] {
-        if let Some(said) = promtool(&page) {
-            assert_eq!(said.trim_end(), "exit status: 0:", "{page}");
-        }
+        assert_passes_promtool(&page);
     }
 }
 
 #[test]
-fn promtool_finds_fault_where_there_is_one() {
-    if let Some(said) = promtool("# HELP a_total A.\n# TYPE a_total gauge\na_total 1\n") {
-        assert!(!said.starts_with("exit status: 0"), "{said}");
+fn the_alerts_and_the_scrape_configuration_of_the_documentation_work() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/prometheus");
+    for arguments in [&["check", "config", "prometheus.yml"][..], &["test", "rules", "tsm2-edge.test.yml"]] {
+        if let Some(said) = promtool(arguments, &folder, "") {
+            assert!(said.starts_with("exit status: 0"), "{said}");
+        }
+    }
+    let told = metrics(&Vitals::new(1));
+    let rules = std::fs::read_to_string(folder.join("tsm2-edge.rules.yml")).unwrap();
+    let documented = std::fs::read_to_string(folder.join("../operations.md")).unwrap();
+    let names: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
+    for named in rules.split(|c| !is_name(c)).filter(|word| word.starts_with("tsm2_edge_")) {
+        assert!(names.contains(&named), "an alert looks at {named}, which is no metric");
+    }
+    for name in names {
+        assert!(documented.contains(&format!("`{name}")), "{name} is not documented");
     }
 }

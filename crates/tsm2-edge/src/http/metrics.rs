@@ -51,7 +51,6 @@ fn counts(page: &mut Page, figures: &Figures) {
             "Forecasts published, one per variate.",
             summary.forecasts,
         ),
-        ("tsm2_edge_streams_seen_total", "Streams seen.", summary.streams),
         (
             "tsm2_edge_stream_restarts_total",
             "Restarts of streams after long silences.",
