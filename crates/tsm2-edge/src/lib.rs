@@ -24,5 +24,6 @@ pub mod signals;
 pub mod simulator;
 pub mod snapshot;
 pub mod store;
+pub mod supervise;
 pub mod table;
 pub mod vitals;

@@ -55,6 +55,11 @@ impl Identity {
         })
     }
 
+    /// The bundle's hash.
+    pub(crate) fn model(&self) -> Hash {
+        self.model
+    }
+
     /// What `self` may use of what `other` wrote; `None`: nothing.
     pub(crate) fn kinship(&self, other: &Identity) -> Option<Kinship> {
         match () {

@@ -182,10 +182,21 @@ impl Running {
         }
     }
 
+    /// Sends a signal, given by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .expect("kill starts")
+                .success()
+        );
+    }
+
     /// Sends SIGTERM, waits for the end and returns what it printed; it must succeed.
     pub fn terminate(mut self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts").success());
+        self.signal("TERM");
         let mut printed = String::new();
         self.child
             .stdout

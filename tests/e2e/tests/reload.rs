@@ -1,0 +1,125 @@
+//! A new configuration while the daemon runs: what can go on goes on, what cannot is said, and a wrong one changes nothing.
+
+use tsm2_bundle::Bundle;
+use tsm2_e2e::broker::Broker;
+use tsm2_e2e::bundle;
+use tsm2_e2e::site::{HORIZON, MINUTE, Site, exchange, forecast_of, payload, summary};
+
+/// Another bundle in the place of the site's: of the same shape, with other weights.
+fn swap_weights(site: &Site) {
+    let path = site.path().join("site.safetensors");
+    let old = Bundle::open(&path).unwrap();
+    let mut meta = old.meta().clone();
+    meta.name = "successor".into();
+    let weights = old.weights().iter().map(|weight| weight * 0.5).collect();
+    Bundle::new(meta, weights).unwrap().write(&path).unwrap();
+}
+
+fn edit(site: &Site, from: &str, to: &str) {
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(site.config(), text.replace(from, to)).unwrap();
+}
+
+async fn a_model_of_the_same_shape_goes_on_with_the_state(extra: &str) {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), extra);
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let before = site.expected(0..3);
+    for index in 0..3 {
+        assert_eq!(exchange(&mut watcher, index).await, before[index as usize]);
+    }
+    swap_weights(&site);
+    daemon.signal("HUP");
+    // Published while the daemon changes: the broker keeps it.
+    watcher.publish("sensors/a", payload(3)).await;
+    daemon.wait_for("a model of the same shape");
+    let after = forecast_of(&mut watcher, 3).await;
+    let (anew, through) = (site.expected(3..4), site.expected(0..4));
+    assert!(after != anew[0] && after != before[2], "neither a new state nor the old model");
+    assert!(after != through[3], "the state is the old model's, not one that the new model made");
+    assert_eq!(summary(daemon)["rows"], 4, "both lives count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_of_the_same_shape_goes_on_with_the_state_in_memory() {
+    a_model_of_the_same_shape_goes_on_with_the_state("input.max_gap = 100").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_of_the_same_shape_goes_on_with_the_state_in_the_file() {
+    a_model_of_the_same_shape_goes_on_with_the_state("state.path = 'state.redb'").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_of_another_shape_is_warmed_up_from_the_rows_in_the_file() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "state.path = 'state.redb'");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    for index in 0..3 {
+        exchange(&mut watcher, index).await;
+    }
+    // The same variates, one lead more.
+    bundle::random(site.path(), "site", &["temp", "power"], HORIZON + 1, Some(MINUTE as u64));
+    daemon.signal("HUP");
+    daemon.wait_for("a model of another shape");
+    daemon.wait_for("connected");
+    watcher.publish("sensors/a", payload(3)).await;
+    let forecast = watcher.forecast().await;
+    let expected = site.expected(0..4);
+    assert_eq!(
+        forecast.mean,
+        expected[3][..HORIZON + 1],
+        "as if the new model had run from the start"
+    );
+    summary(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_configuration_again_changes_nothing() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let expected = site.expected(0..4);
+    for index in 0..4 {
+        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        daemon.signal("HUP");
+        daemon.wait_for("the same model");
+    }
+    summary(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_configuration_is_said_and_the_old_one_stays() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "output.prefix = 'tsm2'");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let expected = site.expected(0..3);
+    assert_eq!(exchange(&mut watcher, 0).await, expected[0]);
+    let faults = [
+        ("output.prefix = 'tsm2'", "output.prefx = 'tsm2'", "output.prefx"),
+        ("output.prefx = 'tsm2'", "output.prefix = 'a/#'", "output.prefix"),
+    ];
+    for (from, to, culprit) in faults {
+        edit(&site, from, to);
+        daemon.signal("HUP");
+        let said = daemon.wait_for("cannot be used");
+        assert!(said.last().unwrap().contains(culprit), "{said:?}");
+    }
+    assert_eq!(exchange(&mut watcher, 1).await, expected[1]);
+    edit(&site, "output.prefix = 'a/#'", "output.prefix = 'tsm2'");
+    std::fs::write(site.path().join("site.safetensors"), "no bundle").unwrap();
+    daemon.signal("HUP");
+    let said = daemon.wait_for("cannot be used");
+    assert!(said.last().unwrap().contains("site.safetensors"), "{said:?}");
+    assert_eq!(exchange(&mut watcher, 2).await, expected[2]);
+    summary(daemon);
+}
