@@ -211,17 +211,22 @@ impl Input {
 }
 
 /// Section `output`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Output {
     /// First levels of the topics published: `<prefix>/<stream>/forecast/<variate>` and `<prefix>/status`.
     pub prefix: String,
+    /// Part of the readings that the intervals are to cover.
+    pub coverage: f32,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Output { prefix: "tsm2".into() }
+        Output {
+            prefix: "tsm2".into(),
+            coverage: 0.9,
+        }
     }
 }
 

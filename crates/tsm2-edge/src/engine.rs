@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::info;
 use tsm2_core::Model;
 use tsm2_mqtt::FieldError;
-use tsm2_stream::{Counts, Event, Grid, Reading, Refused};
+use tsm2_stream::{Counts, Event, Grid, Monitor, Reading, Refused};
 
 use crate::report::{Reporter, Summary};
 use crate::service::Service;
 use crate::shelf::{Change, Changes, Rows};
 use crate::snapshot::{self, Kinship, SnapshotError};
+use crate::vitals::Score;
 
 /// A row and what the model makes of it.
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +32,16 @@ pub struct Step<'a> {
     pub values: &'a [f32],
     /// The forecast in the sensors' own units, lead 0 being the next row; shape `[M][H]`. `None` when no token was due.
     pub forecast: Option<&'a [f32]>,
+    /// Bounds of the forecast, `[M][H]` each; of no meaning where there is none.
+    pub interval: (&'a [f32], &'a [f32]),
+    /// How good the forecasts have been, once in a horizon of rows.
+    pub skill: Option<&'a Monitor>,
 }
 
-/// One stream: its grid, and the model's state for it.
+/// One stream: its grid, the model's state for it, and who watches its forecasts.
 struct Stream {
     grid: Grid,
+    monitor: Monitor,
     state: Vec<f32>,
     /// Whether it is another one than when it was last collected.
     changed: bool,
@@ -72,6 +78,8 @@ pub struct Engine<'s> {
     scratch: Vec<f32>,
     /// The newest forecast, `[M][H]`.
     forecast: Vec<f32>,
+    /// Its bounds.
+    interval: (Vec<f32>, Vec<f32>),
     /// The values of the message at hand, by variate.
     values: Vec<(usize, f32)>,
     reporter: Reporter,
@@ -93,6 +101,10 @@ impl<'s> Engine<'s> {
             known,
             scratch: vec![0.0; model.scratch_len()],
             forecast: vec![0.0; config.variates * config.horizon],
+            interval: (
+                vec![0.0; config.variates * config.horizon],
+                vec![0.0; config.variates * config.horizon],
+            ),
             values: Vec::with_capacity(config.variates),
             reporter: Reporter::default(),
             summary: Summary::default(),
@@ -131,15 +143,18 @@ impl<'s> Engine<'s> {
             Kinship::Shape => service.heir_of.contains(model),
             Kinship::Rows => false,
         };
-        let (grid, used) = snapshot::decode(bytes, &service.identity, service.grid, accepts, &mut state)?;
-        if !used {
-            let rows = self.warm_up(&mut state, &rows());
+        let decoded = snapshot::decode(bytes, &service.identity, (service.grid, service.monitor), accepts, &mut state)?;
+        let fresh = || Monitor::new(service.monitor, &service.prior).map_err(|_| SnapshotError::Damaged);
+        let mut monitor = decoded.monitor.map_or_else(fresh, Ok)?;
+        if !decoded.has_state {
+            let rows = self.warm_up(&mut state, &mut monitor, &rows());
             info!(stream = name, rows, "the model warmed up again from the stream's last rows");
         }
         let stream = Stream {
-            grid,
+            grid: decoded.grid,
+            monitor,
             state,
-            changed: !used,
+            changed: !decoded.has_state,
             rows: Rows::default(),
             heard_ms: i64::MIN,
         };
@@ -148,9 +163,10 @@ impl<'s> Engine<'s> {
     }
 
     /// A new state that has seen the last unbroken run of `rows`; returns how many those are.
-    fn warm_up(&mut self, state: &mut [f32], rows: &Rows) -> usize {
+    fn warm_up(&mut self, state: &mut [f32], monitor: &mut Monitor, rows: &Rows) -> usize {
         // The state's length is the model's own.
         let _ = self.model.reset(state);
+        monitor.restart();
         let interval_ms = i64::try_from(self.service.grid.interval_ms).unwrap_or(i64::MAX);
         let broken = rows
             .times_ms
@@ -159,7 +175,19 @@ impl<'s> Engine<'s> {
         let first = broken.map_or(0, |last_before| last_before + 1);
         let all = rows.times_ms.iter().zip(rows.values.chunks_exact(self.model.config().variates));
         all.skip(first)
-            .take_while(|(time_ms, values)| self.model.step(state, &mut self.scratch, values, **time_ms).is_ok())
+            .take_while(|(time_ms, values)| {
+                monitor.row(values);
+                match self.model.step(state, &mut self.scratch, values, **time_ms) {
+                    Ok(Some(mut token)) => {
+                        if token.forecast(&mut self.forecast).is_ok() {
+                            monitor.issue(&self.forecast);
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(_) => return false,
+                }
+                true
+            })
             .count()
     }
 
@@ -169,11 +197,27 @@ impl<'s> Engine<'s> {
         wanted
             .map(|(name, stream)| {
                 stream.changed = false;
-                let snapshot = snapshot::encode(&self.service.identity, &stream.grid, &stream.state);
+                let snapshot = snapshot::encode(&self.service.identity, &stream.grid, &stream.monitor, &stream.state);
                 let rows = std::mem::take(&mut stream.rows);
                 (name.clone(), Change { snapshot, rows })
             })
             .collect()
+    }
+
+    /// Sums over all streams for each variate at each of these leads (from 1), and how many streams drift.
+    pub(crate) fn scores(&self, leads: &[usize]) -> (Vec<Score>, usize) {
+        let variates = self.model.config().variates;
+        let mut scores = vec![Score::default(); variates * leads.len()];
+        for stream in self.streams.values() {
+            for (place, score) in scores.iter_mut().enumerate() {
+                let (variate, lead) = (place / leads.len(), leads[place % leads.len()].saturating_sub(1));
+                if let Some(skill) = stream.monitor.skill(variate, lead) {
+                    *score += Score::of(&skill);
+                }
+            }
+        }
+        let drifting = self.streams.values().filter(|stream| stream.monitor.drifts()).count();
+        (scores, drifting)
     }
 
     /// Takes streams out of memory that are as they were collected: those last heard before `since_ms`, and of the others the longest unheard
@@ -295,7 +339,8 @@ impl<'s> Engine<'s> {
             return false;
         }
         let mut state = vec![0.0; self.model.state_len()];
-        let (Ok(grid), Ok(())) = (Grid::new(self.service.grid), self.model.reset(&mut state)) else {
+        let monitor = Monitor::new(self.service.monitor, &self.service.prior);
+        let (Ok(grid), Ok(monitor), Ok(())) = (Grid::new(self.service.grid), monitor, self.model.reset(&mut state)) else {
             self.reporter
                 .refuse(&mut self.summary, "stream", "", "the model's shape makes no stream");
             return false;
@@ -303,6 +348,7 @@ impl<'s> Engine<'s> {
         info!(stream = name, "a new stream");
         let stream = Stream {
             grid,
+            monitor,
             state,
             changed: false,
             rows: Rows::default(),
@@ -315,16 +361,26 @@ impl<'s> Engine<'s> {
     /// Puts the readings of one message on the stream's grid and steps the model with each row that closes.
     fn advance(&mut self, name: &str, time_ms: i64, arrival_ms: i64, on: &mut impl FnMut(Step<'_>) -> u64) -> u64 {
         let Some(stream) = self.streams.get_mut(name) else { return 0 };
-        let Stream { grid, state, rows, .. } = stream;
+        let Stream {
+            grid,
+            monitor,
+            state,
+            rows,
+            ..
+        } = stream;
+        let horizon = self.model.config().horizon as u64;
+        let mut closed = grid.counts().rows;
         let keep = self.service.history_rows();
         let mut changes = 0;
-        let (model, scratch, forecast) = (&self.model, &mut self.scratch, &mut self.forecast);
+        let (model, scratch, forecast, (lo, hi)) = (&self.model, &mut self.scratch, &mut self.forecast, &mut self.interval);
         let (reporter, summary) = (&mut self.reporter, &mut self.summary);
         let before = grid.counts();
         for &(variate, value) in &self.values {
             let refused = grid.push(Reading { variate, value, time_ms }, |event| match event {
                 Event::Row(row) => {
                     Stream::note(rows, row.time_ms, row.values, keep);
+                    monitor.row(row.values);
+                    closed += u64::from(row.last_reading_ms.is_some());
                     let made = model.step(state, scratch, row.values, row.time_ms).and_then(|token| match token {
                         Some(mut token) => token.forecast(forecast).map(|()| true),
                         None => Ok(false),
@@ -333,7 +389,14 @@ impl<'s> Engine<'s> {
                         Ok(made) => made.then_some(&forecast[..]),
                         Err(error) => return reporter.refuse(summary, "step", name, format_args!("stream {name:?}: {error}")),
                     };
+                    if let Some(forecast) = forecast {
+                        monitor.issue(forecast);
+                        monitor.interval(forecast, lo, hi);
+                    }
+                    let is_due = row.last_reading_ms.is_some() && closed.is_multiple_of(horizon);
                     summary.forecasts += on(Step {
+                        interval: (lo, hi),
+                        skill: is_due.then_some(&*monitor),
                         stream: name,
                         time_ms: row.time_ms,
                         last_reading_ms: row.last_reading_ms,
@@ -347,6 +410,7 @@ impl<'s> Engine<'s> {
                         silence_s = (next_ms - last_ms) / 1000,
                         "silent for too long; starting over"
                     );
+                    monitor.restart();
                     if let Err(error) = model.reset(state) {
                         reporter.refuse(summary, "step", name, format_args!("stream {name:?}: {error}"));
                     }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
-use tsm2_stream::GridConfig;
+use tsm2_stream::{GridConfig, MonitorConfig};
 
 use crate::config::{Config, Http};
 use crate::http::{HttpOptions, Token, WeakToken};
+use crate::prior::half_widths;
 use crate::snapshot::{Hash, Identity};
 
 /// Deepest nesting of JSON that is read.
@@ -99,6 +100,12 @@ pub enum ServiceError {
         /// The prefix.
         prefix: String,
     },
+    /// No interval covers that.
+    #[error("output.coverage: {coverage} is not between 0 and 1")]
+    Coverage {
+        /// The coverage asked for.
+        coverage: f32,
+    },
     /// The daemon would read its own forecasts.
     #[error("input.topic: {template:?} also matches the topic {topic:?} that this daemon publishes to; change it or output.prefix")]
     Loop {
@@ -160,6 +167,9 @@ pub struct Service {
     pub(crate) outputs: Vec<String>,
     pub(crate) prefix: String,
     pub(crate) grid: GridConfig,
+    pub(crate) monitor: MonitorConfig,
+    /// Half-widths of the intervals to begin with, `[M][H]`.
+    pub(crate) prior: Vec<f32>,
     pub(crate) max_streams: usize,
     /// Model threads: as many as there are cores.
     pub(crate) shards: usize,
@@ -243,6 +253,15 @@ impl Service {
             interval_ms: interval_ms(meta, model.interval_s)?,
             max_gap: input.max_gap,
         };
+        let monitor = MonitorConfig {
+            variates: names.len(),
+            horizon: meta.config.horizon,
+            season: meta.config.readout.season.map(|season| season.period),
+            coverage: output.coverage,
+        };
+        if !(output.coverage > 0.0 && output.coverage < 1.0) {
+            return Err(ServiceError::Coverage { coverage: output.coverage });
+        }
         let shape = if template.has_variate() {
             Shape::Single(input.value.clone())
         } else {
@@ -287,6 +306,8 @@ impl Service {
             outputs,
             prefix: output.prefix.clone(),
             grid,
+            monitor,
+            prior: half_widths(meta, output.coverage),
             max_streams: input.max_streams,
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             session,
@@ -336,6 +357,11 @@ impl Service {
     pub fn forecast_topic(&self, stream: &str, variate: usize) -> String {
         format!("{}/{stream}/forecast/{}", self.prefix, self.outputs[variate])
     }
+
+    /// Where is published how good the forecasts of variate `variate` of `stream` have been.
+    pub(crate) fn skill_topic(&self, stream: &str, variate: usize) -> String {
+        format!("{}/{stream}/skill/{}", self.prefix, self.outputs[variate])
+    }
 }
 
 fn stream_name(config: &Config, template: &Template) -> Result<Option<String>, ServiceError> {
@@ -358,7 +384,7 @@ fn check_prefix(prefix: &str, template: &Template) -> Result<(), ServiceError> {
     if prefix.split('/').any(|level| level.is_empty() || topic_level(level) != level) {
         return Err(ServiceError::Prefix { prefix: prefix.to_owned() });
     }
-    for topic in [format!("{prefix}/stream/forecast/variate"), format!("{prefix}/status")] {
+    for topic in ["stream/forecast/variate", "stream/skill/variate", "status"].map(|rest| format!("{prefix}/{rest}")) {
         if template.capture(&topic).is_ok() {
             return Err(ServiceError::Loop {
                 template: template.as_str().to_owned(),

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, warn};
 use tsm2_mqtt::{Incoming, Message, Publisher, rfc3339};
+use tsm2_stream::Monitor;
 
 use crate::committer::{Collect, Report, Reports};
 use crate::daemon::Observation;
@@ -29,6 +30,8 @@ pub(crate) type Queue = FairQueue<Incoming, Collect>;
 
 /// How long the thread sleeps when nothing is to be done.
 const NOTHING: Duration = Duration::from_secs(1);
+/// How often the thread tells what it did.
+const TELL: Duration = Duration::from_secs(2);
 /// How long to wait before what cannot be read is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -69,7 +72,58 @@ struct Forecast<'a> {
     interval_s: serde_json::Number,
     /// Lead 0 is one interval after `issued`.
     mean: &'a [f32],
+    /// Bounds between which readings are expected to lie.
+    lo: &'a [f32],
+    hi: &'a [f32],
+    /// Part of the readings that they are to cover.
+    coverage: f32,
     model: &'a str,
+}
+
+/// What is published per variate of how good its forecasts have been; arrays by lead.
+#[derive(Serialize, Default)]
+struct Judged<'a> {
+    /// Time of the last reading used, RFC 3339.
+    time: &'a str,
+    model: &'a str,
+    /// Whether the errors have become larger than they used to be.
+    drift: bool,
+    /// Forecasts judged.
+    scored: Vec<u32>,
+    coverage: Vec<f32>,
+    mae: Vec<f32>,
+    mse: Vec<f32>,
+    repeat_last_mae: Vec<f32>,
+    repeat_last_mse: Vec<f32>,
+    /// Absent for a model without a season.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seasonal_mae: Vec<f32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seasonal_mse: Vec<f32>,
+}
+
+impl<'a> Judged<'a> {
+    fn of(monitor: &Monitor, variate: usize, time: &'a str, model: &'a str) -> Self {
+        let mut judged = Judged {
+            time,
+            model,
+            drift: monitor.is_drifting(variate),
+            ..Judged::default()
+        };
+        for skill in (0..monitor.config().horizon).filter_map(|lead| monitor.skill(variate, lead)) {
+            judged.scored.push(skill.scored);
+            judged.coverage.push(skill.coverage);
+            judged.mae.push(skill.model.mae);
+            judged.mse.push(skill.model.mse);
+            judged.repeat_last_mae.push(skill.repeat_last.mae);
+            judged.repeat_last_mse.push(skill.repeat_last.mse);
+            if let Some(seasonal) = skill.seasonal {
+                judged.seasonal_mae.push(seasonal.mae);
+                judged.seasonal_mse.push(seasonal.mse);
+            }
+        }
+        judged
+    }
 }
 
 /// See the module's invariants.
@@ -100,7 +154,7 @@ impl Shard {
         loop {
             let now = Instant::now();
             self.vitals.beat(Part::Shard(self.number));
-            if told.is_none_or(|told| now >= told + NOTHING) {
+            if told.is_none_or(|told| now >= told + TELL) {
                 told = Some(now);
                 self.tell(&engine);
             }
@@ -134,6 +188,8 @@ impl Shard {
     fn tell(&self, engine: &Engine<'_>) {
         let summary = engine.summary();
         self.vitals.report(self.number, &summary, summary.streams as usize);
+        let (scores, drifting) = engine.scores(&self.vitals.shown().leads);
+        self.vitals.skill(self.number, &scores, drifting);
     }
 
     fn report(&self, report: Report) {
@@ -233,44 +289,53 @@ impl Shard {
         }
     }
 
-    /// Hands over a forecast per variate and counts them; `None` when the daemon stops before. A row that bridges a gap has none: the reading
-    /// that ended the gap is there already, and its own follows at once.
+    /// Hands over a forecast per variate, and now and then how good they have been; counts the forecasts. `None` when the daemon stops before.
+    /// A row that bridges a gap has none: the reading that ended the gap is there already, and its own follows at once.
     fn publish(&self, step: Step<'_>) -> Option<u64> {
-        let (Some(forecast), Some(issued_ms)) = (step.forecast, step.last_reading_ms) else {
-            return Some(0);
-        };
+        let Some(issued_ms) = step.last_reading_ms else { return Some(0) };
         let service = &self.service;
-        let meta = service.bundle.meta();
-        let issued = rfc3339(issued_ms);
-        for (variate, mean) in forecast.chunks_exact(meta.config.horizon).enumerate() {
-            let forecast = Forecast {
-                issued: &issued,
-                interval_s: seconds(service.interval_ms()),
-                mean,
-                model: &meta.name,
-            };
-            // Numbers and text are always JSON.
-            let payload = serde_json::to_vec(&forecast).ok()?;
-            let message = Message {
-                topic: service.forecast_topic(step.stream, variate),
-                payload: Bytes::from(payload),
-                retain: true,
-            };
-            if !self.hand_over(message) {
-                return None;
+        let (meta, issued) = (service.bundle.meta(), rfc3339(issued_ms));
+        let horizon = meta.config.horizon;
+        let variates = 0..service.outputs.len();
+        if let Some(forecast) = step.forecast {
+            for variate in variates.clone() {
+                let leads = variate * horizon..(variate + 1) * horizon;
+                let forecast = Forecast {
+                    issued: &issued,
+                    interval_s: seconds(service.interval_ms()),
+                    mean: &forecast[leads.clone()],
+                    lo: &step.interval.0[leads.clone()],
+                    hi: &step.interval.1[leads],
+                    coverage: service.monitor.coverage,
+                    model: &meta.name,
+                };
+                self.hand_over(service.forecast_topic(step.stream, variate), &forecast)?;
             }
         }
-        Some(service.outputs.len() as u64)
+        if let Some(monitor) = step.skill {
+            for variate in variates.clone() {
+                let judged = Judged::of(monitor, variate, &issued, &meta.name);
+                self.hand_over(service.skill_topic(step.stream, variate), &judged)?;
+            }
+        }
+        Some(step.forecast.map_or(0, |_| variates.len() as u64))
     }
 
-    /// Whether the session took the message before the daemon stops.
-    fn hand_over(&self, message: Message) -> bool {
+    /// Publishes; `None` when the daemon stops before the session took the message.
+    fn hand_over(&self, topic: String, content: &impl Serialize) -> Option<()> {
+        // Numbers and text are always JSON.
+        let payload = Bytes::from(serde_json::to_vec(content).ok()?);
+        let message = Message {
+            topic,
+            payload,
+            retain: true,
+        };
         let mut stopped = self.stopped.clone();
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                done = self.publisher.publish(message) => done.is_ok(),
-                _ = stopped.wait_for(|&stopped| stopped) => false,
+                done = self.publisher.publish(message) => done.ok(),
+                _ = stopped.wait_for(|&stopped| stopped) => None,
             }
         })
     }

@@ -1,12 +1,13 @@
 //! One stream as bytes: its grid and the model's state for it, whose they are, and a digest.
 //!
-//! `b"TSM2" | format u32 | identity | length of the grid u32 | grid | state, f32 each | sha256 of all before`, least significant byte first.
-//! Invariants: a snapshot of another format or of other variates is refused, never guessed at; of another model only the grid is used, for
-//! that has none of the model's numbers; any bytes are decoded without a panic.
+//! `b"TSM2" | format u32 | identity | length of the grid u32 | grid | length of the monitor u32 | monitor | state, f32 each | sha256 of all
+//! before`, least significant byte first.
+//! Invariants: a snapshot of another format or of other variates is refused, never guessed at; of another model only grid and monitor are
+//! used, for those have none of its state; any bytes are decoded without a panic.
 
 use sha2::{Digest, Sha256};
 use tsm2_bundle::{Bundle, BundleError};
-use tsm2_stream::{Grid, GridConfig, GridError};
+use tsm2_stream::{Grid, GridConfig, GridError, Monitor, MonitorConfig};
 
 /// Raise it with every change of this layout, of the grid's, or of what the numbers of the model's state mean.
 const FORMAT: u32 = 2;
@@ -102,28 +103,42 @@ pub enum SnapshotError {
 }
 
 /// The snapshot's bytes.
-pub(crate) fn encode(identity: &Identity, grid: &Grid, state: &[f32]) -> Vec<u8> {
-    let mut saved = Vec::new();
-    grid.save(&mut saved);
-    let mut out = Vec::with_capacity(4 * state.len() + saved.len() + 256);
+pub(crate) fn encode(identity: &Identity, grid: &Grid, monitor: &Monitor, state: &[f32]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4 * state.len() + Monitor::bytes(monitor.config()) + 1024);
     out.extend(MAGIC);
     out.extend(FORMAT.to_le_bytes());
     for hash in [identity.rows, identity.shape, identity.model] {
         out.extend(hash);
     }
-    // A row has far fewer than 2^28 variates.
-    out.extend((saved.len() as u32).to_le_bytes());
-    out.extend(saved);
+    append(&mut out, |out| grid.save(out));
+    append(&mut out, |out| monitor.save(out));
     out.extend(state.iter().flat_map(|number| number.to_le_bytes()));
     let digest: Hash = Sha256::digest(&out).into();
     out.extend(digest);
     out
 }
 
+/// Appends what `save` writes, its length first.
+fn append(out: &mut Vec<u8>, save: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.extend([0; 4]);
+    save(out);
+    // A row has far fewer than 2^28 variates, a forecast fewer than 2^25 numbers.
+    let length = (out.len() - at - 4) as u32;
+    out[at..at + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// What [`append`] wrote, and the rest.
+fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+}
+
 /// A snapshot's parts, as they lie in its bytes.
 struct Parts<'b> {
     identity: Identity,
     grid: &'b [u8],
+    monitor: &'b [u8],
     state: &'b [[u8; 4]],
 }
 
@@ -147,12 +162,13 @@ impl<'b> Parts<'b> {
         let (&rows, rest) = rest.split_first_chunk()?;
         let (&shape, rest) = rest.split_first_chunk()?;
         let (&model, rest) = rest.split_first_chunk()?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let (grid, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let (grid, rest) = part(rest)?;
+        let (monitor, rest) = part(rest)?;
         let (state, []) = rest.as_chunks() else { return None };
         Some(Parts {
             identity: Identity { rows, shape, model },
             grid,
+            monitor,
             state,
         })
     }
@@ -163,27 +179,40 @@ pub(crate) fn kinship(bytes: &[u8], identity: &Identity) -> Result<Kinship, Snap
     identity.kinship(&Parts::of(bytes)?.identity).ok_or(SnapshotError::OtherRows)
 }
 
-/// The grid, and whose state it is; `state` is filled where it may be used as `accepts` says, and else left as it is.
+/// What was in a snapshot.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) grid: Grid,
+    /// `None` where it is one of another horizon, season or coverage.
+    pub(crate) monitor: Option<Monitor>,
+    /// Whether the state is used.
+    pub(crate) has_state: bool,
+}
+
+/// Reads a snapshot; `state` is filled where it may be used as `accepts` says, and else left as it is.
 pub(crate) fn decode(
     bytes: &[u8],
     identity: &Identity,
-    config: GridConfig,
+    (grid, monitor): (GridConfig, MonitorConfig),
     accepts: impl FnOnce(Kinship, &Hash) -> bool,
     state: &mut [f32],
-) -> Result<(Grid, bool), SnapshotError> {
+) -> Result<Decoded, SnapshotError> {
     let parts = Parts::of(bytes)?;
     let kinship = identity.kinship(&parts.identity).ok_or(SnapshotError::OtherRows)?;
-    let grid = Grid::restore(config, parts.grid)?;
-    if !accepts(kinship, &parts.identity.model) {
-        return Ok((grid, false));
+    let decoded = Decoded {
+        grid: Grid::restore(grid, parts.grid)?,
+        monitor: Monitor::restore(monitor, parts.monitor).ok(),
+        has_state: accepts(kinship, &parts.identity.model),
+    };
+    if decoded.has_state {
+        if parts.state.len() != state.len() {
+            return Err(SnapshotError::Damaged);
+        }
+        for (place, number) in state.iter_mut().zip(parts.state) {
+            *place = f32::from_le_bytes(*number);
+        }
     }
-    if parts.state.len() != state.len() {
-        return Err(SnapshotError::Damaged);
-    }
-    for (place, number) in state.iter_mut().zip(parts.state) {
-        *place = f32::from_le_bytes(*number);
-    }
-    Ok((grid, true))
+    Ok(decoded)
 }
 
 #[cfg(test)]
@@ -201,6 +230,12 @@ mod tests {
         shape: [6; 32],
         model: [7; 32],
     };
+    const WATCH: MonitorConfig = MonitorConfig {
+        variates: 2,
+        horizon: 3,
+        season: Some(2),
+        coverage: 0.9,
+    };
     const STATE: [f32; 3] = [1.5, -0.0, f32::NAN];
 
     fn snapshot() -> Vec<u8> {
@@ -211,13 +246,18 @@ mod tests {
             time_ms: 9_000,
         };
         grid.push(reading, |_| ()).unwrap();
-        encode(&MODEL, &grid, &STATE)
+        let mut monitor = Monitor::new(WATCH, &[1.0; 6]).unwrap();
+        monitor.row(&[1.0, 2.0]);
+        monitor.issue(&[1.0; 6]);
+        encode(&MODEL, &grid, &monitor, &STATE)
     }
 
     fn decoded(bytes: &[u8], model: &Identity) -> Result<Vec<u8>, SnapshotError> {
         let mut state = [0.0; 3];
-        let (grid, _) = decode(bytes, model, CONFIG, |kinship, _| kinship == Kinship::Same, &mut state)?;
-        Ok(encode(model, &grid, &state))
+        let same = |kinship, _: &Hash| kinship == Kinship::Same;
+        let decoded = decode(bytes, model, (CONFIG, WATCH), same, &mut state)?;
+        let monitor = decoded.monitor.unwrap_or_else(|| Monitor::new(WATCH, &[1.0; 6]).unwrap());
+        Ok(encode(model, &decoded.grid, &monitor, &state))
     }
 
     /// `bytes` with a digest that fits.
@@ -241,14 +281,20 @@ mod tests {
         grown.shape = [8; 32];
         assert_eq!(kinship(&snapshot, &grown), Ok(Kinship::Rows));
         let mut state = [9.0; 3];
-        let (grid, used) = decode(&snapshot, &grown, CONFIG, |kinship, _| kinship == Kinship::Same, &mut state).unwrap();
-        assert_eq!((grid.counts().readings, used, state), (1, false, [9.0; 3]));
+        let watch = MonitorConfig { horizon: 4, ..WATCH };
+        let same = |kinship, _: &Hash| kinship == Kinship::Same;
+        let decoded = decode(&snapshot, &grown, (CONFIG, watch), same, &mut state).unwrap();
+        assert_eq!((decoded.grid.counts().readings, decoded.has_state, state), (1, false, [9.0; 3]));
+        assert!(decoded.monitor.is_none(), "of another horizon");
         let other = Identity { rows: [8; 32], ..MODEL };
         assert_eq!(kinship(&snapshot, &other), Err(SnapshotError::OtherRows));
-        assert_eq!(decoded(&snapshot, &other), Err(SnapshotError::OtherRows));
+        assert_eq!(self::decoded(&snapshot, &other), Err(SnapshotError::OtherRows));
         let mut newer = snapshot[..snapshot.len() - 32].to_vec();
         newer[4] = FORMAT as u8 + 1;
-        assert_eq!(decoded(&sealed(&newer), &MODEL), Err(SnapshotError::Format { found: FORMAT + 1 }));
+        assert_eq!(
+            self::decoded(&sealed(&newer), &MODEL),
+            Err(SnapshotError::Format { found: FORMAT + 1 })
+        );
     }
 
     #[test]

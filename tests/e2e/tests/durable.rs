@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tsm2_e2e::broker::Broker;
 use tsm2_e2e::peer::{Peer, Sent, Stage};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
-use tsm2_e2e::watcher::Watcher;
+use tsm2_e2e::watcher::{Watcher, numbers};
 use tsm2_e2e::{bundle, data, process};
 use tsm2_edge::config::Config;
 use tsm2_edge::engine::Engine;
@@ -39,6 +39,7 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
     let text = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), text.replace("sensors/{stream}", "sensors/{stream}/{variate}")).unwrap();
     let expected = site.expected(0..ROWS);
+    let bounds = uninterrupted_bounds(&site);
 
     let mut watcher = site.watcher().await;
     let mut daemon = site.start();
@@ -51,7 +52,7 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
     let sending = tokio::spawn(async move { replay(&sender, ROWS / 2..ROWS).await });
 
     let (mut random, mut kills) = (seed, 0);
-    let mut seen: HashMap<(String, String), Vec<f32>> = HashMap::new();
+    let mut seen: HashMap<(String, String), (Vec<f32>, [Vec<f32>; 2])> = HashMap::new();
     while seen.len() < 2 * ROWS as usize {
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -63,7 +64,8 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
                 break;
             }
             let forecast = watcher.forecast().await;
-            seen.insert((forecast.topic, forecast.issued), forecast.mean);
+            let bounds = ["lo", "hi"].map(|bound| numbers(&forecast.payload[bound]));
+            seen.insert((forecast.topic, forecast.issued), (forecast.mean, bounds));
         }
         tokio::time::sleep(Duration::from_micros(pause_us)).await;
         if kills < 8 {
@@ -77,13 +79,42 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
     for (index, expected) in expected.iter().enumerate() {
         for (variate, expected) in ["temp", "power"].into_iter().zip(expected.chunks_exact(HORIZON)) {
             let key = (format!("tsm2/a/forecast/{variate}"), rfc3339(START + index as i64 * MINUTE));
-            assert_eq!(seen.get(&key).map(Vec::as_slice), Some(expected), "{key:?}");
+            let (mean, seen_bounds) = &seen[&key];
+            assert_eq!(mean, expected, "{key:?}");
+            assert_eq!(
+                seen_bounds, &bounds[&key],
+                "{key:?}: what the monitor learned outlives the process too"
+            );
         }
     }
     // Before that it does not listen to signals.
     daemon.wait_for("connected");
     summary(daemon);
     assert_eq!(stored_counts(&site), (2 * ROWS as u64, ROWS as u64, 0), "readings, rows, gap rows");
+}
+
+/// The bounds of every forecast by topic and time, from an engine that takes all rows at once.
+fn uninterrupted_bounds(site: &Site) -> HashMap<(String, String), [Vec<f32>; 2]> {
+    let service = Service::prepare(&Config::load(site.config().as_ref()).unwrap()).unwrap();
+    let mut engine = Engine::new(&service);
+    let mut bounds = HashMap::new();
+    for index in 0..ROWS {
+        let time_ms = START + index * MINUTE;
+        for (variate, value) in ["temp", "power"].into_iter().zip(row(index)) {
+            let payload = json!({ "time": rfc3339(time_ms), "value": value }).to_string();
+            engine.take(&format!("sensors/a/{variate}"), payload.as_bytes(), false, 0, |step| {
+                let (lo, hi) = step.interval;
+                let mean = step.forecast.unwrap();
+                assert!(lo.iter().zip(mean).zip(hi).all(|((lo, mean), hi)| lo <= mean && mean <= hi));
+                for (variate, (lo, hi)) in ["temp", "power"].into_iter().zip(lo.chunks(HORIZON).zip(hi.chunks(HORIZON))) {
+                    let key = (format!("tsm2/a/forecast/{variate}"), rfc3339(step.time_ms));
+                    bounds.insert(key, [lo.to_vec(), hi.to_vec()]);
+                }
+                2
+            });
+        }
+    }
+    bounds
 }
 
 /// Readings, rows and gap rows of stream `a` in all its lives.
@@ -125,11 +156,21 @@ async fn at_a_peer(extra: &str) -> (Site, process::Running, Peer) {
     (site, daemon, peer)
 }
 
+/// What comes next, taking what is published of the forecasts' skill.
+async fn next_of(peer: &mut Peer) -> Sent {
+    loop {
+        match peer.next().await {
+            Sent::Publish { id, topic, .. } if topic.contains("/skill/") => peer.puback(id).await,
+            other => return other,
+        }
+    }
+}
+
 /// Sends row `index` and takes its two forecasts; an acknowledgement before them is a failure.
 async fn exchange_with(peer: &mut Peer, index: u16) {
     peer.publish(index + 1, "sensors/a", payload(index.into()).as_bytes()).await;
     for _ in 0..2 {
-        match peer.next().await {
+        match next_of(peer).await {
             Sent::Publish { id, .. } => peer.puback(id).await,
             other => panic!("row {index}: a forecast is expected, not {other:?}"),
         }
@@ -138,7 +179,7 @@ async fn exchange_with(peer: &mut Peer, index: u16) {
 
 async fn acknowledged(peer: &mut Peer, ids: std::ops::RangeInclusive<u16>) {
     for id in ids {
-        assert_eq!(peer.next().await, Sent::Puback(id));
+        assert_eq!(next_of(peer).await, Sent::Puback(id));
     }
 }
 
@@ -335,4 +376,42 @@ async fn streams_beyond_those_in_memory_go_on_where_they_were() {
     assert_eq!((&summary["rows"], &summary["gap_rows"]), (&json!(120), &json!(0)));
     let resident = summary["streams"].as_u64().unwrap();
     assert!(resident < 30, "{resident} of 30 streams are in memory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_good_the_forecasts_have_been_is_published_once_a_horizon() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let rows = 10 * HORIZON as i64;
+    for index in 0..rows {
+        watcher.publish("sensors/a", payload(index)).await;
+    }
+    let last = rfc3339(START + (rows - 1) * MINUTE);
+    let judged = loop {
+        let (topic, payload) = watcher.next().await;
+        if topic == "tsm2/a/skill/power" {
+            let judged: Value = serde_json::from_slice(&payload).unwrap();
+            if judged["time"] == last.as_str() {
+                break judged;
+            }
+        }
+    };
+    for by_lead in ["coverage", "mae", "mse", "repeat_last_mae", "repeat_last_mse", "scored"] {
+        assert_eq!(judged[by_lead].as_array().map(Vec::len), Some(HORIZON), "{by_lead}: {judged}");
+    }
+    // power falls by 1 three times and then rises by 3.
+    let repeat_last = numbers(&judged["repeat_last_mse"])[0];
+    assert!((repeat_last - 3.0).abs() < 0.5, "{judged}");
+    let scored = numbers(&judged["scored"]);
+    assert!(
+        scored
+            .iter()
+            .enumerate()
+            .all(|(lead, &scored)| scored == (rows - 1) as f32 - lead as f32),
+        "{judged}"
+    );
+    summary(daemon);
 }

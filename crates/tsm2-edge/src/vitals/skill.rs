@@ -4,6 +4,8 @@
 
 use std::ops::AddAssign;
 
+use tsm2_stream::Skill;
+
 /// Which variates and leads are shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -66,6 +68,19 @@ impl AddAssign for Score {
 }
 
 impl Score {
+    /// One stream's, which weighs as many forecasts as were judged.
+    pub fn of(skill: &Skill) -> Self {
+        let (weight, intervals) = (f64::from(skill.compared), f64::from(skill.scored));
+        Score {
+            weight,
+            absolute: weight * f64::from(skill.model.mae),
+            squared: weight * f64::from(skill.model.mse),
+            repeat_last_squared: weight * f64::from(skill.repeat_last.mse),
+            intervals,
+            covered: intervals * f64::from(skill.coverage),
+        }
+    }
+
     /// Mean absolute error; `None` before any forecast could be judged.
     pub fn mae(&self) -> Option<f64> {
         quotient(self.absolute, self.weight)
