@@ -6,6 +6,8 @@ use tsm2_bundle::Metadata;
 
 /// Names of the metrics that are read, a lead (from 1) at the end: mean squared errors in training standard deviations, over all variates.
 const METRIC: &str = "validation_mse_";
+/// Least mse that is believed.
+const LEAST_MSE: f64 = 1e-4;
 
 /// Half-widths `[M][H]` that would cover the part `coverage` of normal errors as large as the validation's: z std sqrt(mse), the mse linear
 /// between the leads that the bundle tells of and 1 where it tells of none.
@@ -20,7 +22,7 @@ pub fn half_widths(meta: &Metadata, coverage: f32) -> Vec<f32> {
         .collect();
     known.sort_by_key(|&(lead, _)| lead);
     let z = normal_quantile(f64::from(coverage));
-    let relative: Vec<f64> = (1..=horizon).map(|lead| z * mse_at(&known, lead).sqrt()).collect();
+    let relative: Vec<f64> = (1..=horizon).map(|lead| z * mse_at(&known, lead).max(LEAST_MSE).sqrt()).collect();
     let width = |std: f32, relative: f64| (f64::from(std) * relative).clamp(f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX)) as f32;
     meta.variates
         .iter()

@@ -29,11 +29,9 @@ impl Bytes<'_> {
         }
     }
 
-    /// A number that stands for something measured: not negative, finite.
-    pub(crate) fn amount(&mut self) -> Option<f32> {
-        self.take()
-            .map(f32::from_le_bytes)
-            .filter(|amount| amount.is_finite() && *amount >= 0.0)
+    /// A number between 0 and `most`.
+    pub(crate) fn amount(&mut self, most: f32) -> Option<f32> {
+        self.take().map(f32::from_le_bytes).filter(|amount| (0.0..=most).contains(amount))
     }
 
     /// Fills `numbers`, whatever they are.

@@ -1,6 +1,6 @@
 //! Whether a variate's forecasts have become worse than they used to be.
 //!
-//! Errors in units of their own running size are averaged over batches of at least a horizon of rows, for errors within a horizon resemble
+//! Errors in units of their own long-run size are averaged over batches of at least a horizon of rows, for errors within a horizon resemble
 //! each other. A one-sided CUSUM (Page, "Continuous inspection schemes", 1954) adds up by how much each batch exceeds what is usual, in mean
 //! deviations of the batches before it: g <- max(0, g + (batch - mean) / deviation - [`SLACK`]). The flag is up from when g passes [`ALARM`]
 //! until it is back at 0: errors are as before, or the new size has become the usual one.
@@ -87,7 +87,7 @@ impl Drift {
 
     pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
         let count = |from: &mut Bytes<'_>| from.take().map(u32::from_le_bytes);
-        let small = |from: &mut Bytes<'_>| from.amount().filter(|&amount| amount <= 1e30);
+        let small = |from: &mut Bytes<'_>| from.amount(1e30);
         Some(Drift {
             sum: small(from)?,
             mean: small(from)?,

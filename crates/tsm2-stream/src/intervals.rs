@@ -1,35 +1,49 @@
-//! Adaptive bounds around a forecast: one pair of widths, tracked reading by reading.
+//! Adaptive bounds around a forecast: how far they reach below and above, learned reading by reading.
 //!
-//! Online conformal prediction: each side is the quantile tracker of Angelopoulos, Candes and Tibshirani, "Conformal PID control for time
-//! series prediction" (2023), equation (4), q <- q + eta (1{s > q} - beta), with beta half of what the interval may miss, s the error upwards
-//! or downwards, and, as they recommend, a step in proportion to the size of recent errors. The step decays to a floor: decaying as in
-//! Angelopoulos, Barber and Bates, "Online conformal prediction with decaying step sizes" (2024), the widths settle; with a floor, coverage
-//! still follows a drift. No assumption on the errors is made: over T scores each side misses beta of them, to within the width's range / (eta T).
+//! Online conformal prediction. A side's width is q times the running mean of the errors' size (a normalised score, Lei et al.,
+//! "Distribution-free predictive inference for regression", 2018, section 5.2), and q is the quantile tracker of Angelopoulos, Candes and
+//! Tibshirani, "Conformal PID control for time series prediction" (2023), equation (4): q <- q + eta (1{missed} - miss), for each side by
+//! itself, with `miss` half of what may lie outside. eta decays to a floor: as in Angelopoulos, Barber and Bates, "Online conformal prediction
+//! with decaying step sizes" (2024), the bounds settle; because of the floor they follow a drift ever after. A miss is one of the bounds as they
+//! were published, a lead ago, so what is held to is the coverage of what went out.
 //!
-//! Invariant: widths and scale are finite and not negative, whatever the readings are.
+//! Nothing is assumed of the errors: over T scores a side misses `miss` of them, to within (the range that q moves in) / (eta T).
+//!
+//! Invariant: all numbers are finite and not negative, whatever the readings are.
 
 use alloc::vec::Vec;
 
 use crate::bytes::{Bytes, put};
+use crate::skill::WINDOW;
 
-/// Largest error that counts; squares and sums of it stay finite.
+/// Largest error that counts, so that squares stay finite.
 pub(crate) const MAX_ERROR: f32 = 1e18;
 /// An error moves the scale as if it were at most this many scales large.
 const CLIP: f32 = 8.0;
-/// Scores over which the scale is a mean.
-const SCALE_SCORES: f32 = 128.0;
-/// Step of the first score, in scales.
+/// Scores over which the scale is a mean, and those that the prior counts for.
+const SCALE_SCORES: f32 = 64.0;
+const PRIOR_SCORES: f32 = 16.0;
+/// eta at the first score, the scores in which it halves, and the eta that is not gone below.
 const FIRST_STEP: f32 = 0.2;
-/// Step that is never gone below, in scales.
+const HALVED_AFTER: f32 = 16.0;
 const LEAST_STEP: f32 = 0.05;
+/// The q of normal errors at a coverage of 90 %; a prior is taken for that many scales.
+const PRIOR_Q: f32 = 2.0;
+const MAX_Q: f32 = 1e4;
 
-/// Bounds of one variate at one lead.
+/// A forecast and how far its interval reaches, as published.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Bounded {
+    pub(crate) mean: f32,
+    pub(crate) down: f32,
+    pub(crate) up: f32,
+}
+
+/// What is known of the errors of one variate at one lead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Width {
-    /// How far the interval reaches below the forecast.
-    pub(crate) down: f32,
-    /// How far it reaches above.
-    pub(crate) up: f32,
+    down_q: f32,
+    up_q: f32,
     /// Running mean of the error's size.
     scale: f32,
     /// Scores so far.
@@ -38,51 +52,68 @@ pub(crate) struct Width {
     pub(crate) covered: f32,
 }
 
+impl Bounded {
+    /// Finite where the forecast is, and never on the wrong side of it.
+    pub(crate) fn lo(&self) -> f32 {
+        (self.mean - self.down).max(f32::MIN).min(self.mean)
+    }
+
+    /// As [`Bounded::lo`], above.
+    pub(crate) fn hi(&self) -> f32 {
+        (self.mean + self.up).min(f32::MAX).max(self.mean)
+    }
+}
+
 impl Width {
-    /// Bounds that nothing is known of but the half-width `prior` of an interval of 90 %, say.
+    /// Bounds of which nothing is known but half their width.
     pub(crate) fn new(prior: f32) -> Self {
         Width {
-            down: prior,
-            up: prior,
-            scale: prior / 2.0,
+            down_q: PRIOR_Q,
+            up_q: PRIOR_Q,
+            scale: prior / PRIOR_Q,
             scored: 0,
             covered: 0.0,
         }
     }
 
-    /// A reading has come, `error` above its forecast. `miss` is how much of the readings may lie beyond either bound, `least` the least scale.
-    pub(crate) fn score(&mut self, error: f32, miss: f32, least: f32) {
-        let n = self.scored as f32;
-        let step = (FIRST_STEP / (1.0 + n / 16.0)).max(LEAST_STEP) * self.scale.max(least);
-        let covered = error <= self.up && -error <= self.down;
-        let moved = |width: f32, s: f32| (width + step * (if s > width { 1.0 - miss } else { -miss })).clamp(0.0, MAX_ERROR);
-        self.up = moved(self.up, error);
-        self.down = moved(self.down, -error);
-        let size = error.abs().min(CLIP * self.scale.max(least));
-        self.scale += (size - self.scale) / (n + 16.0).min(SCALE_SCORES);
-        self.scored = self.scored.saturating_add(1);
-        self.covered += (f32::from(u8::from(covered)) - self.covered) / self.scored.min(crate::skill::WINDOW) as f32;
+    /// A forecast in today's bounds.
+    pub(crate) fn around(&self, mean: f32) -> Bounded {
+        Bounded {
+            mean,
+            down: self.down_q * self.scale,
+            up: self.up_q * self.scale,
+        }
     }
 
-    /// An error in units of the errors' running size.
-    pub(crate) fn relative(&self, error: f32, least: f32) -> f32 {
-        error.abs() / self.scale.max(least).max(f32::MIN_POSITIVE)
+    /// The reading of a forecast has come. `miss` is how much of the readings may lie beyond either bound, `least` the least scale.
+    pub(crate) fn score(&mut self, value: f32, issued: &Bounded, miss: f32, least: f32) {
+        let n = self.scored as f32;
+        let step = (FIRST_STEP / (1.0 + n / HALVED_AFTER)).max(LEAST_STEP);
+        let (below, above) = (value < issued.lo(), value > issued.hi());
+        let moved = |q: f32, missed: bool| (q + step * (f32::from(u8::from(missed)) - miss)).clamp(0.0, MAX_Q);
+        self.down_q = moved(self.down_q, below);
+        self.up_q = moved(self.up_q, above);
+        let size = (value - issued.mean).abs().min(CLIP * self.scale).min(MAX_ERROR);
+        self.scale = (self.scale + (size - self.scale) / (n + PRIOR_SCORES).min(SCALE_SCORES)).max(least);
+        self.scored = self.scored.saturating_add(1);
+        let covered = f32::from(u8::from(!below && !above));
+        self.covered += (covered - self.covered) / self.scored.min(WINDOW) as f32;
     }
 
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        for number in [self.down, self.up, self.scale, self.covered] {
+        for number in [self.down_q, self.up_q, self.scale, self.covered] {
             put(out, number.to_le_bytes());
         }
         put(out, self.scored.to_le_bytes());
     }
 
+    /// What [`Width::save`] wrote; `None` for anything else.
     pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
-        let bounded = |from: &mut Bytes<'_>| from.amount().filter(|&amount| amount <= MAX_ERROR);
         Some(Width {
-            down: bounded(from)?,
-            up: bounded(from)?,
-            scale: bounded(from)?,
-            covered: from.amount().filter(|&part| part <= 1.0)?,
+            down_q: from.amount(MAX_Q)?,
+            up_q: from.amount(MAX_Q)?,
+            scale: from.amount(MAX_ERROR)?,
+            covered: from.amount(1.01)?, // a running mean of ones may be rounded upwards
             scored: u32::from_le_bytes(from.take()?),
         })
     }

@@ -1,7 +1,7 @@
 //! What a stream's forecasts are worth, live: bounds around them, their errors beside those of the plainest forecasts, and a flag when they
 //! get worse.
 //!
-//! Each row is held against the waiting forecasts of it, per variate and lead. Invariants: the work per row is bounded by M * 16 scores, and
+//! Each row is held against the waiting forecasts of it, per variate and lead. Invariants: the work per row is bounded by M * 10 scores, and
 //! nothing is allocated after [`Monitor::new`]; every number stays finite whatever is read or forecast; a missing reading scores nothing.
 
 use alloc::{vec, vec::Vec};
@@ -18,8 +18,12 @@ use crate::skill::{Comparison, Skill};
 pub const MAX_SEASON: usize = 1500;
 /// The most numbers in a forecast.
 const MAX_CELLS: usize = 1 << 24;
-/// Least scale of a variate's errors, in units of its largest prior width: a sensor that never moved is followed when it does.
+/// Least scale of a variate's errors, in units of its widest prior: a sensor that never moved is followed when it does.
 const LEAST_SCALE: f32 = 1e-3;
+/// Largest error that counts in the skill, in the same units.
+const LARGEST_ERROR: f32 = 1e3;
+/// Comparisons after which a mean error tells whether others are large.
+const SETTLED: u32 = 32;
 
 /// Shape of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,8 +69,8 @@ pub struct Monitor {
     config: MonitorConfig,
     /// Part of the readings that may lie beyond either bound.
     miss: f32,
-    /// Least scale of each variate's errors. `[M]`.
-    least: Vec<f32>,
+    /// Each variate's widest prior. `[M]`.
+    units: Vec<f32>,
     /// Each variate's last reading, NaN before its first. `[M]`.
     last: Vec<f32>,
     /// `[M][H]`.
@@ -102,15 +106,13 @@ impl Monitor {
         if prior.len() != cells || !prior.iter().all(|width| *width > 0.0 && width.is_finite()) {
             return Err(MonitorError::Prior);
         }
-        let prior = prior.iter().map(|width| width.clamp(f32::MIN_POSITIVE, MAX_ERROR));
-        let widths: Vec<Width> = prior.map(Width::new).collect();
-        let widest = |widths: &[Width]| widths.iter().fold(0.0_f32, |widest, width| widest.max(width.up));
+        let widest = |prior: &[f32]| prior.iter().copied().fold(0.0, f32::max).min(MAX_ERROR);
         Ok(Monitor {
             config,
             miss: (1.0 - coverage) / 2.0,
-            least: widths.chunks_exact(horizon).map(|widths| LEAST_SCALE * widest(widths)).collect(),
+            units: prior.chunks_exact(horizon).map(widest).collect(),
             last: vec![f32::NAN; variates],
-            widths,
+            widths: prior.iter().map(|prior| Width::new(prior.min(MAX_ERROR))).collect(),
             comparisons: vec![Comparison::default(); cells],
             drift: vec![Drift::default(); variates],
             pending: Pending::new(variates, horizon),
@@ -125,7 +127,7 @@ impl Monitor {
         &self.config
     }
 
-    /// Bytes of memory that a monitor of this shape takes: 72 per variate and lead, 4 for each that waits, and the seasons' readings.
+    /// Bytes of memory that a monitor of this shape takes: 48 per variate and lead, 12 for each of them that waits, and the seasons' readings.
     pub fn bytes(config: &MonitorConfig) -> usize {
         let MonitorConfig {
             variates, horizon, season, ..
@@ -134,7 +136,7 @@ impl Monitor {
             .filter(|&season| (1..=MAX_SEASON).contains(&season))
             .map_or(0, |season| history::rows(season, horizon));
         let per_cell = size_of::<Width>() + size_of::<Comparison>();
-        let per_variate = horizon * per_cell + 4 * pending::slots(horizon) * (horizon + 1) + 4 * seasons + 8 + size_of::<Drift>();
+        let per_variate = horizon * per_cell + pending::slots(horizon) * (12 * horizon + 4) + 4 * seasons + 8 + size_of::<Drift>();
         size_of::<Monitor>() + pending::slots(horizon) * size_of::<usize>() + variates * per_variate
     }
 
@@ -143,20 +145,23 @@ impl Monitor {
         debug_assert_eq!(values.len(), self.config.variates);
         let horizon = self.config.horizon;
         let (widths, comparisons, drift, history) = (&mut self.widths, &mut self.comparisons, &mut self.drift, &self.history);
-        let (miss, least) = (self.miss, &self.least);
-        self.pending.advance(|variate, lead, forecast, last| {
+        let (miss, units) = (self.miss, &self.units);
+        self.pending.advance(|variate, lead, issued, last| {
             let value = values.get(variate).copied().unwrap_or(f32::NAN);
-            let error = value - forecast;
-            if !(value.is_finite() && forecast.is_finite()) {
+            if !(value.is_finite() && issued.mean.is_finite()) {
                 return;
             }
-            let error = error.clamp(-MAX_ERROR, MAX_ERROR);
-            let width = &mut widths[variate * horizon + lead];
-            drift[variate].add(width.relative(error, least[variate]));
-            width.score(error, miss, least[variate]);
+            let (width, comparison) = (&mut widths[variate * horizon + lead], &mut comparisons[variate * horizon + lead]);
+            let least = LEAST_SCALE * units[variate];
+            width.score(value, issued, miss, least);
+            let error = value - issued.mean;
+            if comparison.compared >= SETTLED {
+                drift[variate].add(error.abs() / comparison.model.mae.max(least).max(f32::MIN_POSITIVE));
+            }
             let seasonal = history.as_ref().map_or(value, |history| history.seasonal(variate, lead));
             if last.is_finite() && seasonal.is_finite() {
-                comparisons[variate * horizon + lead].add(error, value - last, value - seasonal);
+                let limit = (LARGEST_ERROR * units[variate]).min(MAX_ERROR);
+                comparison.add([error, value - last, value - seasonal], limit);
             }
         });
         for drift in drift {
@@ -174,7 +179,8 @@ impl Monitor {
     pub fn issue(&mut self, forecast: &[f32]) {
         debug_assert_eq!(forecast.len(), self.widths.len());
         if forecast.len() == self.widths.len() {
-            self.pending.issue(forecast, &self.last);
+            let bounded = self.widths.iter().zip(forecast).map(|(width, &mean)| width.around(mean));
+            self.pending.issue(bounded, &self.last);
         }
     }
 
@@ -182,8 +188,8 @@ impl Monitor {
     pub fn interval(&self, forecast: &[f32], lo: &mut [f32], hi: &mut [f32]) {
         debug_assert!([forecast.len(), lo.len(), hi.len()] == [self.widths.len(); 3]);
         for (((width, &mean), lo), hi) in self.widths.iter().zip(forecast).zip(lo).zip(hi) {
-            *lo = (mean - width.down).max(f32::MIN).min(mean);
-            *hi = (mean + width.up).min(f32::MAX).max(mean);
+            let bounded = width.around(mean);
+            (*lo, *hi) = (bounded.lo(), bounded.hi());
         }
     }
 
@@ -227,7 +233,7 @@ impl Monitor {
     /// Appends all that this monitor remembers, for [`Monitor::restore`].
     pub fn save(&self, out: &mut Vec<u8>) {
         put_shape(&self.config, out);
-        put_all(out, &self.least);
+        put_all(out, &self.units);
         put_all(out, &self.last);
         for (width, comparison) in self.widths.iter().zip(&self.comparisons) {
             width.save(out);
@@ -259,8 +265,8 @@ impl Monitor {
 
     /// `None` when the bytes break an invariant.
     fn read(&mut self, from: &mut Bytes<'_>) -> Option<()> {
-        for least in &mut self.least {
-            *least = from.amount().filter(|&least| least <= MAX_ERROR)?;
+        for unit in &mut self.units {
+            *unit = from.amount(MAX_ERROR)?;
         }
         from.fill(&mut self.last)?;
         for (width, comparison) in self.widths.iter_mut().zip(&mut self.comparisons) {

@@ -7,9 +7,10 @@
 use alloc::{vec, vec::Vec};
 
 use crate::bytes::{Bytes, put, put_all};
+use crate::intervals::Bounded;
 
 /// The most origins that wait at a time.
-const MOST: usize = 16;
+const MOST: usize = 10;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
@@ -20,7 +21,7 @@ pub(crate) struct Pending {
     since: usize,
     ages: Vec<usize>,
     /// `[slots][M][H]`.
-    forecasts: Vec<f32>,
+    forecasts: Vec<Bounded>,
     /// The last readings when the forecast was issued. `[slots][M]`.
     lasts: Vec<f32>,
 }
@@ -48,13 +49,13 @@ impl Pending {
             spacing,
             since: spacing - 1,
             ages: vec![horizon; slots],
-            forecasts: vec![0.0; slots * variates * horizon],
+            forecasts: vec![Bounded::default(); slots * variates * horizon],
             lasts: vec![0.0; slots * variates],
         }
     }
 
     /// Takes a forecast `[M][H]`, made after the readings `lasts`, when one is due.
-    pub(crate) fn issue(&mut self, forecast: &[f32], lasts: &[f32]) {
+    pub(crate) fn issue(&mut self, forecast: impl Iterator<Item = Bounded>, lasts: &[f32]) {
         let free = self.ages.iter().position(|&age| age == self.horizon);
         let Some(slot) = free.filter(|_| self.since >= self.spacing) else {
             return;
@@ -63,18 +64,20 @@ impl Pending {
         self.since %= self.spacing;
         self.ages[slot] = 0;
         let (cells, variates) = (self.variates * self.horizon, self.variates);
-        self.forecasts[slot * cells..][..cells].copy_from_slice(forecast);
+        for (place, cell) in self.forecasts[slot * cells..][..cells].iter_mut().zip(forecast) {
+            *place = cell;
+        }
         self.lasts[slot * variates..][..variates].copy_from_slice(lasts);
     }
 
     /// A row has come: `due` hears, for each waiting origin and variate, of the variate, the lead (from 0), its forecast, and the variate's
     /// last reading at the origin.
-    pub(crate) fn advance(&mut self, mut due: impl FnMut(usize, usize, f32, f32)) {
+    pub(crate) fn advance(&mut self, mut due: impl FnMut(usize, usize, &Bounded, f32)) {
         self.since = self.since.saturating_add(1);
         for (slot, age) in self.ages.iter_mut().enumerate().filter(|(_, age)| **age < self.horizon) {
             for variate in 0..self.variates {
                 let place = slot * self.variates + variate;
-                due(variate, *age, self.forecasts[place * self.horizon + *age], self.lasts[place]);
+                due(variate, *age, &self.forecasts[place * self.horizon + *age], self.lasts[place]);
             }
             *age += 1;
         }
@@ -95,7 +98,9 @@ impl Pending {
                 let places = slot * self.variates..(slot + 1) * self.variates;
                 put_all(out, &self.lasts[places.clone()]);
                 for place in places {
-                    put_all(out, &self.forecasts[place * self.horizon..][age..self.horizon]);
+                    for cell in &self.forecasts[place * self.horizon..][age..self.horizon] {
+                        put_all(out, &[cell.mean, cell.down, cell.up]);
+                    }
                 }
             }
         }
@@ -111,7 +116,11 @@ impl Pending {
                 let places = slot * self.variates..(slot + 1) * self.variates;
                 from.fill(&mut self.lasts[places.clone()])?;
                 for place in places {
-                    from.fill(&mut self.forecasts[place * self.horizon..][age..self.horizon])?;
+                    for cell in &mut self.forecasts[place * self.horizon..][age..self.horizon] {
+                        cell.mean = f32::from_le_bytes(from.take()?);
+                        cell.down = from.amount(f32::MAX)?;
+                        cell.up = from.amount(f32::MAX)?;
+                    }
                 }
             }
         }
@@ -146,11 +155,14 @@ mod tests {
         let mut due_at = vec![Vec::new(); HORIZON];
         for row in 0..600 {
             pending.advance(|_, lead, forecast, last| {
-                assert_eq!((forecast, last), (row as f32, (row - lead - 1) as f32));
+                assert_eq!((forecast.mean, last), (row as f32, (row - lead - 1) as f32));
                 due_at[lead].push(row);
             });
-            let forecast: Vec<f32> = (1..=HORIZON).map(|lead| (row + lead) as f32).collect();
-            pending.issue(&forecast, &[row as f32]);
+            let mean = |lead: usize| Bounded {
+                mean: (row + lead) as f32,
+                ..Bounded::default()
+            };
+            pending.issue((1..=HORIZON).map(mean), &[row as f32]);
         }
         for (lead, rows) in due_at.iter().enumerate() {
             assert_eq!(rows[0], lead + 1);
@@ -165,7 +177,7 @@ mod tests {
         for row in 0..11_000 {
             pending.advance(|_, lead, _, _| scored += usize::from(lead == 0));
             if row % 4 == 0 {
-                pending.issue(&[0.0; 60], &[0.0]);
+                pending.issue([Bounded::default(); 60].into_iter(), &[0.0]);
             }
         }
         assert!((900..=1000).contains(&scored), "{scored}");

@@ -19,12 +19,13 @@ pub struct Errors {
     pub mse: f32,
 }
 
-/// How forecasts of one variate at one lead have fared: means over the last 4096 scores or so.
+/// How forecasts of one variate at one lead have fared: means over the last 4096 scores or so. An error counts as at most 1000 times the widest
+/// of the variate's prior widths, so that one nonsense reading does not hide the rest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Skill {
     /// Readings that were held against their interval.
     pub scored: u32,
-    /// Part of them that lay within it, the interval being the one that stood when the reading came.
+    /// Part of them that lay within it.
     pub coverage: f32,
     /// Readings over which the three means are taken: those for which every reference existed.
     pub compared: u32,
@@ -46,21 +47,21 @@ pub(crate) struct Comparison {
 }
 
 impl Errors {
-    fn add(&mut self, error: f32, n: f32) {
-        let size = error.abs().min(MAX_ERROR);
+    fn add(&mut self, error: f32, limit: f32, n: f32) {
+        let size = error.abs().min(limit);
         self.mae += (size - self.mae) / n;
         self.mse += (size * size - self.mse) / n;
     }
 }
 
 impl Comparison {
-    /// Errors of the three at one reading.
-    pub(crate) fn add(&mut self, model: f32, repeat_last: f32, seasonal: f32) {
+    /// Errors of the three at one reading, each as if it were at most `limit` large.
+    pub(crate) fn add(&mut self, [model, repeat_last, seasonal]: [f32; 3], limit: f32) {
         self.compared = self.compared.saturating_add(1);
         let n = self.compared.min(WINDOW) as f32;
-        self.model.add(model, n);
-        self.repeat_last.add(repeat_last, n);
-        self.seasonal.add(seasonal, n);
+        self.model.add(model, limit, n);
+        self.repeat_last.add(repeat_last, limit, n);
+        self.seasonal.add(seasonal, limit, n);
     }
 
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
@@ -75,8 +76,8 @@ impl Comparison {
         let compared = u32::from_le_bytes(from.take()?);
         let errors = |from: &mut Bytes<'_>| {
             Some(Errors {
-                mae: from.amount().filter(|&mae| mae <= 1.01 * MAX_ERROR)?,
-                mse: from.amount()?,
+                mae: from.amount(2.0 * MAX_ERROR)?,
+                mse: from.amount(2.0 * MAX_ERROR * MAX_ERROR)?,
             })
         };
         Some(Comparison {
