@@ -1,163 +1,98 @@
-//! The sampling grid: which row a reading belongs to, when a row closes, what a gap becomes.
+//! The sampling grid: which row a reading belongs to, when a row leaves, what a gap becomes, which leaps in time are believed.
 //!
-//! Slots lie at the multiples of the interval since 1970 (a first reading's time floored to the interval is such a multiple), and a reading
-//! belongs to the nearest. Invariants:
+//! Slots lie at the multiples of the interval since 1970, and a reading belongs to the nearest. Only the readings' own times move the grid,
+//! so that the same readings make the same rows whenever they come. Invariants:
 //! - rows leave in strictly increasing time, one per slot, without holes except at a [`Event::Restart`];
-//! - one reading makes at most `max_gap + 3` rows, whatever its time says;
-//! - a reading of a slot that has left is refused, never believed, as is one that is not newer than what its row has of its variate: readings
-//!   that come again change nothing;
+//! - a row leaves when the stream's newest reading lies `lateness_ms` beyond the end of its slot. Without lateness, and where the newest
+//!   reading of every variate counts, it leaves as soon as every variate was heard: with any other aggregation that would lose readings;
+//! - readings that come in another order, none of them later than the lateness, make the same rows, as long as no silence comes within the
+//!   lateness of `max_gap`;
+//! - one reading makes at most `max_gap` rows and those that are open, whatever its time says; the rows that are open are bounded, and
+//!   nothing is allocated after the start;
+//! - a reading of a slot that has left is refused, never believed, as is one that its open row has: readings that come again change nothing.
+//!   A row knows its readings by variate and time. Where they must come in order (without lateness, and of a variate whose newest reading
+//!   counts) what is not newer is known; else [`crate::times`] remembers a bounded number;
 //! - a leap beyond `max_gap` is believed only when a second slot confirms it: until then its readings wait in a row of their own, so that one
-//!   nonsense clock neither ends a stream nor makes every true reading after it look late.
+//!   nonsense clock neither ends a stream nor makes every true reading after it look late;
+//! - a step back is believed only into the silence before the line of rows that the stream is on, more than `max_gap` slots before the line,
+//!   where no slot ever had a row; so what comes again is never taken for one. Two slots must follow each other there, without a reading of
+//!   the line between them, and with the rows before the silence they must be more than the line has: of two clocks the one that was heard
+//!   for longer is right. The times that were left are remembered, so that they cannot be leapt to by readings that come again.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::Reading;
 use crate::bytes::{Bytes, put};
-use crate::row::{OpenRow, Row};
-
-/// Shape of the grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GridConfig {
-    /// Number of variates M, at least 1.
-    pub variates: usize,
-    /// Sampling interval in milliseconds, at least 1.
-    pub interval_ms: u64,
-    /// The most consecutive slots without any reading that are bridged by rows of NaN; a longer silence restarts the stream.
-    pub max_gap: u64,
-}
-
-/// A configuration that makes no grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GridError {
-    /// M is zero.
-    NoVariates,
-    /// The interval is zero or beyond what a signed 64-bit time can hold.
-    Interval {
-        /// The interval asked for.
-        interval_ms: u64,
-    },
-    /// The bytes are not those of a saved grid of this number of variates and this interval.
-    Saved,
-}
-
-/// Why a reading was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refused {
-    /// Its slot has left already: the reading is late, a duplicate, or its clock went backwards.
-    Late {
-        /// How far its slot lies behind the newest one that has left, in milliseconds; 0 when it is that one.
-        behind_ms: i64,
-    },
-    /// Its row has a reading of its variate of that time or later: it is a duplicate or out of order.
-    NotNewer,
-    /// There is no such variate.
-    UnknownVariate {
-        /// The index given.
-        variate: usize,
-        /// M.
-        variates: usize,
-    },
-}
-
-/// What a reading brought about, in order.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A row is closed: step the forecaster with it.
-    Row(Row<'a>),
-    /// A silence longer than `max_gap`: reset the forecaster; the next row begins a new stream.
-    Restart {
-        /// Time of the last row before the silence, in milliseconds since 1970-01-01 UTC.
-        last_ms: i64,
-        /// Time of the first row after it.
-        next_ms: i64,
-    },
-    /// A leap in time that no second slot confirmed: its readings are dropped.
-    LeapDropped {
-        /// The time leapt to, in milliseconds since 1970-01-01 UTC.
-        time_ms: i64,
-        /// How many readings are dropped.
-        readings: u64,
-    },
-}
-
-/// What a grid has seen since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Readings taken.
-    pub readings: u64,
-    /// Rows with at least one reading.
-    pub rows: u64,
-    /// Rows of NaN that bridge gaps.
-    pub gap_rows: u64,
-    /// Restarts after a silence longer than `max_gap`.
-    pub restarts: u64,
-    /// Readings refused because their slot had left or their row had a newer one.
-    pub late: u64,
-    /// Readings dropped because nothing confirmed their leap in time.
-    pub leapt: u64,
-}
+use crate::candidate::Candidate;
+use crate::config::{GridConfig, GridError, MAX_OPEN_ROWS, Rules, is_limited, limited};
+use crate::event::{Counts, Event, Refused};
+use crate::hold::Hold;
+use crate::past::{Past, Silence};
+use crate::row::{OpenRow, Row, Taken};
 
 /// Where a reading's slot lies relative to the rows.
 enum Place {
-    Late {
-        behind: i64,
-    },
-    Open,
-    /// After the open row, with `gap` empty slots between.
-    Ahead {
-        gap: u64,
-    },
+    /// There are no rows yet.
+    First,
+    /// In an open row or in one that follows.
+    Inside,
+    /// In a row that has left.
+    Late,
+    /// Where the stream was found not to be.
+    Disproved,
     /// Further ahead than `max_gap`.
     Leap,
+    /// In the silence before the line.
+    Back,
+}
+
+/// Rows without a hole.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    /// The earliest slot heard.
+    first: i64,
+    /// The newest slot heard.
+    newest: i64,
+    /// The newest slot that takes no readings any more.
+    left: i64,
+    /// The newest reading's time.
+    watermark: i64,
+    /// Whether a row has left: from then on slots without readings make rows too.
+    has_begun: bool,
+    /// Rows with readings that have left, those before the silence included after a step back.
+    rows: u64,
 }
 
 /// Readings in, rows out. See the module's invariants.
 #[derive(Debug, Clone)]
 pub struct Grid {
-    variates: usize,
-    interval_ms: i64,
-    max_gap: u64,
+    rules: Rules,
     counts: Counts,
-    /// The newest slot that is open or has left; `None` before the first reading.
-    newest: Option<i64>,
-    /// Whether `open` (at slot `newest`) still waits for readings.
-    is_open: bool,
-    open: OpenRow,
-    /// The row of an unconfirmed leap.
-    leap: OpenRow,
-    /// A row of NaN, for gaps.
-    empty: OpenRow,
+    line: Option<Line>,
+    /// The open rows, each at its slot modulo their number; what is not open is empty.
+    open: Vec<OpenRow>,
+    candidate: Candidate,
+    past: Past,
+    hold: Hold,
+}
+
+/// Where the row of `slot` lies while it is open.
+fn index(slot: i64, open: &[OpenRow]) -> usize {
+    slot.rem_euclid(open.len() as i64) as usize
 }
 
 impl Grid {
     /// Makes an empty grid; the only place that allocates.
     pub fn new(config: GridConfig) -> Result<Self, GridError> {
-        let GridConfig {
-            variates,
-            interval_ms,
-            max_gap,
-        } = config;
-        if variates == 0 {
-            return Err(GridError::NoVariates);
-        }
-        let interval_ms = i64::try_from(interval_ms)
-            .ok()
-            .filter(|&i| i > 0)
-            .ok_or(GridError::Interval { interval_ms })?;
+        let rules = Rules::new(config)?;
         Ok(Grid {
-            variates,
-            interval_ms,
-            max_gap,
             counts: Counts::default(),
-            newest: None,
-            is_open: false,
-            open: OpenRow::new(variates),
-            leap: OpenRow::new(variates),
-            empty: OpenRow::new(variates),
+            line: None,
+            open: (0..rules.open_rows).map(|_| OpenRow::new(&rules.shape)).collect(),
+            candidate: Candidate::new(&rules.shape),
+            past: Past::new(),
+            hold: Hold::new(rules.shape.variates()),
+            rules,
         })
     }
 
@@ -166,75 +101,231 @@ impl Grid {
         self.counts
     }
 
-    /// Takes one reading; `on` hears, before this returns, of each row that it closes and of restarts, in order.
+    /// Time of the newest reading of the stream, in milliseconds since 1970-01-01 UTC; `None` before the first.
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.line.map(|line| line.watermark)
+    }
+
+    /// Whether a reading of this time would go on with the stream: that it neither begins it, nor leaps, nor comes too late.
+    pub fn expects(&self, time_ms: i64) -> bool {
+        matches!(self.place(self.rules.slot(limited(time_ms))), Place::Inside)
+    }
+
+    /// Takes one reading; `on` hears, before this returns, of each row that leaves and of restarts, in order.
+    ///
+    /// # Errors
+    /// Why the reading changed nothing but a count.
     pub fn push(&mut self, reading: Reading, mut on: impl FnMut(Event<'_>)) -> Result<(), Refused> {
         let Reading { variate, value, time_ms } = reading;
-        if variate >= self.variates {
-            return Err(Refused::UnknownVariate {
-                variate,
-                variates: self.variates,
-            });
+        let variates = self.rules.shape.variates();
+        if variate >= variates {
+            return Err(Refused::UnknownVariate { variate, variates });
         }
-        let slot = time_ms.saturating_add(self.interval_ms / 2).div_euclid(self.interval_ms);
-        match self.place(slot) {
-            Place::Late { behind } => {
-                self.counts.late += 1;
-                return Err(Refused::Late {
-                    behind_ms: behind.saturating_mul(self.interval_ms),
+        let (slot, time) = (self.rules.slot(limited(time_ms)), limited(time_ms));
+        let place = self.place(slot);
+        match place {
+            Place::Late => {
+                let newest = self.line.map_or(slot, |line| line.newest);
+                return self.refuse(Refused::Late {
+                    behind_ms: self.rules.time_ms(newest.saturating_sub(slot)),
                 });
             }
-            Place::Leap => {
-                if self.take_leap(slot, &mut on) {
-                    return match self.leap.put(variate, value, time_ms) {
-                        true => Ok(()),
-                        false => Err(self.not_newer()),
+            Place::Disproved => return self.refuse(Refused::Disproved),
+            Place::Leap | Place::Back => {
+                if !self.is_confirmed(slot, matches!(place, Place::Back), &mut on) {
+                    return match self.candidate.put(&self.rules.shape, slot, variate, value, time_ms) {
+                        Taken::Known => self.refuse(Refused::NotNewer),
+                        Taken::First | Taken::Further => Ok(()),
                     };
                 }
             }
-            Place::Ahead { gap } => {
-                self.drop_leap(&mut on);
-                self.close(&mut on);
-                self.bridge(gap, slot, &mut on);
-            }
-            Place::Open => self.drop_leap(&mut on),
+            Place::First => self.line = Some(self.line_at(slot, time, 0)),
+            Place::Inside => {}
         }
-        if !self.is_open {
-            self.open.open(slot);
-            self.is_open = true;
-            self.newest = Some(slot);
+        // A reading that is known is not newer, so what is refused below has changed nothing.
+        let is_newer = self.line.is_some_and(|line| time > line.watermark);
+        if is_newer {
+            self.drop_candidate(true, &mut on);
+            self.advance(slot, time, &mut on);
         }
-        if !self.open.put(variate, value, time_ms) {
-            return Err(self.not_newer());
+        let index = index(slot, &self.open);
+        match self.open[index].put(&self.rules.shape, variate, value, time_ms) {
+            Taken::Known => return self.refuse(Refused::NotNewer),
+            Taken::First => {}
+            Taken::Further => self.counts.further += 1,
         }
         self.counts.readings += 1;
-        if self.open.is_complete() {
-            self.close(&mut on);
+        if let Some(line) = &mut self.line {
+            line.first = line.first.min(slot);
+        }
+        if !is_newer {
+            self.drop_candidate(true, &mut on);
+        }
+        if self.rules.eager && self.open[index].is_complete() {
+            self.leave_through(slot, &mut on);
         }
         Ok(())
     }
 
-    /// Appends all that this grid remembers, for [`Grid::restore`].
-    pub fn save(&self, out: &mut Vec<u8>) {
-        put(out, (self.variates as u64).to_le_bytes());
-        put(out, self.interval_ms.to_le_bytes());
-        let Counts {
-            readings,
-            rows,
-            gap_rows,
-            restarts,
-            late,
-            leapt,
-        } = self.counts;
-        for count in [readings, rows, gap_rows, restarts, late, leapt] {
-            put(out, count.to_le_bytes());
-        }
-        put(out, [u8::from(self.newest.is_some()), u8::from(self.is_open)]);
-        put(out, self.newest.unwrap_or_default().to_le_bytes());
-        self.open.save(out);
-        self.leap.save(out);
+    fn refuse(&mut self, why: Refused) -> Result<(), Refused> {
+        self.counts.late += 1;
+        Err(why)
     }
 
-    /// The grid that [`Grid::save`] wrote, which goes on as if it had never been interrupted; `max_gap` may be another one.
+    fn line_at(&self, slot: i64, watermark: i64, rows: u64) -> Line {
+        Line {
+            first: slot,
+            newest: slot,
+            left: self.rules.over(watermark),
+            watermark,
+            has_begun: false,
+            rows,
+        }
+    }
+
+    fn place(&self, slot: i64) -> Place {
+        let Some(line) = self.line else { return Place::First };
+        if slot > line.newest {
+            return match self.rules.follows(line.newest, slot) {
+                true => Place::Inside,
+                false if self.past.disproves(slot) => Place::Disproved,
+                false => Place::Leap,
+            };
+        }
+        let is_silence = self.past.silence.is_some_and(|silence| slot > silence.before);
+        match slot < line.first && !self.rules.follows(slot, line.first) {
+            _ if slot > line.left => Place::Inside,
+            true if is_silence && self.past.disproves(slot) => Place::Disproved,
+            true if is_silence => Place::Back,
+            _ => Place::Late,
+        }
+    }
+
+    /// Whether a slot far from the line confirms what waits. Then the stream has restarted there, and `slot` comes next; else its readings
+    /// wait in their turn.
+    fn is_confirmed(&mut self, slot: i64, is_back: bool, on: &mut impl FnMut(Event<'_>)) -> bool {
+        let candidate = &mut self.candidate;
+        if candidate.waits() && (candidate.first..=candidate.slot).contains(&slot) {
+            return false;
+        }
+        if !candidate.waits() || !self.rules.follows(candidate.slot, slot) {
+            self.drop_candidate(false, on);
+            self.candidate.begin(slot);
+            return false;
+        }
+        let (Some(line), slots) = (self.line, candidate.slots.saturating_add(1)) else {
+            return false;
+        };
+        let silence = self.past.silence.map_or(0, |silence| silence.rows);
+        if is_back && slots.saturating_add(silence) <= line.rows {
+            let first = candidate.first;
+            self.drop_candidate(false, on);
+            self.candidate.go_on(first, slot, slots);
+            return false;
+        }
+        self.leave_through(line.newest, on);
+        // Rows may have left just now.
+        let rows = self.line.map_or(0, |line| line.rows);
+        let next = self.candidate.slot;
+        let watermark = limited(self.candidate.row.newest_ms().unwrap_or_default());
+        self.counts.restarts += 1;
+        on(Event::Restart {
+            last_ms: self.rules.time_ms(line.newest),
+            next_ms: self.rules.time_ms(next),
+        });
+        if is_back {
+            self.counts.steps_back += 1;
+            self.past.abandoned = Some((line.first, line.newest));
+            self.past.silence = None;
+            self.line = Some(self.line_at(next, watermark, silence));
+        } else {
+            self.past.silence = Some(Silence { before: line.newest, rows });
+            self.line = Some(self.line_at(next, watermark, 0));
+        }
+        self.hold.forget();
+        let index = index(next, &self.open);
+        core::mem::swap(&mut self.open[index], &mut self.candidate.row);
+        self.counts.readings += self.open[index].readings;
+        self.counts.further += self.open[index].further;
+        true
+    }
+
+    /// Drops what waits; `is_disproved` by a reading of the line, not replaced by another candidate.
+    fn drop_candidate(&mut self, is_disproved: bool, on: &mut impl FnMut(Event<'_>)) {
+        let readings = self.candidate.row.readings;
+        if readings > 0 {
+            self.counts.leapt += readings;
+            self.candidate.row.clear();
+            if is_disproved {
+                self.past.dropped = Some(self.candidate.slot);
+            }
+            on(Event::LeapDropped {
+                time_ms: self.rules.time_ms(self.candidate.slot),
+                readings,
+            });
+        }
+    }
+
+    /// The newest reading is now one of `slot`.
+    fn advance(&mut self, slot: i64, time: i64, on: &mut impl FnMut(Event<'_>)) {
+        if let Some(line) = &mut self.line {
+            line.watermark = time;
+            line.newest = line.newest.max(slot);
+            self.leave_through(self.rules.over(time), on);
+        }
+    }
+
+    /// The rows up to that of `slot` leave.
+    fn leave_through(&mut self, slot: i64, on: &mut impl FnMut(Event<'_>)) {
+        while let Some(line) = self.line.as_mut().filter(|line| line.left < slot) {
+            line.left += 1;
+            let time_ms = self.rules.time_ms(line.left);
+            let index = index(line.left, &self.open);
+            let row = &mut self.open[index];
+            let is_heard = row.readings > 0;
+            if !is_heard && !line.has_begun {
+                continue;
+            }
+            line.has_begun = true;
+            line.rows += u64::from(is_heard);
+            self.counts.rows += u64::from(is_heard);
+            self.counts.gap_rows += u64::from(!is_heard);
+            self.counts.held += self.hold.fill(&self.rules.shape, is_heard.then_some(&*row), self.rules.max_hold);
+            on(Event::Row(Row {
+                time_ms,
+                last_reading_ms: row.newest_ms(),
+                values: &self.hold.values,
+            }));
+            row.clear();
+        }
+    }
+
+    /// Appends all that this grid remembers, for [`Grid::restore`].
+    pub fn save(&self, out: &mut Vec<u8>) {
+        let shape = &self.rules.shape;
+        put(out, (shape.variates() as u64).to_le_bytes());
+        put(out, self.rules.interval_ms.to_le_bytes());
+        out.extend(shape.aggregates.iter().map(|aggregate| aggregate.code()));
+        let mut counts = self.counts;
+        counts.all().iter().for_each(|count| put(out, count.to_le_bytes()));
+        self.past.save(out);
+        self.candidate.save(shape, out);
+        self.hold.save(out);
+        put(out, [u8::from(self.line.is_some())]);
+        if let Some(line) = self.line {
+            for number in [line.first, line.newest, line.left, line.watermark] {
+                put(out, number.to_le_bytes());
+            }
+            put(out, [u8::from(line.has_begun)]);
+            put(out, line.rows.to_le_bytes());
+            for slot in line.left + 1..=line.newest {
+                self.open[index(slot, &self.open)].save(shape, out);
+            }
+        }
+    }
+
+    /// The grid that [`Grid::save`] wrote, which goes on as if it had never been interrupted. All but variates, aggregations and interval may
+    /// be another: rows that have left stay so, and rows whose lateness is over leave with the next reading.
     ///
     /// # Errors
     /// As [`Grid::new`], and [`GridError::Saved`] for bytes of another grid or of none.
@@ -246,121 +337,42 @@ impl Grid {
 
     /// `None` when the bytes break an invariant.
     fn read(&mut self, from: &mut Bytes<'_>) -> Option<()> {
-        let same = u64::from_le_bytes(from.take()?) == self.variates as u64 && i64::from_le_bytes(from.take()?) == self.interval_ms;
-        self.counts = Counts {
-            readings: from.count()?,
-            rows: from.count()?,
-            gap_rows: from.count()?,
-            restarts: from.count()?,
-            late: from.count()?,
-            leapt: from.count()?,
-        };
-        let has_newest = from.flag()?;
-        self.is_open = from.flag()?;
-        self.newest = Some(i64::from_le_bytes(from.take()?)).filter(|_| has_newest);
-        self.open = OpenRow::restore(self.variates, from)?;
-        self.leap = OpenRow::restore(self.variates, from)?;
-        let open_fits = !self.is_open || (self.newest == Some(self.open.slot) && self.open.readings > 0 && !self.open.is_complete());
-        let leap_fits = self.leap.readings == 0 || self.newest.is_some_and(|newest| newest < self.leap.slot);
-        (same && open_fits && leap_fits && from.0.is_empty()).then_some(())
-    }
-
-    fn not_newer(&mut self) -> Refused {
-        self.counts.late += 1;
-        Refused::NotNewer
-    }
-
-    fn place(&self, slot: i64) -> Place {
-        let Some(newest) = self.newest else { return Place::Open };
-        if slot < newest || (slot == newest && !self.is_open) {
-            return Place::Late {
-                behind: newest.saturating_sub(slot),
+        let shape = &self.rules.shape;
+        let mut same = u64::from_le_bytes(from.take()?) == shape.variates() as u64;
+        same &= i64::from_le_bytes(from.take()?) == self.rules.interval_ms;
+        if !same {
+            return None;
+        }
+        for aggregate in &shape.aggregates {
+            same &= from.take()? == [aggregate.code()];
+        }
+        for count in self.counts.all() {
+            *count = from.count()?;
+        }
+        self.past = Past::restore(from)?;
+        self.candidate = Candidate::restore(shape, from)?;
+        self.hold = Hold::restore(shape.variates(), from)?;
+        if from.flag()? {
+            let mut number = || from.take().map(i64::from_le_bytes).filter(|&number| is_limited(number));
+            let (first, newest, left, watermark) = (number()?, number()?, number()?, number()?);
+            let line = Line {
+                first,
+                newest,
+                left,
+                watermark,
+                has_begun: from.flag()?,
+                rows: from.count()?,
             };
+            let open = u64::try_from(newest - left).ok().filter(|&open| open <= MAX_OPEN_ROWS)?;
+            // More than the lateness allows now may be open still.
+            let missing = (open as usize).saturating_sub(self.open.len());
+            self.open.extend((0..missing).map(|_| OpenRow::new(shape)));
+            self.line = Some(line);
+            for slot in left + 1..=newest {
+                let index = index(slot, &self.open);
+                self.open[index] = OpenRow::restore(&self.rules.shape, from)?;
+            }
         }
-        match slot.abs_diff(newest) {
-            0 => Place::Open,
-            ahead if ahead - 1 > self.max_gap => Place::Leap,
-            ahead => Place::Ahead { gap: ahead - 1 },
-        }
-    }
-
-    /// A slot beyond `max_gap`. True: its readings wait in `self.leap`. False: it confirms the leap that waited, the stream has restarted
-    /// there, and `slot` comes next.
-    fn take_leap(&mut self, slot: i64, on: &mut impl FnMut(Event<'_>)) -> bool {
-        let waits = self.leap.readings > 0;
-        if waits && slot == self.leap.slot {
-            return true;
-        }
-        let confirms = waits && slot > self.leap.slot && slot.abs_diff(self.leap.slot) - 1 <= self.max_gap;
-        if !confirms {
-            self.drop_leap(on);
-            self.leap.open(slot);
-            return true;
-        }
-        self.close(on);
-        let next = self.leap.slot;
-        self.counts.restarts += 1;
-        on(Event::Restart {
-            last_ms: self.newest.unwrap_or(next).saturating_mul(self.interval_ms),
-            next_ms: next.saturating_mul(self.interval_ms),
-        });
-        core::mem::swap(&mut self.open, &mut self.leap);
-        self.leap.open(0);
-        self.counts.readings += self.open.readings;
-        self.is_open = true;
-        self.close(on);
-        self.bridge(slot.abs_diff(next) - 1, slot, on);
-        false
-    }
-
-    fn drop_leap(&mut self, on: &mut impl FnMut(Event<'_>)) {
-        let readings = self.leap.readings;
-        if readings > 0 {
-            let time_ms = self.leap.slot.saturating_mul(self.interval_ms);
-            self.leap.open(0);
-            self.counts.leapt += readings;
-            on(Event::LeapDropped { time_ms, readings });
-        }
-    }
-
-    fn close(&mut self, on: &mut impl FnMut(Event<'_>)) {
-        if self.is_open {
-            self.is_open = false;
-            self.newest = Some(self.open.slot);
-            self.counts.rows += 1;
-            on(Event::Row(self.open.as_row(self.interval_ms)));
-        }
-    }
-
-    /// Rows of NaN for the `gap` slots before `slot`.
-    fn bridge(&mut self, gap: u64, slot: i64, on: &mut impl FnMut(Event<'_>)) {
-        for before in (1..=gap).rev() {
-            self.empty.slot = slot.saturating_sub_unsigned(before);
-            self.counts.gap_rows += 1;
-            on(Event::Row(self.empty.as_row(self.interval_ms)));
-        }
+        (same && from.0.is_empty()).then_some(())
     }
 }
-
-impl fmt::Display for GridError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GridError::NoVariates => f.write_str("a grid needs at least one variate"),
-            GridError::Saved => f.write_str("what was saved is no grid of this number of variates and this sampling interval"),
-            GridError::Interval { interval_ms } => write!(f, "a sampling interval of {interval_ms} ms is not between 1 ms and 2^63 ms"),
-        }
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Late { behind_ms } => write!(f, "the reading came after its row had left ({behind_ms} ms behind the newest row)"),
-            Refused::NotNewer => f.write_str("the reading is not newer than the one that its row has"),
-            Refused::UnknownVariate { variate, variates } => write!(f, "there is no variate {variate}, the model has {variates}"),
-        }
-    }
-}
-
-impl core::error::Error for GridError {}
-impl core::error::Error for Refused {}

@@ -1,13 +1,14 @@
 //! Readings in, rows on the sampling grid out, and what their forecasts are worth: pure logic, no I/O, no clock of its own.
 //!
 //! A sensor reports when it likes; the forecaster wants one row of all variates per sampling interval. [`Grid`] stands between the two: it
-//! takes [`Reading`]s one at a time and hands out [`Event`]s, most of them rows. [`Monitor`] holds rows against the forecasts that were made
-//! of them, and puts bounds around the next. Both allocate when they are made and never again.
+//! takes [`Reading`]s one at a time and hands out [`Event`]s, most of them rows; [`Aggregate`] says what several readings of one slot come to.
+//! [`Monitor`] holds rows against the forecasts that were made of them, and puts bounds around the next. Both allocate when they are made and
+//! never again.
 //!
 //! ```
 //! use tsm2_stream::{Event, Grid, GridConfig, Reading};
 //!
-//! let mut grid = Grid::new(GridConfig { variates: 2, interval_ms: 60_000, max_gap: 1440 })?;
+//! let mut grid = Grid::new(GridConfig::new(2, 60_000, 1440))?;
 //! let mut rows = Vec::new();
 //! for (variate, value, time_ms) in [(0, 20.5, 1_000), (1, 410.0, 2_000), (0, 20.6, 61_000)] {
 //!     grid.push(Reading { variate, value, time_ms }, |event| {
@@ -23,17 +24,30 @@
 
 extern crate alloc;
 
+#[cfg(test)]
+extern crate std;
+
+mod aggregate;
 mod bytes;
+mod candidate;
+mod config;
 mod drift;
+mod event;
 mod grid;
 mod history;
+mod hold;
 mod intervals;
 mod monitor;
+mod past;
 mod pending;
 mod row;
 mod skill;
+mod times;
 
-pub use grid::{Counts, Event, Grid, GridConfig, GridError, Refused};
+pub use aggregate::Aggregate;
+pub use config::{GridConfig, GridError};
+pub use event::{Counts, Event, Refused};
+pub use grid::Grid;
 pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError};
 pub use row::Row;
 pub use skill::{Errors, Skill};

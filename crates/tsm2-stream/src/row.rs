@@ -1,11 +1,13 @@
-//! A row: one slot of the grid, with the newest value of each variate.
+//! A row: one slot of the grid, with what the readings of each variate come to.
 //!
-//! Invariants: `heard_ms[m]` is `None` exactly when no reading of variate m has come for this slot; then `values[m]` is NaN. A variate that
-//! was heard may be NaN too (its sensor said so). The same readings again leave a row as it is.
+//! Invariants: a variate without a reading is not heard and has no value; one that was heard may have none too (its sensor said so). The
+//! same readings again leave a row as it is, and so does their order, as far as [`crate::times`] remembers.
 
 use alloc::{vec, vec::Vec};
 
+use crate::aggregate::{Aggregate, Sum};
 use crate::bytes::{Bytes, put};
+use crate::times::Times;
 
 /// A closed row, as the forecaster takes it.
 #[derive(Debug, Clone, Copy)]
@@ -18,89 +20,208 @@ pub struct Row<'a> {
     pub values: &'a [f32],
 }
 
+/// What all rows of a grid have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    /// Per variate, at least one.
+    pub(crate) aggregates: Vec<Aggregate>,
+    /// Whether readings of a row may come in any order.
+    pub(crate) any_order: bool,
+}
+
+impl Shape {
+    pub(crate) fn variates(&self) -> usize {
+        self.aggregates.len()
+    }
+
+    /// Of the newest reading alone an older one changes nothing, so its times need no list.
+    fn remembers(&self, aggregate: Aggregate) -> bool {
+        self.any_order && aggregate != Aggregate::Last
+    }
+}
+
+/// The readings of one variate.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    /// Time and value of the newest, NaN where it was not finite.
+    newest: Option<(i64, f32)>,
+    /// How many were finite.
+    finite: u64,
+    /// The smallest or the largest finite one.
+    extreme: f32,
+}
+
+const UNHEARD: Cell = Cell {
+    newest: None,
+    finite: 0,
+    extreme: f32::NAN,
+};
+
+/// A reading as its row took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The first of its variate.
+    First,
+    /// Another one of its variate.
+    Further,
+    /// Not: it is known, or so old that it may be.
+    Known,
+}
+
 /// A row being filled.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenRow {
-    pub(crate) slot: i64,
-    values: Vec<f32>,
-    /// Per variate the time of its newest reading, milliseconds since 1970-01-01 UTC.
-    heard_ms: Vec<Option<i64>>,
+    cells: Vec<Cell>,
+    /// Per variate; empty where no variate is summed.
+    sums: Vec<Sum>,
+    /// Per variate; empty where none remembers times.
+    times: Vec<Times>,
     unheard: usize,
-    /// Readings taken, those that were overwritten included.
+    /// Readings taken.
     pub(crate) readings: u64,
+    /// Those of them that were not the first of their variate.
+    pub(crate) further: u64,
 }
 
 impl OpenRow {
-    pub(crate) fn new(variates: usize) -> Self {
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let variates = shape.variates();
+        let sums = shape.aggregates.iter().any(|aggregate| aggregate.sums());
+        let times = shape.aggregates.iter().any(|&aggregate| shape.remembers(aggregate));
         OpenRow {
-            slot: 0,
-            values: vec![f32::NAN; variates],
-            heard_ms: vec![None; variates],
+            cells: vec![UNHEARD; variates],
+            sums: if sums { vec![Sum::default(); variates] } else { Vec::new() },
+            // Cloning a vector would not keep its capacity.
+            times: (0..if times { variates } else { 0 }).map(|_| Times::new()).collect(),
             unheard: variates,
             readings: 0,
+            further: 0,
         }
     }
 
-    /// Starts over, empty, at `slot`.
-    pub(crate) fn open(&mut self, slot: i64) {
-        self.slot = slot;
-        self.values.fill(f32::NAN);
-        self.heard_ms.fill(None);
-        self.unheard = self.heard_ms.len();
-        self.readings = 0;
+    /// Starts over, empty.
+    pub(crate) fn clear(&mut self) {
+        self.cells.fill(UNHEARD);
+        self.sums.fill(Sum::default());
+        self.times.iter_mut().for_each(Times::clear);
+        (self.unheard, self.readings, self.further) = (self.cells.len(), 0, 0);
     }
 
-    /// Aggregation `last`: the newest reading of a variate counts. False: its variate was heard at that time or later already.
-    pub(crate) fn put(&mut self, variate: usize, value: f32, time_ms: i64) -> bool {
-        let heard_ms = &mut self.heard_ms[variate];
-        if heard_ms.is_some_and(|heard_ms| time_ms <= heard_ms) {
-            return false;
+    /// Takes a reading of the row's slot.
+    pub(crate) fn put(&mut self, shape: &Shape, variate: usize, value: f32, time_ms: i64) -> Taken {
+        let (cell, aggregate) = (&mut self.cells[variate], shape.aggregates[variate]);
+        let is_newest = cell.newest.is_none_or(|(newest_ms, _)| time_ms > newest_ms);
+        let is_new = match self.times.get_mut(variate) {
+            Some(times) if shape.remembers(aggregate) => times.insert(time_ms),
+            _ => is_newest,
+        };
+        if !is_new {
+            return Taken::Known;
         }
-        self.unheard -= usize::from(heard_ms.is_none());
-        *heard_ms = Some(time_ms);
-        self.values[variate] = if value.is_finite() { value } else { f32::NAN };
+        let is_first = cell.newest.is_none();
+        if is_newest {
+            cell.newest = Some((time_ms, if value.is_finite() { value } else { f32::NAN }));
+        }
+        if value.is_finite() {
+            let is_extreme = match aggregate {
+                Aggregate::Min => value.total_cmp(&cell.extreme).is_lt(),
+                Aggregate::Max => value.total_cmp(&cell.extreme).is_gt(),
+                _ => false,
+            };
+            if cell.finite == 0 || is_extreme {
+                cell.extreme = value;
+            }
+            if aggregate.sums() {
+                self.sums[variate].add(value);
+            }
+            cell.finite += 1;
+        }
+        self.unheard -= usize::from(is_first);
         self.readings += 1;
-        true
+        self.further += u64::from(!is_first);
+        if is_first { Taken::First } else { Taken::Further }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
         self.unheard == 0
     }
 
-    pub(crate) fn as_row(&self, interval_ms: i64) -> Row<'_> {
-        Row {
-            time_ms: self.slot.saturating_mul(interval_ms),
-            last_reading_ms: self.heard_ms.iter().copied().flatten().max(),
-            values: &self.values,
-        }
+    pub(crate) fn newest_ms(&self) -> Option<i64> {
+        self.cells.iter().filter_map(|cell| cell.newest).map(|(time_ms, _)| time_ms).max()
     }
-    /// Appends slot, count of readings, and per variate whether it was heard, its time and its value.
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        put(out, self.slot.to_le_bytes());
+
+    /// The value of the variate's newest reading, NaN where it was not finite; `None` when the variate was not heard.
+    pub(crate) fn newest(&self, variate: usize) -> Option<f32> {
+        self.cells[variate].newest.map(|(_, value)| value)
+    }
+
+    /// What the variate's readings come to; NaN where missing.
+    pub(crate) fn value(&self, shape: &Shape, variate: usize) -> f32 {
+        let cell = &self.cells[variate];
+        let sum = || self.sums[variate].value();
+        let value = match shape.aggregates[variate] {
+            Aggregate::Last => self.newest(variate).unwrap_or(f32::NAN),
+            _ if cell.finite == 0 => f32::NAN,
+            Aggregate::Mean => (sum() / cell.finite as f64) as f32,
+            Aggregate::Sum => sum() as f32,
+            Aggregate::Min | Aggregate::Max => cell.extreme,
+        };
+        if value.is_finite() { value } else { f32::NAN }
+    }
+
+    /// Appends counts, and per variate whether it was heard and what of.
+    pub(crate) fn save(&self, shape: &Shape, out: &mut Vec<u8>) {
         put(out, self.readings.to_le_bytes());
-        for (heard_ms, value) in self.heard_ms.iter().zip(&self.values) {
-            put(out, [u8::from(heard_ms.is_some())]);
-            put(out, heard_ms.unwrap_or_default().to_le_bytes());
+        put(out, self.further.to_le_bytes());
+        for (variate, cell) in self.cells.iter().enumerate() {
+            let Some((time_ms, value)) = cell.newest else {
+                put(out, [0]);
+                continue;
+            };
+            put(out, [1]);
+            put(out, time_ms.to_le_bytes());
             put(out, value.to_le_bytes());
+            put(out, cell.finite.to_le_bytes());
+            put(out, cell.extreme.to_le_bytes());
+            if shape.aggregates[variate].sums() {
+                self.sums[variate].save(out);
+            }
+            let times = self.times.get(variate).filter(|_| shape.remembers(shape.aggregates[variate]));
+            put(out, [u8::from(times.is_some())]);
+            if let Some(times) = times {
+                times.save(out);
+            }
         }
     }
 
-    /// The row that [`OpenRow::save`] wrote; `None` for anything else.
-    pub(crate) fn restore(variates: usize, from: &mut Bytes<'_>) -> Option<Self> {
-        let mut row = OpenRow::new(variates);
-        row.slot = i64::from_le_bytes(from.take()?);
-        row.readings = from.count()?;
-        for (heard_ms, place) in row.heard_ms.iter_mut().zip(&mut row.values) {
-            let heard = from.flag()?;
+    /// The row that [`OpenRow::save`] wrote, perhaps with another `any_order`; `None` for anything else.
+    pub(crate) fn restore(shape: &Shape, from: &mut Bytes<'_>) -> Option<Self> {
+        let mut row = OpenRow::new(shape);
+        (row.readings, row.further) = (from.count()?, from.count()?);
+        for (variate, &aggregate) in shape.aggregates.iter().enumerate() {
+            if !from.flag()? {
+                continue;
+            }
+            row.unheard -= 1;
             let time_ms = i64::from_le_bytes(from.take()?);
             let value = f32::from_le_bytes(from.take()?);
-            if heard {
-                *heard_ms = Some(time_ms);
-                *place = if value.is_finite() { value } else { f32::NAN };
-                row.unheard -= 1;
+            let finite = from.count()?;
+            let extreme = f32::from_le_bytes(from.take()?);
+            row.cells[variate] = Cell {
+                newest: Some((time_ms, if value.is_finite() { value } else { f32::NAN })),
+                finite,
+                extreme,
+            };
+            if aggregate.sums() {
+                row.sums[variate] = Sum::restore(from)?;
+            }
+            let saved = if from.flag()? { Some(Times::restore(from)?) } else { None };
+            if let Some(times) = row.times.get_mut(variate).filter(|_| shape.remembers(aggregate)) {
+                // Without times it was written while they had to come in order.
+                *times = saved.unwrap_or_else(|| Times::known_to(time_ms));
             }
         }
-        let heard = variates - row.unheard;
-        (row.readings >= heard as u64 && (row.readings == 0) == (heard == 0)).then_some(row)
+        let heard = (shape.variates() - row.unheard) as u64;
+        (row.readings.checked_sub(row.further) == Some(heard)).then_some(row)
     }
 }
