@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::time::TimeFormat;
@@ -29,6 +30,8 @@ pub struct DecoderOptions {
     pub time: Option<String>,
     /// How that time is written.
     pub time_format: TimeFormat,
+    /// The zone of times that have no offset; `None` refuses them.
+    pub time_zone: Option<TimeZone>,
     /// Largest payload that is read, in bytes.
     pub max_payload: usize,
     /// Deepest nesting of JSON that is read.
@@ -160,12 +163,14 @@ impl Decoder {
 
     /// Reads one payload. `on` hears, per field in order (index 0 for [`Shape::Single`]), the value or why there is none; a missing value
     /// (null, not a number) is NaN. Returns the time of the values in milliseconds since 1970-01-01 UTC, which is known before `on` is first
-    /// called: it is its first argument.
+    /// called: it is its first argument. `newest_ms` is the time of the stream's newest reading, which tells the two passes of an hour that the
+    /// local clock repeats.
     pub fn decode(
         &self,
         topic: &str,
         payload: &[u8],
         arrival_ms: i64,
+        newest_ms: Option<i64>,
         mut on: impl FnMut(i64, usize, Result<f32, FieldError>),
     ) -> Result<i64, PayloadError> {
         let value = self.parse(topic, payload)?;
@@ -175,7 +180,7 @@ impl Decoder {
                 kind: kind(&value),
             });
         }
-        let time_ms = self.time(topic, &value)?.unwrap_or(arrival_ms);
+        let time_ms = self.time(topic, &value, newest_ms)?.unwrap_or(arrival_ms);
         match &self.options.shape {
             Shape::Fields(fields) => {
                 for (index, field) in fields.iter().enumerate() {
@@ -223,7 +228,7 @@ impl Decoder {
         })
     }
 
-    fn time(&self, topic: &str, value: &Value) -> Result<Option<i64>, PayloadError> {
+    fn time(&self, topic: &str, value: &Value, newest_ms: Option<i64>) -> Result<Option<i64>, PayloadError> {
         let Some(field) = &self.options.time else { return Ok(None) };
         let missing = || PayloadError::NoTime {
             topic: shortened(topic),
@@ -235,7 +240,10 @@ impl Decoder {
             field: field.clone(),
             value: excerpt(at),
         };
-        self.options.time_format.read(at).map(Some).ok_or_else(bad)
+        let DecoderOptions {
+            time_format, time_zone, ..
+        } = &self.options;
+        time_format.read(at, time_zone.as_ref(), newest_ms).map(Some).ok_or_else(bad)
     }
 }
 

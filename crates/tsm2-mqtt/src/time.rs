@@ -1,8 +1,11 @@
-//! Times in payloads: RFC 3339 text, or seconds or milliseconds since 1970.
+//! Times in payloads: RFC 3339 text, local time without an offset, or seconds or milliseconds since 1970.
 //!
-//! Invariant: a time that is taken lies between the years 1 and 9999, in milliseconds.
+//! Invariants: a time that is taken lies between the years 1 and 9999, in milliseconds; text without an offset is a time only where a zone
+//! was named.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,10 +14,10 @@ use serde_json::Value;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TimeFormat {
-    /// Text is RFC 3339; a number is milliseconds from 10^11 on (the year 1973), seconds below.
+    /// Text is RFC 3339, or local time where a zone is named; a number is milliseconds from 10^11 on (the year 1973), seconds below.
     #[default]
     Auto,
-    /// `2026-01-31T12:00:00Z`, with any offset.
+    /// `2026-01-31T12:00:00Z`, with any offset; without one where a zone is named.
     Rfc3339,
     /// Seconds since 1970-01-01 UTC, whole or with a fraction.
     UnixS,
@@ -28,20 +31,22 @@ const AUTO_MILLISECONDS: f64 = 1e11;
 const RANGE_MS: core::ops::RangeInclusive<f64> = -62_135_596_800_000.0..=253_402_300_799_999.0;
 
 impl TimeFormat {
-    /// Milliseconds since 1970-01-01 UTC; `None` when `value` is no time in this format.
-    pub(crate) fn read(self, value: &Value) -> Option<i64> {
+    /// Milliseconds since 1970-01-01 UTC; `None` when `value` is no time in this format. Text without an offset is local time in `zone`, as
+    /// [`local`] reads it.
+    pub(crate) fn read(self, value: &Value, zone: Option<&TimeZone>, newest_ms: Option<i64>) -> Option<i64> {
         match value {
-            Value::String(text) => self.read_text(text.trim()),
+            Value::String(text) => self.read_text(text.trim(), zone, newest_ms),
             Value::Number(number) => self.read_number(number.as_f64()?),
             _ => None,
         }
     }
 
-    fn read_text(self, text: &str) -> Option<i64> {
-        if matches!(self, TimeFormat::Auto | TimeFormat::Rfc3339)
-            && let Ok(time) = text.parse::<Timestamp>()
-        {
-            return Some(time.as_millisecond()).filter(|&ms| RANGE_MS.contains(&(ms as f64)));
+    fn read_text(self, text: &str, zone: Option<&TimeZone>, newest_ms: Option<i64>) -> Option<i64> {
+        if matches!(self, TimeFormat::Auto | TimeFormat::Rfc3339) {
+            let instant = text.parse::<Timestamp>().ok();
+            if let Some(time) = instant.or_else(|| local(text, zone?, newest_ms)) {
+                return Some(time.as_millisecond()).filter(|&ms| RANGE_MS.contains(&(ms as f64)));
+            }
         }
         self.read_number(text.parse().ok()?)
     }
@@ -56,6 +61,24 @@ impl TimeFormat {
         let ms = ms.round();
         RANGE_MS.contains(&ms).then_some(ms as i64)
     }
+}
+
+/// Local time, `2026-01-31T12:00:00` or with a space. One that the clocks leapt over in spring is read with the offset before the leap. Of the
+/// two that an hour repeated in autumn means, the one nearer to the stream's newest reading counts, and the earlier where both are as near or
+/// there is none: the second hour goes on where the first ended, and what comes again of the last half an hour is still what it was.
+fn local(text: &str, zone: &TimeZone, newest_ms: Option<i64>) -> Option<Timestamp> {
+    // A date alone is no time, and a zone in brackets would be passed over.
+    if !text.contains(':') || text.contains('[') {
+        return None;
+    }
+    let time = zone.to_ambiguous_timestamp(text.parse::<DateTime>().ok()?);
+    let earlier = time.compatible().ok()?;
+    if let (AmbiguousOffset::Fold { .. }, Some(newest_ms)) = (time.offset(), newest_ms) {
+        let later = time.later().ok()?;
+        let distance = |time: Timestamp| time.as_millisecond().abs_diff(newest_ms);
+        return Some(if distance(later) < distance(earlier) { later } else { earlier });
+    }
+    Some(earlier)
 }
 
 /// A time as RFC 3339 text in UTC; whole seconds without a fraction. Times beyond the year 9999 are written as that year's end.

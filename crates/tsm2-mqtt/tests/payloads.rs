@@ -10,6 +10,7 @@ fn decoder(shape: Shape, time: Option<&str>, time_format: TimeFormat) -> Decoder
         shape,
         time: time.map(str::to_owned),
         time_format,
+        time_zone: None,
         max_payload: 65_536,
         max_depth: 16,
     })
@@ -32,7 +33,7 @@ type Values = Vec<Result<Option<f32>, FieldError>>;
 /// Values with NaN as None, so that they compare.
 fn decode(decoder: &Decoder, payload: &[u8]) -> Result<(i64, Values), PayloadError> {
     let mut values = Vec::new();
-    let time_ms = decoder.decode("t/1", payload, ARRIVAL, |_, index, value| {
+    let time_ms = decoder.decode("t/1", payload, ARRIVAL, None, |_, index, value| {
         assert_eq!(index, values.len());
         values.push(value.map(|v| (!v.is_nan()).then_some(v)));
     })?;
