@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tsm2_mqtt::TimeFormat;
+use tsm2_stream::Aggregate;
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "TSM2_EDGE__";
@@ -144,7 +145,7 @@ pub struct Model {
 }
 
 /// Section `input`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Input {
@@ -168,6 +169,21 @@ pub struct Input {
     /// How that time is written.
     #[serde(default)]
     pub time_format: TimeFormat,
+    /// The zone of times that have no offset, by its IANA name; absent, they are refused.
+    #[serde(default)]
+    pub time_zone: Option<String>,
+    /// How the readings of a variate within one row become one value.
+    #[serde(default)]
+    pub aggregate: Aggregate,
+    /// The same for single variates.
+    #[serde(default)]
+    pub aggregates: BTreeMap<String, Aggregate>,
+    /// How many seconds a row waits for late readings, by the readings' own times.
+    #[serde(default)]
+    pub lateness_s: f64,
+    /// In how many rows a variate that is not heard repeats its last value before it is missing.
+    #[serde(default)]
+    pub max_hold: u64,
     /// Largest payload that is read, in bytes.
     #[serde(default = "default_max_payload")]
     pub max_payload_bytes: usize,
@@ -203,6 +219,11 @@ impl Input {
             value: default_value(),
             time_field: None,
             time_format: TimeFormat::default(),
+            time_zone: None,
+            aggregate: Aggregate::default(),
+            aggregates: BTreeMap::new(),
+            lateness_s: 0.0,
+            max_hold: 0,
             max_payload_bytes: default_max_payload(),
             max_gap: default_max_gap(),
             max_streams: default_max_streams(),

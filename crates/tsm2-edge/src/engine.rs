@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::info;
 use tsm2_core::Model;
 use tsm2_mqtt::FieldError;
-use tsm2_stream::{Counts, Event, Grid, Monitor, Reading, Refused};
+use tsm2_stream::{Counts, Event, Grid, Monitor, Reading};
 
 use crate::report::{Reporter, Summary};
 use crate::service::Service;
@@ -143,7 +143,13 @@ impl<'s> Engine<'s> {
             Kinship::Shape => service.heir_of.contains(model),
             Kinship::Rows => false,
         };
-        let decoded = snapshot::decode(bytes, &service.identity, (service.grid, service.monitor), accepts, &mut state)?;
+        let decoded = snapshot::decode(
+            bytes,
+            &service.identity,
+            (service.grid.clone(), service.monitor),
+            accepts,
+            &mut state,
+        )?;
         let fresh = || Monitor::new(service.monitor, &service.prior).map_err(|_| SnapshotError::Damaged);
         let mut monitor = decoded.monitor.map_or_else(fresh, Ok)?;
         if !decoded.has_state {
@@ -261,12 +267,13 @@ impl<'s> Engine<'s> {
             self.reporter.refuse(&mut self.summary, "retained", topic, why);
             return 0;
         }
+        let newest_ms = self.streams.get(name).and_then(|stream| stream.grid.newest_ms());
         self.values.clear();
         let (reporter, summary, values) = (&mut self.reporter, &mut self.summary, &mut self.values);
         let decoded = self
             .service
             .decoder
-            .decode(topic, payload, arrival_ms, |_, field, value| match value {
+            .decode(topic, payload, arrival_ms, newest_ms, |_, field, value| match value {
                 Ok(value) => values.push((variate.unwrap_or(field), value)),
                 Err(error) => {
                     let (FieldError::Missing { field, .. } | FieldError::NotANumber { field, .. }) = &error else {
@@ -282,6 +289,13 @@ impl<'s> Engine<'s> {
                 return 0;
             }
         };
+        // What was stored for long must neither begin a stream nor move its clock.
+        if retained && !self.streams.get(name).is_some_and(|stream| stream.grid.expects(time_ms)) {
+            let why =
+                format_args!("topic {topic:?}: a retained message of a time that does not go on with the stream tells nothing about now");
+            self.reporter.refuse(&mut self.summary, "retained", topic, why);
+            return 0;
+        }
         if self.values.is_empty() || !self.is_served(name) {
             return 0;
         }
@@ -340,7 +354,7 @@ impl<'s> Engine<'s> {
         }
         let mut state = vec![0.0; self.model.state_len()];
         let monitor = Monitor::new(self.service.monitor, &self.service.prior);
-        let (Ok(grid), Ok(monitor), Ok(())) = (Grid::new(self.service.grid), monitor, self.model.reset(&mut state)) else {
+        let (Ok(grid), Ok(monitor), Ok(())) = (Grid::new(self.service.grid.clone()), monitor, self.model.reset(&mut state)) else {
             self.reporter
                 .refuse(&mut self.summary, "stream", "", "the model's shape makes no stream");
             return false;
@@ -405,11 +419,11 @@ impl<'s> Engine<'s> {
                     });
                 }
                 Event::Restart { last_ms, next_ms } => {
-                    info!(
-                        stream = name,
-                        silence_s = (next_ms - last_ms) / 1000,
-                        "silent for too long; starting over"
-                    );
+                    let leap_s = next_ms.saturating_sub(last_ms) / 1000;
+                    match leap_s < 0 {
+                        false => info!(stream = name, silence_s = leap_s, "silent for too long; starting over"),
+                        true => info!(stream = name, leap_s, "its clock was wrong and is right again; starting over"),
+                    }
                     monitor.restart();
                     if let Err(error) = model.reset(state) {
                         reporter.refuse(summary, "step", name, format_args!("stream {name:?}: {error}"));
@@ -424,8 +438,7 @@ impl<'s> Engine<'s> {
                 }
                 _ => {}
             });
-            // One that is not newer has still ended a leap.
-            if !matches!(refused, Err(Refused::Late { .. } | Refused::UnknownVariate { .. })) {
+            if refused.is_ok() {
                 changes += 1;
             }
             if let Err(error) = refused {
@@ -437,6 +450,9 @@ impl<'s> Engine<'s> {
         summary.rows += after.rows - before.rows;
         summary.gap_rows += after.gap_rows - before.gap_rows;
         summary.restarts += after.restarts - before.restarts;
+        summary.steps_back += after.steps_back - before.steps_back;
+        summary.further += after.further - before.further;
+        summary.held += after.held - before.held;
         stream.changed |= changes > 0;
         stream.heard_ms = arrival_ms;
         changes

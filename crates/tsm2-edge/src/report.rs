@@ -20,16 +20,22 @@ pub struct Summary {
     pub messages: u64,
     /// Readings taken.
     pub readings: u64,
+    /// Those of them that were not the first of their variate in their row.
+    pub further: u64,
     /// Rows with at least one reading.
     pub rows: u64,
-    /// Rows of missing values that bridged gaps.
+    /// Rows without a reading that bridged gaps.
     pub gap_rows: u64,
+    /// Values that repeat an earlier one of their variate.
+    pub held: u64,
     /// Forecasts published, one per variate.
     pub forecasts: u64,
     /// Streams in memory.
     pub streams: u64,
-    /// Restarts of streams after long silences.
+    /// Restarts of streams after long silences, and steps back.
     pub restarts: u64,
+    /// Those of them that went back to a right time from a wrong one.
+    pub steps_back: u64,
     /// What was refused, by kind: messages, fields or readings.
     pub refused: BTreeMap<&'static str, u64>,
 }
@@ -39,20 +45,26 @@ impl AddAssign<&Summary> for Summary {
         let Summary {
             messages,
             readings,
+            further,
             rows,
             gap_rows,
+            held,
             forecasts,
             streams,
             restarts,
+            steps_back,
             refused,
         } = other;
         self.messages += messages;
         self.readings += readings;
+        self.further += further;
         self.rows += rows;
         self.gap_rows += gap_rows;
+        self.held += held;
         self.forecasts += forecasts;
         self.streams += streams;
         self.restarts += restarts;
+        self.steps_back += steps_back;
         for (kind, count) in refused {
             *self.refused.entry(kind).or_default() += count;
         }

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
-use tsm2_stream::{GridConfig, MonitorConfig};
+use tsm2_stream::{Grid, GridConfig, GridError, MonitorConfig};
 
-use crate::config::{Config, Http};
+use crate::config::{Config, Http, Input};
 use crate::http::{HttpOptions, Token, WeakToken};
 use crate::prior::half_widths;
 use crate::snapshot::{Hash, Identity};
@@ -68,9 +69,11 @@ pub enum ServiceError {
         /// The name.
         name: String,
     },
-    /// A field for a variate that the model does not have.
-    #[error("input.fields.{name}: the model {model:?} has no variate of that name; it has {known}")]
+    /// A key for a variate that the model does not have.
+    #[error("{key}.{name}: the model {model:?} has no variate of that name; it has {known}")]
     UnknownVariate {
+        /// The key above it.
+        key: &'static str,
         /// The variate.
         name: String,
         /// The model.
@@ -78,6 +81,24 @@ pub enum ServiceError {
         /// Its variates.
         known: String,
     },
+    /// The lateness is no time.
+    #[error("input.lateness_s: {lateness_s} is not between 0 and 10^9 seconds")]
+    Lateness {
+        /// The lateness.
+        lateness_s: f64,
+    },
+    /// No grid can be made.
+    #[error("input: {0}")]
+    Grid(#[from] GridError),
+    /// There is no such zone.
+    #[error("input.time_zone: {name:?} is no time zone of the IANA database, as Europe/Berlin is")]
+    TimeZone {
+        /// The name.
+        name: String,
+    },
+    /// A zone for times that are not read.
+    #[error("input.time_zone needs input.time_field: the time of arrival has no zone")]
+    ZoneWithoutTime,
     /// Two variates that would read the same field or publish to the same topic.
     #[error("variates {first:?} and {second:?} both go by {name:?}; tell them apart in input.fields or in the bundle")]
     SameName {
@@ -233,13 +254,17 @@ impl Service {
         let bundle = Bundle::open(&model.bundle)?;
         let meta = bundle.meta();
         let names: Vec<&str> = meta.variates.iter().map(|v| v.name.as_str()).collect();
-        if let Some(name) = input.fields.keys().find(|name| !names.contains(&name.as_str())) {
-            return Err(ServiceError::UnknownVariate {
+        let known = |key, name: &String| match names.contains(&name.as_str()) {
+            true => Ok(()),
+            false => Err(ServiceError::UnknownVariate {
+                key,
                 name: name.clone(),
                 model: meta.name.clone(),
                 known: names.join(", "),
-            });
-        }
+            }),
+        };
+        input.fields.keys().try_for_each(|name| known("input.fields", name))?;
+        input.aggregates.keys().try_for_each(|name| known("input.aggregates", name))?;
         let inputs: Vec<String> = names
             .iter()
             .map(|&name| input.fields.get(name).map_or(name, String::as_str).to_owned())
@@ -248,11 +273,12 @@ impl Service {
         distinct(&names, &inputs)?;
         distinct(&names, &outputs)?;
 
-        let grid = GridConfig {
-            variates: names.len(),
-            interval_ms: interval_ms(meta, model.interval_s)?,
-            max_gap: input.max_gap,
-        };
+        let mut grid = GridConfig::new(names.len(), interval_ms(meta, model.interval_s)?, input.max_gap);
+        for (aggregate, name) in grid.aggregates.iter_mut().zip(&names) {
+            *aggregate = input.aggregates.get(*name).copied().unwrap_or(input.aggregate);
+        }
+        (grid.lateness_ms, grid.max_hold) = (lateness_ms(input.lateness_s)?, input.max_hold);
+        Grid::new(grid.clone())?;
         let monitor = MonitorConfig {
             variates: names.len(),
             horizon: meta.config.horizon,
@@ -271,6 +297,7 @@ impl Service {
             shape,
             time: input.time_field.clone(),
             time_format: input.time_format,
+            time_zone: time_zone(input)?,
             max_payload: input.max_payload_bytes,
             max_depth: MAX_DEPTH,
         });
@@ -425,6 +452,22 @@ fn interval_ms(meta: &tsm2_bundle::Metadata, configured_s: Option<f64>) -> Resul
             .or(configured)
             .ok_or_else(|| ServiceError::NoInterval { name: meta.name.clone() }),
     }
+}
+
+fn lateness_ms(lateness_s: f64) -> Result<u64, ServiceError> {
+    match (0.0..=1e9).contains(&lateness_s) {
+        true => Ok((lateness_s * 1e3).round() as u64),
+        false => Err(ServiceError::Lateness { lateness_s }),
+    }
+}
+
+fn time_zone(input: &Input) -> Result<Option<TimeZone>, ServiceError> {
+    let Some(name) = &input.time_zone else { return Ok(None) };
+    if input.time_field.is_none() {
+        return Err(ServiceError::ZoneWithoutTime);
+    }
+    let unknown = |_| ServiceError::TimeZone { name: name.clone() };
+    TimeZone::get(name).map(Some).map_err(unknown)
 }
 
 fn credentials(config: &Config) -> Result<Option<(String, String)>, ServiceError> {

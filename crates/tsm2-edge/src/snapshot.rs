@@ -10,7 +10,7 @@ use tsm2_bundle::{Bundle, BundleError};
 use tsm2_stream::{Grid, GridConfig, GridError, Monitor, MonitorConfig};
 
 /// Raise it with every change of this layout, of the grid's, or of what the numbers of the model's state mean.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const MAGIC: [u8; 4] = *b"TSM2";
 
 /// A sha256.
@@ -88,7 +88,7 @@ pub enum SnapshotError {
     /// Written with a model of other variates or of another sampling interval.
     #[error("the snapshot belongs to a model of other variates or of another sampling interval")]
     OtherRows,
-    /// The grid in it breaks its own rules.
+    /// The grid in it breaks its own rules, or has other aggregations.
     #[error("{0}")]
     Grid(#[from] GridError),
     /// The configuration names the streams, and this is none of them.
@@ -220,11 +220,10 @@ mod tests {
     use super::*;
     use tsm2_stream::Reading;
 
-    const CONFIG: GridConfig = GridConfig {
-        variates: 2,
-        interval_ms: 1000,
-        max_gap: 5,
-    };
+    fn config() -> GridConfig {
+        GridConfig::new(2, 1000, 5)
+    }
+
     const MODEL: Identity = Identity {
         rows: [5; 32],
         shape: [6; 32],
@@ -239,7 +238,7 @@ mod tests {
     const STATE: [f32; 3] = [1.5, -0.0, f32::NAN];
 
     fn snapshot() -> Vec<u8> {
-        let mut grid = Grid::new(CONFIG).unwrap();
+        let mut grid = Grid::new(config()).unwrap();
         let reading = Reading {
             variate: 1,
             value: 2.5,
@@ -255,7 +254,7 @@ mod tests {
     fn decoded(bytes: &[u8], model: &Identity) -> Result<Vec<u8>, SnapshotError> {
         let mut state = [0.0; 3];
         let same = |kinship, _: &Hash| kinship == Kinship::Same;
-        let decoded = decode(bytes, model, (CONFIG, WATCH), same, &mut state)?;
+        let decoded = decode(bytes, model, (config(), WATCH), same, &mut state)?;
         let monitor = decoded.monitor.unwrap_or_else(|| Monitor::new(WATCH, &[1.0; 6]).unwrap());
         Ok(encode(model, &decoded.grid, &monitor, &state))
     }
@@ -283,7 +282,7 @@ mod tests {
         let mut state = [9.0; 3];
         let watch = MonitorConfig { horizon: 4, ..WATCH };
         let same = |kinship, _: &Hash| kinship == Kinship::Same;
-        let decoded = decode(&snapshot, &grown, (CONFIG, watch), same, &mut state).unwrap();
+        let decoded = decode(&snapshot, &grown, (config(), watch), same, &mut state).unwrap();
         assert_eq!((decoded.grid.counts().readings, decoded.has_state, state), (1, false, [9.0; 3]));
         assert!(decoded.monitor.is_none(), "of another horizon");
         let other = Identity { rows: [8; 32], ..MODEL };

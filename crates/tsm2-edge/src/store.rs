@@ -171,6 +171,8 @@ impl Shelf for Store {
                         }
                     }
                     kept.retain_in((name.as_str(), i64::MIN)..=(name.as_str(), oldest), |_, _| false)?;
+                    // Later than the newest are those of a future that was none.
+                    kept.retain_in((name.as_str(), newest.saturating_add(1))..=(name.as_str(), i64::MAX), |_, _| false)?;
                 }
             }
             transaction.commit()?;
