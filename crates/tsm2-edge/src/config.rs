@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tsm2_mqtt::TimeFormat;
-use tsm2_stream::Aggregate;
+pub use tsm2_stream::Aggregate;
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "TSM2_EDGE__";

@@ -334,6 +334,13 @@ mod tests {
         assert!(rows.values[1].is_nan() && rows.values.len() == 20);
         assert_eq!(store.rows("b").unwrap().times_ms, (20..30).collect::<Vec<_>>());
         assert_eq!(store.rows("c").unwrap(), Rows::default());
+        commit("b", 1000..1002);
+        commit("b", 30..33);
+        assert_eq!(
+            store.rows("b").unwrap().times_ms,
+            [30, 31, 32],
+            "a future that was none is not the past"
+        );
         store.remove(&["b".to_owned()]).unwrap();
         assert_eq!(store.rows("b").unwrap(), Rows::default());
         assert_eq!(store.rows("a").unwrap().times_ms.len(), 10);

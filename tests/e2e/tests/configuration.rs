@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::tempdir;
 use tsm2_e2e::{bundle, process};
-use tsm2_edge::config::{Config, ConfigError};
+use tsm2_edge::config::{Aggregate, Config, ConfigError};
 use tsm2_edge::service::{Service, ServiceError};
 
 const TOPIC: &str = "sensors/{stream}/telemetry";
@@ -41,6 +41,10 @@ fn the_smallest_configuration_has_sensible_defaults() {
         (config.state.path, config.state.commit_every_readings, config.state.commit_every_s),
         (None, 1000, 10)
     );
+    assert_eq!(
+        (config.input.lateness_s, config.input.max_hold, config.input.aggregate),
+        (0.0, 0, Aggregate::Last)
+    );
     assert_eq!(config.input, Config::new("m", "sensors/{stream}").input);
 }
 
@@ -52,6 +56,11 @@ fn faults_of_the_file_name_the_key() {
         ("[broker]\nport = 'x'\n", "broker.port", "expected u16"),
         ("[broker]\nport = 70000\n", "broker.port", "70000"),
         ("[broker]\nport = -1\n", "broker.port", "-1"),
+        (
+            "[input.aggregates]\ntemp = 'median'\n",
+            "input.aggregates.temp",
+            "unknown variant `median`",
+        ),
         ("[input.fields]\ntemp = 3\n", "input.fields.temp", "expected a string"),
         ("[output]\nprefix = ['x']\n", "output.prefix", "expected a string"),
     ] {
@@ -100,6 +109,8 @@ fn the_environment_overrides_and_is_named_when_wrong() {
             ("TSM2_EDGE__MODEL__INTERVAL_S", "0.5"),
             ("TSM2_EDGE__INPUT__FIELDS__HUFL", "load.high"),
             ("TSM2_EDGE__INPUT__FIELDS__room1", "5"),
+            ("TSM2_EDGE__INPUT__AGGREGATES__HUFL", "mean"),
+            ("TSM2_EDGE__INPUT__LATENESS_S", "30"),
             ("OTHER__BROKER__PORT", "x"),
         ],
     )
@@ -114,6 +125,7 @@ fn the_environment_overrides_and_is_named_when_wrong() {
     assert_eq!(config.model.interval_s, Some(0.5));
     assert_eq!(config.input.fields["HUFL"], "load.high", "names of variates are taken as they are");
     assert_eq!(config.input.fields["room1"], "5");
+    assert_eq!((config.input.aggregates["HUFL"], config.input.lateness_s), (Aggregate::Mean, 30.0));
 
     for (variable, value) in [
         ("TSM2_EDGE__BROKER__PORT", "many"),
@@ -192,6 +204,38 @@ fn parts_that_do_not_fit_are_refused_by_name() {
         ServiceError::UnknownVariate { .. },
         "input.fields.tmp",
         "a, b/c"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.input.aggregates.extend([("tmp".to_owned(), Aggregate::Mean)]),
+        ServiceError::UnknownVariate { .. },
+        "input.aggregates.tmp",
+        "a, b/c"
+    );
+    for lateness_s in [-1.0, f64::NAN, 1e10] {
+        assert_refused!(
+            &timed,
+            |c: &mut Config| c.input.lateness_s = lateness_s,
+            ServiceError::Lateness { .. },
+            "input.lateness_s"
+        );
+    }
+    assert_refused!(&timed, |c| c.input.lateness_s = 1e6, ServiceError::Grid(_), "input", "245700000 ms");
+    let zoned = |field: Option<&'static str>, zone: &'static str| {
+        move |c: &mut Config| (c.input.time_field, c.input.time_zone) = (field.map(str::to_owned), Some(zone.into()))
+    };
+    assert_refused!(
+        &timed,
+        zoned(Some("t"), "Europe/Berlim"),
+        ServiceError::TimeZone { .. },
+        "input.time_zone",
+        "Berlim"
+    );
+    assert_refused!(
+        &timed,
+        zoned(None, "Europe/Berlin"),
+        ServiceError::ZoneWithoutTime,
+        "input.time_field"
     );
     assert_refused!(
         &timed,

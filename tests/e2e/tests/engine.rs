@@ -6,9 +6,10 @@ use serde_json::json;
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_e2e::bundle;
-use tsm2_edge::config::Config;
+use tsm2_edge::config::{Aggregate, Config};
 use tsm2_edge::engine::Engine;
 use tsm2_edge::service::Service;
+use tsm2_mqtt::rfc3339;
 
 const HORIZON: usize = 3;
 const MINUTE: i64 = 60_000;
@@ -123,17 +124,65 @@ fn a_topic_per_variate_fills_a_row() {
 }
 
 #[test]
-fn a_stored_message_counts_only_with_its_own_time() {
+fn a_stored_message_only_goes_on_with_a_stream_and_only_with_its_own_time() {
     let folder = tempdir().unwrap();
-    let payload = br#"{"a": 1, "b": 2, "t": 60}"#;
-    for (time_field, rows) in [(None, 0), (Some("t".to_owned()), 1)] {
+    // Minutes, whether stored, and whether it makes a row: first, next, long after, once more, long before.
+    let messages = [
+        (50, true, false),
+        (60, false, true),
+        (61, true, true),
+        (9_000, true, false),
+        (62, false, true),
+        (3, true, false),
+    ];
+    for time_field in [None, Some("t".to_owned())] {
+        let has_time = time_field.is_some();
         let service = service(folder.path(), |config| config.input.time_field = time_field);
         let mut engine = Engine::new(&service);
-        engine.take("s/x", payload, true, 0, |step| {
-            assert_eq!(step.time_ms, MINUTE);
+        for (minute, stored, counts) in messages {
+            let payload = json!({ "a": 1, "b": 2, "t": minute * 60 }).to_string();
+            let mut rows = 0;
+            engine.take("s/x", payload.as_bytes(), stored, minute * MINUTE, |_| {
+                rows += 1;
+                2
+            });
+            assert_eq!(rows > 0, counts && (has_time || !stored), "{minute}");
+        }
+        assert_eq!(engine.summary().refused["retained"], if has_time { 3 } else { 4 });
+    }
+}
+
+#[test]
+fn readings_of_a_slot_are_aggregated_late_ones_included_and_local_times_are_read() {
+    let folder = tempdir().unwrap();
+    let service = service(folder.path(), |config| {
+        config.input.topic = "s/{stream}/{variate}".into();
+        config.input.time_field = Some("t".into());
+        config.input.time_zone = Some("Europe/Berlin".into());
+        config.input.lateness_s = 90.0;
+        config.input.aggregate = Aggregate::Mean;
+        config.input.aggregates.insert("b".into(), Aggregate::Max);
+    });
+    let mut engine = Engine::new(&service);
+    let mut rows = Vec::new();
+    // The hour that is repeated: from the last minute of its first pass to the second of its second pass.
+    for (variate, value, time) in [
+        ("a", 1.0, "02:59:00"),
+        ("b", 9.0, "02:59:10"),
+        ("b", 5.0, "02:59:20"),
+        ("a", 7.0, "02:00:05"),
+        ("a", 3.0, "02:59:05"),
+        ("a", 3.0, "02:59:05"),
+        ("a", 1.0, "02:01:00"),
+    ] {
+        assert_eq!(rows, [], "{time}");
+        let payload = json!({ "value": value, "t": format!("2026-10-25T{time}") }).to_string();
+        engine.take(&format!("s/x/{variate}"), payload.as_bytes(), false, 0, |step| {
+            rows.push((rfc3339(step.time_ms), step.values.to_vec()));
             2
         });
-        assert_eq!(engine.summary().rows, rows);
-        assert_eq!(engine.summary().refused.get("retained").copied(), (rows == 0).then_some(1));
     }
+    assert_eq!(rows, [("2026-10-25T00:59:00Z".to_owned(), vec![2.0, 9.0])]);
+    let summary = engine.summary();
+    assert_eq!((summary.readings, summary.further, summary.refused["late"]), (6, 2, 1));
 }

@@ -40,11 +40,21 @@ fn counts(page: &mut Page, figures: &Figures) {
     for (name, help, count) in [
         ("tsm2_edge_messages_total", "Messages that arrived.", summary.messages),
         ("tsm2_edge_readings_total", "Readings taken.", summary.readings),
+        (
+            "tsm2_edge_further_readings_total",
+            "Readings that were not the first of their variate in their row.",
+            summary.further,
+        ),
         ("tsm2_edge_rows_total", "Rows with at least one reading.", summary.rows),
         (
             "tsm2_edge_gap_rows_total",
-            "Rows of missing values that bridged gaps.",
+            "Rows without a reading that bridged gaps.",
             summary.gap_rows,
+        ),
+        (
+            "tsm2_edge_held_values_total",
+            "Values that repeat an earlier one of their variate.",
+            summary.held,
         ),
         (
             "tsm2_edge_forecasts_total",
@@ -53,8 +63,13 @@ fn counts(page: &mut Page, figures: &Figures) {
         ),
         (
             "tsm2_edge_stream_restarts_total",
-            "Restarts of streams after long silences.",
+            "Restarts of streams after long silences, and steps back.",
             summary.restarts,
+        ),
+        (
+            "tsm2_edge_stream_steps_back_total",
+            "Restarts of streams whose clock was wrong and came right.",
+            summary.steps_back,
         ),
         (
             "tsm2_edge_dropped_messages_total",
