@@ -38,7 +38,7 @@ impl Broker {
     /// A broker on a given port.
     pub fn start_on(port: u16) -> Self {
         match mosquitto() {
-            Some(program) => Self::mosquitto(&program, port, Access::Open),
+            Some(program) => Self::mosquitto(&program, port, Access::Open, ""),
             None => {
                 data::absent("mosquitto is not installed; the embedded broker stands in");
                 let broker = tsm2_edge::broker::Broker::start(port).expect("the embedded broker starts");
@@ -56,10 +56,20 @@ impl Broker {
             data::absent("skipped: mosquitto is not installed");
             return None;
         };
-        Some(Self::mosquitto(&program, port, access))
+        Some(Self::mosquitto(&program, port, access, ""))
     }
 
-    fn mosquitto(program: &Path, port: u16, access: Access) -> Self {
+    /// A mosquitto that keeps sessions and messages in `folder` when it is stopped; `None` as above.
+    pub fn start_mosquitto_in(folder: &Path, port: u16) -> Option<Self> {
+        let Some(program) = mosquitto() else {
+            data::absent("skipped: mosquitto is not installed");
+            return None;
+        };
+        let persistence = format!("persistence true\npersistence_location {}/", folder.display());
+        Some(Self::mosquitto(&program, port, Access::Open, &persistence))
+    }
+
+    fn mosquitto(program: &Path, port: u16, access: Access, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let passwords = folder.path().join("passwords");
         std::fs::write(&passwords, "").expect("an empty password file");
@@ -68,8 +78,7 @@ impl Broker {
             Access::Nobody => format!("allow_anonymous false\npassword_file {}", passwords.display()),
         };
         let file = folder.path().join("mosquitto.conf");
-        let text =
-            format!("listener {port} 127.0.0.1\nuser root\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n{access}\n");
+        let text = format!("listener {port} 127.0.0.1\nuser root\nset_tcp_nodelay true\nmax_queued_messages 0\n{access}\n{more}\n");
         std::fs::write(&file, text).expect("a configuration file");
         let child = Command::new(program)
             .arg("-c")
@@ -90,6 +99,24 @@ impl Broker {
         broker
     }
 
+    /// Stops it as a service manager does, so that it can save what it keeps.
+    pub fn stop(mut self) {
+        if let Running::Mosquitto { child, .. } = &mut self.running {
+            let pid = child.id().to_string();
+            let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts");
+            assert!(sent.success(), "mosquitto takes signals");
+            child.wait().expect("mosquitto ends");
+        }
+    }
+
+    /// Its process, where it is one.
+    pub fn id(&self) -> Option<u32> {
+        match &self.running {
+            Running::Mosquitto { child, .. } => Some(child.id()),
+            Running::Embedded { .. } => None,
+        }
+    }
+
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
@@ -99,10 +126,16 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         if let Running::Mosquitto { child, .. } = &mut self.running {
-            child.kill().expect("mosquitto can be ended");
-            child.wait().expect("mosquitto ends");
+            // Ended already when it was stopped.
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
+}
+
+/// Whether mosquitto is installed.
+pub fn has_mosquitto() -> bool {
+    mosquitto().is_some()
 }
 
 fn mosquitto() -> Option<PathBuf> {

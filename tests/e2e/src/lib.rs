@@ -8,6 +8,7 @@ pub mod data;
 pub mod peer;
 pub mod process;
 pub mod site;
+pub mod stored;
 pub mod watcher;
 
 use std::time::Duration;

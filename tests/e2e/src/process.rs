@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::PATIENCE;
 
@@ -35,9 +35,13 @@ impl Program {
     /// package alone does not.
     fn path(&self) -> &Path {
         self.path.get_or_init(|| {
-            // A test of another package is not told where programs are: beside the folder of the tests.
+            // A test of another package is not told where programs are: beside the folder of the tests. Programs that test lie there too.
             let test = std::env::current_exe().expect("the test knows itself");
-            let profile = test.parent().and_then(Path::parent).expect("tests lie in <profile>/deps");
+            let folder = test.parent().expect("programs lie in a folder");
+            let profile = match folder.ends_with("deps") {
+                true => folder.parent().expect("tests lie in <profile>/deps"),
+                false => folder,
+            };
             let program = profile.join(format!("{}{}", self.name, std::env::consts::EXE_SUFFIX));
             let built = program.metadata().and_then(|found| found.modified()).ok();
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -109,17 +113,31 @@ pub struct Running {
 impl Running {
     /// Starts a command.
     pub fn start(arguments: &[&str]) -> Self {
-        Self::heard(Self::spawn(Command::new(EDGE.path()).args(arguments), Stdio::piped()))
+        Self::heard(Self::spawn(Command::new(EDGE.path()).args(arguments), Stdio::piped()), true)
+    }
+
+    /// Starts a command whose log is not printed.
+    pub fn start_quiet(arguments: &[&str]) -> Self {
+        Self::heard(Self::spawn(Command::new(EDGE.path()).args(arguments), Stdio::piped()), false)
     }
 
     /// Starts a command whose files can be limited by [`Running::limit_files`]: writing beyond the limit is an error, not the end.
     pub fn start_limitable(arguments: &[&str]) -> Self {
+        Self::heard(Self::spawn_limitable(arguments), true)
+    }
+
+    /// As [`Running::start_limitable`], and its log is not printed.
+    pub fn start_limitable_quiet(arguments: &[&str]) -> Self {
+        Self::heard(Self::spawn_limitable(arguments), false)
+    }
+
+    fn spawn_limitable(arguments: &[&str]) -> Child {
         let mut shell = Command::new("sh");
         shell
             .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
             .arg(EDGE.path())
             .args(arguments);
-        Self::heard(Self::spawn(&mut shell, Stdio::piped()))
+        Self::spawn(&mut shell, Stdio::piped())
     }
 
     /// The largest file that it may write from now on, in bytes, or `unlimited`; false where that cannot be set.
@@ -129,12 +147,31 @@ impl Running {
         set.is_ok_and(|status| status.success())
     }
 
-    fn heard(mut child: Child) -> Self {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for it to end by itself, with an error or without.
+    pub fn ended(mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be asked") {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "tsm2-edge does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn heard(mut child: Child, prints: bool) -> Self {
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (line_in, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                println!("tsm2-edge: {line}");
+                if prints {
+                    println!("tsm2-edge: {line}");
+                }
                 if line_in.send(line).is_err() {
                     break;
                 }

@@ -26,12 +26,17 @@ pub struct Site {
 }
 
 impl Site {
-    /// `extra`: further lines of the configuration.
+    /// Streams that send a message per row; `extra`: further lines of the configuration.
     pub fn new(port: u16, extra: &str) -> Self {
+        Self::with_topic(port, "sensors/{stream}", extra)
+    }
+
+    /// Streams that send as `topic` says.
+    pub fn with_topic(port: u16, topic: &str, extra: &str) -> Self {
         let folder = tempdir().expect("a temporary folder");
         bundle::random(folder.path(), "site", &["temp", "power"], HORIZON, Some(MINUTE as u64));
         let text = format!(
-            "model.bundle = 'site.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\ninput.topic = 'sensors/{{stream}}'\n\
+            "model.bundle = 'site.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\ninput.topic = '{topic}'\n\
              input.time_field = 'time'\n{extra}\n"
         );
         std::fs::write(folder.path().join("edge.toml"), text).expect("a configuration");
@@ -66,6 +71,11 @@ impl Site {
     /// The forecasts that the model gives over these rows of [`row`], as one stream.
     pub fn expected(&self, rows: std::ops::Range<i64>) -> Vec<Vec<f32>> {
         let rows: Vec<(i64, [f32; 2])> = rows.map(|index| (START + index * MINUTE, row(index))).collect();
+        self.forecasts(&rows)
+    }
+
+    /// The forecasts that the model gives after each of these rows, as one stream; NaN where a reading is missing.
+    pub fn forecasts(&self, rows: &[(i64, [f32; 2])]) -> Vec<Vec<f32>> {
         let bundle = Bundle::open(&self.path().join("site.safetensors")).expect("a bundle");
         bundle::forecasts(&bundle, rows.iter().map(|(time, row)| (*time, row.as_slice())))
     }

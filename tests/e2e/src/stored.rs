@@ -1,0 +1,39 @@
+//! What a state file says of a stream, read when no daemon has it.
+
+use std::path::Path;
+
+use tsm2_edge::config::Config;
+use tsm2_edge::engine::Engine;
+use tsm2_edge::service::Service;
+use tsm2_edge::store::Store;
+
+use crate::site::Site;
+
+/// A stream's counts over all its lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// Readings taken.
+    pub readings: u64,
+    /// Rows with at least one reading.
+    pub rows: u64,
+    /// Rows that bridged gaps.
+    pub gap_rows: u64,
+}
+
+/// The counts of `streams` in the file, those of an absent stream being zero.
+pub fn counts(site: &Site, file: &Path, streams: &[&str]) -> Vec<Stored> {
+    let service = Service::prepare(&Config::load(site.config().as_ref()).expect("a configuration")).expect("a service");
+    let mut engine = Engine::new(&service);
+    let (_store, stored) = Store::open(file).expect("a state file");
+    for (name, snapshot) in stored {
+        engine.restore(&name, &snapshot).expect("a snapshot of this model");
+    }
+    let counts = |name: &&str| {
+        engine.counts(name).map_or_else(Stored::default, |counts| Stored {
+            readings: counts.readings,
+            rows: counts.rows,
+            gap_rows: counts.gap_rows,
+        })
+    };
+    streams.iter().map(counts).collect()
+}

@@ -1,0 +1,162 @@
+//! The disk has no room, or cannot be written.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use tsm2_e2e::process::Running;
+
+use super::{Scale, finish};
+use crate::feeder::Feed;
+use crate::plant::{Plant, pause};
+use crate::verdict::Verdict;
+
+/// A disk of a few megabytes in memory; where nothing can be mounted, a folder and limits on files.
+struct Disk {
+    folder: TempDir,
+    mounted: bool,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mounted = run("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs"], folder.path());
+        Disk { folder, mounted }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path().join("filler")
+    }
+
+    /// Leaves no room.
+    fn fill(&self, daemon: &Running) {
+        if self.mounted {
+            // Ends with the error that there is no room.
+            let _ = std::fs::write(self.filler(), vec![0; 4 << 20]);
+        } else {
+            assert!(daemon.limit_files("1"), "neither mount nor prlimit can be used");
+        }
+    }
+
+    /// Makes room again.
+    fn make_room(&self, daemon: &Running) {
+        if self.mounted {
+            std::fs::remove_file(self.filler()).expect("the filler");
+        } else {
+            assert!(daemon.limit_files("unlimited"));
+        }
+    }
+
+    fn set_writable(&self, writable: bool) {
+        if self.mounted {
+            let options = if writable { "remount,rw" } else { "remount,ro" };
+            assert!(run("mount", &["-o", options], self.path()), "the disk can be mounted again");
+        } else {
+            let mut permissions = std::fs::metadata(self.path()).expect("the folder").permissions();
+            permissions.set_readonly(!writable);
+            for entry in std::fs::read_dir(self.path()).expect("the folder").map_while(Result::ok) {
+                std::fs::set_permissions(entry.path(), permissions.clone()).expect("the state's file");
+            }
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if self.mounted {
+            run("umount", &["-l"], self.path());
+        }
+    }
+}
+
+/// Whether a command about a folder succeeds.
+fn run(command: &str, arguments: &[&str], folder: &Path) -> bool {
+    let output = Command::new(command).args(arguments).arg(folder).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+pub(super) async fn full(scale: &Scale) -> Verdict {
+    let disk = Disk::new();
+    let extra = "state.commit_every_s = 1";
+    let mut plant = Plant::prepare(scale.seed, Some(disk.path()), Running::start_limitable_quiet, extra).await;
+    plant.start_daemon();
+    plant.is_online(1).await;
+    let feeder = plant.feed(Feed {
+        rows_per_s: 20,
+        ..Feed::default()
+    });
+    for time in 0..scale.times {
+        pause(1000).await;
+        disk.fill(plant.daemon());
+        tokio::task::block_in_place(|| plant.daemon().wait_for("state is not durable"));
+        if time % 2 == 1 {
+            // What was not durable is gone with the process, and comes again.
+            pause(500).await;
+            plant.kill_daemon();
+            if disk.mounted {
+                std::fs::remove_file(disk.filler()).expect("the filler");
+            }
+            plant.start_daemon();
+            plant.heal();
+        } else {
+            pause(500).await;
+            disk.make_room(plant.daemon());
+            plant.heal();
+            tokio::task::block_in_place(|| plant.daemon().wait_for("state is durable again"));
+        }
+        plant.has_recovered().await;
+    }
+    let rows = feeder.stop().await;
+    let how = format!(
+        "{} times, half of them killed meanwhile; {}",
+        scale.times,
+        if disk.mounted { "tmpfs" } else { "file size limit" }
+    );
+    let mut verdict = finish(plant, "disk full", how, rows).await;
+    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
+    verdict
+}
+
+/// At every second start the disk cannot be written: the daemon must say so by name and end, and the readings wait.
+pub(super) async fn read_only(scale: &Scale) -> Verdict {
+    let disk = Disk::new();
+    let mut plant = Plant::prepare(scale.seed, Some(disk.path()), Running::start_quiet, "").await;
+    plant.start_daemon();
+    plant.is_online(1).await;
+    let feeder = plant.feed(Feed {
+        rows_per_s: 20,
+        ..Feed::default()
+    });
+    let mut complaints = Vec::new();
+    for time in 0..scale.times {
+        pause(500).await;
+        plant.kill_daemon();
+        disk.set_writable(false);
+        plant.start_daemon();
+        let daemon = plant.take_daemon();
+        let said = tokio::task::block_in_place(|| daemon.wait_for("state.redb"));
+        if tokio::task::block_in_place(|| daemon.ended()).success() {
+            complaints.push(format!("a start on a read-only disk ended well: {said:?}"));
+        }
+        disk.set_writable(true);
+        plant.start_daemon();
+        plant.heal();
+        plant.is_online(2 + u64::from(time)).await;
+        plant.has_recovered().await;
+    }
+    let rows = feeder.stop().await;
+    let how = format!(
+        "{} starts that must be refused, the file named; {}",
+        scale.times,
+        if disk.mounted { "tmpfs" } else { "permissions" }
+    );
+    let mut verdict = finish(plant, "read-only disk", how, rows).await;
+    verdict.complaints.extend(complaints);
+    verdict.require(verdict.passed == verdict.due, "a forecast never passed");
+    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
+    verdict
+}

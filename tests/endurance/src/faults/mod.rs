@@ -1,0 +1,124 @@
+//! The fault suite: one scenario per fault, each with a broker, a link and a daemon of its own.
+//!
+//! Invariant: a scenario ends with a clean stop of the daemon, and its [`Verdict`] is made of what the witness saw and the state file counts.
+
+mod brokers;
+mod clocks;
+mod disk;
+mod kills;
+mod links;
+mod payloads;
+mod snapshots;
+
+use crate::plant::Plant;
+use crate::verdict::{Life, Verdict};
+
+/// How much of each fault.
+#[derive(Debug, Clone)]
+pub struct Scale {
+    /// Seed of all chance.
+    pub seed: u64,
+    /// How often the daemon is killed.
+    pub kills: u32,
+    /// How often a broker is restarted, a connection cut, a file damaged.
+    pub times: u32,
+    /// Rows of three streams in scenarios that run through.
+    pub rows: i64,
+    /// Milliseconds that a connection stands before the next fault hits it. Ten seconds and the daemon takes it for a good one and returns
+    /// soonest after the next fault; less and it waits longer each time.
+    pub standing_ms: u64,
+}
+
+impl Scale {
+    /// The whole suite.
+    pub fn full(seed: u64, kills: u32) -> Self {
+        Scale {
+            seed,
+            kills,
+            times: 8,
+            rows: 1000,
+            standing_ms: 10_500,
+        }
+    }
+
+    /// A short one, for `cargo test`.
+    pub fn short(seed: u64) -> Self {
+        Scale {
+            seed,
+            kills: 4,
+            times: 2,
+            rows: 60,
+            standing_ms: 300,
+        }
+    }
+}
+
+/// A fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// `kill -9` of the daemon at random moments.
+    Kill,
+    /// The broker restarts and keeps its sessions and messages.
+    BrokerRestart,
+    /// The broker dies and forgets everything.
+    BrokerForgets,
+    /// Connections die without FIN or RST.
+    HalfOpen,
+    /// A few kilobytes per second.
+    Slow,
+    /// Connections break within packets.
+    Cut,
+    /// Every piece comes later, by a random time.
+    Delay,
+    /// Payloads larger than allowed.
+    Oversize,
+    /// A flood of payloads that are no readings.
+    Malformed,
+    /// No room for the state.
+    DiskFull,
+    /// A state file that cannot be written.
+    DiskReadOnly,
+    /// Bytes of the state file changed.
+    SnapshotCorrupt,
+    /// The state file cut short.
+    SnapshotTruncated,
+    /// Sensors' clocks that leap ahead and back.
+    ClockJumps,
+}
+
+impl Fault {
+    /// Makes it happen.
+    pub async fn run(self, scale: &Scale) -> Verdict {
+        match self {
+            Fault::Kill => kills::kill(scale).await,
+            Fault::BrokerRestart => brokers::restart(scale).await,
+            Fault::BrokerForgets => brokers::forget(scale).await,
+            Fault::HalfOpen => links::half_open(scale).await,
+            Fault::Slow => links::slow(scale).await,
+            Fault::Cut => links::cut(scale).await,
+            Fault::Delay => links::delay(scale).await,
+            Fault::Oversize => payloads::oversize(scale).await,
+            Fault::Malformed => payloads::malformed(scale).await,
+            Fault::DiskFull => disk::full(scale).await,
+            Fault::DiskReadOnly => disk::read_only(scale).await,
+            Fault::SnapshotCorrupt => snapshots::corrupt(scale).await,
+            Fault::SnapshotTruncated => snapshots::truncated(scale).await,
+            Fault::ClockJumps => clocks::jumps(scale).await,
+        }
+    }
+}
+
+/// Waits until the daemon has forecast the last row, stops it, and weighs one life of `rows` rows.
+async fn finish(mut plant: Plant, fault: &str, how: String, rows: i64) -> Verdict {
+    let mut verdict = Verdict {
+        fault: fault.into(),
+        how,
+        ..Verdict::default()
+    };
+    let arrived = plant.has_forecast(rows - 1, 0).await;
+    verdict.require(arrived, "the last row has no forecast");
+    plant.stop_daemon().await;
+    verdict.weigh(&plant, &Life::until(rows), &plant.stored());
+    verdict.recovery_s = plant.recoveries();
+    verdict
+}

@@ -1,0 +1,27 @@
+//! What every fuzz target does with its bytes, as plain functions: `fuzz/` feeds them by coverage, a test of this crate from the kept corpus.
+//!
+//! Invariant: a target panics exactly when the code under it breaks a promise; it opens no file that its bytes name.
+
+mod bundle;
+mod configuration;
+mod payload;
+mod snapshot;
+mod topic;
+
+pub use bundle::bundle;
+pub use configuration::configuration;
+pub use payload::payload;
+pub use snapshot::snapshot;
+pub use topic::topic;
+
+/// A target: its name, as the folders of the corpus have it, and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 5] = [
+    ("payload", payload),
+    ("configuration", configuration),
+    ("bundle", bundle),
+    ("snapshot", snapshot),
+    ("topic", topic),
+];

@@ -1,0 +1,154 @@
+//! What the evidence says: readings lost and counted twice, forecasts compared with a run that was never interrupted.
+//!
+//! Nothing is assumed: what the broker delivered is what the witness saw, what the daemon consumed is what its state file counts, and every
+//! forecast that passed is compared, bit for bit, with the model run in this process over the readings that were delivered.
+
+use serde_json::Value;
+use tsm2_e2e::stored::Stored;
+
+use crate::plant::Plant;
+use crate::readings::{STREAMS, VARIATES, forecast_key, reading_key, row, time_ms};
+
+/// A stretch of rows that a stream has had since it was new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// The rows sent.
+    pub rows: std::ops::Range<i64>,
+    /// How far the sensors' clock was off, in milliseconds.
+    pub clock_ms: i64,
+}
+
+impl Life {
+    /// Rows from the first, at their own times.
+    pub fn until(rows: i64) -> Self {
+        Life {
+            rows: 0..rows,
+            clock_ms: 0,
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// The fault.
+    pub fault: String,
+    /// How often and how.
+    pub how: String,
+    /// Readings that the broker took from the sensors.
+    pub sent: u64,
+    /// Of those, how many it never delivered.
+    pub lost_by_broker: u64,
+    /// Readings in the daemon's state at the end.
+    pub consumed: u64,
+    /// Delivered and not in the state.
+    pub lost: u64,
+    /// In the state more often than delivered.
+    pub twice: u64,
+    /// Deliveries beyond the first, which the daemon had to recognise.
+    pub again: u64,
+    /// Messages sent that are no readings, or none that can count.
+    pub nonsense: u64,
+    /// Forecasts that are due.
+    pub due: u64,
+    /// Of those, how many passed.
+    pub passed: u64,
+    /// Forecasts that passed and are not those of the uninterrupted run.
+    pub wrong: u64,
+    /// Seconds after each fault to the first forecast.
+    pub recovery_s: Vec<f64>,
+    /// What should hold and does not.
+    pub complaints: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether all that must be zero is.
+    pub fn holds(&self) -> bool {
+        self.lost == 0 && self.twice == 0 && self.wrong == 0 && self.complaints.is_empty()
+    }
+
+    /// Complains unless `is_so`.
+    pub fn require(&mut self, is_so: bool, complaint: impl Into<String>) {
+        if !is_so {
+            self.complaints.push(complaint.into());
+        }
+    }
+
+    /// Adds what a life shows; `stored` is what the state's file says of it, by stream.
+    pub fn weigh(&mut self, plant: &Plant, life: &Life, stored: &[Stored]) {
+        let seen = plant.witness.seen();
+        for (stream, stored) in STREAMS.iter().zip(stored) {
+            let mut rows = Vec::new();
+            let mut delivered = 0;
+            for index in life.rows.clone() {
+                let time = time_ms(index) + life.clock_ms;
+                let mut values = row(stream, index);
+                for (variate, value) in VARIATES.iter().zip(&mut values) {
+                    match seen.delivered.get(&reading_key(stream, variate, time)) {
+                        Some(&times) => {
+                            delivered += 1;
+                            self.again += u64::from(times - 1);
+                        }
+                        None => *value = f32::NAN,
+                    }
+                }
+                let is_first = rows.is_empty() && values.iter().all(|value| value.is_nan());
+                if !is_first {
+                    rows.push((time, values));
+                }
+            }
+            let sent = 2 * (life.rows.end - life.rows.start) as u64;
+            self.sent += sent;
+            self.lost_by_broker += sent - delivered;
+            self.consumed += stored.readings;
+            self.lost += delivered.saturating_sub(stored.readings);
+            self.twice += stored.readings.saturating_sub(delivered);
+            let gap_rows = rows.iter().filter(|(_, row)| row.iter().all(|value| value.is_nan())).count() as u64;
+            let expected = (rows.len() as u64 - gap_rows, gap_rows);
+            self.require(
+                (stored.rows, stored.gap_rows) == expected,
+                format!("stream {stream}: {stored:?} where (rows, gap rows) should be {expected:?}"),
+            );
+            for ((time, values), forecast) in rows.iter().zip(plant.site.forecasts(&rows)) {
+                if values.iter().all(|value| value.is_nan()) {
+                    continue;
+                }
+                for (variate, expected) in VARIATES.iter().zip(forecast.chunks_exact(forecast.len() / VARIATES.len())) {
+                    self.due += 1;
+                    let Some(passed) = seen.forecasts.get(&forecast_key(stream, variate, *time)) else {
+                        continue;
+                    };
+                    self.passed += 1;
+                    let wrong = passed.iter().filter(|&passed| !is_same(passed, expected)).count();
+                    self.wrong += wrong as u64;
+                }
+            }
+        }
+    }
+
+    /// Requires that the daemon counted `nonsense` messages and no more as refused, beside those that came again.
+    pub fn require_refused(&mut self, summary: &Value) {
+        let refused: u64 = summary["refused"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, count)| count.as_u64())
+            .sum();
+        let expected = self.nonsense + self.again;
+        self.require(
+            refused == expected,
+            format!("{refused} refused where {expected} should be: {}", summary["refused"]),
+        );
+    }
+
+    /// Half of the recoveries are faster, and the slowest; `None` where nothing had to recover.
+    pub fn recovery(&self) -> Option<(f64, f64)> {
+        let mut sorted = self.recovery_s.clone();
+        sorted.sort_by(f64::total_cmp);
+        Some((*sorted.get(sorted.len() / 2)?, *sorted.last()?))
+    }
+}
+
+fn is_same(one: &[f32], other: &[f32]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.to_bits() == other.to_bits())
+}
