@@ -5,6 +5,7 @@ use std::path::Path;
 use tsm2_edge::config::Config;
 use tsm2_edge::engine::Engine;
 use tsm2_edge::service::Service;
+use tsm2_edge::shelf::Rows;
 use tsm2_edge::store::Store;
 
 use crate::site::Site;
@@ -24,10 +25,10 @@ pub struct Stored {
 pub fn counts(site: &Site, file: &Path, streams: &[&str]) -> Vec<Stored> {
     let service = Service::prepare(&Config::load(site.config().as_ref()).expect("a configuration")).expect("a service");
     let mut engine = Engine::new(&service);
-    let (_store, stored) = Store::open(file).expect("a state file");
-    for (name, snapshot) in stored {
-        engine.restore(&name, &snapshot).expect("a snapshot of this model");
-    }
+    let store = Store::open(file, 0).expect("a state file");
+    store
+        .each(|name, snapshot| engine.restore(name, snapshot, Rows::default).expect("a snapshot of this model"))
+        .expect("a readable file");
     let counts = |name: &&str| {
         engine.counts(name).map_or_else(Stored::default, |counts| Stored {
             readings: counts.readings,

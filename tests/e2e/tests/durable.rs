@@ -9,12 +9,10 @@ use tsm2_e2e::broker::Broker;
 use tsm2_e2e::peer::{Peer, Sent, Stage};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
 use tsm2_e2e::watcher::{Watcher, numbers};
-use tsm2_e2e::{bundle, data, process};
+use tsm2_e2e::{bundle, data, process, stored};
 use tsm2_edge::config::Config;
 use tsm2_edge::engine::Engine;
 use tsm2_edge::service::Service;
-use tsm2_edge::shelf::Rows;
-use tsm2_edge::store::Store;
 use tsm2_mqtt::rfc3339;
 
 const STATE: &str = "state.path = 'state.redb'";
@@ -119,13 +117,7 @@ fn uninterrupted_bounds(site: &Site) -> HashMap<(String, String), [Vec<f32>; 2]>
 
 /// Readings, rows and gap rows of stream `a` in all its lives.
 fn stored_counts(site: &Site) -> (u64, u64, u64) {
-    let service = Service::prepare(&Config::load(site.config().as_ref()).unwrap()).unwrap();
-    let mut engine = Engine::new(&service);
-    let store = Store::open(&site.path().join("state.redb"), 0).unwrap();
-    store
-        .each(|name, snapshot| engine.restore(name, snapshot, Rows::default).unwrap())
-        .unwrap();
-    let counts = engine.counts("a").unwrap();
+    let counts = stored::counts(site, &site.path().join("state.redb"), &["a"])[0];
     (counts.readings, counts.rows, counts.gap_rows)
 }
 

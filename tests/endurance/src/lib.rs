@@ -6,6 +6,7 @@
 pub mod chance;
 pub mod faults;
 pub mod feeder;
+pub mod fuzz;
 pub mod packets;
 pub mod plant;
 pub mod proxy;

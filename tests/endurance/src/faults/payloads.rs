@@ -19,7 +19,7 @@ pub(super) async fn oversize(scale: &Scale) -> Verdict {
     let sizes = [65_537, 100_000, 1 << 20, 4 << 20];
     let extra = move |index: i64| {
         let size = sizes[index as usize % sizes.len()];
-        let mut payload = format!("{{\"time\": \"{}\", \"value\": 1, \"more\": \"", rfc3339(time_ms(index)));
+        let mut payload = format!("{{\"time\": \"{}\", \"value\": 1, \"more\": \"", rfc3339(time_ms(index) + 1));
         payload.push_str(&"x".repeat(size));
         payload.push_str("\"}");
         match index % 5 {
@@ -39,7 +39,7 @@ pub(super) async fn malformed(scale: &Scale) -> Verdict {
 
 /// A message that the daemon must refuse, once.
 fn nonsense(chance: &mut Chance, index: i64) -> (String, Bytes) {
-    let time = rfc3339(time_ms(index));
+    let time = rfc3339(time_ms(index) + 1);
     let payload: Bytes = match chance.below(12) {
         // Not UTF-8, whatever follows.
         0 => [vec![0xff], chance.bytes(60)].concat().into(),

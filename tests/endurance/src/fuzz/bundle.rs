@@ -29,7 +29,9 @@ pub fn bundle(data: &[u8]) {
 
 fn with_zeros(header: &[u8]) -> Vec<u8> {
     // The largest number in the header is most probably the end of the last tensor.
-    let numbers = header.split(|byte| !byte.is_ascii_digit()).filter_map(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let numbers = header
+        .split(|byte| !byte.is_ascii_digit())
+        .filter_map(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     let zeros = numbers.filter(|&number: &usize| number <= LARGEST).max().unwrap_or(0);
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header);
@@ -59,4 +61,3 @@ fn step(bundle: &Bundle) {
         }
     }
 }
-

@@ -51,7 +51,11 @@ pub fn payload(data: &[u8]) {
         Ok(time_ms) => {
             assert_eq!(told.len(), count);
             assert!(told.iter().all(|&(told_ms, _)| told_ms == time_ms));
-            assert!(if has_time { RANGE_MS.contains(&time_ms) } else { time_ms == ARRIVAL_MS });
+            assert!(if has_time {
+                RANGE_MS.contains(&time_ms)
+            } else {
+                time_ms == ARRIVAL_MS
+            });
             assert!(payload.len() <= MAX_PAYLOAD);
         }
         Err(error) => {
