@@ -42,6 +42,8 @@ struct Inner {
     next: Sequence,
     waiting: BTreeMap<Sequence, Message>,
     in_flight: BTreeSet<Sequence>,
+    /// Of those, what the last connection left behind: until it is known whether they leave again, nothing overtakes them.
+    left_behind: BTreeSet<Sequence>,
     /// Newest message of each retained topic.
     newest: HashMap<String, Sequence>,
 }
@@ -73,7 +75,12 @@ impl Outbox {
     }
 
     pub(crate) fn set_connected(&self, connected: bool) {
-        self.lock().connected = connected;
+        let mut inner = self.lock();
+        inner.connected = connected;
+        if !connected {
+            inner.left_behind = inner.in_flight.clone();
+        }
+        drop(inner);
         self.changed.notify_waiters();
     }
 
@@ -92,7 +99,8 @@ impl Outbox {
     /// Waits for a message to send and takes it.
     pub(crate) async fn take(&self) -> (Sequence, Message) {
         self.until(|inner| {
-            let first = inner.connected.then(|| inner.waiting.pop_first()).flatten()?;
+            let may_leave = inner.connected && inner.left_behind.is_empty();
+            let first = may_leave.then(|| inner.waiting.pop_first()).flatten()?;
             inner.in_flight.insert(first.0);
             Some(first)
         })
@@ -103,6 +111,7 @@ impl Outbox {
     pub(crate) fn settle(&self, sequence: Sequence, outcome: Result<(), Message>) {
         let mut inner = self.lock();
         inner.in_flight.remove(&sequence);
+        inner.left_behind.remove(&sequence);
         if let Err(message) = outcome {
             let is_newest = !message.retain || inner.newest.get(&message.topic) == Some(&sequence);
             if is_newest {
@@ -236,6 +245,33 @@ mod tests {
             publisher.publish(message("a", payload, true)).await.unwrap();
         }
         assert_eq!(publisher.unacknowledged(), 3);
+    }
+
+    #[tokio::test]
+    async fn after_a_reconnect_nothing_overtakes_what_the_last_connection_left_behind() {
+        let publisher = publisher();
+        let outbox = &publisher.outbox;
+        outbox.set_connected(true);
+        for payload in ["1", "2", "3", "4"] {
+            publisher.publish(message("a", payload, false)).await.unwrap();
+        }
+        let taken = [take(&publisher).await, take(&publisher).await];
+        outbox.set_connected(false);
+        outbox.set_connected(true);
+        // As when the broker has lost the session, one after the other and not in order.
+        let next = tokio::spawn({
+            let publisher = publisher.clone();
+            async move { take(&publisher).await }
+        });
+        for (sequence, message) in taken.into_iter().rev() {
+            tokio::task::yield_now().await;
+            assert!(!next.is_finished());
+            outbox.settle(sequence, Err(message));
+        }
+        assert_eq!(next.await.unwrap().1.payload, "1");
+        for payload in ["2", "3", "4"] {
+            assert_eq!(take(&publisher).await.1.payload, payload);
+        }
     }
 
     #[tokio::test]
