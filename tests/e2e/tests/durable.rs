@@ -19,6 +19,9 @@ const STATE: &str = "state.path = 'state.redb'";
 /// Rows of the replay that is interrupted.
 const ROWS: i64 = 300;
 
+/// A forecast and its bounds.
+type Published = (Vec<f32>, [Vec<f32>; 2]);
+
 /// Publishes rows, each variate in a message of its own, so that rows are open in between.
 async fn replay(sender: &Watcher, rows: std::ops::Range<i64>) {
     for index in rows {
@@ -50,7 +53,7 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
     let sending = tokio::spawn(async move { replay(&sender, ROWS / 2..ROWS).await });
 
     let (mut random, mut kills) = (seed, 0);
-    let mut seen: HashMap<(String, String), (Vec<f32>, [Vec<f32>; 2])> = HashMap::new();
+    let mut seen: HashMap<(String, String), Published> = HashMap::new();
     while seen.len() < 2 * ROWS as usize {
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
