@@ -1,11 +1,21 @@
 //! Payloads of every shape and time format. The first two bytes choose those; the rest is the payload.
 
+use std::sync::OnceLock;
+
+use jiff::tz::TimeZone;
 use tsm2_mqtt::{Decoder, DecoderOptions, Shape, TimeFormat};
 
 const MAX_PAYLOAD: usize = 2000;
 const ARRIVAL_MS: i64 = 1_750_000_000_000;
 /// The years 1 to 9999.
 const RANGE_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+
+/// Summer time begins in March and ends in October, as in central Europe; no file is read.
+fn zone() -> TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    let make = || TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone");
+    ZONE.get_or_init(make).clone()
+}
 
 /// Decodes a payload.
 ///
@@ -31,12 +41,14 @@ pub fn payload(data: &[u8]) {
         shape,
         time: has_time.then(|| "time".to_owned()),
         time_format,
+        time_zone: (time & 0x20 != 0).then(zone),
         max_payload: MAX_PAYLOAD,
         max_depth: 32,
     });
+    let newest_ms = (time & 0x40 != 0).then_some(ARRIVAL_MS);
     let decode = || {
         let mut told = Vec::new();
-        let time = decoder.decode("sensors/a", payload, ARRIVAL_MS, |time_ms, index, value| {
+        let time = decoder.decode("sensors/a", payload, ARRIVAL_MS, newest_ms, |time_ms, index, value| {
             assert_eq!(index, told.len(), "fields come in order, each once");
             if let Ok(value) = value {
                 assert!(!value.is_infinite());
