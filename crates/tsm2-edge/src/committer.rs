@@ -126,6 +126,7 @@ impl Committer {
             self.queues.clear();
             self.commit();
         }
+        self.vitals.ended(Part::Committer);
     }
 
     fn take(&mut self, report: Report) {

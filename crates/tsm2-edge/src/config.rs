@@ -71,6 +71,9 @@ pub struct Config {
     /// What outlives the process.
     #[serde(default)]
     pub state: State,
+    /// Other daemons with which the streams are shared; absent, this one serves all of them.
+    #[serde(default)]
+    pub cluster: Option<Cluster>,
     /// What is shown over HTTP; nothing listens when absent.
     #[serde(default)]
     pub http: Option<Http>,
@@ -91,6 +94,7 @@ impl Config {
             input: Input::new(topic),
             output: Output::default(),
             state: State::default(),
+            cluster: None,
             http: None,
             log: Log::default(),
         }
@@ -249,6 +253,22 @@ impl Default for Output {
             coverage: 0.9,
         }
     }
+}
+
+/// Section `cluster`; broker, input, output and the number of partitions must be the same in all members.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Cluster {
+    /// This daemon's name among the members.
+    pub member: String,
+    /// Into how many parts the streams are divided; a member serves whole parts.
+    #[serde(default = "default_partitions")]
+    pub partitions: usize,
+}
+
+fn default_partitions() -> usize {
+    8
 }
 
 /// Section `state`.

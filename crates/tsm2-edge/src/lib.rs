@@ -6,6 +6,7 @@
 //! [`notify`] show them. [`replay`] plays a file as sensors would; [`simulator`] and [`broker`] are for the demo and for tests.
 
 pub mod broker;
+mod cluster;
 mod committer;
 pub mod config;
 pub mod daemon;
@@ -14,9 +15,11 @@ pub mod engine;
 mod fair;
 pub mod http;
 pub mod notify;
+mod pipeline;
 pub mod prior;
 pub mod replay;
 pub mod report;
+mod retained;
 pub mod service;
 mod shard;
 pub mod shelf;

@@ -45,8 +45,7 @@ pub async fn play(
         }
         progress(index + 1);
     }
-    publisher.flush().await;
-    true
+    publisher.flush().await.is_ok()
 }
 
 /// The messages of one row: one object of all variates, or one message per variate when the template names them.

@@ -11,11 +11,13 @@ use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
 use tsm2_stream::{Grid, GridConfig, GridError, MonitorConfig};
 
-use crate::config::{Config, Http, Input};
+use crate::config::{Cluster, Config, Http, Input};
 use crate::http::{HttpOptions, Token, WeakToken};
 use crate::prior::half_widths;
 use crate::snapshot::{Hash, Identity};
 
+/// A partition is a session at the broker, which sends each of them all messages.
+const MAX_PARTITIONS: usize = 64;
 /// Deepest nesting of JSON that is read.
 const MAX_DEPTH: usize = 32;
 
@@ -127,6 +129,24 @@ pub enum ServiceError {
         /// The coverage asked for.
         coverage: f32,
     },
+    /// A member without a name of its own.
+    #[error("cluster.member: {name:?} cannot be a member's name: it is empty or contains `/`, `+`, `#` or control characters")]
+    MemberName {
+        /// The name.
+        name: String,
+    },
+    /// Too many partitions, or none.
+    #[error("cluster.partitions: {partitions} is not between 1 and {MAX_PARTITIONS}")]
+    Partitions {
+        /// How many.
+        partitions: usize,
+    },
+    /// Two places for the state.
+    #[error("state.path: in a cluster the broker keeps the state, so that another member can take it over; remove it or [cluster]")]
+    ClusterFile,
+    /// Readings that come again would be other readings.
+    #[error("input.time_field is needed in a cluster: readings come again after a takeover, and are known by their own time")]
+    ClusterTime,
     /// The daemon would read its own forecasts.
     #[error("input.topic: {template:?} also matches the topic {topic:?} that this daemon publishes to; change it or output.prefix")]
     Loop {
@@ -201,13 +221,25 @@ pub struct Service {
     pub(crate) heir_of: Vec<Hash>,
     /// `None`: the state lives and dies with the process.
     pub(crate) durability: Option<Durability>,
+    /// `None`: this daemon serves all streams alone.
+    pub(crate) cluster: Option<Member>,
     http: Option<HttpOptions>,
+}
+
+/// A daemon among several that share the streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    /// Its own name.
+    pub(crate) name: String,
+    /// Into how many parts the streams are divided.
+    pub(crate) partitions: usize,
 }
 
 /// Where the state is kept and when it is committed.
 #[derive(Debug, Clone)]
 pub(crate) struct Durability {
-    pub(crate) path: PathBuf,
+    /// The file; `None` in a cluster, where the broker has the state.
+    pub(crate) path: Option<PathBuf>,
     /// The most readings in one commit.
     pub(crate) readings: u64,
     /// The oldest that an uncommitted reading may become.
@@ -231,6 +263,7 @@ impl Service {
             input,
             output,
             state,
+            cluster,
             http,
             log: _,
         } = config;
@@ -311,8 +344,9 @@ impl Service {
             status_topic: Some(format!("{}/status", output.prefix)),
         };
         session.check()?;
-        let durability = state.path.clone().map(|path| Durability {
-            path,
+        let cluster = cluster.as_ref().map(|cluster| member(cluster, config)).transpose()?;
+        let mut durability = (state.path.is_some() || cluster.is_some()).then(|| Durability {
+            path: state.path.clone(),
             readings: state.commit_every_readings,
             every: Duration::from_secs(state.commit_every_s.into()),
             max_inflight: broker.max_inflight,
@@ -320,10 +354,17 @@ impl Service {
             evict_after: Duration::from_secs(state.evict_after_s.into()),
             resident_streams: state.resident_streams.unwrap_or(input.max_streams),
         });
+        // At the broker there are no rows, and nothing is read again while a partition is owned.
+        if let (Some(durability), Some(_)) = (&mut durability, &cluster) {
+            durability.history_rows = 0;
+            durability.evict_after = Duration::MAX;
+            durability.resident_streams = usize::MAX;
+        }
         Ok(Service {
             identity: Identity::of(&bundle, grid.interval_ms)?,
             heir_of: Vec::new(),
             durability,
+            cluster,
             http: http.as_ref().map(http_options).transpose()?,
             template,
             decoder,
@@ -420,6 +461,28 @@ fn check_prefix(prefix: &str, template: &Template) -> Result<(), ServiceError> {
         }
     }
     Ok(())
+}
+
+fn member(cluster: &Cluster, config: &Config) -> Result<Member, ServiceError> {
+    let name = &cluster.member;
+    if name.is_empty() || topic_level(name) != *name {
+        return Err(ServiceError::MemberName { name: name.clone() });
+    }
+    if !(1..=MAX_PARTITIONS).contains(&cluster.partitions) {
+        return Err(ServiceError::Partitions {
+            partitions: cluster.partitions,
+        });
+    }
+    if config.state.path.is_some() {
+        return Err(ServiceError::ClusterFile);
+    }
+    if config.input.time_field.is_none() {
+        return Err(ServiceError::ClusterTime);
+    }
+    Ok(Member {
+        name: name.clone(),
+        partitions: cluster.partitions,
+    })
 }
 
 fn distinct(names: &[&str], used: &[String]) -> Result<(), ServiceError> {

@@ -37,9 +37,14 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Which of `shards` threads a stream falls to: the same one in every process.
 pub(crate) fn shard_of(stream: &str, shards: usize) -> usize {
+    (hash(stream) % shards.max(1) as u64) as usize
+}
+
+/// A name's hash, the same on every machine.
+pub(crate) fn hash(name: &str) -> u64 {
     let mut hasher = Fnv::default();
-    hasher.write(stream.as_bytes());
-    (hasher.finish() % shards.max(1) as u64) as usize
+    hasher.write(name.as_bytes());
+    hasher.finish()
 }
 
 /// FNV-1a, 64 bits: the same on every machine, unlike the standard library's hashers.
@@ -53,8 +58,10 @@ impl Default for Fnv {
 
 impl Hasher for Fnv {
     fn finish(&self) -> u64 {
-        // The low bits of FNV alone are poorly mixed.
-        self.0 ^ (self.0 >> 32)
+        // FNV alone is poorly mixed; this is the end of MurmurHash3.
+        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        mixed ^ (mixed >> 33)
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -148,6 +155,12 @@ pub(crate) struct Shard {
 impl Shard {
     /// Runs until its queue is closed; what it did, and where nothing is durable its streams as they are then.
     pub(crate) fn run(self) -> (Summary, Changes) {
+        let done = self.work();
+        self.vitals.ended(Part::Shard(self.number));
+        done
+    }
+
+    fn work(&self) -> (Summary, Changes) {
         let service = self.service.clone();
         let mut engine = Engine::among(&service, self.known.clone());
         let mut told: Option<Instant> = None;

@@ -31,6 +31,12 @@ pub enum StoreError {
         /// What is wrong.
         source: Box<redb::Error>,
     },
+    /// The broker, which keeps the state of a cluster's streams, did not take it.
+    #[error("the broker did not take the state of partition {partition}")]
+    Broker {
+        /// The partition.
+        partition: usize,
+    },
     /// The file is damaged and stays in the way.
     #[error("state.path: {} is damaged and cannot be moved to {}: {source}", path.display(), aside.display())]
     Aside {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use crate::cluster;
 use crate::daemon::{self, DaemonError, Legacy};
 use crate::http::{HttpError, Server};
 use crate::notify::Manager;
@@ -35,7 +36,8 @@ pub async fn supervise<E: std::fmt::Display>(
     signals: &mut Signals,
     load: impl Fn() -> Result<Service, E>,
 ) -> Result<Summary, SuperviseError> {
-    let vitals = Arc::new(Vitals::new(service.shards));
+    let threads = service.cluster.as_ref().map_or(service.shards, |member| member.partitions);
+    let vitals = Arc::new(Vitals::new(threads));
     let manager = Arc::new(Manager::from_env());
     let server = match service.http() {
         Some(options) => Some(tokio::spawn(Server::bind(options).await?.run(vitals.clone()))),
@@ -90,7 +92,10 @@ async fn run<E: std::fmt::Display>(
                 }
             }
         };
-        let (part, left) = daemon::run_after(service.clone(), legacy, vitals, end, None).await?;
+        let (part, left) = match &service.cluster {
+            Some(member) => (cluster::run(&service, member, vitals, end).await?, Legacy::default()),
+            None => daemon::run_after(service.clone(), legacy, vitals, end, None).await?,
+        };
         let streams = part.streams;
         summary += &part;
         legacy = left;

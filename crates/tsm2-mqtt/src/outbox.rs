@@ -122,11 +122,16 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
-    /// Waits until all that was handed over before this call has been acknowledged or replaced.
-    pub(crate) async fn flush(&self) {
+    /// Waits until all that was handed over before this call has been acknowledged or replaced, or cannot be any more.
+    pub(crate) async fn flush(&self) -> Result<(), Closed> {
         let end = self.lock().next;
-        self.until(|inner| (inner.oldest().is_none_or(|oldest| oldest >= end)).then_some(()))
-            .await;
+        self.until(|inner| {
+            if inner.oldest().is_none_or(|oldest| oldest >= end) {
+                return Some(Ok(()));
+            }
+            (inner.closed && !inner.connected).then_some(Err(Closed))
+        })
+        .await
     }
 
     /// Messages not yet acknowledged.
@@ -184,8 +189,11 @@ impl Publisher {
 
     /// Waits until the broker has acknowledged everything handed over before this call, by anybody; what others hand over meanwhile is not
     /// waited for.
-    pub async fn flush(&self) {
-        self.outbox.flush().await;
+    ///
+    /// # Errors
+    /// When the session ended before.
+    pub async fn flush(&self) -> Result<(), Closed> {
+        self.outbox.flush().await
     }
 
     /// Messages handed over that the broker has not acknowledged yet.
@@ -301,7 +309,7 @@ mod tests {
         let (before, _) = take(&publisher).await;
         let flush = tokio::spawn({
             let publisher = publisher.clone();
-            async move { publisher.flush().await }
+            async move { publisher.flush().await.unwrap() }
         });
         tokio::task::yield_now().await;
         publisher.publish(message("a", "after", true)).await.unwrap();

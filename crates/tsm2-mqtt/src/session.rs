@@ -146,6 +146,16 @@ pub struct Session {
 impl Session {
     /// Starts connecting, on the current tokio runtime, and returns at once: an absent broker is waited for.
     pub fn start(options: SessionOptions) -> Result<(Session, Publisher, Receiver), SessionError> {
+        Self::begin(options, false)
+    }
+
+    /// As [`Session::start`], for one connection: when that has stood and is lost, or another client takes the client id over, the session
+    /// has ended.
+    pub fn start_once(options: SessionOptions) -> Result<(Session, Publisher, Receiver), SessionError> {
+        Self::begin(options, true)
+    }
+
+    fn begin(options: SessionOptions, once: bool) -> Result<(Session, Publisher, Receiver), SessionError> {
         options.check()?;
         let (client, mut events) = AsyncClient::builder(mqtt_options(&options)).unbounded().build();
         let mut network = NetworkOptions::new();
@@ -164,6 +174,7 @@ impl Session {
             broker: format!("{}:{}", options.host, options.port),
             connected: connected_in,
             resubscribe: resubscribe.clone(),
+            once,
         };
         let poller = tokio::spawn(poller.run());
         let greeting = Greeting {
@@ -210,7 +221,8 @@ impl Session {
                 self.outbox.put(status_message(topic, Status::Offline));
             }
             let end = async {
-                self.outbox.flush().await;
+                // Where it cannot leave any more that is said below.
+                let _ = self.outbox.flush().await;
                 if self.client.disconnect_with_timeout(END_TIMEOUT).await.is_ok() {
                     let _ = (&mut self.poller).await;
                 }
@@ -270,6 +282,8 @@ struct Poller {
     broker: String,
     connected: watch::Sender<bool>,
     resubscribe: Arc<Notify>,
+    /// Whether one connection is all.
+    once: bool,
 }
 
 impl Poller {
@@ -290,7 +304,16 @@ impl Poller {
                 Err(ConnectionError::RequestsDone) => break,
                 Err(error) => {
                     self.disconnected();
-                    if since.take().is_some_and(|since| since.elapsed() >= GOOD_CONNECTION) {
+                    let stood = since.take();
+                    if self.once && stood.is_some() {
+                        info!(
+                            broker = self.broker,
+                            cause = cause(&error),
+                            "the session's one connection has ended"
+                        );
+                        break;
+                    }
+                    if stood.is_some_and(|since| since.elapsed() >= GOOD_CONNECTION) {
                         back_off = FIRST_BACK_OFF;
                     }
                     let cause = cause(&error);
@@ -305,6 +328,7 @@ impl Poller {
                 }
             }
         }
+        self.outbox.close();
         self.disconnected();
     }
 

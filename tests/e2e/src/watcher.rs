@@ -121,7 +121,8 @@ impl Watcher {
         self.publisher.publish(message).await.expect("an open session");
         tokio::time::timeout(PATIENCE, self.publisher.flush())
             .await
-            .expect("acknowledged in time");
+            .expect("acknowledged in time")
+            .expect("an open session");
     }
 
     /// Disconnects.

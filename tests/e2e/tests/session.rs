@@ -101,7 +101,8 @@ async fn what_a_forgetful_broker_did_not_acknowledge_is_published_again() {
     assert_eq!(again, expected, "the newest of each topic, in order, and nothing stale");
     tokio::time::timeout(PATIENCE, publisher.flush())
         .await
-        .expect("everything is acknowledged");
+        .expect("everything is acknowledged")
+        .expect("an open session");
 }
 
 #[tokio::test]
@@ -164,7 +165,7 @@ async fn a_consumer_that_sleeps_stops_neither_connection_nor_publishers() {
         for _ in 0..2000 {
             publish(&publisher, "out/a", "x").await;
         }
-        publisher.flush().await;
+        publisher.flush().await.unwrap();
     });
     for _ in 0..2000 {
         let Sent::Publish { id, .. } = peer.next().await else {

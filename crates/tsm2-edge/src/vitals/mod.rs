@@ -193,14 +193,23 @@ impl Vitals {
         self.beat_at(part, Instant::now());
     }
 
+    /// The part has ended as it should: nothing is expected of it until its next beat.
+    pub fn ended(&self, part: Part) {
+        self.set_beat(part, 0);
+    }
+
     fn beat_at(&self, part: Part, now: Instant) {
+        self.set_beat(part, self.stamp(now));
+    }
+
+    fn set_beat(&self, part: Part, stamp: u64) {
         let index = match part {
             Part::Router => 0,
             Part::Committer => 1,
             Part::Shard(number) => number.saturating_add(2),
         };
         if let Some(beat) = self.beats.get(index) {
-            beat.store(self.stamp(now), Ordering::Relaxed);
+            beat.store(stamp, Ordering::Relaxed);
         }
     }
 
