@@ -17,7 +17,7 @@ use crate::prior::half_widths;
 use crate::snapshot::{Hash, Identity};
 
 /// A partition is a session at the broker, which sends each of them all messages.
-const MAX_PARTITIONS: usize = 64;
+pub(crate) const MAX_PARTITIONS: usize = 64;
 /// Deepest nesting of JSON that is read.
 const MAX_DEPTH: usize = 32;
 

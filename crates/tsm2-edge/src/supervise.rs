@@ -13,7 +13,7 @@ use crate::daemon::{self, DaemonError, Legacy};
 use crate::http::{HttpError, Server};
 use crate::notify::Manager;
 use crate::report::Summary;
-use crate::service::Service;
+use crate::service::{MAX_PARTITIONS, Service};
 use crate::signals::{Asked, Signals};
 use crate::snapshot::Kinship;
 use crate::vitals::{Shown, Vitals};
@@ -36,8 +36,8 @@ pub async fn supervise<E: std::fmt::Display>(
     signals: &mut Signals,
     load: impl Fn() -> Result<Service, E>,
 ) -> Result<Summary, SuperviseError> {
-    let threads = service.cluster.as_ref().map_or(service.shards, |member| member.partitions);
-    let vitals = Arc::new(Vitals::new(threads));
+    // Room for a reload that makes this a member of a cluster: a thread per partition.
+    let vitals = Arc::new(Vitals::new(service.shards.max(MAX_PARTITIONS)));
     let manager = Arc::new(Manager::from_env());
     let server = match service.http() {
         Some(options) => Some(tokio::spawn(Server::bind(options).await?.run(vitals.clone()))),
@@ -111,6 +111,8 @@ async fn run<E: std::fmt::Display>(
 
 /// Says what becomes of the state, and notes whose heir the new model is.
 fn take_over(old: &Service, new: &mut Service) {
+    // As many as the vitals have places for, although the machine may have been given other cores.
+    new.shards = old.shards;
     if old.http() != new.http() {
         warn!("http: a changed section counts from the next start on");
     }

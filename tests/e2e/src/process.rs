@@ -121,6 +121,13 @@ impl Running {
         Self::heard(Self::spawn(Command::new(EDGE.path()).args(arguments), Stdio::piped()), false)
     }
 
+    /// Starts a command with these variables in its environment.
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(EDGE.path());
+        command.args(arguments).envs(variables.iter().copied());
+        Self::heard(Self::spawn(&mut command, Stdio::piped()), true)
+    }
+
     /// Starts a command whose files can be limited by [`Running::limit_files`]: writing beyond the limit is an error, not the end.
     pub fn start_limitable(arguments: &[&str]) -> Self {
         Self::heard(Self::spawn_limitable(arguments), true)

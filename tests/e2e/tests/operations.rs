@@ -1,11 +1,15 @@
 //! What those who operate the daemon see of it.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tsm2_e2e::data;
+use tsm2_e2e::broker::{Broker, free_port};
+use tsm2_e2e::process::Running;
+use tsm2_e2e::site::{Site, exchange};
+use tsm2_e2e::{PATIENCE, data};
 use tsm2_edge::http::metrics;
 use tsm2_edge::report::Summary;
 use tsm2_edge::vitals::{Part, Score, Shown, Vitals};
@@ -34,6 +38,33 @@ fn assert_passes_promtool(page: &str) {
     if let Some(said) = promtool(&["check", "metrics"], Path::new("."), page) {
         assert_eq!(said.trim_end(), "exit status: 0:", "{page}");
     }
+}
+
+/// Status and body of a page; `None` while nobody listens.
+fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// Asks for a page until `wanted` likes it.
+fn get_until(port: u16, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
+    let begun = Instant::now();
+    let mut last = None;
+    while begun.elapsed() < PATIENCE {
+        if let Some((status, body)) = get(port, path) {
+            if wanted(status, &body) {
+                return body;
+            }
+            last = Some((status, body));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{path} stays at {last:?}");
 }
 
 /// Whether a page of metrics has this line.
@@ -103,4 +134,110 @@ fn the_alerts_and_the_scrape_configuration_of_the_documentation_work() {
     for name in names {
         assert!(documented.contains(&format!("`{name}")), "{name} is not documented");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_shows_its_work_and_is_ready_while_there_is_a_broker() {
+    let (port, http) = (free_port(), free_port());
+    let broker = Broker::start_on(port);
+    let site = Site::new(port, &format!("state.path = 'edge.redb'\nhttp.listen = '127.0.0.1:{http}'"));
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    for index in 0..5 {
+        exchange(&mut watcher, index).await;
+    }
+    get_until(http, "/readyz", |status, body| (status, body) == (200, "ok\n"));
+    let page = get_until(http, "/metrics", |_, page| has(page, "tsm2_edge_forecasts_total 10"));
+    assert_passes_promtool(&page);
+    for line in [
+        "tsm2_edge_messages_total 5",
+        "tsm2_edge_readings_total 10",
+        "tsm2_edge_streams 1",
+        "tsm2_edge_connected 1",
+        "tsm2_edge_connections_total 1",
+        "tsm2_edge_forecast_latency_seconds_count 5",
+        "tsm2_edge_commit_failing 0",
+        "tsm2_edge_model_info{model=\"site\"} 1",
+    ] {
+        assert!(has(&page, line), "{line} is not in\n{page}");
+    }
+
+    drop(broker);
+    let why = get_until(http, "/readyz", |status, _| status == 503);
+    assert_eq!(why, "there is no connection to the broker\n");
+    assert_eq!(
+        get(http, "/healthz"),
+        Some((200, "ok\n".to_owned())),
+        "that is no reason to be restarted"
+    );
+    let _broker = Broker::start_on(port);
+    get_until(http, "/readyz", |status, _| status == 200);
+    let page = get_until(http, "/metrics", |_, page| has(page, "tsm2_edge_connections_total 2"));
+    assert!(has(&page, "tsm2_edge_forecasts_total 10"), "{page}");
+
+    daemon.signal("HUP");
+    let page = get_until(http, "/metrics", |_, page| has(page, "tsm2_edge_reloads_total{result=\"taken\"} 1"));
+    assert!(has(&page, "tsm2_edge_forecasts_total 10"), "counts go on: {page}");
+    std::fs::write(site.path().join("edge.toml"), "nonsense").unwrap();
+    daemon.signal("HUP");
+    get_until(http, "/metrics", |_, page| {
+        has(page, "tsm2_edge_reloads_total{result=\"refused\"} 1")
+    });
+    get_until(http, "/readyz", |status, _| status == 200);
+
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    daemon.terminate();
+    while watcher.next().await != ("tsm2/status".to_owned(), "offline".into()) {}
+    assert_eq!(get(http, "/healthz"), None);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_hears_of_the_start_the_broker_reloads_and_the_end() {
+    use std::os::unix::net::UnixDatagram;
+
+    let port = free_port();
+    let site = Site::new(port, "state.path = 'edge.redb'");
+    let path = site.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    let wait_for = |text: &str| {
+        let (begun, mut datagram) = (Instant::now(), [0; 1000]);
+        loop {
+            assert!(begun.elapsed() < PATIENCE, "never heard {text}");
+            let length = systemd.recv(&mut datagram).expect("something in time");
+            if datagram[..length].starts_with(text.as_bytes()) {
+                break;
+            }
+        }
+    };
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let daemon = Running::start_with(&["run", &site.config()], &variables);
+    wait_for("READY=1");
+    wait_for("STATUS=there is no connection to the broker");
+    wait_for("WATCHDOG=1");
+    let _broker = Broker::start_on(port);
+    wait_for("STATUS=connected to the broker");
+    wait_for("WATCHDOG=1");
+    daemon.signal("HUP");
+    wait_for("RELOADING=1\nMONOTONIC_USEC=");
+    wait_for("READY=1");
+    wait_for("WATCHDOG=1");
+    daemon.signal("TERM");
+    wait_for("STOPPING=1\nSTATUS=stopping");
+    daemon.terminate();
+}
+
+#[test]
+fn an_address_in_use_is_refused_by_its_key() {
+    let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let site = Site::new(free_port(), &format!("http.listen = '{}'", taken.local_addr().unwrap()));
+    let output = tsm2_e2e::process::run(&["run", &site.config()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("Error: http.listen: 127.0.0.1:"),
+        "{said}"
+    );
 }

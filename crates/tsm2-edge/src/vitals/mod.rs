@@ -76,6 +76,8 @@ pub struct Vitals {
     /// Router, committer, then the shards: when each was heard of last, in milliseconds since `started` and from 1; 0 before its first beat.
     beats: Box<[AtomicU64]>,
     shards: Box<[Mutex<Reported>]>,
+    /// What shards counted that have ended.
+    past: Mutex<Summary>,
     shown: Mutex<Shown>,
     latency: Histogram,
     commits: Histogram,
@@ -157,6 +159,7 @@ impl Vitals {
             longest_silence: LONGEST_SILENCE,
             beats: (0..shards + 2).map(|_| AtomicU64::new(0)).collect(),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
+            past: Mutex::default(),
             shown: Mutex::default(),
             latency: Histogram::default(),
             commits: Histogram::default(),
@@ -193,9 +196,23 @@ impl Vitals {
         self.beat_at(part, Instant::now());
     }
 
-    /// The part has ended as it should: nothing is expected of it until its next beat.
+    /// The part has ended as it should: nothing is expected of it until its next beat. A shard's counts stay, and the next one of its number
+    /// begins anew.
     pub fn ended(&self, part: Part) {
         self.set_beat(part, 0);
+        match part {
+            Part::Router => {}
+            Part::Committer => {
+                self.uncommitted(0, None);
+                self.commit_failing.store(false, Ordering::Relaxed);
+            }
+            Part::Shard(number) => {
+                let Some(shard) = self.shards.get(number) else { return };
+                let mut past = lock(&self.past);
+                *past += &std::mem::take(&mut *lock(shard)).summary;
+                past.streams = 0;
+            }
+        }
     }
 
     fn beat_at(&self, part: Part, now: Instant) {
@@ -213,7 +230,7 @@ impl Vitals {
         }
     }
 
-    /// A shard's counts since the start, and the streams that it has in memory now; about once a second and at the end.
+    /// A shard's counts since it began, and the streams that it has in memory now; about once a second and at the end.
     pub fn report(&self, shard: usize, summary: &Summary, streams: usize) {
         if let Some(shard) = self.shards.get(shard) {
             let mut reported = lock(shard);
@@ -368,6 +385,9 @@ impl Vitals {
             shown,
         };
         let places = figures.shown.variates.len() * figures.shown.leads.len();
+        // What moves from a shard to the past meanwhile counts once.
+        let past = lock(&self.past);
+        figures.summary += &past;
         for shard in &self.shards {
             let reported = lock(shard);
             figures.summary += &reported.summary;

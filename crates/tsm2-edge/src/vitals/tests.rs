@@ -122,3 +122,30 @@ fn connections_commits_and_reloads_are_counted() {
     vitals.uncommitted(0, None);
     assert_eq!(vitals.figures(now).oldest_uncommitted, Duration::ZERO);
 }
+
+#[test]
+fn what_has_ended_leaves_its_counts_and_no_worries() {
+    let vitals = Vitals::new(1);
+    let summary = Summary {
+        messages: 3,
+        streams: 1,
+        ..Summary::default()
+    };
+    for _ in 0..2 {
+        vitals.report(0, &summary, 1);
+        vitals.ended(Part::Shard(0));
+    }
+    let between = vitals.figures(Instant::now());
+    assert_eq!((between.summary.messages, between.summary.streams, between.streams), (6, 0, 0));
+    vitals.report(0, &summary, 1);
+    let figures = vitals.figures(Instant::now());
+    assert_eq!((figures.summary.messages, figures.streams), (9, 1));
+
+    vitals.restored();
+    vitals.connected(true);
+    vitals.uncommitted(5, Some(Instant::now()));
+    vitals.commit_failed();
+    vitals.ended(Part::Committer);
+    assert_eq!(vitals.is_ready(), Ok(()), "a configuration without a file has no commits that fail");
+    assert_eq!(vitals.figures(Instant::now()).uncommitted, 0);
+}
