@@ -43,12 +43,10 @@ pub struct DecoderOptions {
 #[non_exhaustive]
 pub enum PayloadError {
     /// Larger than the bound.
-    #[error("topic {topic:?}: a payload of {bytes} bytes is larger than the {max_payload} allowed")]
+    #[error("topic {topic:?}: the payload is larger than the {max_payload} bytes allowed")]
     TooLarge {
         /// Topic of the message.
         topic: String,
-        /// Length of the payload.
-        bytes: usize,
         /// The bound.
         max_payload: usize,
     },
@@ -206,7 +204,6 @@ impl Decoder {
         if payload.len() > max_payload {
             return Err(PayloadError::TooLarge {
                 topic: shortened(topic),
-                bytes: payload.len(),
                 max_payload,
             });
         }

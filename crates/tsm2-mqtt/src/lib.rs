@@ -7,16 +7,20 @@
 //!
 //! Nothing outside this crate names the MQTT client library.
 
+mod bounded;
 mod codec;
 mod inbox;
 mod outbox;
 mod session;
 mod time;
+mod tls;
 mod topic;
+mod wire;
 
 pub use codec::{Decoder, DecoderOptions, FieldError, PayloadError, Shape};
 pub use inbox::{Acknowledgement, Incoming, Place, Receiver};
 pub use outbox::{Closed, Message, Publisher};
 pub use session::{Session, SessionError, SessionOptions, Status};
 pub use time::{TimeFormat, rfc3339};
+pub use tls::{TlsError, TlsOptions};
 pub use topic::{Captured, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};

@@ -3,11 +3,12 @@
 //! Two tasks: one polls the connection and never waits for anything else; one publishes and subscribes. Invariants:
 //! - nothing is published or subscribed from the polling task, and no queue that it feeds can make it wait;
 //! - every CONNACK resubscribes, session or not, and once the broker has answered that, `online` is said: who reads it may publish;
-//! - any packet that MQTT allows is taken from the wire and acknowledged or refused above it: refusing it below would end the connection, and
-//!   a persistent session would bring it again for ever;
+//! - whatever is published is taken from the wire, cut where it is too large, and acknowledged or refused above it;
+//! - no password leaves in the clear without a word of warning, and none is ever logged;
 //! - a clean end says `offline` itself, for the broker then discards the Will.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rumqttc::{
     AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet,
-    PublishOptions, QoS, SubscribeFilter, SubscribeReasonCode,
+    PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -23,9 +24,13 @@ use tracing::{debug, info, warn};
 
 use crate::inbox::{Inbox, Receiver};
 use crate::outbox::{Message, Outbox, Publisher};
+use crate::tls::{self, TlsError, TlsOptions};
+use crate::wire::{CONNECT_TIMEOUT_S, Route};
 
-/// The largest packet of MQTT 3.1.1.
-const MAX_PACKET: usize = 268_435_455 + 5;
+/// The longest remaining length of a packet in MQTT 3.1.1.
+const MAX_LENGTH: usize = 268_435_455;
+/// What a PUBLISH has before its payload, at most: the topic with its length, and the identifier.
+const MAX_TOPIC: usize = 2 + 65_535 + 2;
 /// Publishes on their way at once.
 const IN_FLIGHT: u16 = 100;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
@@ -71,6 +76,10 @@ pub struct SessionOptions {
     pub filters: Vec<String>,
     /// Topic of the availability, published retained.
     pub status_topic: Option<String>,
+    /// The largest payload, in bytes, that need arrive whole; a larger one may be cut, but never to this size or below.
+    pub max_payload: usize,
+    /// TLS, and how.
+    pub tls: Option<TlsOptions>,
 }
 
 impl std::fmt::Debug for SessionOptions {
@@ -82,11 +91,27 @@ impl std::fmt::Debug for SessionOptions {
             .field("credentials", &self.credentials.as_ref().map(|(user, _)| (user, "***")))
             .field("filters", &self.filters)
             .field("status_topic", &self.status_topic)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }
 
 impl SessionOptions {
+    /// A session that only publishes, without credentials and TLS.
+    pub fn new(host: impl Into<String>, port: u16, client_id: impl Into<String>) -> Self {
+        SessionOptions {
+            host: host.into(),
+            port,
+            client_id: client_id.into(),
+            credentials: None,
+            keep_alive_s: 30,
+            filters: Vec::new(),
+            status_topic: None,
+            max_payload: 64 * 1024,
+            tls: None,
+        }
+    }
+
     /// Finds what no session can be made of; [`Session::start`] asks the same.
     pub fn check(&self) -> Result<(), SessionError> {
         if self.host.is_empty() || self.host.contains(|c: char| c == '/' || c.is_whitespace()) {
@@ -98,12 +123,21 @@ impl SessionOptions {
         if self.client_id.is_empty() {
             return Err(SessionError::NoClientId);
         }
+        if let Some(tls) = &self.tls {
+            tls.check(&self.host)?;
+        }
         let bad_filter = self.filters.iter().find(|filter| !rumqttc::valid_filter(filter));
         let bad_topic = self.status_topic.iter().find(|topic| !rumqttc::valid_topic(topic));
         match bad_filter.or(bad_topic) {
             Some(topic) => Err(SessionError::Topic { topic: topic.clone() }),
             None => Ok(()),
         }
+    }
+
+    /// Whether a password would go over a network for everybody to read.
+    fn shows_password(&self) -> bool {
+        let is_here = self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.tls.is_none() && !is_here && self.credentials.as_ref().is_some_and(|(_, password)| !password.is_empty())
     }
 }
 
@@ -123,6 +157,9 @@ pub enum SessionError {
     /// A persistent session needs a name.
     #[error("the MQTT client id is empty")]
     NoClientId,
+    /// TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A filter or topic that MQTT does not allow.
     #[error("{topic:?} is no valid MQTT topic")]
     Topic {
@@ -159,8 +196,12 @@ impl Session {
         options.check()?;
         let (client, mut events) = AsyncClient::builder(mqtt_options(&options)).unbounded().build();
         let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
+        network.set_connection_timeout(CONNECT_TIMEOUT_S);
         events.set_network_options(network);
+        let broker = format!("{}:{}", options.host, options.port);
+        if options.shows_password() {
+            warn!(broker, "the password goes over the network in the clear: the connection has no TLS");
+        }
 
         let outbox = Arc::<Outbox>::default();
         let (connected_in, connected) = watch::channel(false);
@@ -171,7 +212,7 @@ impl Session {
             events,
             inbox,
             outbox: outbox.clone(),
-            broker: format!("{}:{}", options.host, options.port),
+            broker,
             connected: connected_in,
             resubscribe: resubscribe.clone(),
             once,
@@ -259,12 +300,20 @@ fn status_message(topic: &str, status: Status) -> Message {
 }
 
 fn mqtt_options(options: &SessionOptions) -> MqttOptions {
+    let bound = options.max_payload.saturating_add(1 + MAX_TOPIC).min(MAX_LENGTH);
+    let route = Route {
+        host: options.host.clone(),
+        port: options.port,
+        tls: options.tls.clone().map(Arc::new),
+        bound,
+    };
     let mut mqtt = MqttOptions::new(options.client_id.clone(), (options.host.clone(), options.port));
     mqtt.set_keep_alive(options.keep_alive_s)
         .set_clean_session(options.filters.is_empty())
         .set_ack_mode(AckMode::Manual)
-        .set_max_packet_size(MAX_PACKET, MAX_PACKET)
-        .set_inflight(IN_FLIGHT);
+        .set_max_packet_size(bound, MAX_LENGTH)
+        .set_inflight(IN_FLIGHT)
+        .set_socket_connector(move |_, _| route.clone().connect());
     if let Some((user, password)) = &options.credentials {
         mqtt.set_credentials(user.clone(), password.clone().into_bytes());
     }
@@ -426,7 +475,8 @@ fn cause(error: &ConnectionError) -> String {
             "the broker refuses the credentials (user name or password wrong, or not allowed)".to_owned()
         }
         ConnectionError::ConnectionRefused(code) => format!("the broker refuses the connection: {code:?}"),
-        other => other.to_string(),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => "the broker closed the connection".to_owned(),
+        other => tls::explain(other).unwrap_or_else(|| other.to_string()),
     }
 }
 

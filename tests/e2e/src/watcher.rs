@@ -38,13 +38,9 @@ impl Watcher {
         // Its own `online` tells that the subscriptions stand.
         let ready = format!("watcher/{}/{number}", std::process::id());
         let options = SessionOptions {
-            host: "127.0.0.1".into(),
-            port,
-            client_id: format!("watcher-{}-{number}", std::process::id()),
-            credentials: None,
-            keep_alive_s: 30,
             filters: filters.iter().map(|f| (*f).to_owned()).chain([ready.clone()]).collect(),
             status_topic: Some(ready.clone()),
+            ..SessionOptions::new("127.0.0.1", port, format!("watcher-{}-{number}", std::process::id()))
         };
         let (session, publisher, receiver) = Session::start(options).expect("valid options");
         let mut watcher = Watcher {

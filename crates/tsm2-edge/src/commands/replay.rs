@@ -69,15 +69,7 @@ impl Replay {
             table.rows.len()
         );
 
-        let options = SessionOptions {
-            host: host.to_owned(),
-            port,
-            client_id: format!("tsm2-replay-{}", std::process::id()),
-            credentials: None,
-            keep_alive_s: 30,
-            filters: Vec::new(),
-            status_topic: None,
-        };
+        let options = SessionOptions::new(host, port, format!("tsm2-replay-{}", std::process::id()));
         let started = Instant::now();
         let bar = ProgressBar::new(rows.len() as u64);
         bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows  {per_sec}  {eta} left")?);

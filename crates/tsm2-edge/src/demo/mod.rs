@@ -149,13 +149,8 @@ pub async fn run(
 
     let session = |client_id: &str, filters: &[&str]| {
         Session::start(SessionOptions {
-            host: "127.0.0.1".into(),
-            port: broker.port(),
-            client_id: client_id.into(),
-            credentials: None,
-            keep_alive_s: 30,
             filters: filters.iter().map(|filter| (*filter).into()).collect(),
-            status_topic: None,
+            ..SessionOptions::new("127.0.0.1", broker.port(), client_id)
         })
     };
     let (sensors, publisher, _) = session("demo-sensors", &[])?;

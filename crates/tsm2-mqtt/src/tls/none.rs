@@ -1,0 +1,21 @@
+//! A build without TLS: it is refused where it is asked for.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use super::{TlsError, TlsOptions};
+
+pub(super) fn check(_: &TlsOptions, _: &str) -> Result<(), TlsError> {
+    Err(TlsError::NotBuilt)
+}
+
+pub(crate) async fn secure(_: TcpStream, _: Arc<TlsOptions>, _: &str) -> io::Result<TcpStream> {
+    Err(io::Error::other(TlsError::NotBuilt))
+}
+
+pub(crate) fn explain(_: &(dyn Error + 'static)) -> Option<String> {
+    None
+}
