@@ -1,7 +1,8 @@
 //! The daemon's configuration: one TOML file, overridden by the environment.
 //!
 //! A variable `TSM2_EDGE__SECTION__KEY` replaces the key of that section, `TSM2_EDGE__INPUT__FIELDS__name` the field of a variate. Paths are
-//! relative to the file. Invariants: an unknown key and a value of the wrong type are refused with the key's full path; a [`Config`] has the
+//! relative to the file; those of secrets and certificates may begin with `$CREDENTIALS_DIRECTORY/`, where systemd lays what a unit's
+//! `LoadCredential=` names. Invariants: an unknown key and a value of the wrong type are refused with the key's full path; a [`Config`] has the
 //! right types, and [`crate::service::Service`] checks that its parts fit together.
 
 use std::collections::BTreeMap;
@@ -9,11 +10,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tsm2_mqtt::TimeFormat;
+use tsm2_mqtt::{TimeFormat, TlsOptions};
 pub use tsm2_stream::Aggregate;
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "TSM2_EDGE__";
+/// Set by systemd.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// The broker's port where none is given and TLS is on.
+const TLS_PORT: i64 = 8883;
 
 /// A configuration that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +113,7 @@ impl Config {
 pub struct Broker {
     /// Host name or address.
     pub host: String,
-    /// Port.
+    /// Port; in a file the default is 8883 where there is a section `tls`.
     pub port: u16,
     /// Unique at the broker and the same after every start, for unread messages are kept under it.
     pub client_id: String,
@@ -120,6 +125,8 @@ pub struct Broker {
     pub keep_alive_s: u16,
     /// At how many unacknowledged messages the broker may stop to send.
     pub max_inflight: usize,
+    /// TLS, on where the section is there, be it empty.
+    pub tls: Option<TlsOptions>,
 }
 
 impl Default for Broker {
@@ -132,6 +139,7 @@ impl Default for Broker {
             password_file: None,
             keep_alive_s: 30,
             max_inflight: 10,
+            tls: None,
         }
     }
 }
@@ -392,21 +400,24 @@ impl Config {
         Self::parse(&text, path, variables)
     }
 
-    /// Parses the text of the file at `path` and applies those of `variables` that begin with [`ENV_PREFIX`].
+    /// Parses the text of the file at `path` and applies those of `variables` that begin with [`ENV_PREFIX`]; of the others only systemd's
+    /// `CREDENTIALS_DIRECTORY` matters.
     pub fn parse(text: &str, path: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let mut table: toml::Table = toml::from_str(text).map_err(|e| ConfigError::Toml {
             path: path.to_owned(),
             reason: e.to_string().trim_end().to_owned(),
         })?;
         let mut overrides = BTreeMap::new();
+        let mut credentials = None;
         for (variable, value) in variables {
+            if variable == CREDENTIALS {
+                credentials = Some(PathBuf::from(&value));
+            }
             let Some(key) = variable.strip_prefix(ENV_PREFIX) else { continue };
-            // Section and key are ours and lower-case; below them stand names of variates, as they are.
-            let keys: Vec<String> = key
-                .splitn(3, "__")
-                .enumerate()
-                .map(|(depth, key)| if depth < 2 { key.to_ascii_lowercase() } else { key.to_owned() })
-                .collect();
+            let mut keys: Vec<String> = key.splitn(3, "__").map(str::to_owned).collect();
+            // Keys are ours and lower-case, but for names of variates, which are as they are.
+            let ours = if keys[0].eq_ignore_ascii_case("input") { keys.len().min(2) } else { keys.len() };
+            keys[..ours].iter_mut().for_each(|key| key.make_ascii_lowercase());
             if keys.len() < 2 || keys.iter().any(String::is_empty) {
                 return Err(ConfigError::Variable { variable });
             }
@@ -416,9 +427,14 @@ impl Config {
             })?;
             overrides.insert(keys.join("."), (variable, keys, literal(&value)));
         }
+        if let Some(broker) = table.get_mut("broker").and_then(toml::Value::as_table_mut)
+            && broker.contains_key("tls")
+        {
+            broker.entry("port").or_insert(TLS_PORT.into());
+        }
         loop {
             let error = match serde_path_to_error::deserialize::<_, Config>(table.clone()) {
-                Ok(config) => return Ok(config.relative_to(path.parent().unwrap_or(Path::new("")))),
+                Ok(config) => return config.located(path, credentials.as_deref()),
                 Err(error) => error,
             };
             let key = error.path().to_string();
@@ -441,14 +457,35 @@ impl Config {
         }
     }
 
-    fn relative_to(mut self, folder: &Path) -> Self {
+    /// Its paths as they are to be opened.
+    fn located(mut self, file: &Path, credentials: Option<&Path>) -> Result<Self, ConfigError> {
+        let folder = file.parent().unwrap_or(Path::new(""));
         self.model.bundle = folder.join(&self.model.bundle);
-        self.state.path = self.state.path.map(|file| folder.join(file));
-        if let Some(http) = &mut self.http {
-            http.token_file = http.token_file.take().map(|file| folder.join(file));
+        self.state.path = self.state.path.map(|path| folder.join(path));
+        let tls = self.broker.tls.as_mut();
+        let mut of_systemd = vec![("broker.password_file", &mut self.broker.password_file)];
+        of_systemd.extend(tls.into_iter().flat_map(|tls| {
+            [
+                ("broker.tls.ca_file", &mut tls.ca_file),
+                ("broker.tls.cert_file", &mut tls.cert_file),
+                ("broker.tls.key_file", &mut tls.key_file),
+            ]
+        }));
+        of_systemd.extend(self.http.as_mut().map(|http| ("http.token_file", &mut http.token_file)));
+        for (key, path) in of_systemd.into_iter().filter_map(|(key, path)| Some((key, path.as_mut()?))) {
+            *path = match (path.strip_prefix(format!("${CREDENTIALS}")), credentials) {
+                (Ok(name), Some(credentials)) => credentials.join(name),
+                (Err(_), _) => folder.join(&*path),
+                (Ok(_), None) => {
+                    return Err(ConfigError::Key {
+                        origin: file.display().to_string(),
+                        key: key.to_owned(),
+                        reason: format!("systemd has not set {CREDENTIALS}: is there a LoadCredential= in the unit?"),
+                    });
+                }
+            };
         }
-        self.broker.password_file = self.broker.password_file.map(|file| folder.join(file));
-        self
+        Ok(self)
     }
 }
 

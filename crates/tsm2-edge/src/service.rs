@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tsm2_bundle::{Bundle, BundleError};
-use tsm2_mqtt::{Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, topic_level};
+use tsm2_mqtt::{
+    Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, TlsError, topic_level,
+};
 use tsm2_stream::{Grid, GridConfig, GridError, MonitorConfig};
 
 use crate::config::{Cluster, Config, Http, Input};
@@ -157,7 +159,10 @@ pub enum ServiceError {
     },
     /// Nothing can connect with these settings.
     #[error("broker: {0}")]
-    Session(#[from] SessionError),
+    Session(SessionError),
+    /// TLS cannot be used.
+    #[error("broker.{0}")]
+    Tls(TlsError),
     /// A password without a user.
     #[error("broker.password_file needs broker.username")]
     NoUser,
@@ -342,8 +347,13 @@ impl Service {
             keep_alive_s: broker.keep_alive_s,
             filters: vec![template.filter()],
             status_topic: Some(format!("{}/status", output.prefix)),
+            max_payload: input.max_payload_bytes,
+            tls: broker.tls.clone(),
         };
-        session.check()?;
+        session.check().map_err(|error| match error {
+            SessionError::Tls(error) => ServiceError::Tls(error),
+            error => ServiceError::Session(error),
+        })?;
         let cluster = cluster.as_ref().map(|cluster| member(cluster, config)).transpose()?;
         let mut durability = (state.path.is_some() || cluster.is_some()).then(|| Durability {
             path: state.path.clone(),

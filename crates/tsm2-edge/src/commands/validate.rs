@@ -45,8 +45,11 @@ impl Validate {
                 meta.config.horizon
             ),
             format!(
-                "broker      {}:{} as {:?}",
-                config.broker.host, config.broker.port, config.broker.client_id
+                "broker      {}:{} as {:?}, {} TLS",
+                config.broker.host,
+                config.broker.port,
+                config.broker.client_id,
+                if config.broker.tls.is_some() { "with" } else { "without" }
             ),
             format!("subscribes  {}", service.filter()),
         ];
