@@ -10,6 +10,7 @@
 mod bounded;
 mod codec;
 mod inbox;
+mod options;
 mod outbox;
 mod session;
 mod time;
@@ -19,8 +20,9 @@ mod wire;
 
 pub use codec::{Decoder, DecoderOptions, FieldError, PayloadError, Shape};
 pub use inbox::{Acknowledgement, Incoming, Place, Receiver};
+pub use options::{SessionError, SessionOptions};
 pub use outbox::{Closed, Message, Publisher};
-pub use session::{Session, SessionError, SessionOptions, Status};
+pub use session::{Session, Status};
 pub use time::{TimeFormat, rfc3339};
 pub use tls::{TlsError, TlsOptions};
 pub use topic::{Captured, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};

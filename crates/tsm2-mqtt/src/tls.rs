@@ -81,3 +81,15 @@ mod engine;
 mod engine;
 
 pub(crate) use engine::{explain, secure};
+
+#[cfg(all(test, not(feature = "tls")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_tls_refuses_it() {
+        let said = TlsOptions::default().check("broker").unwrap_err();
+        assert_eq!(said, TlsError::NotBuilt);
+        assert!(said.to_string().contains("`tls`"), "{said}");
+    }
+}

@@ -27,6 +27,8 @@ pub enum Access {
     Open,
     /// Nobody: every user name and password is refused.
     Nobody,
+    /// Whom the further settings let in.
+    AsSet,
 }
 
 impl Broker {
@@ -61,12 +63,17 @@ impl Broker {
 
     /// A mosquitto that keeps sessions and messages in `folder` when it is stopped; `None` as above.
     pub fn start_mosquitto_in(folder: &Path, port: u16) -> Option<Self> {
+        let persistence = format!("persistence true\npersistence_location {}/", folder.display());
+        Self::start_mosquitto_with(port, &format!("allow_anonymous true\n{persistence}"))
+    }
+
+    /// A mosquitto with further settings, which say who may connect and may secure its listener; `None` as above.
+    pub fn start_mosquitto_with(port: u16, settings: &str) -> Option<Self> {
         let Some(program) = mosquitto() else {
             data::absent("skipped: mosquitto is not installed");
             return None;
         };
-        let persistence = format!("persistence true\npersistence_location {}/", folder.display());
-        Some(Self::mosquitto(&program, port, Access::Open, &persistence))
+        Some(Self::mosquitto(&program, port, Access::AsSet, settings))
     }
 
     fn mosquitto(program: &Path, port: u16, access: Access, more: &str) -> Self {
@@ -76,6 +83,7 @@ impl Broker {
         let access = match access {
             Access::Open => "allow_anonymous true".to_owned(),
             Access::Nobody => format!("allow_anonymous false\npassword_file {}", passwords.display()),
+            Access::AsSet => String::new(),
         };
         let file = folder.path().join("mosquitto.conf");
         let text = format!("listener {port} 127.0.0.1\nuser root\nset_tcp_nodelay true\nmax_queued_messages 0\n{access}\n{more}\n");

@@ -2,6 +2,7 @@
 //!
 //! Invariants: everything lives in a temporary folder and on free ports of this machine; dropping a broker or a daemon ends its process.
 
+pub mod authority;
 pub mod broker;
 pub mod bundle;
 pub mod data;

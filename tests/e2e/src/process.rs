@@ -198,9 +198,19 @@ impl Running {
         }
     }
 
+    /// Starts a command that logs all that it can.
+    pub fn start_traced(arguments: &[&str]) -> Self {
+        let child = Self::spawn_logging("trace", Command::new(EDGE.path()).args(arguments), Stdio::piped());
+        Self::heard(child, true)
+    }
+
     fn spawn(command: &mut Command, stderr: Stdio) -> Child {
+        Self::spawn_logging("info,tsm2_mqtt=debug,rumqttc=off", command, stderr)
+    }
+
+    fn spawn_logging(filter: &str, command: &mut Command, stderr: Stdio) -> Child {
         command
-            .env("RUST_LOG", "info,tsm2_mqtt=debug,rumqttc=off")
+            .env("RUST_LOG", filter)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -239,7 +249,12 @@ impl Running {
     }
 
     /// Sends SIGTERM, waits for the end and returns what it printed; it must succeed.
-    pub fn terminate(mut self) -> String {
+    pub fn terminate(self) -> String {
+        self.terminate_with_log().0
+    }
+
+    /// As [`Running::terminate`], with the lines of its log since the last that was waited for.
+    pub fn terminate_with_log(mut self) -> (String, Vec<String>) {
         self.signal("TERM");
         let mut printed = String::new();
         self.child
@@ -250,7 +265,8 @@ impl Running {
             .expect("text");
         let status = self.child.wait().expect("an end");
         assert!(status.success(), "tsm2-edge ended with {status}");
-        printed
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().collect();
+        (printed, lines)
     }
 
     /// Ends it at once, as a power cut would.

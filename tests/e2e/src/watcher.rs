@@ -35,12 +35,18 @@ impl Watcher {
     pub async fn connect(port: u16, filters: &[&str]) -> Self {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("watcher-{}-{number}", std::process::id());
+        let ready = format!("watcher/{name}");
+        Self::connect_with(SessionOptions::new("127.0.0.1", port, name), &ready, filters).await
+    }
+
+    /// Connects and subscribes in a way of its own; it must be allowed to write and read the topic `ready`.
+    pub async fn connect_with(options: SessionOptions, ready: &str, filters: &[&str]) -> Self {
         // Its own `online` tells that the subscriptions stand.
-        let ready = format!("watcher/{}/{number}", std::process::id());
         let options = SessionOptions {
-            filters: filters.iter().map(|f| (*f).to_owned()).chain([ready.clone()]).collect(),
-            status_topic: Some(ready.clone()),
-            ..SessionOptions::new("127.0.0.1", port, format!("watcher-{}-{number}", std::process::id()))
+            filters: filters.iter().map(|f| (*f).to_owned()).chain([ready.to_owned()]).collect(),
+            status_topic: Some(ready.to_owned()),
+            ..options
         };
         let (session, publisher, receiver) = Session::start(options).expect("valid options");
         let mut watcher = Watcher {

@@ -145,6 +145,60 @@ fn the_environment_overrides_and_is_named_when_wrong() {
 }
 
 #[test]
+fn tls_is_on_where_its_section_is_and_changes_the_default_port() {
+    let broker = |section: &str| parse(&format!("{MINIMAL}{section}")).unwrap().broker;
+    assert_eq!((broker("").port, broker("").tls), (1883, None));
+    for section in ["[broker.tls]", "[broker]\ntls = {}"] {
+        assert_eq!(broker(section).port, 8883, "{section}");
+        assert_eq!(broker(section).tls, Some(tsm2_mqtt::TlsOptions::default()), "{section}");
+    }
+    assert_eq!(broker("[broker]\nport = 1884\n[broker.tls]").port, 1884);
+    let tls = broker("[broker.tls]\nca_file = 'ca.pem'\nkey_file = '/etc/key.pem'").tls.unwrap();
+    assert_eq!(tls.ca_file.as_deref(), Some(Path::new("site/ca.pem")));
+    assert_eq!(tls.key_file.as_deref(), Some(Path::new("/etc/key.pem")));
+    let variables = [
+        ("TSM2_EDGE__BROKER__TLS__CA_FILE", "ca.pem"),
+        ("TSM2_EDGE__BROKER__TLS__SERVER_NAME", "broker.site"),
+    ];
+    let broker = parse_with(MINIMAL, &variables).unwrap().broker;
+    assert_eq!(
+        (broker.port, broker.tls.unwrap().server_name.as_deref()),
+        (8883, Some("broker.site"))
+    );
+    for (section, key) in [("tls.verify = false", "broker.tls.verify"), ("tls = true", "broker.tls")] {
+        let error = parse(&format!("{MINIMAL}[broker]\n{section}")).unwrap_err();
+        assert!(matches!(&error, ConfigError::Key { key: found, .. } if found == key), "{error}");
+    }
+}
+
+#[test]
+fn secrets_come_by_file_or_by_systemd_and_never_by_value() {
+    let text = format!("{MINIMAL}[broker]\npassword_file = '$CREDENTIALS_DIRECTORY/broker'\ntls.key_file = '$CREDENTIALS_DIRECTORY/key'");
+    let broker = parse_with(&text, &[("CREDENTIALS_DIRECTORY", "/run/credentials/x")])
+        .unwrap()
+        .broker;
+    assert_eq!(broker.password_file.as_deref(), Some(Path::new("/run/credentials/x/broker")));
+    assert_eq!(broker.tls.unwrap().key_file.as_deref(), Some(Path::new("/run/credentials/x/key")));
+    let error = parse(&text).unwrap_err().to_string();
+    assert!(
+        error.contains("broker.password_file") && error.contains("LoadCredential="),
+        "{error}"
+    );
+
+    for (text, variables) in [
+        (format!("{MINIMAL}[broker]\npassword = 'hunter2'"), &[][..]),
+        (MINIMAL.to_owned(), &[("TSM2_EDGE__BROKER__PASSWORD", "hunter2")]),
+    ] {
+        let error = parse_with(&text, variables).unwrap_err().to_string();
+        assert!(
+            error.contains("unknown field `password`") && error.contains("`password_file`"),
+            "{error}"
+        );
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn parts_that_do_not_fit_are_refused_by_name() {
     let folder = tempdir().unwrap();
     let timed = bundle::random(folder.path(), "timed", &["a", "b/c"], 2, Some(60_000));

@@ -26,7 +26,13 @@ pub(crate) async fn secure(tcp: TcpStream, options: Arc<TlsOptions>, host: &str)
         .await
         .map_err(io::Error::other)?;
     let connector = TlsConnector::from(Arc::new(config.map_err(io::Error::other)?));
-    connector.connect(name, tcp).await
+    connector.connect(name, tcp).await.map_err(|error| match tls_error(&error) {
+        Some(_) => error,
+        None => io::Error::new(
+            error.kind(),
+            format!("the connection broke in the TLS handshake; does this port speak TLS? ({error})"),
+        ),
+    })
 }
 
 fn server_name(options: &TlsOptions, host: &str) -> Result<ServerName<'static>, TlsError> {
@@ -136,7 +142,7 @@ fn sentence(error: &rustls::Error) -> String {
             | Alert::UnknownCA
             | Alert::AccessDenied),
         ) => format!("the broker refuses the client certificate: {alert:?}"),
-        rustls::Error::InvalidMessage(_) => "what answers at this port does not speak TLS".to_owned(),
+        rustls::Error::InvalidMessage(_) => "what answers at this port speaks no TLS".to_owned(),
         other => format!("TLS: {other}"),
     }
 }
@@ -144,7 +150,8 @@ fn sentence(error: &rustls::Error) -> String {
 /// Why the broker's certificate is refused.
 fn refused(why: &CertificateError) -> String {
     let why = match why {
-        CertificateError::UnknownIssuer => "is signed by no authority that is trusted here".to_owned(),
+        // The second: by one that only bears the name of a trusted one.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => "is signed by no authority that is trusted here".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
             format!("is not for {:?} but for {}", expected.to_str(), presented.join(", "))
         }

@@ -1,0 +1,289 @@
+//! TLS against a real mosquitto: a private authority is believed and nobody else, and nothing secret is ever said.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::{TempDir, tempdir};
+use tsm2_e2e::authority::{Authority, Identity, Validity};
+use tsm2_e2e::broker::{Access, Broker, free_port};
+use tsm2_e2e::process::Running;
+use tsm2_e2e::site::{Site, exchange, summary};
+use tsm2_e2e::watcher::Watcher;
+use tsm2_e2e::{bundle, process};
+use tsm2_edge::config::Config;
+use tsm2_edge::service::Service;
+use tsm2_mqtt::{SessionOptions, TlsOptions};
+
+const ADDRESS: &str = "127.0.0.1";
+
+/// An authority and the folder of its files.
+struct Office {
+    folder: TempDir,
+    authority: Authority,
+    ca: PathBuf,
+}
+
+impl Office {
+    fn open() -> Self {
+        let folder = tempdir().unwrap();
+        let authority = Authority::new("site");
+        let ca = authority.write(folder.path(), "ca");
+        Office { folder, authority, ca }
+    }
+
+    fn issue(&self, name: &str, validity: Validity) -> Identity {
+        self.authority.issue(self.folder.path(), &[name], validity)
+    }
+
+    /// A mosquitto that shows `identity`.
+    fn broker(&self, port: u16, identity: &Identity, more: &str) -> Option<Broker> {
+        let settings = format!(
+            "certfile {}\nkeyfile {}\ncafile {}\nallow_anonymous true\n{more}",
+            identity.cert.display(),
+            identity.key.display(),
+            self.ca.display()
+        );
+        Broker::start_mosquitto_with(port, &settings)
+    }
+
+    /// TLS as the daemon's configuration says it.
+    fn tls(&self, more: &str) -> String {
+        format!("[broker.tls]\nca_file = '{}'\n{more}", self.ca.display())
+    }
+
+    /// TLS as the tests' own clients do it.
+    fn options(&self, identity: Option<Identity>) -> TlsOptions {
+        let mut options = TlsOptions::default();
+        options.ca_file = Some(self.ca.clone());
+        (options.cert_file, options.key_file) = identity.map(|identity| (identity.cert, identity.key)).unzip();
+        options
+    }
+
+    async fn watcher(&self, port: u16, identity: Option<Identity>) -> Watcher {
+        let options = SessionOptions {
+            tls: Some(self.options(identity)),
+            ..SessionOptions::new(ADDRESS, port, "watcher")
+        };
+        Watcher::connect_with(options, "watcher/ready", &["tsm2/#"]).await
+    }
+}
+
+/// The lines of a configuration for a client certificate.
+fn shown(identity: &Identity) -> String {
+    format!(
+        "cert_file = '{}'\nkey_file = '{}'\n",
+        identity.cert.display(),
+        identity.key.display()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemon_and_broker_believe_each_other_by_a_private_authority() {
+    let (office, port) = (Office::open(), free_port());
+    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "require_certificate true") else {
+        return;
+    };
+    let daemon_is = office.issue("tsm2-edge", Validity::Now);
+    let site = Site::new(port, &office.tls(&shown(&daemon_is)));
+    let daemon = site.start();
+    let mut watcher = office.watcher(port, Some(office.issue("watcher", Validity::Now))).await;
+    watcher.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
+    assert_eq!(summary(daemon)["rows"], 1);
+    watcher.wait_for("tsm2/status", "offline").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_by_another_name_is_believed_where_the_name_is_given() {
+    let (office, port) = (Office::open(), free_port());
+    let Some(_broker) = office.broker(port, &office.issue("broker.site", Validity::Now), "") else {
+        return;
+    };
+    let site = Site::new(port, &office.tls(""));
+    site.start().wait_for("the broker's certificate is not for");
+    let site = Site::new(port, &office.tls("server_name = 'broker.site'"));
+    let daemon = site.start();
+    daemon.wait_for("connected");
+    summary(daemon);
+}
+
+#[test]
+fn a_broker_that_cannot_be_believed_is_refused_with_the_reason() {
+    let (office, elsewhere) = (Office::open(), tempdir().unwrap());
+    let by = |authority: &str| {
+        let folder = elsewhere.path().join(authority);
+        std::fs::create_dir(&folder).unwrap();
+        Authority::new(authority).issue(&folder, &[ADDRESS], Validity::Now)
+    };
+    for (identity, reason) in [
+        (by("elsewhere"), "signed by no authority that is trusted here"),
+        (by("site"), "signed by no authority that is trusted here"),
+        (office.issue("127.0.0.2", Validity::Now), "is not for \\\"127.0.0.1\\\" but for"),
+        (office.issue(ADDRESS, Validity::Past), "has expired"),
+        (office.issue(ADDRESS, Validity::Future), "is not valid yet"),
+    ] {
+        let port = free_port();
+        let Some(_broker) = office.broker(port, &identity, "") else {
+            return;
+        };
+        let site = Site::new(port, &office.tls(""));
+        let daemon = site.start();
+        let mut said = daemon.wait_for(reason);
+        said.extend(daemon.wait_for("still no connection"));
+        let warnings = said.iter().filter(|line| line.contains("WARN")).count();
+        assert_eq!(warnings, 1, "one line, and the same words again are not said again: {said:#?}");
+        assert!(!said.iter().any(|line| line.contains(" connected")), "{said:#?}");
+    }
+    // Without `ca_file` the system's authorities count, of which this is none.
+    let port = free_port();
+    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "") else {
+        return;
+    };
+    let site = Site::new(port, "[broker.tls]");
+    site.start().wait_for("signed by no authority that is trusted here");
+}
+
+#[test]
+fn a_broker_that_refuses_the_daemons_certificate_or_its_absence_is_heard() {
+    let (office, port) = (Office::open(), free_port());
+    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "require_certificate true") else {
+        return;
+    };
+    let foreign = Authority::new("elsewhere").issue(office.folder.path(), &["tsm2-edge"], Validity::Now);
+    for (identity, reason) in [
+        (String::new(), "the broker wants a client certificate"),
+        (shown(&foreign), "the broker refuses the client certificate"),
+        (
+            shown(&office.issue("late", Validity::Past)),
+            "the broker refuses the client certificate",
+        ),
+    ] {
+        let site = Site::new(port, &office.tls(&identity));
+        site.start().wait_for(reason);
+    }
+}
+
+#[test]
+fn a_port_that_speaks_no_tls_is_suspected() {
+    let port = free_port();
+    let Some(_broker) = Broker::start_mosquitto(port, Access::Open) else {
+        return;
+    };
+    let office = Office::open();
+    let site = Site::new(port, &office.tls(""));
+    site.start().wait_for("does this port speak TLS?");
+}
+
+#[test]
+fn certificates_renewed_on_the_disk_count_from_the_next_connection_on() {
+    let (office, port) = (Office::open(), free_port());
+    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "") else {
+        return;
+    };
+    let right = std::fs::read(&office.ca).unwrap();
+    Authority::new("old").write(office.folder.path(), "ca");
+    let site = Site::new(port, &office.tls(""));
+    let daemon = site.start();
+    daemon.wait_for("signed by no authority that is trusted here");
+    std::fs::write(&office.ca, right).unwrap();
+    daemon.wait_for("connected");
+    summary(daemon);
+}
+
+#[test]
+fn files_that_cannot_be_used_are_found_before_anything_connects() {
+    let office = Office::open();
+    let path = |name: &str| office.folder.path().join(name);
+    let (mine, other) = (office.issue("mine", Validity::Now), office.issue("other", Validity::Now));
+    for (name, text) in [
+        ("empty", ""),
+        ("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n"),
+        ("nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        (
+            "encrypted",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        ),
+    ] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let model = bundle::random(office.folder.path(), "m", &["a"], 2, Some(60_000));
+    let refused = |change: &dyn Fn(&mut TlsOptions)| {
+        let mut config = Config::new(&model, "sensors/{stream}");
+        let mut tls = office.options(Some(mine.clone()));
+        change(&mut tls);
+        config.broker.tls = Some(tls);
+        Service::prepare(&config).map(drop).unwrap_err().to_string()
+    };
+    let assert_named = |said: String, key: &str, file: &Path, reason: &str| {
+        let named = format!("broker.tls.{key}: {}: ", file.display());
+        assert!(said.starts_with(&named) && said.contains(reason), "{said}");
+    };
+    for (name, reason) in [
+        ("absent", "No such file"),
+        ("empty", "no certificate"),
+        ("broken", "end"),
+        ("nonsense", "certificate"),
+    ] {
+        assert_named(refused(&|tls| tls.ca_file = Some(path(name))), "ca_file", &path(name), reason);
+    }
+    for (name, reason) in [("absent", "No such file"), ("empty", "no certificate"), ("broken", "end")] {
+        assert_named(refused(&|tls| tls.cert_file = Some(path(name))), "cert_file", &path(name), reason);
+    }
+    for (name, reason) in [
+        ("absent", "No such file"),
+        ("empty", "no private key"),
+        ("encrypted", "an encrypted one"),
+        ("other-Now.key", "not the key of the certificate"),
+    ] {
+        assert_named(refused(&|tls| tls.key_file = Some(path(name))), "key_file", &path(name), reason);
+    }
+    assert_eq!(other.key, path("other-Now.key"));
+    assert!(refused(&|tls| tls.key_file = None).starts_with("broker.tls.key_file is missing"));
+    assert!(refused(&|tls| tls.cert_file = None).starts_with("broker.tls.cert_file is missing"));
+    assert!(refused(&|tls| tls.server_name = Some("a b".into())).starts_with("broker.tls.server_name: \"a b\""));
+
+    let file = path("edge.toml");
+    let text = "model.bundle = 'm.safetensors'\ninput.topic = 'sensors/{stream}'\nbroker.tls.ca_file = 'empty'\n";
+    std::fs::write(&file, text).unwrap();
+    let said = String::from_utf8(process::run(&["validate", file.to_str().unwrap()]).stderr).unwrap();
+    assert!(
+        said.contains("broker.tls.ca_file") && said.contains(path("empty").to_str().unwrap()),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_log_however_loud_holds_a_password_or_a_key() {
+    let (office, port) = (Office::open(), free_port());
+    let daemon_is = office.issue("tsm2-edge", Validity::Now);
+    let passwords = office.folder.path().join("passwords");
+    let server = office.issue(ADDRESS, Validity::Now);
+    let locked = format!("require_certificate true\npassword_file {}", passwords.display());
+    std::fs::write(&passwords, "").unwrap();
+    let Some(refusing) = office.broker(port, &server, &locked) else {
+        return;
+    };
+    let site = Site::new(
+        port,
+        &format!(
+            "broker.username = 'edge'\nbroker.password_file = 'secret'\n{}",
+            office.tls(&shown(&daemon_is))
+        ),
+    );
+    std::fs::write(site.path().join("secret"), "correct-horse-battery\n").unwrap();
+    let daemon = site.start_by(Running::start_traced);
+    let mut said = daemon.wait_for("the broker refuses the credentials");
+    drop(refusing);
+    let _broker = office.broker(port, &server, "require_certificate true");
+    said.extend(daemon.wait_for("connected"));
+    let mut watcher = office.watcher(port, Some(office.issue("watcher", Validity::Now))).await;
+    watcher.wait_for("tsm2/status", "online").await;
+    exchange(&mut watcher, 0).await;
+    let (printed, rest) = daemon.terminate_with_log();
+    said.extend(rest);
+    said.push(printed);
+    assert!(said.iter().any(|line| line.contains("DEBUG")), "the log is loud");
+    let key = std::fs::read_to_string(&daemon_is.key).unwrap();
+    for secret in ["correct-horse-battery", key.lines().nth(1).unwrap()] {
+        assert!(!said.iter().any(|line| line.contains(secret)), "the log holds {secret}");
+    }
+}
