@@ -416,7 +416,11 @@ impl Config {
             let Some(key) = variable.strip_prefix(ENV_PREFIX) else { continue };
             let mut keys: Vec<String> = key.splitn(3, "__").map(str::to_owned).collect();
             // Keys are ours and lower-case, but for names of variates, which are as they are.
-            let ours = if keys[0].eq_ignore_ascii_case("input") { keys.len().min(2) } else { keys.len() };
+            let ours = if keys[0].eq_ignore_ascii_case("input") {
+                keys.len().min(2)
+            } else {
+                keys.len()
+            };
             keys[..ours].iter_mut().for_each(|key| key.make_ascii_lowercase());
             if keys.len() < 2 || keys.iter().any(String::is_empty) {
                 return Err(ConfigError::Variable { variable });

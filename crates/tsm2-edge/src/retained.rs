@@ -47,6 +47,8 @@ impl Retained {
         options.client_id = format!("{}-{reader}", options.client_id);
         options.filters = vec![format!("{folder}+"), end.clone()];
         options.status_topic = Some(end.clone());
+        // A snapshot is as large as the model's state, and whole or of no use.
+        options.max_payload = usize::MAX;
         let (session, _, mut receiver) = Session::start(options)?;
         let (mut found, mut is_all) = (HashMap::new(), false);
         loop {

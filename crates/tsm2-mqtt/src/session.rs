@@ -8,7 +8,7 @@
 //! - a clean end says `offline` itself, for the broker then discards the Will.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,9 @@ impl Session {
         network.set_connection_timeout(CONNECT_TIMEOUT_S);
         events.set_network_options(network);
         let broker = format!("{}:{}", options.host, options.port);
+        static SHOWN: Once = Once::new();
         if options.shows_password() {
-            warn!(broker, "the password goes over the network in the clear: the connection has no TLS");
+            SHOWN.call_once(|| warn!(broker, "the password goes over the network in the clear: the connection has no TLS"));
         }
 
         let outbox = Arc::<Outbox>::default();

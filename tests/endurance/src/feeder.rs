@@ -67,15 +67,7 @@ impl Feeder {
 async fn send(port: u16, mut feed: Feed, stopped: watch::Receiver<bool>) -> i64 {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let options = SessionOptions {
-        host: "127.0.0.1".into(),
-        port,
-        client_id: format!("sensors-{}-{number}", std::process::id()),
-        credentials: None,
-        keep_alive_s: 30,
-        filters: Vec::new(),
-        status_topic: None,
-    };
+    let options = SessionOptions::new("127.0.0.1", port, format!("sensors-{}-{number}", std::process::id()));
     let (session, publisher, _receiver) = Session::start(options).expect("valid options");
     session.connected().await;
     let mut pace = tokio::time::interval(Duration::from_secs(1) / feed.rows_per_s);
