@@ -8,8 +8,8 @@
 //! - a clean end says `offline` itself, for the broker then discards the Will.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Once};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
