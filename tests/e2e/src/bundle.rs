@@ -23,6 +23,11 @@ pub fn random(folder: &Path, name: &str, variates: &[&str], horizon: usize, inte
         variate_mixer: VariateMixer::S6(s6),
         ..Config::default()
     };
+    write(folder, name, variates, interval_ms, config)
+}
+
+/// Writes a bundle of this configuration with random weights into `folder` and returns its path.
+pub fn write(folder: &Path, name: &str, variates: &[&str], interval_ms: Option<u64>, config: Config) -> PathBuf {
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
     let weights = (0..parameter_count(&config).expect("a valid configuration"))
         .map(|_| {

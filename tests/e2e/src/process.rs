@@ -128,6 +128,13 @@ impl Running {
         Self::heard(Self::spawn(&mut command, Stdio::piped()), true)
     }
 
+    /// Starts a command that has one processor to itself, the first; its log is not printed.
+    pub fn start_on_one_core(arguments: &[&str]) -> Self {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).arg(EDGE.path()).args(arguments);
+        Self::heard(Self::spawn(&mut command, Stdio::piped()), false)
+    }
+
     /// Starts a command whose files can be limited by [`Running::limit_files`]: writing beyond the limit is an error, not the end.
     pub fn start_limitable(arguments: &[&str]) -> Self {
         Self::heard(Self::spawn_limitable(arguments), true)

@@ -8,8 +8,6 @@ use tsm2_edge::service::Service;
 use tsm2_edge::shelf::Rows;
 use tsm2_edge::store::Store;
 
-use crate::site::Site;
-
 /// A stream's counts over all its lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stored {
@@ -21,16 +19,16 @@ pub struct Stored {
     pub gap_rows: u64,
 }
 
-/// The counts of `streams` in the file, those of an absent stream being zero.
-pub fn counts(site: &Site, file: &Path, streams: &[&str]) -> Vec<Stored> {
-    let service = Service::prepare(&Config::load(site.config().as_ref()).expect("a configuration")).expect("a service");
+/// The counts of `streams` in the file of a daemon of this configuration, those of an absent stream being zero.
+pub fn counts<S: AsRef<str>>(config: &Path, file: &Path, streams: &[S]) -> Vec<Stored> {
+    let service = Service::prepare(&Config::load(config).expect("a configuration")).expect("a service");
     let mut engine = Engine::new(&service);
     let store = Store::open(file, 0).expect("a state file");
     store
         .each(|name, snapshot| engine.restore(name, snapshot, Rows::default).expect("a snapshot of this model"))
         .expect("a readable file");
-    let counts = |name: &&str| {
-        engine.counts(name).map_or_else(Stored::default, |counts| Stored {
+    let counts = |name: &S| {
+        engine.counts(name.as_ref()).map_or_else(Stored::default, |counts| Stored {
             readings: counts.readings,
             rows: counts.rows,
             gap_rows: counts.gap_rows,

@@ -120,7 +120,7 @@ fn uninterrupted_bounds(site: &Site) -> HashMap<(String, String), [Vec<f32>; 2]>
 
 /// Readings, rows and gap rows of stream `a` in all its lives.
 fn stored_counts(site: &Site) -> (u64, u64, u64) {
-    let counts = stored::counts(site, &site.path().join("state.redb"), &["a"])[0];
+    let counts = stored::counts(site.config().as_ref(), &site.path().join("state.redb"), &["a"])[0];
     (counts.readings, counts.rows, counts.gap_rows)
 }
 

@@ -6,11 +6,16 @@
 pub mod chance;
 pub mod faults;
 pub mod feeder;
+pub mod fleet;
 pub mod fuzz;
+pub mod load;
 pub mod packets;
 pub mod plant;
 pub mod proxy;
 pub mod readings;
+pub mod sampler;
+pub mod soak;
 pub mod table;
 pub mod verdict;
+pub mod wire;
 pub mod witness;

@@ -1,11 +1,12 @@
 //! `endurance`: the fault suite, the soak and the load test as commands.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
-use tsm2_endurance::table;
+use tsm2_endurance::{load, soak, table};
 
 /// The daemon under faults, under load and for a long time.
 #[derive(Parser)]
@@ -18,6 +19,10 @@ struct Arguments {
 enum Command {
     /// Every fault, one after the other, against mosquitto; fails when a reading is lost or counts twice
     Faults(Faults),
+    /// Many streams and a simulated month of readings, as fast as the machine goes; fails when one is lost or counts twice
+    Soak(Soak),
+    /// The highest rate of readings that the daemon sustains on one core, and how long a forecast takes
+    Load(Load),
 }
 
 #[derive(clap::Args)]
@@ -67,8 +72,80 @@ impl Faults {
     }
 }
 
+#[derive(clap::Args)]
+struct Soak {
+    /// Streams
+    #[arg(long, default_value_t = 1000)]
+    streams: usize,
+    /// Days of readings, one a minute
+    #[arg(long, default_value_t = 30.0)]
+    days: f64,
+    /// Connections that publish
+    #[arg(long, default_value_t = 4)]
+    publishers: usize,
+    /// Where a line of memory, file size and open files goes every few seconds
+    #[arg(long)]
+    csv: Option<PathBuf>,
+}
+
+impl Soak {
+    fn run(self) -> anyhow::Result<()> {
+        let soak = soak::Soak {
+            streams: self.streams,
+            rows: (self.days * 24.0 * 60.0) as u64,
+            publishers: self.publishers,
+            csv: self.csv,
+            every: Duration::from_secs(5),
+        };
+        let outcome = soak.run()?;
+        print!("{}", outcome.report());
+        if !outcome.holds() {
+            bail!("something was lost, counted twice or forecast wrong");
+        }
+        Ok(())
+    }
+}
+
+#[derive(clap::Args)]
+struct Load {
+    /// Numbers of streams, by comma
+    #[arg(long, value_delimiter = ',', default_value = "1,100,10000")]
+    streams: Vec<usize>,
+    /// Length of a trial
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Also write the table there
+    #[arg(long)]
+    csv: Option<PathBuf>,
+}
+
+impl Load {
+    fn run(self) -> anyhow::Result<()> {
+        let load = load::Load {
+            streams: self.streams,
+            trial: Duration::from_secs_f64(self.seconds),
+            rates: (500.0, 200_000.0),
+            drained: Duration::from_secs(1),
+        };
+        let rows = load.run(|line| eprintln!("{line}"))?;
+        println!("{}", table::load_markdown(&rows));
+        if let Some(path) = self.csv {
+            table::write_load_csv(&path, &rows)?;
+        }
+        if rows.iter().any(|row| row.total.0 != row.total.1) {
+            bail!("readings were lost or counted twice");
+        }
+        Ok(())
+    }
+}
+
 fn main() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let Command::Faults(faults) = Arguments::parse().command;
-    runtime.block_on(faults.run())
+    match Arguments::parse().command {
+        Command::Faults(faults) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(faults.run())
+        }
+        Command::Soak(soak) => soak.run(),
+        Command::Load(load) => load.run(),
+    }
 }

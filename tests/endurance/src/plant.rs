@@ -125,7 +125,7 @@ impl Plant {
 
     /// What the state's file says of all streams; only without a daemon.
     pub fn stored(&self) -> Vec<Stored> {
-        stored::counts(&self.site, &self.state, &STREAMS)
+        stored::counts(self.site.config().as_ref(), &self.state, &STREAMS)
     }
 
     /// A fault is over now.

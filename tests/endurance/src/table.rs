@@ -4,6 +4,7 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::load::Row;
 use crate::verdict::Verdict;
 
 const COLUMNS: [&str; 13] = [
@@ -21,6 +22,29 @@ const COLUMNS: [&str; 13] = [
     "recovery s, median",
     "longest",
 ];
+
+const LOAD_COLUMNS: [&str; 8] = [
+    "streams",
+    "readings/s",
+    "delay p50, ms",
+    "p99",
+    "longest",
+    "readings of that trial",
+    "readings of all trials",
+    "lost",
+];
+
+fn load_cells(row: &Row) -> Vec<String> {
+    let (sent, consumed) = row.total;
+    let mut cells = vec![row.streams.to_string(), format!("{:.0}", row.rate)];
+    cells.extend(row.delay_ms.map(|delay| format!("{delay:.1}")));
+    cells.extend([
+        row.readings.to_string(),
+        sent.to_string(),
+        sent.saturating_sub(consumed).to_string(),
+    ]);
+    cells
+}
 
 fn cells(verdict: &Verdict) -> Vec<String> {
     let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
@@ -44,11 +68,23 @@ fn cells(verdict: &Verdict) -> Vec<String> {
     cells
 }
 
-/// The table in Markdown.
+/// The fault suite's table in Markdown.
 pub fn markdown(verdicts: &[Verdict]) -> String {
+    drawn(&COLUMNS, verdicts.iter().map(cells))
+}
+
+/// The load test's table in Markdown.
+pub fn load_markdown(rows: &[Row]) -> String {
+    drawn(&LOAD_COLUMNS, rows.iter().map(load_cells))
+}
+
+fn drawn(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.force_no_tty().load_style(presets::ASCII_MARKDOWN).set_header(COLUMNS);
-    table.add_rows(verdicts.iter().map(cells));
+    table
+        .force_no_tty()
+        .load_style(presets::ASCII_MARKDOWN)
+        .set_header(columns.iter().copied());
+    table.add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -67,7 +103,7 @@ pub fn notes(verdicts: &[Verdict]) -> String {
     text
 }
 
-/// Writes the table as CSV.
+/// Writes the fault suite's table as CSV.
 ///
 /// # Errors
 /// What the operating system said.
@@ -76,6 +112,19 @@ pub fn write_csv(path: &Path, verdicts: &[Verdict]) -> anyhow::Result<()> {
     writer.write_record(COLUMNS.iter().copied().chain(["how"]))?;
     for verdict in verdicts {
         writer.write_record(cells(verdict).into_iter().chain([verdict.how.clone()]))?;
+    }
+    Ok(writer.flush()?)
+}
+
+/// Writes the load test's table as CSV.
+///
+/// # Errors
+/// What the operating system said.
+pub fn write_load_csv(path: &Path, rows: &[Row]) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_path(path)?;
+    writer.write_record(LOAD_COLUMNS)?;
+    for row in rows {
+        writer.write_record(load_cells(row))?;
     }
     Ok(writer.flush()?)
 }

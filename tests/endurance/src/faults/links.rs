@@ -1,6 +1,6 @@
 //! The network between daemon and broker.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Scale, finish};
 use crate::chance::Chance;
@@ -47,9 +47,9 @@ pub(super) async fn delay(scale: &Scale) -> Verdict {
     through(scale, Weather::Late(LATE), "packets delayed", how, scale.rows.min(400)).await
 }
 
-/// All rows are sent in this weather.
+/// All rows are sent in this weather; recovery is how long the last forecast took after the last reading was with the broker.
 async fn through(scale: &Scale, weather: Weather, fault: &str, how: String, rows: i64) -> Verdict {
-    let mut plant = Plant::start(scale.seed, "").await;
+    let plant = Plant::start(scale.seed, "").await;
     plant.proxy.set(weather);
     let feed = Feed {
         until: Some(rows),
@@ -57,9 +57,12 @@ async fn through(scale: &Scale, weather: Weather, fault: &str, how: String, rows
         ..Feed::default()
     };
     plant.feed(feed).done().await;
+    let behind = Instant::now();
+    plant.has_forecast(rows - 1, 0).await;
+    let behind_s = behind.elapsed().as_secs_f64();
     plant.proxy.set(Weather::Clear);
-    plant.heal();
     let mut verdict = finish(plant, fault, how, rows).await;
+    verdict.recovery_s = vec![behind_s];
     verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
     verdict
 }
