@@ -117,7 +117,9 @@ impl<'a> Front<'a> {
     /// Samples consumed since the state was zero.
     #[must_use]
     pub fn samples(&self, state: &[f32]) -> u64 {
-        (state[0] as u64).wrapping_add(COUNTER_BASE.wrapping_mul(state[1] as u64))
+        // Whatever a state from elsewhere holds, the counter stays within its two digits.
+        let [low, high] = [state[0], state[1]].map(|digit| digit as u64 % COUNTER_BASE);
+        low + COUNTER_BASE * high
     }
 
     /// Consumes one row (`[M]`, sensors' units, not finite = missing) taken at `time_ms` (Unix time; only its time of day and day of
@@ -345,6 +347,16 @@ mod tests {
             front.push(&mut state, &[x], 0).expect("one value a row");
         }
         (front, state)
+    }
+
+    #[test]
+    fn a_counter_of_any_numbers_goes_on() {
+        let (front, mut state) = run(&Config::default(), [1.0]);
+        for number in [f32::MAX, f32::INFINITY, f32::NAN, -1.0, 16_777_215.0] {
+            state[..2].fill(number);
+            front.push(&mut state, &[1.0], 0).expect("one value a row");
+            assert!(front.samples(&state) <= COUNTER_BASE * COUNTER_BASE);
+        }
     }
 
     #[test]
