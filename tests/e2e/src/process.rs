@@ -227,20 +227,28 @@ impl Running {
 
     /// Waits for a line of its log that contains `text`; returns the lines up to it.
     pub fn wait_for(&self, text: &str) -> Vec<String> {
+        self.hear(text, PATIENCE)
+            .unwrap_or_else(|seen| panic!("no line with {text:?} in {PATIENCE:?}; saw {seen:#?}"))
+    }
+
+    /// Whether a line of its log contains `text` within a time.
+    pub fn says(&self, text: &str, within: Duration) -> bool {
+        self.hear(text, within).is_ok()
+    }
+
+    /// The lines up to one that contains `text`, or all that came within a time.
+    fn hear(&self, text: &str, within: Duration) -> Result<Vec<String>, Vec<String>> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
         let mut seen = Vec::new();
-        loop {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
-            let line = lines
-                .recv_timeout(left)
-                .unwrap_or_else(|_| panic!("no line with {text:?} in {PATIENCE:?}; saw {seen:#?}"));
+        while let Ok(line) = lines.recv_timeout(within.saturating_sub(begun.elapsed())) {
             let found = line.contains(text);
             seen.push(line);
             if found {
-                return seen;
+                return Ok(seen);
             }
         }
+        Err(seen)
     }
 
     /// Sends a signal, given by its name.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
+use tsm2_endurance::verdict::Verdict;
 use tsm2_endurance::{load, soak, table};
 
 /// The daemon under faults, under load and for a long time.
@@ -52,7 +53,13 @@ impl Faults {
         let mut verdicts = Vec::new();
         for fault in faults {
             let begun = std::time::Instant::now();
-            let verdict = fault.run(&scale).await;
+            let (fault, scale) = (*fault, scale.clone());
+            let run = tokio::spawn(async move { fault.run(&scale).await }).await;
+            let verdict = run.unwrap_or_else(|error| Verdict {
+                fault: format!("{fault:?}"),
+                complaints: vec![format!("the scenario broke off: {error}")],
+                ..Verdict::default()
+            });
             eprintln!(
                 "{}: {} after {:.0} s",
                 verdict.fault,
