@@ -20,6 +20,7 @@ enum Command {
     Run(commands::run::Run),
     Validate(commands::validate::Validate),
     Replay(commands::replay::Replay),
+    Backtest(commands::backtest::Backtest),
     Demo(commands::demo::Demo),
     Simulate(commands::simulate::Simulate),
 }
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Backtest(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Simulate(command) => command.run(),
     };

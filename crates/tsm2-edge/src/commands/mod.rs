@@ -1,5 +1,6 @@
 //! The commands of `tsm2-edge`: arguments in, library calls, text out.
 
+pub mod backtest;
 pub mod demo;
 pub mod log;
 pub mod replay;

@@ -94,7 +94,7 @@ impl Replay {
     }
 }
 
-fn parse_range(text: &str) -> Result<Range<usize>, String> {
+pub fn parse_range(text: &str) -> Result<Range<usize>, String> {
     let (start, end) = text.split_once("..").ok_or("write a range as A..B")?;
     let bound = |text: &str, open: usize| match text {
         "" => Ok(open),
