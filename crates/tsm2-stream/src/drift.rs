@@ -18,7 +18,7 @@ const WARM_UP: u32 = 16;
 /// Batches over which the usual is a mean.
 const MEMORY: f32 = 64.0;
 /// Deviations by which a batch may exceed the usual.
-const SLACK: f32 = 1.0;
+const SLACK: f32 = 2.0;
 /// Excess at which the flag goes up.
 const ALARM: f32 = 10.0;
 /// Excess that is remembered, so that the flag goes down again.
