@@ -158,11 +158,7 @@ pub fn backtest(
     let interval_ms = meta
         .interval_ms
         .ok_or_else(|| BacktestError::NoInterval { model: meta.name.clone() })?;
-    let mut grid = Grid::new(GridConfig {
-        variates,
-        interval_ms,
-        max_gap,
-    })?;
+    let mut grid = Grid::new(GridConfig::new(variates, interval_ms, max_gap))?;
     let mut outcome = Backtest {
         model: meta.name.clone(),
         variates: meta.variates.iter().map(|variate| variate.name.clone()).collect(),

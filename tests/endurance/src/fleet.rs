@@ -38,7 +38,7 @@ impl Fleet {
     pub fn start(streams: usize, stride: usize, start: fn(&[&str]) -> Running) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port();
-        let more = format!("max_inflight_messages {IN_FLIGHT}");
+        let more = format!("allow_anonymous true\nmax_inflight_messages {IN_FLIGHT}");
         let broker = Broker::start_mosquitto_with(port, &more).context("mosquitto is not installed")?;
         let s6 = S6 {
             d_inner: 4,
