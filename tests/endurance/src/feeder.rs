@@ -90,7 +90,7 @@ async fn send(port: u16, mut feed: Feed, stopped: watch::Receiver<bool>) -> i64 
         }
         index += 1;
     }
-    publisher.flush().await?;
+    publisher.flush().await.expect("an open session");
     session.shutdown().await;
     index
 }
