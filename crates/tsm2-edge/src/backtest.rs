@@ -98,6 +98,8 @@ pub struct Backtest {
     pub horizon: usize,
     /// Rows of a season; `None` where the model has none.
     pub season: Option<usize>,
+    /// Memory that the daemon takes for this, per stream.
+    pub monitor_bytes: usize,
     /// Rows on the grid within the range judged, those that bridge gaps included.
     pub rows: u64,
     /// Per variate on how many of those rows its drift flag was up.
@@ -164,6 +166,7 @@ pub fn backtest(
         variates: meta.variates.iter().map(|variate| variate.name.clone()).collect(),
         horizon,
         season: config.season,
+        monitor_bytes: Monitor::bytes(&config),
         rows: 0,
         drifting: vec![0; variates],
         std: meta.variates.iter().map(|variate| f64::from(variate.std)).collect(),

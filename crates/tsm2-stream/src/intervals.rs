@@ -1,13 +1,14 @@
 //! Adaptive bounds around a forecast: how far they reach below and above, learned reading by reading.
 //!
 //! Online conformal prediction. A side's width is q times the running mean of the errors' size (a normalised score, Lei et al.,
-//! "Distribution-free predictive inference for regression", 2018, section 5.2), and q is the quantile tracker of Angelopoulos, Candes and
-//! Tibshirani, "Conformal PID control for time series prediction" (2023), equation (4): q <- q + eta (1{missed} - miss), for each side by
+//! "Distribution-free predictive inference for regression", 2018), and q is the quantile tracker of Angelopoulos, Candes and
+//! Tibshirani, "Conformal PID control for time series prediction" (2023): q <- q + eta (1{missed} - miss), for each side by
 //! itself, with `miss` half of what may lie outside. eta decays to a floor: as in Angelopoulos, Barber and Bates, "Online conformal prediction
 //! with decaying step sizes" (2024), the bounds settle; because of the floor they follow a drift ever after. A miss is one of the bounds as they
 //! were published, a lead ago, so what is held to is the coverage of what went out.
 //!
-//! Nothing is assumed of the errors: over T scores a side misses `miss` of them, to within (the range that q moves in) / (eta T).
+//! Nothing is assumed of the errors: over T scores a side misses no more than `miss` of them, to within (the range that q moves in) / (eta T),
+//! and fewer only while q is 0.
 //!
 //! Invariant: all numbers are finite and not negative, whatever the readings are.
 

@@ -145,7 +145,7 @@ mod tests {
                 "{horizon}: {spacing}"
             );
         }
-        assert_eq!([1, 16, 17, 60, 96].map(spacing), [1, 1, 11, 11, 11]);
+        assert_eq!([1, 10, 11, 60, 96].map(spacing), [1, 1, 11, 11, 11]);
     }
 
     #[test]

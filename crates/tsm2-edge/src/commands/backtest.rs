@@ -106,9 +106,11 @@ impl Backtest {
         let (lowest, highest) = range(singles.map(|line| line.coverage));
         let _ = write!(
             text,
-            "intervals of {}: {low} to {high} covered at each of {} leads, {lowest} to {highest} of single variates",
+            "intervals of {}: {low} to {high} covered at each of {} leads, {lowest} to {highest} of single variates\n\
+             memory for intervals and skill: {} bytes per stream",
             percent(self.coverage.into()),
-            outcome.horizon
+            outcome.horizon,
+            outcome.monitor_bytes
         );
         let drifting = outcome.variates.iter().zip(&outcome.drifting).filter(|(_, rows)| **rows > 0);
         for (index, (name, rows)) in drifting.enumerate() {
@@ -153,6 +155,7 @@ fn json(outcome: &Outcome, lines: &[Line]) -> Value {
         "model": outcome.model,
         "rows": outcome.rows,
         "season": outcome.season,
+        "monitor_bytes": outcome.monitor_bytes,
         "leads": lines,
         "variates": variates,
         "drifting_rows": drifting,
