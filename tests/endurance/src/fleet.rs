@@ -1,11 +1,13 @@
 //! Many small streams of one variate, a mosquitto that holds back nothing, and the daemon as a process.
 
 use std::path::PathBuf;
+use std::sync::mpsc;
 
 use anyhow::Context;
 use serde_json::Value;
 use tempfile::TempDir;
 use tsm2_core::{Config, S6, VariateMixer};
+use tsm2_e2e::PATIENCE;
 use tsm2_e2e::broker::{Broker, free_port};
 use tsm2_e2e::bundle;
 use tsm2_e2e::process::Running;
@@ -13,6 +15,7 @@ use tsm2_e2e::site::{MINUTE, START, summary};
 use tsm2_e2e::stored::{self, Stored};
 
 use crate::chance::Chance;
+use crate::wire::Listener;
 
 /// What the broker may have on its way to the daemon.
 const IN_FLIGHT: u32 = 2000;
@@ -64,8 +67,14 @@ impl Fleet {
         );
         let file = folder.path().join("edge.toml");
         std::fs::write(&file, text)?;
+        let (online, is_online) = mpsc::channel();
+        let status = Listener::subscribe(port, "fleet-status", "tsm2/status", move |_, payload| {
+            // Heard no more than once.
+            let _ = (payload == b"online").then(|| online.send(()));
+        })?;
         let daemon = start(&["run", file.to_str().context("a readable path")?, "--json"]);
-        daemon.wait_for("connected");
+        is_online.recv_timeout(PATIENCE).context("the daemon does not come online")?;
+        status.end();
         Ok(Fleet {
             folder,
             broker,
