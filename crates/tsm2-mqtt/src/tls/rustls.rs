@@ -81,7 +81,10 @@ fn authorities_of_the_system() -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        let reason = found.errors.first().map_or_else(|| "no file".to_owned(), ToString::to_string);
+        let reason = found
+            .errors
+            .first()
+            .map_or_else(|| "none was found".to_owned(), ToString::to_string);
         return Err(TlsError::NoAuthorities { reason });
     }
     Ok(roots)
