@@ -59,7 +59,7 @@ impl SessionOptions {
         }
     }
 
-    /// Finds what no session can be made of; [`Session::start`] asks the same.
+    /// Finds what no session can be made of; [`crate::Session::start`] asks the same.
     pub fn check(&self) -> Result<(), SessionError> {
         if self.host.is_empty() || self.host.contains(|c: char| c == '/' || c.is_whitespace()) {
             return Err(SessionError::Host { host: self.host.clone() });

@@ -1,6 +1,6 @@
 //! The soak: many streams, a simulated month of readings, as fast as the machine goes.
 //!
-//! Invariants: no more than [`AHEAD`] rows of each stream wait in the broker; a figure at the end is counted, by the daemon's file and by what a
+//! Invariants: no more than `AHEAD` rows of each stream wait in the broker; a figure at the end is counted, by the daemon's file and by what a
 //! listener heard, and the forecasts of some streams are compared one by one with the model run in this process.
 
 use std::collections::HashMap;
