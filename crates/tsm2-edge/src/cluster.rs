@@ -50,6 +50,7 @@ pub(crate) async fn run(
     options.client_id = format!("{}-{}", options.client_id, member.name);
     options.filters = vec![format!("{members_topic}+")];
     options.status_topic = Some(format!("{members_topic}{}", member.name));
+    options.persistent = false; // who is there is told anew
     let (session, _, mut receiver) = Session::start(options)?;
     info!(member = member.name, partitions = member.partitions, "a member of a cluster");
     let mut cluster = Cluster {

@@ -93,16 +93,13 @@ pub(crate) async fn run_after(
         .durability
         .as_ref()
         .and_then(|durability| Some((durability, durability.path.as_ref()?)));
-    let (shelf, known) = match file {
+    let carried = Arc::new(Carried::new(legacy.changes));
+    let (shelf, known): (Arc<dyn Shelf>, _) = match file {
         Some((durability, path)) => {
-            let (store, known) = open_store(&service, durability, path)?;
-            (Arc::new(store) as Arc<dyn Shelf>, known)
+            let (store, known) = open_store(&service, durability, path, &carried.take())?;
+            (Arc::new(store), known)
         }
-        None => {
-            let carried = Carried::new(legacy.changes);
-            let known = carried.len();
-            (Arc::new(carried) as Arc<dyn Shelf>, known)
-        }
+        None => (carried.clone(), carried.len()),
     };
     let ended = Pipeline {
         ends: Session::start(service.session.clone())?,
@@ -118,15 +115,24 @@ pub(crate) async fn run_after(
     info!(summary = serde_json::to_string(&ended.summary).unwrap_or_default(), "stopped");
     // A service manager restarts what ends with an error, and takes a clean end for wanted.
     match ended.asked {
-        true => Ok((ended.summary, Legacy { changes: ended.changes })),
+        true => {
+            // Streams that were silent all the while go on too.
+            let mut changes = carried.take();
+            changes.extend(ended.changes);
+            Ok((ended.summary, Legacy { changes }))
+        }
         false => Err(DaemonError::SessionEnded),
     }
 }
 
-/// Opens the state's file and looks at each stream in it; returns how many will be used. The others leave the file.
-fn open_store(service: &Service, durability: &Durability, path: &Path) -> Result<(Store, usize), StoreError> {
+/// Opens the state's file, writes what was in memory only, and looks at each stream in it; returns how many will be used. The others leave
+/// the file.
+fn open_store(service: &Service, durability: &Durability, path: &Path, carried: &Changes) -> Result<(Store, usize), StoreError> {
     let interval_ms = i64::try_from(service.grid.interval_ms).unwrap_or(i64::MAX);
     let store = Store::open(path, interval_ms.saturating_mul(durability.history_rows.into()))?;
+    if !carried.is_empty() {
+        store.commit(carried)?;
+    }
     let (mut known, mut others, mut refused) = (0, 0u64, Vec::new());
     store.each(|name, bytes| {
         let usable = match () {

@@ -52,6 +52,17 @@ struct Stream {
 }
 
 impl Stream {
+    fn new(grid: Grid, monitor: Monitor, state: Vec<f32>) -> Self {
+        Stream {
+            grid,
+            monitor,
+            state,
+            changed: false,
+            rows: Rows::default(),
+            heard_ms: i64::MIN,
+        }
+    }
+
     /// Notes a row for those who will have to warm up another model.
     fn note(rows: &mut Rows, time_ms: i64, values: &[f32], keep: usize) {
         if keep == 0 {
@@ -156,14 +167,8 @@ impl<'s> Engine<'s> {
             let rows = self.warm_up(&mut state, &mut monitor, &rows());
             info!(stream = name, rows, "the model warmed up again from the stream's last rows");
         }
-        let stream = Stream {
-            grid: decoded.grid,
-            monitor,
-            state,
-            changed: !decoded.has_state,
-            rows: Rows::default(),
-            heard_ms: i64::MIN,
-        };
+        let mut stream = Stream::new(decoded.grid, monitor, state);
+        stream.changed = !decoded.has_state;
         self.streams.insert(name.to_owned(), stream);
         Ok(())
     }
@@ -360,15 +365,7 @@ impl<'s> Engine<'s> {
             return false;
         };
         info!(stream = name, "a new stream");
-        let stream = Stream {
-            grid,
-            monitor,
-            state,
-            changed: false,
-            rows: Rows::default(),
-            heard_ms: i64::MIN,
-        };
-        self.streams.insert(name.to_owned(), stream);
+        self.streams.insert(name.to_owned(), Stream::new(grid, monitor, state));
         true
     }
 
@@ -383,12 +380,12 @@ impl<'s> Engine<'s> {
             ..
         } = stream;
         let horizon = self.model.config().horizon as u64;
-        let mut closed = grid.counts().rows;
         let keep = self.service.history_rows();
         let mut changes = 0;
         let (model, scratch, forecast, (lo, hi)) = (&self.model, &mut self.scratch, &mut self.forecast, &mut self.interval);
         let (reporter, summary) = (&mut self.reporter, &mut self.summary);
         let before = grid.counts();
+        let mut closed = before.rows;
         for &(variate, value) in &self.values {
             let refused = grid.push(Reading { variate, value, time_ms }, |event| match event {
                 Event::Row(row) => {

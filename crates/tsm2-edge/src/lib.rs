@@ -18,6 +18,7 @@ pub mod http;
 pub mod notify;
 mod pipeline;
 pub mod prior;
+mod published;
 pub mod replay;
 pub mod report;
 mod retained;

@@ -47,6 +47,8 @@ impl Retained {
         options.client_id = format!("{}-{reader}", options.client_id);
         options.filters = vec![format!("{folder}+"), end.clone()];
         options.status_topic = Some(end.clone());
+        // Nothing is to be kept for a reader that has read: what was kept would be old, and would grow with every commit.
+        options.persistent = false;
         // A snapshot is as large as the model's state, and whole or of no use.
         options.max_payload = usize::MAX;
         let (session, _, mut receiver) = Session::start(options)?;

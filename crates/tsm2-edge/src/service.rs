@@ -346,6 +346,7 @@ impl Service {
             credentials: credentials(config)?,
             keep_alive_s: broker.keep_alive_s,
             filters: vec![template.filter()],
+            persistent: true,
             status_topic: Some(format!("{}/status", output.prefix)),
             max_payload: input.max_payload_bytes,
             tls: broker.tls.clone(),

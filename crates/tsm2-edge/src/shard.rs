@@ -3,26 +3,27 @@
 //! Invariants: all messages of a stream come to the same thread, in order; a message is reported, or acknowledged where nothing is durable,
 //! after its forecasts are handed over; a stream that is not in memory is fetched before its message is looked at.
 
-use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, warn};
 use tsm2_mqtt::{Incoming, Message, Publisher, rfc3339};
-use tsm2_stream::Monitor;
 
 use crate::committer::{Collect, Report, Reports};
 use crate::daemon::Observation;
 use crate::engine::{Engine, Step};
 use crate::fair::{FairQueue, Next};
+use crate::published::{Forecast, Judged, seconds};
 use crate::report::Summary;
 use crate::service::Service;
 use crate::shelf::{Changes, Rows, Shelf};
+use crate::snapshot::Hash;
 use crate::vitals::{Part, Vitals};
 
 /// What waits for a model thread.
@@ -40,97 +41,11 @@ pub(crate) fn shard_of(stream: &str, shards: usize) -> usize {
     (hash(stream) % shards.max(1) as u64) as usize
 }
 
-/// A name's hash, the same on every machine.
+/// A name's hash, the same on every machine, unlike the standard library's.
 pub(crate) fn hash(name: &str) -> u64 {
-    let mut hasher = Fnv::default();
-    hasher.write(name.as_bytes());
-    hasher.finish()
-}
-
-/// FNV-1a, 64 bits: the same on every machine, unlike the standard library's hashers.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        // FNV alone is poorly mixed; this is the end of MurmurHash3.
-        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        mixed ^ (mixed >> 33)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
-/// What is published per variate.
-#[derive(Serialize)]
-struct Forecast<'a> {
-    /// Time of the last reading used, RFC 3339.
-    issued: &'a str,
-    interval_s: serde_json::Number,
-    /// Lead 0 is one interval after `issued`.
-    mean: &'a [f32],
-    /// Bounds between which readings are expected to lie.
-    lo: &'a [f32],
-    hi: &'a [f32],
-    /// Part of the readings that they are to cover.
-    coverage: f32,
-    model: &'a str,
-}
-
-/// What is published per variate of how good its forecasts have been; arrays by lead.
-#[derive(Serialize, Default)]
-struct Judged<'a> {
-    /// Time of the last reading used, RFC 3339.
-    time: &'a str,
-    model: &'a str,
-    /// Whether the errors have become larger than they used to be.
-    drift: bool,
-    /// Forecasts judged.
-    scored: Vec<u32>,
-    coverage: Vec<f32>,
-    mae: Vec<f32>,
-    mse: Vec<f32>,
-    repeat_last_mae: Vec<f32>,
-    repeat_last_mse: Vec<f32>,
-    /// Absent for a model without a season.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    seasonal_mae: Vec<f32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    seasonal_mse: Vec<f32>,
-}
-
-impl<'a> Judged<'a> {
-    fn of(monitor: &Monitor, variate: usize, time: &'a str, model: &'a str) -> Self {
-        let mut judged = Judged {
-            time,
-            model,
-            drift: monitor.is_drifting(variate),
-            ..Judged::default()
-        };
-        for skill in (0..monitor.config().horizon).filter_map(|lead| monitor.skill(variate, lead)) {
-            judged.scored.push(skill.scored);
-            judged.coverage.push(skill.coverage);
-            judged.mae.push(skill.model.mae);
-            judged.mse.push(skill.model.mse);
-            judged.repeat_last_mae.push(skill.repeat_last.mae);
-            judged.repeat_last_mse.push(skill.repeat_last.mse);
-            if let Some(seasonal) = skill.seasonal {
-                judged.seasonal_mae.push(seasonal.mae);
-                judged.seasonal_mse.push(seasonal.mse);
-            }
-        }
-        judged
-    }
+    let digest: Hash = Sha256::digest(name).into();
+    let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    u64::from_le_bytes(*first)
 }
 
 /// See the module's invariants.
@@ -351,15 +266,6 @@ impl Shard {
                 _ = stopped.wait_for(|&stopped| stopped) => None,
             }
         })
-    }
-}
-
-/// Seconds as JSON writes them best: whole ones without a fraction.
-fn seconds(ms: u64) -> serde_json::Number {
-    if ms.is_multiple_of(1000) {
-        (ms / 1000).into()
-    } else {
-        serde_json::Number::from_f64(ms as f64 / 1e3).unwrap_or_else(|| ms.into())
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: of a stream there is at most one snapshot, the newest that was committed; its rows are those of the grid, in order.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::StoreError;
 
@@ -49,25 +49,32 @@ pub(crate) trait Shelf: Send + Sync {
     fn commit(&self, changes: &Changes) -> Result<u64, StoreError>;
 }
 
-/// What a daemon without a state file hands to its successor in the same process. Nothing is ever added.
+/// What a daemon without a state file hands to its successor in the same process. A stream is taken off when it is loaded.
 #[derive(Debug, Default)]
-pub(crate) struct Carried(Mutex<HashMap<String, Vec<u8>>>);
+pub(crate) struct Carried(Mutex<Changes>);
 
 impl Carried {
     pub(crate) fn new(changes: Changes) -> Self {
-        Carried(Mutex::new(
-            changes.into_iter().map(|(name, change)| (name, change.snapshot)).collect(),
-        ))
+        Carried(Mutex::new(changes))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.lock().len()
+    }
+
+    /// The streams that nobody asked for.
+    pub(crate) fn take(&self) -> Changes {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Changes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shelf for Carried {
     fn load(&self, stream: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(stream))
+        Ok(self.lock().remove(stream).map(|change| change.snapshot))
     }
 
     fn rows(&self, _: &str) -> Result<Rows, StoreError> {

@@ -16,6 +16,7 @@ use crate::report::Summary;
 use crate::service::{MAX_PARTITIONS, Service};
 use crate::signals::{Asked, Signals};
 use crate::snapshot::Kinship;
+use crate::store::Store;
 use crate::vitals::{Shown, Vitals};
 
 /// Why the service did not start or did not end as it should.
@@ -77,13 +78,16 @@ async fn run<E: std::fmt::Display>(
                     }
                     Asked::Reload => {
                         manager.reloading();
-                        match load() {
+                        match load()
+                            .map_err(|why| format!("{why:#}"))
+                            .and_then(|loaded| openable(&service, loaded))
+                        {
                             Ok(loaded) => {
                                 next = Some(loaded);
                                 return;
                             }
                             Err(why) => {
-                                error!("the configuration stays as it is, the new one cannot be used: {why:#}");
+                                error!("the configuration stays as it is, the new one cannot be used: {why}");
                                 vitals.reloaded(false);
                                 manager.ready();
                             }
@@ -107,6 +111,15 @@ async fn run<E: std::fmt::Display>(
         vitals.reloaded(true);
         manager.ready();
     }
+}
+
+/// Finds before anything ends whether another state file can be opened.
+fn openable(old: &Service, new: Service) -> Result<Service, String> {
+    let path = |service: &Service| service.durability.as_ref().and_then(|durability| durability.path.clone());
+    if let Some(path) = path(&new).filter(|new| path(old).as_ref() != Some(new)) {
+        Store::open(&path, 0).map_err(|why| why.to_string())?;
+    }
+    Ok(new)
 }
 
 /// Says what becomes of the state, and notes whose heir the new model is.

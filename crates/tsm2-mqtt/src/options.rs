@@ -19,8 +19,10 @@ pub struct SessionOptions {
     pub credentials: Option<(String, String)>,
     /// Seconds between signs of life.
     pub keep_alive_s: u16,
-    /// Filters to subscribe to, at QoS 1. With none the session is not persistent: there is nothing to miss.
+    /// Filters to subscribe to, at QoS 1.
     pub filters: Vec<String>,
+    /// Whether the broker keeps what is published while the client is away. With no filters there is nothing to keep.
+    pub persistent: bool,
     /// Topic of the availability, published retained.
     pub status_topic: Option<String>,
     /// The largest payload, in bytes, that need arrive whole; a larger one may be cut, but never to this size or below.
@@ -53,6 +55,7 @@ impl SessionOptions {
             credentials: None,
             keep_alive_s: 30,
             filters: Vec::new(),
+            persistent: true,
             status_topic: None,
             max_payload: 64 * 1024,
             tls: None,

@@ -201,7 +201,7 @@ fn mqtt_options(options: &SessionOptions) -> MqttOptions {
     };
     let mut mqtt = MqttOptions::new(options.client_id.clone(), (options.host.clone(), options.port));
     mqtt.set_keep_alive(options.keep_alive_s)
-        .set_clean_session(options.filters.is_empty())
+        .set_clean_session(!options.persistent || options.filters.is_empty())
         .set_ack_mode(AckMode::Manual)
         .set_max_packet_size(bound, MAX_LENGTH)
         .set_inflight(IN_FLIGHT)

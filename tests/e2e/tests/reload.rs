@@ -107,6 +107,11 @@ async fn a_wrong_configuration_is_said_and_the_old_one_stays() {
     let faults = [
         ("output.prefix = 'tsm2'", "output.prefx = 'tsm2'", "output.prefx"),
         ("output.prefx = 'tsm2'", "output.prefix = 'a/#'", "output.prefix"),
+        (
+            "output.prefix = 'a/#'",
+            "output.prefix = 'tsm2'\nstate.path = 'no/such/state.redb'",
+            "no/such/state.redb",
+        ),
     ];
     for (from, to, culprit) in faults {
         edit(&site, from, to);
@@ -115,11 +120,45 @@ async fn a_wrong_configuration_is_said_and_the_old_one_stays() {
         assert!(said.last().unwrap().contains(culprit), "{said:?}");
     }
     assert_eq!(exchange(&mut watcher, 1).await, expected[1]);
-    edit(&site, "output.prefix = 'a/#'", "output.prefix = 'tsm2'");
+    edit(&site, "\nstate.path = 'no/such/state.redb'", "");
     std::fs::write(site.path().join("site.safetensors"), "no bundle").unwrap();
     daemon.signal("HUP");
     let said = daemon.wait_for("cannot be used");
     assert!(said.last().unwrap().contains("site.safetensors"), "{said:?}");
     assert_eq!(exchange(&mut watcher, 2).await, expected[2]);
+    summary(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_silent_through_reloads_goes_on_and_then_into_a_file() {
+    let broker = Broker::start();
+    let site = Site::new(broker.port(), "output.prefix = 'tsm2'");
+    let daemon = site.start();
+    let mut watcher = site.watcher().await;
+    watcher.wait_for("tsm2/status", "online").await;
+    let expected = site.expected(0..8);
+    for index in 0..2 {
+        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+    }
+    for _ in 0..2 {
+        daemon.signal("HUP");
+        daemon.wait_for("the same model");
+        daemon.wait_for("connected");
+    }
+    for index in 2..4 {
+        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+    }
+    edit(&site, "output.prefix = 'tsm2'", "state.path = 'state.redb'");
+    daemon.signal("HUP");
+    daemon.wait_for("streams=1");
+    for index in 4..6 {
+        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+    }
+    daemon.kill();
+    let daemon = site.start();
+    daemon.wait_for("connected");
+    for index in 6..8 {
+        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+    }
     summary(daemon);
 }

@@ -225,3 +225,19 @@ async fn the_end_flushes_says_offline_and_then_goodbye() {
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn the_broker_is_asked_to_keep_a_session_only_where_there_is_something_to_miss() {
+    for (persistent, filters, is_clean) in [(true, vec!["in/+"], false), (false, vec!["in/+"], true), (true, vec![], true)] {
+        let (stage, port) = Stage::open().await;
+        let options = SessionOptions {
+            filters: filters.into_iter().map(str::to_owned).collect(),
+            persistent,
+            ..SessionOptions::new("127.0.0.1", port, "device-7")
+        };
+        let _session = Session::start(options).unwrap();
+        let peer = stage.accept(false).await;
+        // After the protocol's name and level; bit 1 is Clean Session (MQTT 3.1.1, 3.1.2.4).
+        assert_eq!(peer.connect[7] & 2 != 0, is_clean, "{persistent}");
+    }
+}
