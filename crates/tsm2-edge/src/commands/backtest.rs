@@ -45,6 +45,11 @@ pub struct Backtest {
 impl Backtest {
     /// Streams and prints.
     pub fn run(self) -> anyhow::Result<()> {
+        ensure!(
+            self.coverage > 0.0 && self.coverage < 1.0,
+            "--coverage {} is not between 0 and 1",
+            self.coverage
+        );
         let bundle = Bundle::open(&self.model)?;
         let table = Table::open(&self.data)?;
         let bar = ProgressBar::new(self.rows.end.min(table.rows.len()) as u64);
