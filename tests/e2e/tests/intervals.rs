@@ -177,5 +177,5 @@ fn a_recording_that_does_not_fit_is_refused_by_name() {
     assert!(refusal(&["--model", other.to_str().unwrap()]).contains("no column \"c\""));
     assert!(refusal(&["--model", timeless.to_str().unwrap()]).contains("\"timeless\" was trained on data without timestamps"));
     assert!(refusal(&["--model", &model, "--rows", "299.."]).contains("there are 300 rows"));
-    assert!(refusal(&["--model", &model, "--coverage", "1.5"]).contains("a coverage of 1.5 is not between 0 and 1"));
+    assert!(refusal(&["--model", &model, "--coverage", "1.5"]).contains("--coverage 1.5 is not between 0 and 1"));
 }
