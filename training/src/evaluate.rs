@@ -144,65 +144,87 @@ pub fn model_errors(
     tick: &(dyn Fn() + Sync),
 ) -> Result<Vec<HorizonError>, EvaluateError> {
     let config = model.config();
-    if let Some(&horizon) = horizons.iter().find(|&&horizon| horizon > config.horizon) {
-        return Err(EvaluateError::BeyondModel {
-            horizon,
-            model: config.horizon,
-        });
-    }
+    check_horizons(model, horizons)?;
     let z = scaler.standardise(table);
-    let tally = Tally::new(&z, config.variates, rows.clone(), horizons)?;
-    let score = |tally: &mut Tally<'_>, origin: usize, token: &mut Token<'_>, out: &mut [f32]| {
-        token.forecast(out)?;
-        for (out, (mean, std)) in out.chunks_exact_mut(config.horizon).zip(scaler.mean.iter().zip(&scaler.std)) {
-            out.iter_mut().for_each(|x| *x = (*x - mean) / std);
-        }
-        tally.add(origin, out);
-        tick();
-        Ok(())
-    };
-    let mut out = vec![0.0; config.variates * config.horizon];
+    let tally = Tally::new(&z, config.variates, rows, horizons)?;
     match protocol {
-        Protocol::Carried => {
-            let mut tally = tally;
-            let last = tally.origins().end;
-            run(model, table, 0..last.saturating_sub(1), |origin, token| {
-                match tally.origins().contains(&origin) {
-                    true => score(&mut tally, origin, token, &mut out),
-                    false => Ok(()),
-                }
-            })?;
-            tally.errors()
-        }
+        Protocol::Carried => carried(model, table, scaler, tally, tick)?.errors(),
         Protocol::Reset => {
-            let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-            let share = |job: usize| {
-                let (mut tally, mut out) = (tally.clone(), out.clone());
+            let share = |job: usize, jobs: usize| {
+                let mut tally = tally.clone();
+                let mut out = vec![0.0; config.variates * config.horizon];
                 for origin in tally.origins().skip(job).step_by(jobs) {
                     run(model, table, origin.saturating_sub(RESET_ROWS)..origin, |at, token| {
-                        match at == origin {
-                            true => score(&mut tally, origin, token, &mut out),
-                            false => Ok(()),
+                        if at == origin {
+                            standardised(token, scaler, &mut out)?;
+                            tally.add(origin, &out);
+                            tick();
                         }
+                        Ok(())
                     })?;
                 }
                 Ok::<_, tsm2_core::Error>(tally)
             };
-            let share = &share;
-            let shares = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..jobs).map(|job| scope.spawn(move || share(job))).collect();
-                threads
-                    .into_iter()
-                    .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                    .collect::<Vec<_>>()
-            });
             let mut sum = tally.clone();
-            for share in shares {
+            for share in on_all_cores(share) {
                 sum.merge(&share?);
             }
             sum.errors()
         }
     }
+}
+
+/// Refuses a horizon that the model does not forecast.
+pub(crate) fn check_horizons(model: &Model<'_>, horizons: &[usize]) -> Result<(), EvaluateError> {
+    let model = model.config().horizon;
+    match horizons.iter().find(|&&horizon| horizon > model) {
+        Some(&horizon) => Err(EvaluateError::BeyondModel { horizon, model }),
+        None => Ok(()),
+    }
+}
+
+/// Adds the errors of a model whose state runs from row 0 of `seen`, which may lack readings that the tally compares with.
+pub(crate) fn carried<'z>(
+    model: &Model<'_>,
+    seen: &Table,
+    scaler: &Scaler,
+    mut tally: Tally<'z>,
+    tick: &(dyn Fn() + Sync),
+) -> Result<Tally<'z>, tsm2_core::Error> {
+    let mut out = vec![0.0; model.config().variates * model.config().horizon];
+    let last = tally.origins().end;
+    run(model, seen, 0..last.saturating_sub(1), |origin, token| {
+        if tally.origins().contains(&origin) {
+            standardised(token, scaler, &mut out)?;
+            tally.add(origin, &out);
+            tick();
+        }
+        Ok(())
+    })?;
+    Ok(tally)
+}
+
+/// Writes a token's forecast, `[variates][H]`, in units of the scaler.
+pub(crate) fn standardised(token: &mut Token<'_>, scaler: &Scaler, out: &mut [f32]) -> Result<(), tsm2_core::Error> {
+    token.forecast(out)?;
+    let horizon = out.len() / scaler.mean.len();
+    for (out, (mean, std)) in out.chunks_exact_mut(horizon).zip(scaler.mean.iter().zip(&scaler.std)) {
+        out.iter_mut().for_each(|x| *x = (*x - mean) / std);
+    }
+    Ok(())
+}
+
+/// Calls `share(job, jobs)` for every job at once, one per core; the results in the order of the jobs.
+pub(crate) fn on_all_cores<T: Send>(share: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = &share;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs).map(|job| scope.spawn(move || share(job, jobs))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 /// Errors of all baselines, fitted on the split's training part, at the origins of `rows`; and the season found.
@@ -248,13 +270,27 @@ pub fn run(
     model: &Model<'_>,
     table: &Table,
     rows: Range<usize>,
-    mut at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
+    at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
 ) -> Result<(), tsm2_core::Error> {
     let mut state = vec![0.0; model.state_len()];
-    let mut scratch = vec![0.0; model.scratch_len()];
     model.reset(&mut state)?;
+    go_on(model, table, &mut state, rows, at)
+}
+
+/// As [`run`], from this state on, which then is the one after `rows`.
+///
+/// # Errors
+/// Those of the model, and of `at`.
+pub fn go_on(
+    model: &Model<'_>,
+    table: &Table,
+    state: &mut [f32],
+    rows: Range<usize>,
+    mut at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
+) -> Result<(), tsm2_core::Error> {
+    let mut scratch = vec![0.0; model.scratch_len()];
     for r in rows {
-        if let Some(mut token) = model.step(&mut state, &mut scratch, table.row(r), table.time_ms(r))? {
+        if let Some(mut token) = model.step(state, &mut scratch, table.row(r), table.time_ms(r))? {
             at(r + 1, &mut token)?;
         }
     }
@@ -263,7 +299,7 @@ pub fn run(
 
 /// Sums of errors by horizon.
 #[derive(Debug, Clone)]
-struct Tally<'z> {
+pub(crate) struct Tally<'z> {
     /// Standardised readings `[rows][variates]`.
     z: &'z [f32],
     variates: usize,
@@ -282,7 +318,7 @@ struct Sums {
 }
 
 impl<'z> Tally<'z> {
-    fn new(z: &'z [f32], variates: usize, rows: Range<usize>, horizons: &[usize]) -> Result<Self, EvaluateError> {
+    pub(crate) fn new(z: &'z [f32], variates: usize, rows: Range<usize>, horizons: &[usize]) -> Result<Self, EvaluateError> {
         if horizons.is_empty() || horizons.contains(&0) {
             return Err(EvaluateError::NoHorizon);
         }
@@ -301,13 +337,13 @@ impl<'z> Tally<'z> {
     }
 
     /// Origins that count for any of the horizons; none before the first row, for there is nothing to forecast from.
-    fn origins(&self) -> Range<usize> {
+    pub(crate) fn origins(&self) -> Range<usize> {
         let shortest = self.sums.iter().map(|sums| sums.horizon).min().unwrap_or(1);
         self.rows.start.max(1)..(self.rows.end + 1).saturating_sub(shortest)
     }
 
     /// Adds the errors of a standardised forecast `[variates][any horizon]`.
-    fn add(&mut self, origin: usize, forecast: &[f32]) {
+    pub(crate) fn add(&mut self, origin: usize, forecast: &[f32]) {
         let width = forecast.len() / self.variates;
         for sums in self.sums.iter_mut().filter(|sums| origin + sums.horizon <= self.rows.end) {
             sums.origins += 1;
@@ -327,7 +363,7 @@ impl<'z> Tally<'z> {
         }
     }
 
-    fn merge(&mut self, other: &Tally<'_>) {
+    pub(crate) fn merge(&mut self, other: &Tally<'_>) {
         for (sums, other) in self.sums.iter_mut().zip(&other.sums) {
             sums.squared += other.squared;
             sums.absolute += other.absolute;
@@ -337,7 +373,7 @@ impl<'z> Tally<'z> {
         }
     }
 
-    fn errors(&self) -> Result<Vec<HorizonError>, EvaluateError> {
+    pub(crate) fn errors(&self) -> Result<Vec<HorizonError>, EvaluateError> {
         let error = |sums: &Sums| {
             let Sums {
                 horizon,

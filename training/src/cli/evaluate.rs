@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{anyhow, ensure};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -54,26 +54,8 @@ impl Evaluate {
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let (bundle, table) = super::open(&self.model, &self.data)?;
         let (meta, model) = (bundle.meta(), bundle.model());
-        let spec = match self.split {
-            Some(spec) => spec,
-            None => {
-                let trained = &meta.provenance;
-                ensure!(
-                    trained.split != [0; 3],
-                    "{}: does not tell how its data was split; give --split",
-                    self.model.display()
-                );
-                if trained.data_sha256 != table.sha256 {
-                    super::note(format_args!(
-                        "{}: not the file the model was trained on, split alike",
-                        self.data.display()
-                    ));
-                }
-                SplitSpec::Rows(trained.split)
-            }
-        };
         let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", self.data.display());
-        let split = spec.resolve(table.len()).map_err(|error| name(&error))?;
+        let split = super::split(self.split, &self.model, meta, &table)?;
         let horizons = if self.horizons.is_empty() {
             vec![meta.config.horizon]
         } else {

@@ -8,9 +8,11 @@ pub mod train;
 use std::fmt::Display;
 use std::path::Path;
 
+use anyhow::{anyhow, ensure};
 use comfy_table::{CellAlignment, LineStyle, Table as Printed, TableStyle};
 use tsm2_bundle::{Bundle, Metadata};
 use tsm2_train::scale::Scaler;
+use tsm2_train::split::{Split, SplitSpec};
 use tsm2_train::table::Table;
 
 /// Tells the user something that is no error, on stderr.
@@ -53,6 +55,30 @@ pub fn open(model: &Path, data: &Path) -> anyhow::Result<(Bundle, Table)> {
         ));
     }
     Ok((bundle, table))
+}
+
+/// The split asked for, or else the one the model was trained with.
+pub fn split(asked: Option<SplitSpec>, model: &Path, meta: &Metadata, table: &Table) -> anyhow::Result<Split> {
+    let spec = match asked {
+        Some(spec) => spec,
+        None => {
+            let trained = &meta.provenance;
+            ensure!(
+                trained.split != [0; 3],
+                "{}: does not tell how its data was split; give --split",
+                model.display()
+            );
+            if trained.data_sha256 != table.sha256 {
+                note(format_args!(
+                    "{}: not the file the model was trained on, split alike",
+                    table.path.display()
+                ));
+            }
+            SplitSpec::Rows(trained.split)
+        }
+    };
+    spec.resolve(table.len())
+        .map_err(|error| anyhow!("{}: {error}", table.path.display()))
 }
 
 /// The scaler of the model's training rows.
