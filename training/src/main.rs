@@ -23,6 +23,7 @@ enum Command {
     Evaluate(cli::evaluate::Evaluate),
     Forecast(cli::forecast::Forecast),
     Inspect(cli::inspect::Inspect),
+    Robustness(cli::robustness::Robustness),
 }
 
 /// candle spreads its elementwise operations over a pool of spinning threads, which fight with the trainer's own two; only this variable
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Evaluate(command) => command.run(&mut out),
         Command::Forecast(command) => command.run(&mut out),
         Command::Inspect(command) => command.run(&mut out),
+        Command::Robustness(command) => command.run(&mut out),
     };
     let done = done.and_then(|()| Ok(out.flush()?));
     match done {

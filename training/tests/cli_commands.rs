@@ -169,6 +169,71 @@ fn evaluate_ends_with_a_verdict() {
 }
 
 #[test]
+fn robustness_prints_the_same_lines_as_a_table_as_csv_and_as_json() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
+    let run = |test: &str, more: &[&str]| {
+        let arguments = [
+            "robustness",
+            test,
+            "--model",
+            arg(&model),
+            "--data",
+            arg(&data),
+            "--horizons",
+            "1,6",
+        ];
+        stdout(tsm2(arguments.iter().chain(more)))
+    };
+    let json = |text: String| serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap();
+    let evaluate = [
+        "evaluate",
+        "--model",
+        arg(&model),
+        "--data",
+        arg(&data),
+        "--horizons",
+        "1,6",
+        "--json",
+    ];
+    let evaluation: serde_json::Value = serde_json::from_str(&stdout(tsm2(evaluate))).unwrap();
+    let missing = json(run("missing", &["--json"]));
+    for i in 0..2 {
+        assert_eq!(missing[i]["missing_percent"], 0);
+        for key in ["horizon", "mse", "mae", "origins"] {
+            assert_eq!(missing[i][key], evaluation["results"][i][key]);
+        }
+        assert_eq!(missing[i]["repeat_last_mse"], evaluation["baselines"]["repeat_last"][i]["mse"]);
+    }
+    assert_eq!(missing[7]["missing_percent"], 30);
+
+    let file = folder.path("lines.csv");
+    // A day does not fit in 200 rows of a minute each, an hour does.
+    for (test, first, lines) in [
+        ("missing", "missing_percent,horizon,mse", 8),
+        ("gap", "gap,gap_rows,", 2 * 7),
+        ("cold-start", "samples,", 2 * 7),
+    ] {
+        let printed = run(test, &["--csv", "-"]);
+        assert!(printed.starts_with(first), "{printed}");
+        assert_eq!(
+            (printed.lines().count(), json(run(test, &["--json"])).len()),
+            (1 + lines, lines),
+            "{printed}"
+        );
+        assert_eq!(run(test, &["--csv", arg(&file)]), "");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), printed);
+        let table = run(test, &[]);
+        assert!(
+            table.contains("rows 800..1000") && printed.lines().next().unwrap().split(',').all(|name| table.contains(name)),
+            "{table}"
+        );
+    }
+    let other = run("missing", &["--csv", "-", "--seed", "1"]);
+    assert_ne!(other, run("missing", &["--csv", "-"]));
+}
+
+#[test]
 fn inspect_tells_sizes_and_provenance() {
     let folder = Folder::new();
     let path = bundle(&folder);
@@ -196,7 +261,7 @@ fn inspect_tells_sizes_and_provenance() {
 
 #[test]
 fn help_is_there_for_every_command() {
-    for command in ["train", "evaluate", "forecast", "inspect"] {
+    for command in ["train", "evaluate", "forecast", "inspect", "robustness"] {
         let help = stdout(tsm2([command, "--help"]));
         assert!(help.contains("Example") && help.contains("--json"), "{help}");
     }

@@ -322,6 +322,59 @@ fn horizons_that_cannot_be() {
 }
 
 #[test]
+fn robustness_that_cannot_be_measured() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
+    let robustness = |test| ["robustness", test, "--model", arg(&model), "--data", arg(&data)];
+    for test in ["missing", "gap", "cold-start"] {
+        refused(
+            &[&robustness(test)[..], &["--horizons", "7"]].concat(),
+            &["data.csv", "horizon 7", "6"],
+        );
+        refused(
+            &[&robustness(test)[..], &["--split", "800,150,100"]].concat(),
+            &["data.csv", "1050", "1000"],
+        );
+        let unwritable = folder.path("no/such.csv");
+        refused(&[&robustness(test)[..], &["--csv", arg(&unwritable)]].concat(), &["no/such.csv"]);
+    }
+    refused(
+        &[&robustness("gap")[..], &["--split", "800,150,50"]].concat(),
+        &["data.csv", "test part has 50 rows", "a gap of 60 rows"],
+    );
+    refused(
+        &[&robustness("cold-start")[..], &["--split", "800,150,6"]].concat(),
+        &["data.csv", "test part has 6 rows", "cold start"],
+    );
+    let told = String::from_utf8(tsm2(robustness("gap")).stderr).unwrap();
+    assert!(
+        told.contains("data.csv: the test part has 200 rows") && told.contains("1440 rows"),
+        "{told}"
+    );
+    let times = recording(1000)
+        .lines()
+        .map(|line| line.split_once(',').unwrap().1.to_string() + "\n")
+        .collect::<String>();
+    let timeless = folder.file("timeless.csv", times);
+    let output = tsm2(["robustness", "gap", "--model", arg(&model), "--data", arg(&timeless), "--csv", "-"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("gaps of 1 and of 24 rows"));
+    assert!(stdout(output).lines().any(|line| line.starts_with("24 rows,24,")));
+    assert_eq!(tsm2(robustness("flood")).status.code(), Some(2));
+}
+
+#[test]
+fn shares_that_are_none() {
+    let folder = Folder::new();
+    let data = folder.file("data.csv", recording(100));
+    for share in ["1", "-0.1", "nan", "ten"] {
+        let output = tsm2(["train", "--data", arg(&data), &format!("--missing-rate={share}")]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("--missing-rate") && told.contains(&format!("`{share}`")), "{told}");
+    }
+}
+
+#[test]
 fn a_bundle_that_is_none() {
     let folder = Folder::new();
     let (data, model) = (folder.file("data.csv", recording(50)), bundle(&folder));

@@ -3,6 +3,7 @@
 pub mod evaluate;
 pub mod forecast;
 pub mod inspect;
+pub mod robustness;
 pub mod train;
 
 use std::fmt::Display;
