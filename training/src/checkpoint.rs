@@ -90,6 +90,7 @@ impl Checkpoints {
             "horizon": options.horizon,
             "seed": options.seed,
             "updates": options.updates,
+            "missing_rate": options.missing_rate,
         });
         Ok(Self {
             best: folder.join("best.safetensors"),

@@ -29,7 +29,7 @@ pub struct Dataset {
     linear: Vec<f32>,
 }
 
-/// Calls `visit(row, front, state)` after each of the first `rows` rows has passed the front end of `config`.
+/// Calls `visit(row, front, state)` after each of the first `rows` rows, as the table shows it, has passed the front end of `config`.
 ///
 /// # Errors
 /// A fault of the configuration or the scaler.
@@ -49,7 +49,7 @@ pub fn pass(
     )?;
     let mut state = vec![0.0; front.state_len()];
     for row in 0..rows {
-        front.push(&mut state, table.row(row), table.time_ms(row))?;
+        front.push(&mut state, table.shown(row), table.time_ms(row))?;
         visit(row, &front, &state);
     }
     Ok(())

@@ -10,9 +10,12 @@ mod grid;
 mod time;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::thin::{Rate, thin};
 
 /// Rows of readings at a steady interval.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct Table {
     pub names: Vec<String>,
     /// Readings, row-major `[rows][variates]`, in the sensors' own units; NaN where one is missing.
     pub values: Vec<f32>,
+    /// Readings as a model in training is shown them, of the same form; `None`: as they are. See [`Table::thinned`].
+    shown: Option<Vec<f32>>,
     /// Time of each row in ms since 1970 (UTC): the file's own for rows read, the grid's for rows filled in. `None` without a time column.
     pub times_ms: Option<Vec<i64>>,
     /// The sampling interval: the median step between timestamps.
@@ -233,6 +238,7 @@ impl Table {
             path: path.into(),
             names: cells.names,
             values,
+            shown: None,
             times_ms,
             interval_ms,
             sha256,
@@ -258,6 +264,22 @@ impl Table {
     /// The readings of row `r`, one per variate.
     pub fn row(&self, r: usize) -> &[f32] {
         &self.values[r * self.variates()..(r + 1) * self.variates()]
+    }
+
+    /// The readings of row `r` as a model in training is shown them.
+    pub fn shown(&self, r: usize) -> &[f32] {
+        let values = self.shown.as_ref().unwrap_or(&self.values);
+        &values[r * self.variates()..(r + 1) * self.variates()]
+    }
+
+    /// The same table, of which a model in training is shown some readings of `rows` as missing; it is still held to all of them.
+    pub fn thinned(&self, rows: Range<usize>, rate: Rate, seed: u64) -> Table {
+        let mut shown = self.values.clone();
+        thin(&mut shown[rows.start * self.variates()..rows.end * self.variates()], rate, seed);
+        Table {
+            shown: Some(shown),
+            ..self.clone()
+        }
     }
 
     /// Time of row `r` in ms since 1970, or 0 without timestamps (for a model that does not read the clock, any number will do).
@@ -316,16 +338,17 @@ impl Table {
                 })
         };
         let columns = names.iter().map(column).collect::<Result<Vec<usize>, _>>()?;
-        let values = (0..self.len())
-            .flat_map(|r| columns.iter().map(move |&c| (r, c)))
-            .map(|(r, c)| self.row(r)[c])
-            .collect();
+        let chosen = |values: &[f32]| {
+            let rows = values.chunks_exact(self.variates());
+            rows.flat_map(|row| columns.iter().map(|&c| row[c])).collect::<Vec<f32>>()
+        };
+        let (values, shown) = (chosen(&self.values), self.shown.as_deref().map(chosen));
         let (kept, extra) = self
             .names
             .into_iter()
             .partition::<Vec<_>, _>(|known| names.contains(&known.as_str()));
         self.report.missing.retain(|missing| kept.contains(&missing.name));
-        self.values = values;
+        (self.values, self.shown) = (values, shown);
         self.names = names.iter().map(|name| name.to_string()).collect();
         Ok((self, extra))
     }

@@ -24,6 +24,7 @@ use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::split::{Split, SplitError, SplitSpec};
 use crate::table::Table;
+use crate::thin::Rate;
 use crate::trainer::{Best, Options, Progress, Target, TrainError, Trainer};
 
 /// Rows ahead that a model forecasts unless told otherwise.
@@ -56,6 +57,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Updates at most.
     pub updates: usize,
+    /// Share of the training rows' readings that network and read-out are shown as missing, so that they learn to do without.
+    pub missing_rate: Rate,
     /// Goes on from the last checkpoint in `out`.
     pub resume: bool,
     /// Where the network is trained.
@@ -175,6 +178,18 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
 
     let mut decisions = Vec::new();
+    let thinned;
+    let table = if options.missing_rate.is_zero() {
+        table
+    } else {
+        let text = format!(
+            "a share of {} of the training rows' readings is shown as missing, at random",
+            options.missing_rate
+        );
+        decide(&mut decisions, text, tell);
+        thinned = table.thinned(split.train_range(), options.missing_rate, options.seed);
+        &thinned
+    };
     let z = scaler.standardise(table);
     let period = Series::new(&z, table.variates()).find_period(split.train_range());
     decide(

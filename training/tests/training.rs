@@ -2,15 +2,21 @@
 //! checkpoint as if it had never stopped.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::Device;
-use tsm2_core::{Config, Mlp, S6, VariateMixer};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tsm2_bundle::Bundle;
+use tsm2_core::{Config, Mlp, Normaliser, S6, VariateMixer};
 use tsm2_train::dataset::Dataset;
 use tsm2_train::ridge::bands;
+use tsm2_train::robustness::Trial;
 use tsm2_train::scale::Scaler;
 use tsm2_train::split::SplitSpec;
 use tsm2_train::table::Table;
+use tsm2_train::thin::Rate;
 use tsm2_train::train::{self, Event, TrainOptions};
 use tsm2_train::trainer::{Options, Progress, Target, Trainer};
 
@@ -35,6 +41,7 @@ fn options(out: &Path) -> TrainOptions {
         name: "chaos".into(),
         seed: 7,
         updates: 400,
+        missing_rate: Rate::default(),
         resume: false,
         device: Device::Cpu,
     }
@@ -91,6 +98,17 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_its_run_can_be_re
         &mut |_| {},
     )
     .expect_err("another seed");
+    assert!(other.to_string().contains("belongs to another training"), "{other}");
+    let other = train::run(
+        &table,
+        &TrainOptions {
+            resume: true,
+            missing_rate: Rate::percent(10),
+            ..options.clone()
+        },
+        &mut |_| {},
+    )
+    .expect_err("another share of readings missing");
     assert!(other.to_string().contains("belongs to another training"), "{other}");
     std::fs::write(&last, &checkpoint[..1000]).expect("writes");
     let cut = train::run(&table, &TrainOptions { resume: true, ..options }, &mut |_| {}).expect_err("cut short");
@@ -185,4 +203,84 @@ fn a_dataset_of_the_last_rows_holds_the_same_numbers() {
             assert!((a - b).abs() < 1e-5, "row {row}: {a} and {b}");
         }
     }
+}
+
+#[test]
+fn what_is_shown_as_missing_in_training_is_hidden_from_the_inputs_only() {
+    let table = chaos(300);
+    let thinned = table.thinned(0..200, Rate::percent(30), 1);
+    let config = Config {
+        variates: 2,
+        horizon: 3,
+        normaliser: Normaliser::Global,
+        ..Config::default()
+    };
+    let (scaler, _) = Scaler::fit(&table, 0..200);
+    let [all, some] = [&table, &thinned].map(|table| Dataset::new(&config, &scaler, table, 0..300, &[]).expect("valid"));
+    let differing = |rows: Range<usize>| rows.filter(|&r| all.patches(r..r + 1) != some.patches(r..r + 1)).count();
+    assert!(differing(0..200) > 150 && differing(200 + config.patch..300) == 0);
+    for row in 0..297 {
+        let [of_all, of_some] = [&all, &some].map(|data| {
+            let mut numbers = [[0.0; 6]; 3];
+            let [target, linear, weight] = &mut numbers;
+            data.targets(row, target, linear, weight);
+            numbers
+        });
+        assert_eq!(of_all, of_some, "row {row}");
+    }
+}
+
+/// An oscillator that noise keeps going: its last two readings foretell the next one, if both are there.
+fn oscillator(rows: usize) -> Table {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let (mut older, mut newer) = (0.0f64, 0.0f64);
+    let mut text = String::from("x\n");
+    for _ in 0..rows {
+        let push = (0..6).map(|_| rng.random::<f64>() - 0.5).sum::<f64>();
+        (older, newer) = (newer, 1.8 * newer - 0.95 * older + 0.3 * push);
+        text.push_str(&format!("{newer:.5}\n"));
+    }
+    Table::parse(Path::new("oscillator.csv"), text.as_bytes()).expect("a table")
+}
+
+#[test]
+fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() {
+    let table = oscillator(1500);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    // The network of so few updates is left out: the read-out is what learns here.
+    let trained = |name: &str, missing_rate| {
+        let options = TrainOptions {
+            split: SplitSpec::Rows([900, 200, 400]),
+            missing_rate,
+            updates: 2,
+            ..options(&folder.path().join(name))
+        };
+        train::run(&table, &options, &mut |_| {}).expect("trains").path
+    };
+    let paths = [
+        trained("all", Rate::default()),
+        trained("some", Rate::percent(30)),
+        trained("again", Rate::percent(30)),
+    ];
+    let [all, some, again] = paths.map(|path| std::fs::read(path).expect("the bundle"));
+    let [all, some, again] = [all, some, again].map(|bytes| Bundle::from_bytes(&bytes).expect("a bundle"));
+    assert_eq!(some.weights(), again.weights());
+    let said = &some.meta().provenance.decisions[0];
+    assert!(said.contains("0.3") && said.contains("missing"), "{said}");
+    let errors = |bundle: &Bundle| {
+        let (scaler, _) = Scaler::fit(&table, 0..900);
+        let trial = Trial {
+            model: &bundle.model(),
+            table: &table,
+            scaler: &scaler,
+            rows: 1100..1500,
+            horizons: &[3],
+            seed: 0,
+        };
+        let shares = trial.missing(&|| ()).expect("measures");
+        [shares[0].model[0].mse, shares[3].model[0].mse]
+    };
+    let ([all_complete, all_missing], [some_complete, some_missing]) = (errors(&all), errors(&some));
+    assert!(some_missing < 0.9 * all_missing, "30 % missing: {some_missing} and {all_missing}");
+    assert!(all_complete < some_complete, "nothing missing: {all_complete} and {some_complete}");
 }

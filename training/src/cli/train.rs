@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tsm2_train::split::SplitSpec;
+use tsm2_train::thin::Rate;
 use tsm2_train::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
 use tsm2_train::trainer::{Options, Progress};
 
@@ -38,6 +39,10 @@ pub struct Train {
     /// Updates of the network at most; fewer train faster and worse
     #[arg(long, value_name = "N", default_value_t = Options::default().updates)]
     updates: usize,
+    /// Share of the readings that training shows as missing, at random, for sensors that are often silent; forecasts are then
+    /// worse where all are there
+    #[arg(long, value_name = "SHARE", default_value = "0")]
+    missing_rate: Rate,
     /// Go on from the last checkpoint in the folder, to the same end as if never interrupted
     #[arg(long)]
     resume: bool,
@@ -76,6 +81,7 @@ impl Train {
             out: self.out.clone(),
             seed: self.seed,
             updates: self.updates,
+            missing_rate: self.missing_rate,
             resume: self.resume,
             device: self.device.open()?,
         };
