@@ -67,6 +67,8 @@ pub(crate) struct Committer {
     runtime: Handle,
     /// In order of arrival.
     held: Vec<Acknowledgement>,
+    /// Acknowledged here, and waiting for an earlier message that was still with a model thread.
+    waiting: usize,
     /// Readings since the last commit.
     readings: u64,
     /// When the first and the last message since the last commit came.
@@ -96,6 +98,7 @@ impl Committer {
             publisher,
             runtime,
             held: Vec::new(),
+            waiting: 0,
             readings: 0,
             since: None,
             failed: None,
@@ -157,7 +160,7 @@ impl Committer {
     fn due(&self) -> Option<Instant> {
         let (first, last) = self.since?;
         let due = self.failed.unwrap_or(first) + self.limits.every;
-        let may_wait = self.failed.is_none() && self.held.len() >= self.limits.max_inflight;
+        let may_wait = self.failed.is_none() && self.held.len() + self.waiting >= self.limits.max_inflight;
         Some(if may_wait { due.min(last + IDLE) } else { due })
     }
 
@@ -202,7 +205,7 @@ impl Committer {
         self.readings = 0;
         self.since = None;
         for ack in self.held.drain(..acknowledged) {
-            ack.done();
+            self.waiting = ack.done();
         }
     }
 

@@ -98,7 +98,9 @@ impl Shard {
                     let ack = incoming.ack;
                     match &self.reports {
                         Some(_) => self.report(Report::Done { ack, readings }),
-                        None => ack.done(),
+                        None => {
+                            ack.done();
+                        }
                     }
                 }
                 Next::End => break,

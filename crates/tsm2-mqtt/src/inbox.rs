@@ -1,7 +1,8 @@
 //! What arrives, from the polling task to the consumer, and the way back for acknowledgements.
 //!
 //! Invariants: delivering never waits; what waits is bounded, by the broker at QoS 1 (it sends no more than it may have unacknowledged) and
-//! here at QoS 0; an acknowledgement is sent only on the connection that its message came by, for packet identifiers mean nothing on another.
+//! here at QoS 0; acknowledgements leave in the order of their messages, and only on the connection that those came by, for packet identifiers
+//! mean nothing on another.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use rumqttc::{AsyncClient, ManualAck, Publish, QoS};
 use tokio::sync::mpsc;
 use tracing::warn;
+
+use crate::in_order::InOrder;
 
 /// Bytes that may wait for the consumer before messages at QoS 0 are dropped and counted.
 const MAX_WAITING: usize = 16 << 20;
@@ -53,6 +56,7 @@ impl Drop for Place {
 pub struct Acknowledgement {
     link: Arc<Link>,
     generation: u64,
+    number: u64,
     packet: Option<ManualAck>,
 }
 
@@ -62,28 +66,51 @@ impl Acknowledgement {
         self.packet.is_some()
     }
 
-    /// The message is dealt with.
-    pub fn done(self) {
-        let generation = self.link.generation();
-        if let Some(packet) = self.packet
-            && *generation == self.generation
-        {
+    /// The message is dealt with. Returns how many of those that are wait for an earlier one, which must be acknowledged first.
+    pub fn done(mut self) -> usize {
+        let packet = self.packet.take();
+        if packet.is_some() { self.settle(packet) } else { 0 }
+    }
+
+    fn settle(&self, packet: Option<ManualAck>) -> usize {
+        let mut owed = self.link.owed();
+        if owed.generation != self.generation {
+            return 0;
+        }
+        for packet in owed.order.settle(self.number, packet) {
             // It fails only when the session has ended; then the message comes again.
             let _ = self.link.client.try_manual_ack(packet);
+        }
+        owed.order.waiting()
+    }
+}
+
+impl Drop for Acknowledgement {
+    /// What is never acknowledged does not hold up what came after it.
+    fn drop(&mut self) {
+        if self.packet.is_some() {
+            self.settle(None);
         }
     }
 }
 
-/// What acknowledgements need: the client, and which connection is the present one.
+/// What acknowledgements need: the client, and what is owed on the present connection.
 #[derive(Debug)]
 struct Link {
     client: AsyncClient,
-    generation: Mutex<u64>,
+    owed: Mutex<Owed>,
+}
+
+/// The acknowledgements owed on one connection.
+#[derive(Debug)]
+struct Owed {
+    generation: u64,
+    order: InOrder<ManualAck>,
 }
 
 impl Link {
-    fn generation(&self) -> MutexGuard<'_, u64> {
-        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,7 +142,10 @@ impl Inbox {
         let (queue, out) = mpsc::unbounded_channel();
         let link = Arc::new(Link {
             client,
-            generation: Mutex::new(0),
+            owed: Mutex::new(Owed {
+                generation: 0,
+                order: InOrder::new(),
+            }),
         });
         (
             Inbox {
@@ -140,10 +170,14 @@ impl Inbox {
             return;
         }
         let packet = self.link.client.prepare_ack(&publish);
-        let ack = Acknowledgement {
-            link: self.link.clone(),
-            generation: *self.link.generation(),
-            packet,
+        let ack = {
+            let mut owed = self.link.owed();
+            Acknowledgement {
+                link: self.link.clone(),
+                generation: owed.generation,
+                number: packet.as_ref().map_or(0, |_| owed.order.open()),
+                packet,
+            }
         };
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
         let bytes = topic.len() + publish.payload.len() + OVERHEAD;
@@ -165,7 +199,11 @@ impl Inbox {
 
     /// The connection is gone: acknowledgements of what came by it are void.
     pub(crate) fn disconnected(&self) {
-        *self.link.generation() += 1;
+        let mut owed = self.link.owed();
+        *owed = Owed {
+            generation: owed.generation + 1,
+            order: InOrder::new(),
+        };
     }
 }
 
@@ -194,5 +232,37 @@ mod tests {
         assert_eq!(inbox.waiting.load(Ordering::Relaxed), 0);
         inbox.deliver(message(QoS::AtMostOnce));
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn acknowledgements_wait_for_those_of_earlier_messages() {
+        let (client, _events) = AsyncClient::builder(MqttOptions::new("device", ("localhost", 1883)))
+            .unbounded()
+            .build();
+        let (inbox, mut receiver) = Inbox::new(client, Arc::default());
+        let message = |qos, pkid| Publish {
+            pkid,
+            ..Publish::new("in/x", qos, "1")
+        };
+        for pkid in 1..=3 {
+            inbox.deliver(message(QoS::AtLeastOnce, pkid));
+        }
+        inbox.deliver(message(QoS::AtMostOnce, 0));
+        let mut acks = Vec::new();
+        for _ in 0..4 {
+            acks.push(receiver.recv().await.unwrap().ack);
+        }
+        let mut done = || acks.pop().unwrap().done();
+        assert_eq!(done(), 0, "nobody waits for an answer at QoS 0");
+        assert_eq!([done(), done(), done()], [1, 2, 0]);
+        for pkid in 1..=2 {
+            inbox.deliver(message(QoS::AtLeastOnce, pkid));
+        }
+        let first = receiver.recv().await.unwrap().ack;
+        let second = receiver.recv().await.unwrap().ack;
+        assert_eq!(second.done(), 1);
+        inbox.disconnected();
+        assert_eq!(first.done(), 0, "it belongs to a connection that is no more");
+        assert_eq!(inbox.link.owed().order.waiting(), 0);
     }
 }

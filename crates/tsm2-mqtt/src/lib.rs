@@ -9,6 +9,7 @@
 
 mod bounded;
 mod codec;
+mod in_order;
 mod inbox;
 mod options;
 mod outbox;
