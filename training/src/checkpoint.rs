@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 use tsm2_bundle::Provenance;
 
+use crate::network::Network;
 use crate::train::TrainOptions;
 use crate::trainer::{TrainError, Trainer};
 
@@ -103,7 +104,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, trainer: &Trainer<'_>, candidate: usize, decision: &str) -> Result<(), CheckpointError> {
+    pub fn save(&self, trainer: &Trainer<'_, Network>, candidate: usize, decision: &str) -> Result<(), CheckpointError> {
         let neighbour = self.last.with_extension("part");
         let write = || -> Result<(), TrainError> {
             let mut tensors = trainer.save()?;

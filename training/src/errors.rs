@@ -79,8 +79,20 @@ impl Errors {
     /// Error relative to the read-out's, averaged over leads: what training is judged by.
     #[must_use]
     pub fn score(&self, bands: &[Range<usize>]) -> f64 {
+        self.relative(&self.leads(bands))
+    }
+
+    /// As [`Errors::score`], without a share of the read-out in the forecast.
+    #[must_use]
+    pub fn score_alone(&self) -> f64 {
+        let alone = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(1.0);
+        self.relative(&(0..self.horizon()).map(alone).collect::<Vec<_>>())
+    }
+
+    /// The mean over leads of these errors relative to the read-out's.
+    fn relative(&self, mse: &[f64]) -> f64 {
         let linear = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(0.0);
         let ratio = |(lead, mse): (usize, &f64)| if linear(lead) > 0.0 { mse / linear(lead) } else { 1.0 };
-        self.leads(bands).iter().enumerate().map(ratio).sum::<f64>() / self.horizon().max(1) as f64
+        mse.iter().enumerate().map(ratio).sum::<f64>() / self.horizon().max(1) as f64
     }
 }

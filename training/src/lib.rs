@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod errors;
 pub mod evaluate;
 pub mod export;
+pub mod learner;
 pub mod network;
 pub mod ops;
 pub mod optim;

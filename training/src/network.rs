@@ -1,135 +1,118 @@
 //! The network in parallel form: whole stretches of tokens at once, differentiable, the same function as the device's step.
 //!
-//! Features are `[streams, tokens, variates, D]`. The recurrent state enters and leaves detached, so that training can carry it
-//! from one stretch to the next (truncated back-propagation, TSM2.md section 6).
+//! Features are `[streams, tokens, variates, D]`.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, bail};
+use rand::Rng;
 use tsm2_core::{Config, S6, SelectionFrom, VALUE_LIMIT};
 
+use crate::learner::{Learner, State};
 use crate::ops::{ScanOptions, conv_silu, gate, gelu, layer_norm, limit, linear, linear_onto, selective_scan, weighted_sum};
+use crate::optim::Parameter;
 use crate::parameters::Parameters;
 
-/// Recurrent state of all layers for a number of streams.
-#[derive(Clone, Debug)]
-pub struct State {
-    layers: Vec<LayerState>,
-}
-
-#[derive(Clone, Debug)]
-struct LayerState {
+/// Where a time mixer of one layer stands in a [`State`], which holds both for layer after layer.
+#[derive(Clone, Copy)]
+struct LayerState<'a> {
     /// The last K-1 values, `[streams, K-1, variates, E]`.
-    conv: Tensor,
+    conv: &'a Tensor,
     /// h, `[streams, variates, E, N]`.
-    scan: Tensor,
+    scan: &'a Tensor,
 }
 
-impl State {
-    /// The state of streams that have seen nothing.
-    ///
-    /// # Errors
-    /// The device's.
-    pub fn zero(config: &Config, streams: usize, device: &Device) -> Result<Self> {
+/// TSM2's network, with the current values of its parameters.
+#[derive(Clone, Debug)]
+pub struct Network {
+    config: Config,
+    parameters: Parameters,
+}
+
+impl Learner for Network {
+    fn parameters(&self) -> &[Parameter] {
+        self.parameters.list()
+    }
+
+    fn zero_state(&self, streams: usize, device: &Device) -> Result<State> {
         let S6 {
             d_inner: e,
             d_state: n,
             d_conv: k,
             ..
-        } = config.time_mixer;
-        let dtype = candle_core::DType::F32;
-        let layer = || {
-            Ok(LayerState {
-                conv: Tensor::zeros((streams, k - 1, config.variates, e), dtype, device)?,
-                scan: Tensor::zeros((streams, config.variates, e, n), dtype, device)?,
-            })
-        };
-        Ok(Self {
-            layers: (0..config.layers).map(|_| layer()).collect::<Result<_>>()?,
-        })
+        } = self.config.time_mixer;
+        let m = self.config.variates;
+        let mut tensors = Vec::with_capacity(2 * self.config.layers);
+        for _ in 0..self.config.layers {
+            tensors.push(Tensor::zeros((streams, k - 1, m, e), DType::F32, device)?);
+            tensors.push(Tensor::zeros((streams, m, e, n), DType::F32, device)?);
+        }
+        Ok(State(tensors))
     }
 
-    /// Its tensors, by name.
-    pub fn named(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        self.layers
-            .iter()
-            .enumerate()
-            .flat_map(|(l, layer)| [(format!("{l}.conv"), &layer.conv), (format!("{l}.scan"), &layer.scan)])
-    }
-
-    /// Its tensors, by name, to be replaced.
-    pub fn named_mut(&mut self) -> impl Iterator<Item = (String, &mut Tensor)> {
-        self.layers
-            .iter_mut()
-            .enumerate()
-            .flat_map(|(l, LayerState { conv, scan })| [(format!("{l}.conv"), conv), (format!("{l}.scan"), scan)])
-    }
-
-    /// The state with each stream's part multiplied by its entry of `keep` `[streams]` (0 restarts a stream).
-    ///
-    /// # Errors
-    /// The device's.
-    pub fn masked(&self, keep: &Tensor) -> Result<Self> {
-        let keep = keep.reshape(((), 1, 1, 1))?;
-        let mask = |l: &LayerState| {
-            Ok(LayerState {
-                conv: l.conv.broadcast_mul(&keep)?,
-                scan: l.scan.broadcast_mul(&keep)?,
-            })
-        };
-        Ok(Self {
-            layers: self.layers.iter().map(mask).collect::<Result<_>>()?,
-        })
+    fn forward(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
+        let (features, state) = self.features(patches, state)?;
+        Ok((self.head(&features)?, state))
     }
 }
 
-/// A network over the current values of its parameters.
-pub struct Network<'a> {
-    config: &'a Config,
-    parameters: &'a Parameters,
-}
-
-impl<'a> Network<'a> {
+impl Network {
     /// A network of this configuration.
     #[must_use]
-    pub fn new(config: &'a Config, parameters: &'a Parameters) -> Self {
-        Self { config, parameters }
+    pub fn new(config: &Config, parameters: Parameters) -> Self {
+        Self {
+            config: *config,
+            parameters,
+        }
+    }
+
+    /// A network with initial weights.
+    ///
+    /// # Errors
+    /// A fault of the configuration, or of the device.
+    pub fn initial(config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        Ok(Self::new(config, Parameters::initial(config, rng, device)?))
     }
 
     /// Patches `[streams, tokens, variates, patch]` to the last layer's features `[streams, tokens, variates, D]`, and the state after them.
-    ///
-    /// # Errors
-    /// Shapes that do not fit; the device's.
-    pub fn forward(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
-        let p = self.parameters;
+    fn features(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
+        let p = &self.parameters;
         let mut bias = p.get("embed.bias")?;
         if self.config.variate_embedding {
             bias = p.get("embed.variate")?.broadcast_add(&bias)?;
         }
         let u = linear(patches, &p.get("embed.weight")?, Some(&bias))?;
         let (mut of_time, mut of_variate) = (vec![u.clone()], vec![u]);
-        let mut layers = Vec::with_capacity(self.config.layers);
-        for (l, state) in state.layers.iter().enumerate() {
+        let mut after = Vec::with_capacity(state.0.len());
+        for (l, state) in state.0.chunks_exact(2).take(self.config.layers).enumerate() {
             let prefix = format!("layers.{l}.");
             let x = match self.config.weighted_averaging {
                 true => self.average(&prefix, ("alpha", &of_time), ("beta", &of_variate))?,
                 false => of_variate[l].clone(),
             };
-            let (y, state) = self.time_mixer(&prefix, &x, state)?;
+            let layer = LayerState {
+                conv: &state[0],
+                scan: &state[1],
+            };
+            let (y, layer) = self.time_mixer(&prefix, &x, layer)?;
             of_time.push(y);
-            layers.push(state);
+            after.extend(layer);
             let x = match self.config.weighted_averaging {
                 true => self.average(&prefix, ("theta", &of_time), ("gamma", &of_variate))?,
                 false => of_time[l + 1].clone(),
             };
             of_variate.push(self.variate_mixer(&prefix, &x)?);
         }
-        Ok((of_variate.swap_remove(self.config.layers), State { layers }))
+        if after.len() != 2 * self.config.layers {
+            bail!(
+                "a state of {} tensors where {} layers have two each",
+                state.0.len(),
+                self.config.layers
+            );
+        }
+        Ok((of_variate.swap_remove(self.config.layers), State(after)))
     }
 
     /// Features `[streams, tokens, variates, D]` to what the network adds to the forecast, normalised: `[streams, tokens, variates, H]`.
-    ///
-    /// # Errors
-    /// Shapes that do not fit; the device's.
-    pub fn head(&self, features: &Tensor) -> Result<Tensor> {
+    fn head(&self, features: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.parameters.get("head.weight")?, self.parameters.get("head.bias")?);
         linear(features, &weight, Some(&bias))
     }
@@ -142,9 +125,17 @@ impl<'a> Network<'a> {
     }
 
     /// One direction of a selective mixer: convolution, selection, scan. `v` is `[O, L, I, E]`; `xn` is the LayerNormed input.
-    fn s6(&self, prefix: &str, sizes: &S6, v: &Tensor, xn: &Tensor, reverse: bool, state: Option<&LayerState>) -> Result<(Tensor, Tensor)> {
+    fn s6(
+        &self,
+        prefix: &str,
+        sizes: &S6,
+        v: &Tensor,
+        xn: &Tensor,
+        reverse: bool,
+        state: Option<LayerState<'_>>,
+    ) -> Result<(Tensor, Tensor)> {
         let get = |name: &str| self.parameters.get(&format!("{prefix}{name}"));
-        let c = conv_silu(v, &get("conv.weight")?, &get("conv.bias")?, reverse, state.map(|s| &s.conv))?;
+        let c = conv_silu(v, &get("conv.weight")?, &get("conv.bias")?, reverse, state.map(|s| s.conv))?;
         let source = if self.config.selection_from == SelectionFrom::Conv {
             &c
         } else {
@@ -163,10 +154,11 @@ impl<'a> Network<'a> {
             reverse,
             discretisation: self.config.discretisation,
         };
-        selective_scan(&c, &dt, &bc, &get("a_log")?, &get("d")?, state.map(|s| &s.scan), options)
+        selective_scan(&c, &dt, &bc, &get("a_log")?, &get("d")?, state.map(|s| s.scan), options)
     }
 
-    fn time_mixer(&self, prefix: &str, x: &Tensor, state: &LayerState) -> Result<(Tensor, LayerState)> {
+    /// The time mixer's output, and its values and h after the last token.
+    fn time_mixer(&self, prefix: &str, x: &Tensor, state: LayerState<'_>) -> Result<(Tensor, [Tensor; 2])> {
         let prefix = format!("{prefix}time.");
         let get = |name: &str| self.parameters.get(&format!("{prefix}{name}"));
         let sizes = &self.config.time_mixer;
@@ -181,9 +173,9 @@ impl<'a> Network<'a> {
         let (y, scan) = self.s6(&prefix, sizes, &v, &xn, false, Some(state))?;
         let out = linear_onto(x, &gate(&y, &g)?, &get("out_proj.weight")?)?;
         let past = sizes.d_conv - 1;
-        let conv = Tensor::cat(&[&state.conv, &v.detach()], 1)?;
+        let conv = Tensor::cat(&[state.conv, &v.detach()], 1)?;
         let conv = conv.narrow(1, conv.dim(1)? - past, past)?.contiguous()?;
-        Ok((out, LayerState { conv, scan }))
+        Ok((out, [conv, scan]))
     }
 
     fn variate_mixer(&self, prefix: &str, x: &Tensor) -> Result<Tensor> {

@@ -33,7 +33,7 @@ impl Parameters {
     /// # Errors
     /// A fault of the configuration, or of the device.
     pub fn initial(config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
-        Self::build(config, device, |name, shape| initial(config, name, shape, rng))
+        Self::new(layout(config)?, device, |name, shape| Ok(initial(config, name, shape, rng)))
     }
 
     /// The tensors out of flat weights in the order of [`tsm2_core::layout`].
@@ -46,28 +46,35 @@ impl Parameters {
             bail!("{} weights where the configuration has {expected}", weights.len());
         }
         let mut rest = weights;
-        Self::build(config, device, |_, shape| {
+        Self::new(layout(config)?, device, |_, shape| {
             let (tensor, tail) = rest.split_at(shape.iter().product());
             rest = tail;
-            tensor.to_vec()
+            Ok(tensor.to_vec())
         })
     }
 
-    fn build(config: &Config, device: &Device, mut values: impl FnMut(&str, &[usize]) -> Vec<f32>) -> Result<Self> {
-        let mut shapes = Vec::new();
-        tsm2_core::layout(config, |name, shape| shapes.push((name.to_string(), shape.to_vec()))).map_err(candle_core::Error::wrap)?;
-        let mut list = Vec::new();
-        for (name, shape) in shapes {
-            let data = values(&name, &shape);
-            if !name.starts_with("readout.") {
-                // Biases, norms, step sizes, A and the averaging coefficients have natural scales that decay would pull them from.
-                let decay = name.ends_with(".weight") && !name.ends_with("norm.weight");
-                list.push(Parameter {
-                    decay,
-                    var: Var::from_vec(data, shape, device)?,
-                    name,
-                });
+    /// Tensors of these names and shapes, with the values that `values` gives for each; those of a read-out are passed over.
+    ///
+    /// # Errors
+    /// Those of `values`; values that do not fill their shape; a fault of the device.
+    pub fn new(
+        layout: Vec<(String, Vec<usize>)>,
+        device: &Device,
+        mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
+        let mut list = Vec::with_capacity(layout.len());
+        for (name, shape) in layout {
+            let data = values(&name, &shape)?;
+            if name.starts_with("readout.") {
+                continue;
             }
+            // Biases, norms, step sizes, A and the averaging coefficients have natural scales that decay would pull them from.
+            let decay = name.ends_with(".weight") && !name.ends_with("norm.weight");
+            list.push(Parameter {
+                decay,
+                var: Var::from_vec(data, shape, device)?,
+                name,
+            });
         }
         let index = list.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
         Ok(Self { list, index })
@@ -89,6 +96,13 @@ impl Parameters {
             None => bail!("the model has no tensor `{name}`"),
         }
     }
+}
+
+/// Names and shapes of a model's tensors, in the layout's order.
+fn layout(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
+    let mut layout = Vec::new();
+    tsm2_core::layout(config, |name, shape| layout.push((name.to_string(), shape.to_vec()))).map_err(candle_core::Error::wrap)?;
+    Ok(layout)
 }
 
 /// Initial values of one tensor.

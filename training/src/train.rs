@@ -19,6 +19,7 @@ use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::dataset::Dataset;
 use crate::evaluate::{EvaluateError, Evaluation, HorizonError, Protocol, evaluate, model_errors};
 use crate::export::{self, Export};
+use crate::network::Network;
 use crate::readout::{self, Choice, ReadoutError};
 use crate::ridge::bands;
 use crate::scale::Scaler;
@@ -286,7 +287,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     };
     let target = candidate.target;
     // The network with the weight per band that is best for it; where it adds nothing at any lead, the best read-out is what remains.
-    let export = |trainer: &Trainer<'_>, provenance| {
+    let export = |trainer: &Trainer<'_, Network>, provenance| {
         let best = trainer.best().ok_or(TrainError::NotFinite)?;
         let folds = folds(best, candidate, &choices);
         let candidate = if is_silent(&folds) { &candidates[0] } else { candidate };
@@ -373,9 +374,9 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    fn trainer(&self, recipe: Options, train: usize, device: &Device) -> Result<Trainer<'_>, TrainError> {
+    fn trainer(&self, recipe: Options, train: usize, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
         Trainer::new(
-            &self.config,
+            |rng| Network::initial(&self.config, rng, device),
             Options {
                 target: self.target,
                 ..recipe
@@ -422,7 +423,7 @@ fn decide(decisions: &mut Vec<String>, text: String, tell: &mut dyn FnMut(Event<
 }
 
 /// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the read-out alone.
-fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_>, tell: &mut dyn FnMut(Event<'_>)) {
+fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network>, tell: &mut dyn FnMut(Event<'_>)) {
     if let Some(update) = trainer.diverged() {
         let text = format!("training diverged at update {update}: the best weights before are taken");
         decide(decisions, text, tell);

@@ -5,33 +5,25 @@
 //! mean of the error at that lead, so one model serves short and long leads. The batch is split into two shards of streams, one
 //! thread each, and their gradients are added in a fixed order: the same seed gives the same model, whatever the machine's load.
 
-use std::collections::{BTreeMap, HashMap};
+mod resume;
+mod validation;
+
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tsm2_core::Config;
 
 use crate::dataset::Dataset;
-use crate::errors::{Errors, Sums};
-use crate::network::{Network, State};
+use crate::errors::Errors;
+use crate::learner::{Learner, State};
 use crate::ops::squared_error;
 use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients};
-use crate::parameters::Parameters;
 
 /// Threads that share the streams of an update; fixed, because the order of additions depends on it.
 const SHARDS: usize = 2;
-
-/// Rows that warm the state up before the validation rows of each of the streams that share them.
-const VALIDATION_WARM_UP: usize = 256;
-
-/// Tokens per stretch of a validation pass.
-const VALIDATION_TOKENS: usize = 64;
-
-/// Entry of a checkpoint: updates done, and validations since the best.
-const COUNTS: &str = "trainer.counts";
 
 /// Share of the new error in the running mean per lead.
 const BALANCE_RATE: f64 = 0.01;
@@ -62,7 +54,7 @@ pub struct Options {
     pub validate_every: usize,
     /// Validations without a new best after which training stops.
     pub patience: usize,
-    /// What the network is to say: the whole forecast, or what the read-out leaves of it.
+    /// What the network is to say.
     pub target: Target,
     /// Seed of the initial weights and of every draw.
     pub seed: u64,
@@ -75,6 +67,20 @@ pub enum Target {
     Whole,
     /// What the linear read-out leaves.
     Residual,
+    /// The whole forecast, by which alone it is judged: nothing is read beside it.
+    Alone,
+}
+
+impl Target {
+    /// In one word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Residual => "residual",
+            Self::Alone => "alone",
+        }
+    }
 }
 
 impl Default for Options {
@@ -128,7 +134,7 @@ pub enum Progress {
         update: usize,
         /// Mean training loss since the last report: 1 where the network does as it did on average.
         loss: f64,
-        /// [`Errors::score`].
+        /// [`Best::score`] of these weights.
         score: f64,
         /// The best score so far.
         best: f64,
@@ -143,13 +149,12 @@ struct Stream {
 }
 
 /// A network in training.
-pub struct Trainer<'a> {
-    config: Config,
+pub struct Trainer<'a, L> {
+    learner: L,
     options: Options,
     data: &'a Dataset,
     /// Rows at which training forecasts are issued.
     rows: Range<usize>,
-    parameters: Parameters,
     optimiser: AdamW,
     average: Ema,
     streams: Vec<Stream>,
@@ -168,7 +173,7 @@ pub struct Trainer<'a> {
 /// The averaged weights that did best on validation.
 #[derive(Clone, Debug)]
 pub struct Best {
-    /// [`Errors::score`].
+    /// [`Errors::score`], or [`Errors::score_alone`] of a network that is judged by its own forecast.
     pub score: f64,
     /// Their errors.
     pub errors: Errors,
@@ -196,23 +201,29 @@ struct Batch {
     weight: Vec<f32>,
 }
 
-impl<'a> Trainer<'a> {
-    /// A network with initial weights, to be trained on forecasts that lie wholly in rows `0..train` of `data`.
+impl<'a, L: Learner> Trainer<'a, L> {
+    /// What `initial` makes of the first draws of the seed, to be trained on forecasts that lie wholly in rows `0..train` of `data`.
     ///
     /// # Errors
     /// candle's.
-    pub fn new(config: &Config, options: Options, data: &'a Dataset, train: usize, device: &Device) -> Result<Self, TrainError> {
+    pub fn new(
+        initial: impl FnOnce(&mut ChaCha8Rng) -> candle_core::Result<L>,
+        options: Options,
+        data: &'a Dataset,
+        train: usize,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-        let parameters = Parameters::initial(config, &mut rng, device)?;
+        let learner = initial(&mut rng)?;
         let optimiser = AdamW::new(
-            parameters.list().to_vec(),
+            learner.parameters().to_vec(),
             AdamWOptions {
                 weight_decay: options.weight_decay,
                 ..AdamWOptions::default()
             },
         );
-        let average = Ema::new(parameters.list())?;
-        let rows = data.first()..train - config.horizon;
+        let average = Ema::new(learner.parameters())?;
+        let rows = data.first()..train - data.horizon();
         let tokens = options.tokens.min(rows.len());
         let options = Options { tokens, ..options };
         let streams = (0..options.streams)
@@ -223,15 +234,14 @@ impl<'a> Trainer<'a> {
             .collect();
         let per_shard = options.streams / SHARDS;
         let states = (0..SHARDS)
-            .map(|_| State::zero(config, per_shard, device))
+            .map(|_| learner.zero_state(per_shard, device))
             .collect::<Result<_, _>>()?;
-        let balance = vec![0.0; config.horizon];
+        let balance = vec![0.0; data.horizon()];
         Ok(Self {
-            config: *config,
+            learner,
             options,
             data,
             rows,
-            parameters,
             optimiser,
             average,
             streams,
@@ -263,6 +273,9 @@ impl<'a> Trainer<'a> {
         if self.best.is_none() {
             self.keep_if_best(validation.clone(), bands)?;
         }
+        if !self.goes_on(until) {
+            return Ok(false);
+        }
         while self.update < until {
             let Some(of_update) = self.step()? else {
                 self.diverged = true;
@@ -286,13 +299,20 @@ impl<'a> Trainer<'a> {
                 best,
             });
         }
-        Ok(self.update < until && self.stale < self.options.patience && !self.diverged)
+        Ok(self.goes_on(until))
+    }
+
+    fn goes_on(&self, until: usize) -> bool {
+        self.update < until && self.stale < self.options.patience && !self.diverged
     }
 
     /// The score of the present weights, which are kept if it is the best.
     fn keep_if_best(&mut self, validation: Range<usize>, bands: &[Range<usize>]) -> Result<f64, TrainError> {
         let errors = self.validate(validation)?;
-        let score = errors.score(bands);
+        let score = match self.options.target {
+            Target::Whole | Target::Residual => errors.score(bands),
+            Target::Alone => errors.score_alone(),
+        };
         // Written so that NaN is never the best.
         if score < self.score() {
             self.best = Some(Best {
@@ -313,10 +333,10 @@ impl<'a> Trainer<'a> {
         self.diverged.then_some(self.update)
     }
 
-    /// What the network is trained to say.
+    /// Updates done.
     #[must_use]
-    pub fn target(&self) -> Target {
-        self.options.target
+    pub fn updates(&self) -> usize {
+        self.update
     }
 
     /// The best score on validation so far; infinite before the first.
@@ -337,123 +357,7 @@ impl<'a> Trainer<'a> {
     /// candle's.
     pub fn weights(&self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
         let values = |p: &Parameter| Ok((p.name.clone(), p.var.flatten_all()?.to_vec1()?));
-        Ok(self.parameters.list().iter().map(values).collect::<candle_core::Result<_>>()?)
-    }
-
-    /// Everything that the next update depends on, as named tensors.
-    ///
-    /// # Errors
-    /// candle's.
-    pub fn save(&self) -> Result<HashMap<String, Tensor>, TrainError> {
-        let device = &Device::Cpu;
-        let mut saved = self.optimiser.save()?;
-        saved.extend(self.average.save(self.optimiser.parameters())?);
-        for parameter in self.parameters.list() {
-            saved.insert(format!("now.{}", parameter.name), parameter.var.as_tensor().clone());
-        }
-        for (shard, state) in self.states.iter().enumerate() {
-            saved.extend(
-                state
-                    .named()
-                    .map(|(name, tensor)| (format!("state.{shard}.{name}"), tensor.clone())),
-            );
-        }
-        let counts = [self.update as i64, self.stale as i64];
-        saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
-        let streams: Vec<i64> = self.streams.iter().flat_map(|s| [s.row as i64, i64::from(s.restarted)]).collect();
-        saved.insert("trainer.streams".into(), Tensor::new(streams, device)?);
-        saved.insert("trainer.balance".into(), Tensor::new(self.balance.as_slice(), device)?);
-        let position = self.rng.get_word_pos();
-        let position: Vec<i64> = (0..4).map(|i| (position >> (32 * i)) as i64 & 0xFFFF_FFFF).collect();
-        saved.insert("trainer.rng".into(), Tensor::new(position, device)?);
-        if let Some(Best { score, errors, weights }) = &self.best {
-            saved.insert("best.score".into(), Tensor::new(&[*score], device)?);
-            let sums: Vec<f64> = errors
-                .parts
-                .iter()
-                .flatten()
-                .flat_map(|s| [s.linear, s.cross, s.network, s.count])
-                .collect();
-            saved.insert(
-                "best.errors".into(),
-                Tensor::from_vec(sums, (errors.parts.len(), errors.horizon(), 4), device)?,
-            );
-            for (name, values) in weights {
-                saved.insert(format!("best.weights.{name}"), Tensor::new(values.as_slice(), device)?);
-            }
-        }
-        Ok(saved)
-    }
-
-    /// Takes up what [`Trainer::save`] gave; the next update is then the one that would have followed.
-    ///
-    /// # Errors
-    /// Something is absent or has another shape: the file belongs to another training.
-    pub fn restore(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), TrainError> {
-        let get = |name: &str| saved.get(name).ok_or_else(|| TrainError::Checkpoint { name: name.to_owned() });
-        let integers = |name: &str| Ok::<_, TrainError>(get(name)?.to_vec1::<i64>()?);
-        let mismatch = |name: &str| TrainError::Checkpoint { name: name.to_owned() };
-        let counts = integers(COUNTS)?;
-        let &[update, stale] = counts.as_slice() else {
-            return Err(mismatch(COUNTS));
-        };
-        let streams = integers("trainer.streams")?;
-        let balance = get("trainer.balance")?.to_vec1::<f64>()?;
-        if streams.len() != 2 * self.streams.len() || balance.len() != self.balance.len() {
-            return Err(mismatch("trainer.streams"));
-        }
-        self.optimiser.restore(saved)?;
-        self.average.restore(self.optimiser.parameters(), saved)?;
-        for parameter in self.parameters.list() {
-            parameter
-                .var
-                .set(&get(&format!("now.{}", parameter.name))?.to_device(&self.device)?)?;
-        }
-        for (shard, state) in self.states.iter_mut().enumerate() {
-            for (name, tensor) in state.named_mut() {
-                *tensor = get(&format!("state.{shard}.{name}"))?.to_device(&self.device)?;
-            }
-        }
-        self.streams = streams
-            .chunks_exact(2)
-            .map(|s| Stream {
-                row: s[0] as usize,
-                restarted: s[1] == 1,
-            })
-            .collect();
-        self.balance = balance;
-        let position = integers("trainer.rng")?
-            .iter()
-            .rev()
-            .fold(0u128, |sum, part| sum << 32 | *part as u128);
-        self.rng.set_word_pos(position);
-        (self.update, self.stale) = (update as usize, stale as usize);
-        if saved.contains_key("best.score") {
-            let sums = |s: &Vec<f64>| match s.as_slice() {
-                &[linear, cross, network, count] => Ok(Sums {
-                    linear,
-                    cross,
-                    network,
-                    count,
-                }),
-                _ => Err(mismatch("best.errors")),
-            };
-            let part = |part: &Vec<Vec<f64>>| part.iter().map(sums).collect::<Result<Vec<_>, _>>();
-            let parts = get("best.errors")?
-                .to_vec3::<f64>()?
-                .iter()
-                .map(part)
-                .collect::<Result<Vec<_>, _>>()?;
-            if parts.iter().any(|part| part.len() != self.config.horizon) {
-                return Err(mismatch("best.errors"));
-            }
-            let errors = Errors { parts };
-            let weight = |p: &Parameter| Ok((p.name.clone(), get(&format!("best.weights.{}", p.name))?.to_vec1()?));
-            let weights = self.parameters.list().iter().map(weight).collect::<Result<_, TrainError>>()?;
-            let score = get("best.score")?.to_vec1::<f64>()?.first().copied().unwrap_or(f64::INFINITY);
-            self.best = Some(Best { score, errors, weights });
-        }
-        Ok(())
+        Ok(self.learner.parameters().iter().map(values).collect::<candle_core::Result<_>>()?)
     }
 
     /// One update; returns its loss, or nothing where the gradient is not finite, and then nothing has changed.
@@ -475,7 +379,7 @@ impl<'a> Trainer<'a> {
         }
         self.average.update(self.optimiser.parameters(), self.options.ema_decay)?;
         let loss = results.iter().map(|r| r.loss).sum();
-        for lead in 0..self.config.horizon {
+        for lead in 0..self.data.horizon() {
             let (error, weight) = results
                 .iter()
                 .fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[lead].0, sum.1 + r.errors[lead].1));
@@ -517,7 +421,7 @@ impl<'a> Trainer<'a> {
 
     /// Forward and backward of some streams.
     fn shard(&self, streams: &[Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
-        let (m, h, tokens) = (self.config.variates, self.config.horizon, self.options.tokens);
+        let (m, h, tokens) = (self.data.variates(), self.data.horizon(), self.options.tokens);
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
         let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
@@ -539,9 +443,7 @@ impl<'a> Trainer<'a> {
             weights.iter_mut().zip(&factors).for_each(|(w, f)| *w *= f);
         }
         let shape = (streams.len(), tokens, m, h);
-        let network = Network::new(&self.config, &self.parameters);
-        let (features, state) = network.forward(&patches, &state)?;
-        let said = network.head(&features)?;
+        let (said, state) = self.learner.forward(&patches, &state)?;
         let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
         let loss = squared_error(&said, &tensor(&target)?, &tensor(&weight)?)?;
         let gradients = loss.backward()?;
@@ -563,7 +465,7 @@ impl<'a> Trainer<'a> {
 
     /// Stretches of rows as tensors and numbers.
     fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
-        let (m, h, p) = (self.config.variates, self.config.horizon, self.data.patch_len());
+        let (m, h, p) = (self.data.variates(), self.data.horizon(), self.data.patch_len());
         let tokens = stretches[0].len();
         let entries = vec![0.0; stretches.len() * tokens * m * h];
         let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
@@ -575,10 +477,9 @@ impl<'a> Trainer<'a> {
                 .targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
         }
         let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
-        let target = if self.options.target == Target::Whole {
-            target
-        } else {
-            residual.clone()
+        let target = match self.options.target {
+            Target::Whole | Target::Alone => target,
+            Target::Residual => residual.clone(),
         };
         let patches = Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?;
         Ok(Batch {
@@ -587,65 +488,6 @@ impl<'a> Trainer<'a> {
             residual,
             weight,
         })
-    }
-
-    /// Errors of the present weights over the forecasts that lie wholly in `rows`, in consecutive parts, each a stream with a warm-up.
-    ///
-    /// # Errors
-    /// candle's.
-    pub fn validate(&self, rows: Range<usize>) -> Result<Errors, TrainError> {
-        let h = self.config.horizon;
-        let origins = rows.start.max(1) - 1..rows.end - h;
-        // A remainder of a few origins at the end is left out.
-        let streams = origins.len().clamp(1, 2 * SHARDS);
-        let share = origins.len() / streams;
-        let starts: Vec<usize> = (0..streams).map(|i| origins.start + i * share).collect();
-        let parts: Vec<Vec<Vec<Sums>>> = std::thread::scope(|scope| {
-            let spawn = |starts| scope.spawn(move || self.validate_streams(starts, share));
-            let threads: Vec<_> = starts.chunks(streams.div_ceil(SHARDS)).map(spawn).collect();
-            threads.into_iter().map(join).collect::<Result<_, _>>()
-        })?;
-        Ok(Errors { parts: parts.concat() })
-    }
-
-    /// Sums per start and lead, over `share` origins from each start on.
-    fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<Vec<Sums>>, TrainError> {
-        let (m, h) = (self.config.variates, self.config.horizon);
-        let network = Network::new(&self.config, &self.parameters);
-        let mut state = State::zero(&self.config, starts.len(), &self.device)?;
-        let mut sums = vec![vec![Sums::default(); h]; starts.len()];
-        let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.first());
-        let mut done = 0;
-        while done < warm + share {
-            // Stretches end where the warm-up does, so that each is counted as a whole or not at all.
-            let left = if done < warm { warm - done } else { warm + share - done };
-            let tokens = VALIDATION_TOKENS.min(left);
-            let stretches: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
-            let Batch {
-                patches,
-                target,
-                residual,
-                weight,
-            } = self.batch(&stretches)?;
-            let (features, next) = network.forward(&patches, &state)?;
-            state = next;
-            if done >= warm {
-                let said = network.head(&features)?.flatten_all()?.to_vec1::<f32>()?;
-                for (i, (((said, target), r), w)) in said.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
-                    let (n, r, w) = (f64::from(said - target + r), f64::from(*r), f64::from(*w));
-                    let sum = &mut sums[i / (tokens * m * h)][i % h];
-                    let one = Sums {
-                        linear: w * r * r,
-                        cross: w * r * n,
-                        network: w * n * n,
-                        count: f64::from(u8::from(w > 0.0)),
-                    };
-                    *sum = [*sum, one].into_iter().sum();
-                }
-            }
-            done += tokens;
-        }
-        Ok(sums)
     }
 }
 

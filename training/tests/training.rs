@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, Mlp, Normaliser, S6, VariateMixer};
 use tsm2_train::dataset::Dataset;
+use tsm2_train::network::Network;
 use tsm2_train::ridge::bands;
 use tsm2_train::robustness::Trial;
 use tsm2_train::scale::Scaler;
@@ -145,7 +146,14 @@ fn every_parameter_is_trained() {
         validate_every: 1,
         ..Options::default()
     };
-    let mut trainer = Trainer::new(&config, options, &data, 500, &Device::Cpu).expect("valid");
+    let mut trainer = Trainer::new(
+        |rng| Network::initial(&config, rng, &Device::Cpu),
+        options,
+        &data,
+        500,
+        &Device::Cpu,
+    )
+    .expect("valid");
     let mut after = |update| {
         while trainer.advance(update, 500..600, &bands(3), &mut |_| {}).expect("trains") {}
         trainer.weights().expect("weights")
@@ -173,7 +181,14 @@ fn a_training_that_diverges_keeps_the_best_weights_before() {
         warm_up: 1,
         ..Options::default()
     };
-    let mut trainer = Trainer::new(&config, options, &data, 500, &Device::Cpu).expect("valid");
+    let mut trainer = Trainer::new(
+        |rng| Network::initial(&config, rng, &Device::Cpu),
+        options,
+        &data,
+        500,
+        &Device::Cpu,
+    )
+    .expect("valid");
     while trainer.advance(100, 500..600, &bands(3), &mut |_| {}).expect("no error") {}
     assert!(trainer.diverged().is_some_and(|update| update < 100), "{:?}", trainer.diverged());
     let best = trainer.best().expect("the initial weights at least");

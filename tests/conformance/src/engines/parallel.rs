@@ -5,7 +5,8 @@
 use candle_core::{Device, Tensor};
 use tsm2_bundle::Bundle;
 use tsm2_core::{Model, S6, math::dot};
-use tsm2_train::network::{Network, State};
+use tsm2_train::learner::{Learner, State};
+use tsm2_train::network::Network;
 use tsm2_train::parameters::Parameters;
 
 use crate::{Run, Stream, tensor};
@@ -15,7 +16,7 @@ use crate::{Run, Stream, tensor};
 pub struct Parallel<'b> {
     bundle: &'b Bundle,
     model: Model<'b>,
-    parameters: Parameters,
+    network: Network,
     front: Vec<f32>,
     rows: usize,
     /// One per phase.
@@ -41,10 +42,12 @@ impl<'b> Parallel<'b> {
     pub fn new(bundle: &'b Bundle) -> Self {
         let config = &bundle.meta().config;
         let model = bundle.model();
-        let zero = State::zero(config, 1, &Device::Cpu).expect("a zero state");
+        let parameters = Parameters::from_weights(config, bundle.weights(), &Device::Cpu).expect("the model's weights");
+        let network = Network::new(config, parameters);
+        let zero = network.zero_state(1, &Device::Cpu).expect("a zero state");
         Self {
             bundle,
-            parameters: Parameters::from_weights(config, bundle.weights(), &Device::Cpu).expect("the model's weights"),
+            network,
             front: vec![0.0; model.front().state_len()],
             model,
             rows: 0,
@@ -86,10 +89,7 @@ impl<'b> Parallel<'b> {
         let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let mut state = Vec::new();
         for phase in &self.states {
-            let tensors = phase
-                .named()
-                .map(|(_, tensor)| numbers(tensor))
-                .collect::<candle_core::Result<Vec<_>>>()?;
+            let tensors = phase.0.iter().map(numbers).collect::<candle_core::Result<Vec<_>>>()?;
             for layer in tensors.chunks_exact(2) {
                 let (values, h) = (&layer[0], &layer[1]);
                 for m in 0..variates {
@@ -145,10 +145,9 @@ impl<'b> Parallel<'b> {
         let config = self.model.config();
         let shape = (1, tokens.rows.len(), config.variates, config.patch_len());
         let patches = Tensor::from_slice(&tokens.patches, shape, &Device::Cpu)?;
-        let network = Network::new(config, &self.parameters);
-        let (features, state) = network.forward(&patches, &self.states[phase])?;
+        let (said, state) = self.network.forward(&patches, &self.states[phase])?;
         self.states[phase] = state;
-        let mut y = network.head(&features)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut y = said.flatten_all()?.to_vec1::<f32>()?;
         let scaler = self.model.front().scaler();
         for (i, (y, (linear, mu, sd))) in y.chunks_exact_mut(config.horizon).zip(&tokens.origins).enumerate() {
             let m = i % config.variates;
