@@ -17,15 +17,16 @@ pub struct Dataset {
     /// The first of them.
     first: usize,
     variates: usize,
+    endogenous: usize,
     horizon: usize,
     patch_len: usize,
     /// `[rows, M, patch]`.
     patches: Vec<f32>,
-    /// Mean and standard deviation of the normaliser at each row, `[rows, M, 2]`.
+    /// Mean and standard deviation of the normaliser at each row, `[rows, M - X, 2]`.
     statistics: Vec<f32>,
-    /// Standardised readings z, `[rows, M]`; NaN where one is missing.
+    /// Standardised readings z, `[rows, M - X]`; NaN where one is missing.
     z: Vec<f32>,
-    /// What the read-out forecasts at each row, normalised, `[rows, M, H]`; empty without one.
+    /// What the read-out forecasts at each row, normalised, `[rows, M - X, H]`; empty without one.
     linear: Vec<f32>,
 }
 
@@ -70,18 +71,20 @@ impl Dataset {
     ) -> Result<Self, tsm2_core::Error> {
         let Range { start: first, end } = rows;
         let rows = rows.len();
-        let (m, p, h) = (config.variates, config.patch_len(), config.horizon);
+        let (m, f, p, h) = (config.variates, config.endogenous(), config.patch_len(), config.horizon);
         let features = if readout.is_empty() { 0 } else { config.readout_features() };
         let mut patches = vec![0.0; rows * m * p];
-        let mut statistics = vec![0.0; rows * m * 2];
-        let mut linear = vec![0.0; if features > 0 { rows * m * h } else { 0 }];
-        let mut phi = vec![0.0; BLOCK * m * features];
+        let mut statistics = vec![0.0; rows * f * 2];
+        let mut linear = vec![0.0; if features > 0 { rows * f * h } else { 0 }];
+        let mut phi = vec![0.0; BLOCK * f * features];
         pass(config, scaler, table, end, |row, front, state| {
             let Some(row) = row.checked_sub(first) else { return };
             for v in 0..m {
-                let (mu, sd) = front.statistics(state, v);
-                statistics[(row * m + v) * 2..][..2].copy_from_slice(&[mu, sd]);
                 front.patch(state, v, &mut patches[(row * m + v) * p..][..p]);
+            }
+            for v in 0..f {
+                let (mu, sd) = front.statistics(state, v);
+                statistics[(row * f + v) * 2..][..2].copy_from_slice(&[mu, sd]);
                 if features > 0 {
                     // Variate by variate, so that each one's block is a matrix.
                     front.features(state, v, &mut phi[(v * BLOCK + row % BLOCK) * features..][..features]);
@@ -89,21 +92,22 @@ impl Dataset {
             }
             if features > 0 && (row % BLOCK == BLOCK - 1 || row + 1 == rows) {
                 let count = row % BLOCK + 1;
-                let out = &mut linear[(row + 1 - count) * m * h..(row + 1) * m * h];
-                for v in 0..m {
+                let out = &mut linear[(row + 1 - count) * f * h..(row + 1) * f * h];
+                for v in 0..f {
                     let weights = if config.readout.per_variate {
                         &readout[v * h * features..(v + 1) * h * features]
                     } else {
                         readout
                     };
-                    product(&phi[v * BLOCK * features..], weights, features, h, out, v, m);
+                    product(&phi[v * BLOCK * features..], weights, features, h, out, v, f);
                 }
             }
         })?;
-        let z = scaler.standardise(table)[first * m..end * m].to_vec();
+        let z = scaler.standardise_endogenous(table)[first * f..end * f].to_vec();
         Ok(Self {
             first,
             variates: m,
+            endogenous: f,
             horizon: h,
             patch_len: p,
             patches,
@@ -116,7 +120,7 @@ impl Dataset {
     /// Numbers that are held for each row.
     #[must_use]
     pub fn row_len(config: &Config) -> usize {
-        config.variates * (config.patch_len() + 2 + 1 + config.horizon)
+        config.variates * config.patch_len() + config.endogenous() * (2 + 1 + config.horizon)
     }
 
     /// The first row that is held.
@@ -129,6 +133,12 @@ impl Dataset {
     #[must_use]
     pub fn variates(&self) -> usize {
         self.variates
+    }
+
+    /// M - X.
+    #[must_use]
+    pub fn endogenous(&self) -> usize {
+        self.endogenous
     }
 
     /// H.
@@ -151,19 +161,19 @@ impl Dataset {
     }
 
     /// Writes, for the forecast issued at `row`, what will be read in normalised units, what the read-out says of it, and each entry's weight
-    /// in the loss: the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are `[M, H]`.
+    /// in the loss: the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are `[M - X, H]`.
     pub fn targets(&self, row: usize, target: &mut [f32], linear: &mut [f32], weight: &mut [f32]) {
-        let (m, h, row) = (self.variates, self.horizon, row - self.first);
-        match self.linear.get(row * m * h..(row + 1) * m * h) {
+        let (f, h, row) = (self.endogenous, self.horizon, row - self.first);
+        match self.linear.get(row * f * h..(row + 1) * f * h) {
             Some(said) => linear.copy_from_slice(said),
             None => linear.fill(0.0),
         }
-        for v in 0..m {
-            let &[mu, sd] = &self.statistics[(row * m + v) * 2..][..2] else {
+        for v in 0..f {
+            let &[mu, sd] = &self.statistics[(row * f + v) * 2..][..2] else {
                 continue;
             };
             for lead in 0..h {
-                let z = self.z.get((row + 1 + lead) * m + v).copied().unwrap_or(f32::NAN);
+                let z = self.z.get((row + 1 + lead) * f + v).copied().unwrap_or(f32::NAN);
                 let known = !z.is_nan();
                 // A missing reading has weight 0; the read-out's own forecast stands in for it so that no NaN enters the loss.
                 target[v * h + lead] = if known { (z - mu) / sd } else { linear[v * h + lead] };
@@ -173,7 +183,7 @@ impl Dataset {
     }
 }
 
-/// Rows of `out` `[rows, M, H]` at variate `v` = phi `[rows, features]` times the transpose of `weights` `[H, features]`.
+/// Rows of `out` `[rows, variates, H]` at variate `v` = phi `[rows, features]` times the transpose of `weights` `[H, features]`.
 fn product(phi: &[f32], weights: &[f32], features: usize, horizon: usize, out: &mut [f32], v: usize, variates: usize) {
     let rows = out.len() / (variates * horizon);
     let shapes = (

@@ -103,8 +103,8 @@ pub enum EvaluateError {
     Model(#[from] tsm2_core::Error),
 }
 
-/// Evaluates a model on the split's test part, beside the baselines fitted on its training part. `table` has the model's variates in its order;
-/// `tick` is called once per origin of the model.
+/// Evaluates a model on the split's test part, beside the baselines fitted on its training part. `table` has the model's variates in its order,
+/// and as many exogenous ones; `tick` is called once per origin of the model.
 ///
 /// # Errors
 /// When a horizon does not fit the model or the test part, or the baselines cannot be fitted.
@@ -145,18 +145,18 @@ pub fn model_errors(
 ) -> Result<Vec<HorizonError>, EvaluateError> {
     let config = model.config();
     check_horizons(model, horizons)?;
-    let z = scaler.standardise(table);
-    let tally = Tally::new(&z, config.variates, rows, horizons)?;
+    let z = scaler.standardise_endogenous(table);
+    let tally = Tally::new(&z, config.endogenous(), rows, horizons)?;
     match protocol {
         Protocol::Carried => carried(model, table, scaler, tally, tick)?.errors(),
         Protocol::Reset => {
             let share = |job: usize, jobs: usize| {
                 let mut tally = tally.clone();
-                let mut out = vec![0.0; config.variates * config.horizon];
+                let mut out = vec![0.0; config.forecast_len()];
                 for origin in tally.origins().skip(job).step_by(jobs) {
                     run(model, table, origin.saturating_sub(RESET_ROWS)..origin, |at, token| {
                         if at == origin {
-                            standardised(token, scaler, &mut out)?;
+                            standardised(token, scaler, model.config().horizon, &mut out)?;
                             tally.add(origin, &out);
                             tick();
                         }
@@ -191,11 +191,11 @@ pub(crate) fn carried<'z>(
     mut tally: Tally<'z>,
     tick: &(dyn Fn() + Sync),
 ) -> Result<Tally<'z>, tsm2_core::Error> {
-    let mut out = vec![0.0; model.config().variates * model.config().horizon];
+    let mut out = vec![0.0; model.config().forecast_len()];
     let last = tally.origins().end;
     run(model, seen, 0..last.saturating_sub(1), |origin, token| {
         if tally.origins().contains(&origin) {
-            standardised(token, scaler, &mut out)?;
+            standardised(token, scaler, model.config().horizon, &mut out)?;
             tally.add(origin, &out);
             tick();
         }
@@ -204,10 +204,9 @@ pub(crate) fn carried<'z>(
     Ok(tally)
 }
 
-/// Writes a token's forecast, `[variates][H]`, in units of the scaler.
-pub(crate) fn standardised(token: &mut Token<'_>, scaler: &Scaler, out: &mut [f32]) -> Result<(), tsm2_core::Error> {
+/// Writes a token's forecast, `[M - X][H]`, in units of the scaler.
+pub(crate) fn standardised(token: &mut Token<'_>, scaler: &Scaler, horizon: usize, out: &mut [f32]) -> Result<(), tsm2_core::Error> {
     token.forecast(out)?;
-    let horizon = out.len() / scaler.mean.len();
     for (out, (mean, std)) in out.chunks_exact_mut(horizon).zip(scaler.mean.iter().zip(&scaler.std)) {
         out.iter_mut().for_each(|x| *x = (*x - mean) / std);
     }
@@ -239,12 +238,12 @@ pub fn baseline_errors(
     horizons: &[usize],
 ) -> Result<(BaselineErrors, Option<usize>), EvaluateError> {
     let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
-    let z = scaler.standardise(table);
-    let series = Series::new(&z, table.variates());
+    let z = scaler.standardise_endogenous(table);
+    let series = Series::new(&z, table.endogenous());
     let period = series.find_period(split.train_range());
     let errors = |baseline: Baseline| {
-        let mut tally = Tally::new(&z, table.variates(), rows.clone(), horizons)?;
-        let mut out = vec![0.0; table.variates() * longest];
+        let mut tally = Tally::new(&z, table.endogenous(), rows.clone(), horizons)?;
+        let mut out = vec![0.0; table.endogenous() * longest];
         for origin in tally.origins() {
             baseline.forecast(&series, origin, &mut out);
             tally.add(origin, &out);

@@ -17,7 +17,7 @@ pub trait Learner: Sync {
     /// The device's.
     fn zero_state(&self, streams: usize, device: &Device) -> Result<State>;
 
-    /// Patches `[streams, tokens, variates, patch]` to what is said at each token, normalised, `[streams, tokens, variates, H]`, and the state
+    /// Patches `[streams, tokens, variates, patch]` to what is said at each token, normalised, `[streams, tokens, M - X, H]`, and the state
     /// after the last, detached.
     ///
     /// # Errors

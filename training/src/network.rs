@@ -111,10 +111,14 @@ impl Network {
         Ok((of_variate.swap_remove(self.config.layers), State(after)))
     }
 
-    /// Features `[streams, tokens, variates, D]` to what the network adds to the forecast, normalised: `[streams, tokens, variates, H]`.
+    /// Features `[streams, tokens, variates, D]` to what the network adds to the forecast, normalised: `[streams, tokens, M - X, H]`.
     fn head(&self, features: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.parameters.get("head.weight")?, self.parameters.get("head.bias")?);
-        linear(features, &weight, Some(&bias))
+        let forecast = match self.config.exogenous {
+            0 => features.clone(),
+            _ => features.narrow(2, 0, self.config.endogenous())?.contiguous()?,
+        };
+        linear(&forecast, &weight, Some(&bias))
     }
 
     /// sum_i a_i yT_i + b_i yC_i over the outputs so far (paper, equations 8 and 9); the lists may differ in length by one.

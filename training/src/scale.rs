@@ -52,11 +52,20 @@ impl Scaler {
 
     /// The whole table standardised, row-major; missing readings stay NaN.
     pub fn standardise(&self, table: &Table) -> Vec<f32> {
+        self.standardise_first(table, table.variates())
+    }
+
+    /// Of each row what is to be forecast, standardised, `[rows][endogenous]`.
+    pub fn standardise_endogenous(&self, table: &Table) -> Vec<f32> {
+        self.standardise_first(table, table.endogenous())
+    }
+
+    fn standardise_first(&self, table: &Table, variates: usize) -> Vec<f32> {
         let scale = |(m, x): (usize, &f32)| (x - self.mean[m]) / self.std[m];
         table
             .values
             .chunks_exact(self.mean.len())
-            .flat_map(|row| row.iter().enumerate().map(scale))
+            .flat_map(|row| row.iter().take(variates).enumerate().map(scale))
             .collect()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading settles, once and for all commands: the delimiter, whether there is a header, which column is the time, which
 //! cells are numbers, and where readings are missing. What was settled without being asked for stands in [`Report`].
-//! Invariants of a [`Table`]: `values.len() == len() * names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
+//! Invariants of a [`Table`]: `values.len() == len() * names.len()`; `exogenous < names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
 //! `r` lies on grid slot `r`, so that neighbouring rows are always one interval apart.
 
 mod cells;
@@ -24,6 +24,8 @@ pub struct Table {
     pub path: PathBuf,
     /// Names of the variates, in the order of the columns.
     pub names: Vec<String>,
+    /// How many of the variates, the last ones, are read but not forecast; none as read from a file.
+    pub exogenous: usize,
     /// Readings, row-major `[rows][variates]`, in the sensors' own units; NaN where one is missing.
     pub values: Vec<f32>,
     /// Readings as a model in training is shown them, of the same form; `None`: as they are. See [`Table::thinned`].
@@ -176,6 +178,22 @@ pub enum TableError {
         /// The columns' names.
         columns: String,
     },
+    /// A column is asked for twice.
+    #[error("{}: column `{column}` is named twice", path.display())]
+    RepeatedColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
+    /// No column is left to be forecast.
+    #[error("{}: nothing is left to forecast, for all its columns are to be read only: {columns}", path.display())]
+    NothingToForecast {
+        /// The file.
+        path: PathBuf,
+        /// The columns' names.
+        columns: String,
+    },
     /// No timestamp is later than the one before.
     #[error("{}: line {line}, column `{column}`: the times never advance; rows must stand oldest first", path.display())]
     TimeNeverAdvances {
@@ -205,7 +223,7 @@ impl Table {
     /// a time column; empty cells, `nan`, `NA`, `null` and `none` are missing readings.
     ///
     /// # Errors
-    /// Every [`TableError`] but `MissingColumn`.
+    /// Every [`TableError`] but `MissingColumn`, `RepeatedColumn` and `NothingToForecast`.
     pub fn read(path: &Path) -> Result<Table, TableError> {
         let bytes = std::fs::read(path).map_err(|source| TableError::Read { path: path.into(), source })?;
         Table::parse(path, &bytes)
@@ -237,6 +255,7 @@ impl Table {
         Ok(Table {
             path: path.into(),
             names: cells.names,
+            exogenous: 0,
             values,
             shown: None,
             times_ms,
@@ -322,22 +341,54 @@ impl Table {
         warnings
     }
 
-    /// The table with exactly these variates in this order, and the names of the columns left out.
+    /// Number of variates that are to be forecast, the first ones.
+    pub fn endogenous(&self) -> usize {
+        self.variates() - self.exogenous
+    }
+
+    /// The table with these variates, in the file's order, behind the others, to be read but not forecast.
+    ///
+    /// # Errors
+    /// `MissingColumn`, `RepeatedColumn`, `NothingToForecast`.
+    pub fn with_exogenous(self, names: &[String]) -> Result<Table, TableError> {
+        if let Some((_, column)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            return Err(TableError::RepeatedColumn {
+                path: self.path,
+                column: column.clone(),
+            });
+        }
+        for name in names {
+            self.column(name)?;
+        }
+        let all = self.names.clone();
+        let (last, first): (Vec<&str>, Vec<&str>) = all.iter().map(String::as_str).partition(|&name| names.iter().any(|n| n == name));
+        if first.is_empty() {
+            return Err(TableError::NothingToForecast {
+                path: self.path,
+                columns: list(&all),
+            });
+        }
+        let (mut table, _) = self.select(&[first, last].concat())?;
+        table.exogenous = names.len();
+        Ok(table)
+    }
+
+    /// The place of a variate.
+    fn column(&self, name: &str) -> Result<usize, TableError> {
+        let missing = || TableError::MissingColumn {
+            path: self.path.clone(),
+            column: name.to_owned(),
+            columns: list(&self.names),
+        };
+        self.names.iter().position(|known| known == name).ok_or_else(missing)
+    }
+
+    /// The table with exactly these variates in this order, all to be forecast, and the names of the columns left out.
     ///
     /// # Errors
     /// `MissingColumn`.
     pub fn select(mut self, names: &[&str]) -> Result<(Table, Vec<String>), TableError> {
-        let column = |name: &&str| {
-            self.names
-                .iter()
-                .position(|known| known == name)
-                .ok_or_else(|| TableError::MissingColumn {
-                    path: self.path.clone(),
-                    column: name.to_string(),
-                    columns: list(&self.names),
-                })
-        };
-        let columns = names.iter().map(column).collect::<Result<Vec<usize>, _>>()?;
+        let columns = names.iter().map(|name| self.column(name)).collect::<Result<Vec<usize>, _>>()?;
         let chosen = |values: &[f32]| {
             let rows = values.chunks_exact(self.variates());
             rows.flat_map(|row| columns.iter().map(|&c| row[c])).collect::<Vec<f32>>()
@@ -350,6 +401,7 @@ impl Table {
         self.report.missing.retain(|missing| kept.contains(&missing.name));
         (self.values, self.shown) = (values, shown);
         self.names = names.iter().map(|name| name.to_string()).collect();
+        self.exogenous = 0;
         Ok((self, extra))
     }
 }
@@ -467,6 +519,29 @@ mod tests {
         assert_eq!((chosen.values, extra), (vec![3.0, 1.0, 6.0, 4.0], vec!["b".to_string()]));
         let message = table.select(&["a", "d"]).unwrap_err().to_string();
         assert!(message.contains("some.csv") && message.contains("`d`"), "{message}");
+    }
+
+    #[test]
+    fn exogenous_variates_go_last_in_the_files_order() {
+        let table = parse("a,b,c,d\n1,2,3,4\n5,6,7,8\n").unwrap();
+        let named = |names: &[&str]| {
+            table
+                .clone()
+                .with_exogenous(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+        };
+        let apart = named(&["c", "a"]).unwrap();
+        assert_eq!((apart.endogenous(), apart.exogenous), (2, 2));
+        assert_eq!(apart.names, ["b", "d", "a", "c"]);
+        assert_eq!(apart.row(1), [6.0, 8.0, 5.0, 7.0]);
+        assert_eq!(named(&[]).unwrap().values, table.values);
+        for (names, said) in [
+            (&["a", "e"][..], "there is no column `e`"),
+            (&["b", "a", "b"], "`b` is named twice"),
+            (&["a", "b", "c", "d"], "nothing is left to forecast"),
+        ] {
+            let message = named(names).unwrap_err().to_string();
+            assert!(message.contains("some.csv") && message.contains(said), "{message}");
+        }
     }
 
     #[test]

@@ -189,7 +189,7 @@ struct ShardResult {
     errors: Vec<(f64, f64)>,
 }
 
-/// Stretches of rows, all numbers `[streams, tokens, M, H]`.
+/// Stretches of rows, all numbers `[streams, tokens, M - X, H]`.
 struct Batch {
     /// `[streams, tokens, M, patch]`.
     patches: Tensor,
@@ -421,7 +421,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
 
     /// Forward and backward of some streams.
     fn shard(&self, streams: &[Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
-        let (m, h, tokens) = (self.data.variates(), self.data.horizon(), self.options.tokens);
+        let (f, h, tokens) = (self.data.endogenous(), self.data.horizon(), self.options.tokens);
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
         let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
@@ -432,7 +432,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             ..
         } = self.batch(&stretches)?;
         // Errors count relative to what they are on average at their lead, over all streams of the update.
-        let scale = 1.0 / (self.options.streams * tokens * m * h) as f64;
+        let scale = 1.0 / (self.options.streams * tokens * f * h) as f64;
         let factors: Vec<f32> = self
             .balance
             .iter()
@@ -442,7 +442,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         for weights in weight.chunks_exact_mut(h) {
             weights.iter_mut().zip(&factors).for_each(|(w, f)| *w *= f);
         }
-        let shape = (streams.len(), tokens, m, h);
+        let shape = (streams.len(), tokens, f, h);
         let (said, state) = self.learner.forward(&patches, &state)?;
         let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
         let loss = squared_error(&said, &tensor(&target)?, &tensor(&weight)?)?;
@@ -465,14 +465,15 @@ impl<'a, L: Learner> Trainer<'a, L> {
 
     /// Stretches of rows as tensors and numbers.
     fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
-        let (m, h, p) = (self.data.variates(), self.data.horizon(), self.data.patch_len());
+        let (m, p) = (self.data.variates(), self.data.patch_len());
+        let entries = self.data.endogenous() * self.data.horizon();
         let tokens = stretches[0].len();
-        let entries = vec![0.0; stretches.len() * tokens * m * h];
         let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
-        let (mut target, mut linear, mut weight) = (entries.clone(), entries.clone(), entries);
+        let zeros = vec![0.0; stretches.len() * tokens * entries];
+        let (mut target, mut linear, mut weight) = (zeros.clone(), zeros.clone(), zeros);
         for (i, row) in stretches.iter().flat_map(|rows| rows.clone()).enumerate() {
             patches.extend_from_slice(self.data.patches(row..row + 1));
-            let place = i * m * h..(i + 1) * m * h;
+            let place = i * entries..(i + 1) * entries;
             self.data
                 .targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
         }

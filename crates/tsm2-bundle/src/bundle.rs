@@ -287,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_says_nothing_of_exogenous_variates_where_there_are_none() {
+        // So that a device whose program does not know of them reads it, and a file from before them is read.
+        let mut json = serde_json::to_value(meta()).expect("serialises");
+        assert!(json["config"].get("exogenous").is_none(), "{json}");
+        assert_eq!(bundle().meta().endogenous().len(), 2);
+        json["config"]["exogenous"] = 1.into();
+        let meta: Metadata = serde_json::from_value(json.clone()).expect("reads");
+        assert_eq!(serde_json::to_value(&meta).expect("serialises"), json);
+        let names = |variates: &[Variate]| variates.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(meta.endogenous()), names(meta.exogenous())),
+            (vec!["a".to_owned()], vec!["b".to_owned()])
+        );
+    }
+
+    #[test]
     fn every_fault_is_refused_by_name() {
         assert!(message(b"not a model").starts_with("not a safetensors file"));
         let bytes = bundle().to_bytes().expect("serialises");
@@ -302,6 +318,17 @@ mod tests {
         assert_eq!(
             message(&altered(|json, _| json["config"]["layers"] = 99.into())),
             "configuration key `layers` must be from 1 to 8"
+        );
+        assert_eq!(
+            message(&altered(|json, _| json["config"]["exogenous"] = 2.into())),
+            "configuration key `exogenous` must be less than `variates`"
+        );
+        assert_eq!(
+            message(&altered(|json, _| {
+                json["config"]["exogenous"] = 1.into();
+                json["config"]["head"] = "per_variate".into();
+            })),
+            "tensor `head.weight` has shape [3, 8] where [1, 3, 8] is needed"
         );
         assert_eq!(
             message(&altered(|json, _| json["variates"][0]["name"] = "b".into())),

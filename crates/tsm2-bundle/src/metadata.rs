@@ -21,12 +21,30 @@ pub struct Metadata {
     pub name: String,
     /// Shape and options of the network.
     pub config: Config,
-    /// The M variates, in the order of a row.
+    /// The M variates, in the order of a row: those that are forecast, then the exogenous ones.
     pub variates: Vec<Variate>,
     /// Milliseconds from one row to the next; `None` when the training data had no timestamps.
     pub interval_ms: Option<u64>,
     /// Where the model came from.
     pub provenance: Provenance,
+}
+
+impl Metadata {
+    /// The variates that are forecast.
+    #[must_use]
+    pub fn endogenous(&self) -> &[Variate] {
+        self.parts().0
+    }
+
+    /// The variates that are read but not forecast.
+    #[must_use]
+    pub fn exogenous(&self) -> &[Variate] {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&[Variate], &[Variate]) {
+        self.variates.split_at(self.config.endogenous().min(self.variates.len()))
+    }
 }
 
 /// One variate of the row.

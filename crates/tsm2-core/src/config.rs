@@ -19,6 +19,10 @@ const MAX_DIMENSION: usize = 65_536;
 pub struct Config {
     /// M: readings in a row.
     pub variates: usize,
+    /// X: how many of them, the last ones, are read but not forecast. Left out of the model file when there is none, so that readers from
+    /// before it existed take such a file and refuse any other.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
+    pub exogenous: usize,
     /// H: leads in a forecast.
     pub horizon: usize,
     /// P: samples in a token's patch.
@@ -170,7 +174,7 @@ pub enum Discretisation {
 pub enum Head {
     /// `head.weight[H,D]`.
     Shared,
-    /// `head.weight[M,H,D]`.
+    /// `head.weight[M-X,H,D]`.
     PerVariate,
 }
 
@@ -182,7 +186,7 @@ pub struct Readout {
     pub lags: usize,
     /// Seasonal averages at the rates [`SEASON_RATES`].
     pub season: Option<Season>,
-    /// The last samples of every other variate (a vector autoregression).
+    /// The last samples of every other variate, exogenous ones included (a vector autoregression).
     pub cross_lags: usize,
     /// One weight matrix per variate instead of a shared one.
     pub per_variate: bool,
@@ -207,6 +211,7 @@ impl Default for Config {
         };
         Self {
             variates: 1,
+            exogenous: 0,
             horizon: 1,
             patch: 8,
             stride: 1,
@@ -250,6 +255,7 @@ impl Config {
             dimension("d_conv", s6.d_conv)
         };
         dimension("variates", self.variates)?;
+        require(self.exogenous < self.variates, "exogenous", "less than `variates`")?;
         dimension("horizon", self.horizon)?;
         dimension("patch", self.patch)?;
         dimension("stride", self.stride)?;
@@ -317,6 +323,18 @@ impl Config {
         Ok(())
     }
 
+    /// M - X: the variates that are forecast, the first ones of a row.
+    #[must_use]
+    pub fn endogenous(&self) -> usize {
+        self.variates.saturating_sub(self.exogenous)
+    }
+
+    /// Numbers in a forecast `[M - X, H]`.
+    #[must_use]
+    pub fn forecast_len(&self) -> usize {
+        self.endogenous() * self.horizon
+    }
+
     /// Numbers in a patch vector: P samples and the calendar's four.
     #[must_use]
     pub fn patch_len(&self) -> usize {
@@ -346,6 +364,11 @@ impl Config {
     }
 }
 
+#[cfg(feature = "serde")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 fn require(condition: bool, key: &'static str, requirement: &'static str) -> Result<(), Error> {
     if condition {
         Ok(())
@@ -367,6 +390,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(fault(Config { variates: 0, ..config }), "variates");
+        assert_eq!(fault(Config { exogenous: 1, ..config }), "exogenous");
         assert_eq!(fault(Config { layers: 9, ..config }), "layers");
         assert_eq!(
             fault(Config {

@@ -2,9 +2,10 @@
 //!
 //! TSM2 (Time Series MambaMixer, arXiv 2403.19888) is a selective state-space network that mixes information along time and
 //! across variates. This crate runs its causal, streaming form: [`Model::step`] takes one row of M readings, advances a state of
-//! fixed size and, when a token is due, hands back a [`Token`] from which a forecast of all M variates over H leads can be read.
-//! The work per row is constant, no window is ever run again, and nothing is allocated: weights are borrowed (they may lie in a
-//! microcontroller's flash), state and scratch are buffers of the caller whose sizes the model tells.
+//! fixed size and, when a token is due, hands back a [`Token`] from which a forecast over H leads can be read: of all M variates, or
+//! of the first M - X where the last X are read only ([`Config::exogenous`]). The work per row is constant, no window is ever run
+//! again, and nothing is allocated: weights are borrowed (they may lie in a microcontroller's flash), state and scratch are buffers
+//! of the caller whose sizes the model tells.
 //!
 //! ```
 //! use tsm2_core::{Config, Error, Model, Scaler, parameter_count};

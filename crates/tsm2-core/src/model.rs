@@ -83,7 +83,7 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn operations(&self) -> (usize, usize) {
         let c = &self.config;
-        let (m, d, h) = (c.variates, c.d_model, c.horizon);
+        let (m, d) = (c.variates, c.d_model);
         let s6 = |s: &crate::S6| {
             let selection = if c.selection_from == SelectionFrom::Conv { s.d_inner } else { d };
             s.d_inner * s.d_conv + (s.dt_rank + 2 * s.d_state) * selection + s.d_inner * (s.dt_rank + 3 * s.d_state + 1)
@@ -93,7 +93,7 @@ impl<'a> Model<'a> {
         let mlp = c.variate_mixer.mlp().map_or(0, |s| s.reduce * d + s.hidden * (s.reduce + d));
         (
             m * (d * c.patch_len() + c.layers * (time + scan + mlp)),
-            m * h * (d + c.readout_features()),
+            c.forecast_len() * (d + c.readout_features()),
         )
     }
 
@@ -216,13 +216,13 @@ fn add_scaled(out: &mut [f32], weight: f32, x: &[f32]) {
 }
 
 impl Token<'_> {
-    /// Writes the forecast: `[M, H]`, in the sensors' units; lead 0 is the next sample after the one just consumed.
+    /// Writes the forecast: `[M - X, H]`, in the sensors' units; lead 0 is the next sample after the one just consumed.
     ///
     /// # Errors
-    /// [`Error::Length`] when `out` does not have M * H numbers.
+    /// [`Error::Length`] when `out` does not have [`Config::forecast_len`] numbers.
     pub fn forecast(&mut self, out: &mut [f32]) -> Result<(), Error> {
         let (c, w, front) = (&self.model.config, &self.model.network, &self.model.front);
-        check_len("forecast", out.len(), c.variates * c.horizon)?;
+        check_len("forecast", out.len(), c.forecast_len())?;
         let scaler = front.scaler();
         let of_variate = |m: usize, own: bool, len: usize| if own { m * len..(m + 1) * len } else { 0..len };
         for (m, (out, y)) in out
@@ -327,7 +327,7 @@ mod tests {
             for t in rows {
                 let row = row(t);
                 if let Some(mut token) = model.step(state, &mut scratch, &row, t as i64 * 60_000).expect("lengths fit") {
-                    let mut out = vec![0.0; self.config.variates * self.config.horizon];
+                    let mut out = vec![0.0; self.config.forecast_len()];
                     token.forecast(&mut out).expect("length fits");
                     forecasts.push(out);
                 }
@@ -456,6 +456,94 @@ mod tests {
             assert!(last.iter().all(|x| x.is_finite()), "{config:?}");
             assert!(!seen.contains(&last), "{config:?}");
             seen.push(last);
+        }
+    }
+
+    #[test]
+    fn an_exogenous_variate_moves_the_others_forecasts_and_has_none() {
+        let of = |config: Config, last: f32| {
+            let run = Run::new(config);
+            let model = run.model();
+            let (mut state, mut scratch) = (run.zero_state(), vec![0.0; model.scratch_len()]);
+            let mut out = vec![f32::NAN; config.forecast_len()];
+            for _ in 0..3 {
+                let token = model.step(&mut state, &mut scratch, &[9.0, -4.5, last], 0).expect("lengths fit");
+                token.expect("stride 1").forecast(&mut out).expect("length fits");
+            }
+            (out, state.len())
+        };
+        let none = VariateMixer::None;
+        let apart = Readout {
+            cross_lags: 0,
+            ..config().readout
+        };
+        // The readings stand still, which a window would take for their level.
+        let exogenous = Config {
+            exogenous: 1,
+            normaliser: Normaliser::Global,
+            ..config()
+        };
+        for (config, is_read) in [
+            (exogenous, true),
+            // By the mixers alone, and by the read-out alone.
+            (
+                Config {
+                    readout: apart,
+                    ..exogenous
+                },
+                true,
+            ),
+            (
+                Config {
+                    variate_mixer: none,
+                    ..exogenous
+                },
+                true,
+            ),
+            (
+                Config {
+                    variate_mixer: none,
+                    readout: apart,
+                    ..exogenous
+                },
+                false,
+            ),
+        ] {
+            let ((calm, len), (stirred, _)) = (of(config, 0.5), of(config, -1.0));
+            assert_eq!(calm.len(), 2 * 4);
+            assert_eq!(calm != stirred, is_read, "{config:?}");
+            assert_eq!(
+                len,
+                of(Config { exogenous: 0, ..config }, 0.5).1,
+                "its state is that of any variate"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_forecast_does_not_depend_on_whether_the_rest_is() {
+        // The weights of the variates' own heads and read-outs lie last, variate by variate: cut off, all others are the same.
+        let all = Run::new(Config {
+            head: Head::PerVariate,
+            ..config()
+        });
+        let config = Config {
+            exogenous: 1,
+            ..all.config
+        };
+        let mut some = Run::new(config);
+        let ends = [4 * 8, 4, 4 * config.readout_features()].map(|of_variate| 3 * of_variate);
+        let mut rest = all.weights.as_slice();
+        some.weights = rest[..rest.len() - ends.iter().sum::<usize>()].to_vec();
+        rest = &rest[some.weights.len()..];
+        for tensor in ends {
+            some.weights.extend_from_slice(&rest[..tensor * 2 / 3]);
+            rest = &rest[tensor..];
+        }
+        let of_all = all.feed(&mut all.zero_state(), 0..20);
+        let of_some = some.feed(&mut some.zero_state(), 0..20);
+        for (all, some) in of_all.iter().zip(&of_some) {
+            assert_eq!(all[..8], some[..]);
         }
     }
 

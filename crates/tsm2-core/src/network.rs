@@ -187,15 +187,17 @@ impl<'a> Network<'a> {
                 out: take("variate", "mlp.out.weight", &[m * d, mlp.hidden]),
             });
         }
+        // An exogenous variate has features like any other, and nothing that reads a forecast from them.
+        let f = config.endogenous();
         let mut top = |block, leaf, shape: &[usize]| take(TensorName { layer: None, block, leaf }, shape);
         (network.head, network.head_bias) = match config.head {
             Head::Shared => (top("head", "weight", &[h, d]), top("head", "bias", &[h])),
-            Head::PerVariate => (top("head", "weight", &[m, h, d]), top("head", "bias", &[m, h])),
+            Head::PerVariate => (top("head", "weight", &[f, h, d]), top("head", "bias", &[f, h])),
         };
         let features = config.readout_features();
         if features > 0 {
             let shape: &[usize] = if config.readout.per_variate {
-                &[m, h, features]
+                &[f, h, features]
             } else {
                 &[h, features]
             };

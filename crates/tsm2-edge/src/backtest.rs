@@ -92,7 +92,7 @@ pub struct Line {
 pub struct Backtest {
     /// The model's name.
     pub model: String,
-    /// The M variates.
+    /// The variates that are forecast.
     pub variates: Vec<String>,
     /// H.
     pub horizon: usize,
@@ -105,13 +105,13 @@ pub struct Backtest {
     /// Per variate on how many of those rows its drift flag was up.
     pub drifting: Vec<u64>,
     std: Vec<f64>,
-    /// `[M][H]`.
+    /// `[variates][H]`.
     cells: Vec<Cell>,
 }
 
 /// The forecast of one row, as it went out.
 struct Issued {
-    /// `[M][H]` each; of a row without a forecast, NaN.
+    /// `[variates][H]` each; of a row without a forecast, NaN.
     mean: Vec<f32>,
     lo: Vec<f32>,
     hi: Vec<f32>,
@@ -124,7 +124,7 @@ struct Run<'r> {
     monitor: Monitor,
     /// The last H rows' forecasts, a ring.
     issued: Vec<Issued>,
-    /// All rows since the stream began, a missing reading at its variate's last. `[rows][M]`.
+    /// All rows since the stream began, a missing reading at its variate's last. `[rows][variates]`.
     seen: Vec<f32>,
     /// Times between which rows are judged, milliseconds since 1970-01-01 UTC.
     judged_ms: Range<i64>,
@@ -145,7 +145,7 @@ pub fn backtest(
     mut progress: impl FnMut(),
 ) -> Result<Backtest, BacktestError> {
     let (meta, model) = (bundle.meta(), bundle.model());
-    let (variates, horizon) = (meta.config.variates, meta.config.horizon);
+    let (variates, horizon) = (meta.config.endogenous(), meta.config.horizon);
     let columns: Vec<usize> = meta
         .variates
         .iter()
@@ -160,16 +160,16 @@ pub fn backtest(
     let interval_ms = meta
         .interval_ms
         .ok_or_else(|| BacktestError::NoInterval { model: meta.name.clone() })?;
-    let mut grid = Grid::new(GridConfig::new(variates, interval_ms, max_gap))?;
+    let mut grid = Grid::new(GridConfig::new(meta.config.variates, interval_ms, max_gap))?;
     let mut outcome = Backtest {
         model: meta.name.clone(),
-        variates: meta.variates.iter().map(|variate| variate.name.clone()).collect(),
+        variates: meta.endogenous().iter().map(|variate| variate.name.clone()).collect(),
         horizon,
         season: config.season,
         monitor_bytes: Monitor::bytes(&config),
         rows: 0,
         drifting: vec![0; variates],
-        std: meta.variates.iter().map(|variate| f64::from(variate.std)).collect(),
+        std: meta.endogenous().iter().map(|variate| f64::from(variate.std)).collect(),
         cells: vec![Cell::default(); variates * horizon],
     };
     let mut run = Run {
@@ -182,7 +182,7 @@ pub fn backtest(
     let mut state = vec![0.0; model.state_len()];
     model.reset(&mut state)?;
     let mut scratch = vec![0.0; model.scratch_len()];
-    let mut forecast = vec![0.0; variates * horizon];
+    let mut forecast = vec![0.0; meta.config.forecast_len()];
     let mut fault = None;
     for record in table.slice(0..rows.end) {
         for (variate, &column) in columns.iter().enumerate() {
@@ -204,7 +204,7 @@ pub fn backtest(
                             }
                         });
                     match made {
-                        Ok(()) => run.row(row.time_ms, row.values, &forecast),
+                        Ok(()) => run.row(row.time_ms, &row.values[..variates], &forecast),
                         Err(error) => fault = Some(error),
                     }
                 }
@@ -251,7 +251,7 @@ impl Run<'_> {
         self.seen.clear();
     }
 
-    /// A row has come, and its forecast, which is NaN where there is none.
+    /// A row has come, `values` of what is forecast of it, and its forecast, which is NaN where there is none.
     fn row(&mut self, time_ms: i64, values: &[f32], forecast: &[f32]) {
         let (variates, horizon) = (values.len(), self.outcome.horizon);
         let counts = self.judged_ms.contains(&time_ms);

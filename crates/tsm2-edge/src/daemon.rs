@@ -84,6 +84,7 @@ pub(crate) async fn run_after(
     info!(
         model = meta.name,
         variates = meta.variates.len(),
+        exogenous = meta.config.exogenous,
         horizon = meta.config.horizon,
         filter = service.filter(),
         threads = service.shards,

@@ -30,9 +30,9 @@ pub struct Step<'a> {
     pub last_reading_ms: Option<i64>,
     /// The row, NaN where missing. Shape `[M]`.
     pub values: &'a [f32],
-    /// The forecast in the sensors' own units, lead 0 being the next row; shape `[M][H]`. `None` when no token was due.
+    /// The forecast in the sensors' own units, lead 0 being the next row; shape `[M - X][H]`. `None` when no token was due.
     pub forecast: Option<&'a [f32]>,
-    /// Bounds of the forecast, `[M][H]` each; of no meaning where there is none.
+    /// Bounds of the forecast, `[M - X][H]` each; of no meaning where there is none.
     pub interval: (&'a [f32], &'a [f32]),
     /// How good the forecasts have been, once in a horizon of rows.
     pub skill: Option<&'a Monitor>,
@@ -87,7 +87,7 @@ pub struct Engine<'s> {
     known: Arc<AtomicUsize>,
     /// Shared by all streams: nothing in it outlives a step.
     scratch: Vec<f32>,
-    /// The newest forecast, `[M][H]`.
+    /// The newest forecast, `[M - X][H]`.
     forecast: Vec<f32>,
     /// Its bounds.
     interval: (Vec<f32>, Vec<f32>),
@@ -111,11 +111,8 @@ impl<'s> Engine<'s> {
             streams: HashMap::new(),
             known,
             scratch: vec![0.0; model.scratch_len()],
-            forecast: vec![0.0; config.variates * config.horizon],
-            interval: (
-                vec![0.0; config.variates * config.horizon],
-                vec![0.0; config.variates * config.horizon],
-            ),
+            forecast: vec![0.0; config.forecast_len()],
+            interval: (vec![0.0; config.forecast_len()], vec![0.0; config.forecast_len()]),
             values: Vec::with_capacity(config.variates),
             reporter: Reporter::default(),
             summary: Summary::default(),
@@ -185,9 +182,10 @@ impl<'s> Engine<'s> {
             .rposition(|pair| pair[1].saturating_sub(pair[0]) != interval_ms);
         let first = broken.map_or(0, |last_before| last_before + 1);
         let all = rows.times_ms.iter().zip(rows.values.chunks_exact(self.model.config().variates));
+        let endogenous = self.model.config().endogenous();
         all.skip(first)
             .take_while(|(time_ms, values)| {
-                monitor.row(values);
+                monitor.row(&values[..endogenous]);
                 match self.model.step(state, &mut self.scratch, values, **time_ms) {
                     Ok(Some(mut token)) => {
                         if token.forecast(&mut self.forecast).is_ok() {
@@ -215,9 +213,9 @@ impl<'s> Engine<'s> {
             .collect()
     }
 
-    /// Sums over all streams for each variate at each of these leads (from 1), and how many streams drift.
+    /// Sums over all streams for each variate that is forecast at each of these leads (from 1), and how many streams drift.
     pub(crate) fn scores(&self, leads: &[usize]) -> (Vec<Score>, usize) {
-        let variates = self.model.config().variates;
+        let variates = self.model.config().endogenous();
         let mut scores = vec![Score::default(); variates * leads.len()];
         for stream in self.streams.values() {
             for (place, score) in scores.iter_mut().enumerate() {
@@ -379,7 +377,7 @@ impl<'s> Engine<'s> {
             rows,
             ..
         } = stream;
-        let horizon = self.model.config().horizon as u64;
+        let (endogenous, horizon) = (self.model.config().endogenous(), self.model.config().horizon as u64);
         let keep = self.service.history_rows();
         let mut changes = 0;
         let (model, scratch, forecast, (lo, hi)) = (&self.model, &mut self.scratch, &mut self.forecast, &mut self.interval);
@@ -390,7 +388,7 @@ impl<'s> Engine<'s> {
             let refused = grid.push(Reading { variate, value, time_ms }, |event| match event {
                 Event::Row(row) => {
                     Stream::note(rows, row.time_ms, row.values, keep);
-                    monitor.row(row.values);
+                    monitor.row(&row.values[..endogenous]);
                     closed += u64::from(row.last_reading_ms.is_some());
                     let made = model.step(state, scratch, row.values, row.time_ms).and_then(|token| match token {
                         Some(mut token) => token.forecast(forecast).map(|()| true),

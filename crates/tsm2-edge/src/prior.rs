@@ -4,12 +4,12 @@
 
 use tsm2_bundle::Metadata;
 
-/// Names of the metrics that are read, a lead (from 1) at the end: mean squared errors in training standard deviations, over all variates.
+/// Names of the metrics that are read, a lead (from 1) at the end: mean squared errors in training standard deviations, over all variates that are forecast.
 const METRIC: &str = "validation_mse_";
 /// Least mse that is believed.
 const LEAST_MSE: f64 = 1e-4;
 
-/// Half-widths `[M][H]` that would cover the part `coverage` of normal errors as large as the validation's: z std sqrt(mse), the mse linear
+/// Half-widths `[M - X][H]` that would cover the part `coverage` of normal errors as large as the validation's: z std sqrt(mse), the mse linear
 /// between the leads that the bundle tells of and 1 where it tells of none.
 pub fn half_widths(meta: &Metadata, coverage: f32) -> Vec<f32> {
     let horizon = meta.config.horizon;
@@ -24,7 +24,7 @@ pub fn half_widths(meta: &Metadata, coverage: f32) -> Vec<f32> {
     let z = normal_quantile(f64::from(coverage));
     let relative: Vec<f64> = (1..=horizon).map(|lead| z * mse_at(&known, lead).max(LEAST_MSE).sqrt()).collect();
     let width = |std: f32, relative: f64| (f64::from(std) * relative).clamp(f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX)) as f32;
-    meta.variates
+    meta.endogenous()
         .iter()
         .flat_map(|variate| relative.iter().map(move |&relative| width(variate.std, relative)))
         .collect()

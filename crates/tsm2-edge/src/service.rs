@@ -209,12 +209,12 @@ pub struct Service {
     pub(crate) streams: Option<Vec<String>>,
     /// Per variate its name in an input topic.
     pub(crate) inputs: Vec<String>,
-    /// Per variate its level in an output topic.
+    /// Per variate that is forecast its level in an output topic.
     pub(crate) outputs: Vec<String>,
     pub(crate) prefix: String,
     pub(crate) grid: GridConfig,
     pub(crate) monitor: MonitorConfig,
-    /// Half-widths of the intervals to begin with, `[M][H]`.
+    /// Half-widths of the intervals to begin with, `[M - X][H]`.
     pub(crate) prior: Vec<f32>,
     pub(crate) max_streams: usize,
     /// Model threads: as many as there are cores.
@@ -307,7 +307,7 @@ impl Service {
             .iter()
             .map(|&name| input.fields.get(name).map_or(name, String::as_str).to_owned())
             .collect();
-        let outputs: Vec<String> = names.iter().map(|name| topic_level(name)).collect();
+        let outputs: Vec<String> = meta.endogenous().iter().map(|variate| topic_level(&variate.name)).collect();
         distinct(&names, &inputs)?;
         distinct(&names, &outputs)?;
 
@@ -318,7 +318,7 @@ impl Service {
         (grid.lateness_ms, grid.max_hold) = (lateness_ms(input.lateness_s)?, input.max_hold);
         Grid::new(grid.clone())?;
         let monitor = MonitorConfig {
-            variates: names.len(),
+            variates: outputs.len(),
             horizon: meta.config.horizon,
             season: meta.config.readout.season.map(|season| season.period),
             coverage: output.coverage,
@@ -432,7 +432,7 @@ impl Service {
     /// Where the forecast of variate `variate` of `stream` is published.
     ///
     /// # Panics
-    /// When the model has no such variate.
+    /// When the model forecasts no such variate.
     pub fn forecast_topic(&self, stream: &str, variate: usize) -> String {
         format!("{}/{stream}/forecast/{}", self.prefix, self.outputs[variate])
     }

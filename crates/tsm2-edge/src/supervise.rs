@@ -65,7 +65,7 @@ async fn run<E: std::fmt::Display>(
         let meta = service.bundle.meta();
         vitals.model(Shown::new(
             &meta.name,
-            meta.variates.iter().map(|variate| variate.name.clone()),
+            meta.endogenous().iter().map(|variate| variate.name.clone()),
             meta.config.horizon,
         ));
         let mut next = None;

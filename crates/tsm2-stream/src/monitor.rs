@@ -28,7 +28,7 @@ const SETTLED: u32 = 32;
 /// Shape of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MonitorConfig {
-    /// Number of variates M, at least 1.
+    /// Number of variates M that are forecast, at least 1; those that are only read are no business of a monitor.
     pub variates: usize,
     /// Rows of a forecast H, at least 1.
     pub horizon: usize,

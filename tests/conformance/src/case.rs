@@ -1,7 +1,7 @@
 //! A case as data: one safetensors file that is a bundle with a few tensors more.
 //!
 //! The bundle's metadata and tensors stand under their own names; beside them `case.readings[T,M]`, `case.times[T]` (i64),
-//! `case.issued[F]` (i64), `case.forecasts[F,M,H]` and `case.state[phases,layers,M,(K-1)E+NE]`, as [`Stream`] and [`Run`] describe them.
+//! `case.issued[F]` (i64), `case.forecasts[F,M-X,H]` and `case.state[phases,layers,M,(K-1)E+NE]`, as [`Stream`] and [`Run`] describe them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -122,7 +122,7 @@ impl Case {
         add(
             "forecasts",
             Dtype::F32,
-            vec![issued, config.variates, config.horizon],
+            vec![issued, config.endogenous(), config.horizon],
             floats(&run.forecasts),
         );
         add("state", Dtype::F32, state_shape, floats(state));

@@ -70,6 +70,7 @@ const MLP: Mlp = Mlp { reduce: 2, hidden: 7 };
 pub fn base() -> Config {
     Config {
         variates: 3,
+        exogenous: 0,
         horizon: 4,
         patch: 5,
         stride: 1,
@@ -229,6 +230,39 @@ pub fn recipes() -> Vec<Recipe> {
                 ..base()
             },
         ),
+        case(
+            "exogenous",
+            Config {
+                exogenous: 1,
+                readout: Readout {
+                    lags: 4,
+                    season,
+                    cross_lags: 2,
+                    per_variate: false,
+                },
+                ..base()
+            },
+        ),
+        Recipe {
+            rows: 48,
+            faults: Faults::Missing,
+            ..case(
+                "per_variate_but_exogenous",
+                Config {
+                    variates: 4,
+                    exogenous: 2,
+                    normaliser: window,
+                    head: Head::PerVariate,
+                    readout: Readout {
+                        lags: 3,
+                        season,
+                        cross_lags: 3,
+                        per_variate: true,
+                    },
+                    ..base()
+                },
+            )
+        },
         Recipe {
             rows: 48,
             faults: Faults::Missing,

@@ -37,7 +37,7 @@ impl Stream {
 pub struct Run {
     /// Rows after which a forecast was issued.
     pub issued: Vec<usize>,
-    /// `[issued, M, H]`, in the sensors' units.
+    /// `[issued, M - X, H]`, in the sensors' units.
     pub forecasts: Vec<f32>,
     /// The recurrent state after the last row, of engines that show it: `[phases, layers, M, (K-1) E + N E]`, of each time mixer its
     /// last K-1 values, oldest first, then h `[N, E]`. Phase p takes the tokens of samples t with (t+1) mod S = p.
@@ -53,7 +53,10 @@ pub fn deviation(bundle: &Bundle, got: &Run, want: &Run) -> f64 {
     }
     let meta = bundle.meta();
     let standardised = |run: &Run| -> Vec<f64> {
-        let of_variate = run.forecasts.chunks_exact(meta.config.horizon).zip(meta.variates.iter().cycle());
+        let of_variate = run
+            .forecasts
+            .chunks_exact(meta.config.horizon)
+            .zip(meta.endogenous().iter().cycle());
         of_variate
             .flat_map(|(leads, v)| leads.iter().map(|&x| (f64::from(x) - f64::from(v.mean)) / f64::from(v.std)))
             .collect()

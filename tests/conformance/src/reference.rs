@@ -72,7 +72,7 @@ impl Reference {
         }
     }
 
-    /// Consumes one row `[M]`. When a token is due, the forecast `[M, H]` in the sensors' own units.
+    /// Consumes one row `[M]`. When a token is due, the forecast `[M - X, H]` in the sensors' own units.
     fn step(&mut self, row: &[f32], time_ms: i64) -> Option<Vec<f64>> {
         self.history.push(row, &self.mean, &self.std, time_ms);
         let phase = self.history.samples() % self.config.stride;
@@ -147,11 +147,12 @@ impl Reference {
     fn forecast(&self, features: &[Vec<f64>]) -> Vec<f64> {
         let (config, horizon) = (&self.config, self.config.horizon);
         let mut out = Vec::new();
-        for m in 0..config.variates {
+        let forecast = config.variates - config.exogenous;
+        for m in 0..forecast {
             // The part of a tensor that belongs to variate m, when each has its own.
             let own = |name: &str, per_variate: bool| {
                 let tensor = self.tensors.get(name);
-                let length = tensor.len() / if per_variate { config.variates } else { 1 };
+                let length = tensor.len() / if per_variate { forecast } else { 1 };
                 let start = if per_variate { m * length } else { 0 };
                 &tensor[start..start + length]
             };

@@ -66,7 +66,7 @@ fn steps_and_forecasts(recipe: &Recipe) -> usize {
     let bundle = bundle(recipe.name, &recipe.config, recipe.interval_ms, 1);
     let stream = stream(&bundle, ROWS, recipe.interval_ms, recipe.faults, 2);
     let mut stepper = Stepper::new(&bundle);
-    let mut forecast = vec![0.0; recipe.config.variates * recipe.config.horizon];
+    let mut forecast = vec![0.0; recipe.config.forecast_len()];
     let mut issued = 0;
     let count = allocations(|| {
         for (row, time_ms) in stream.rows(&bundle) {

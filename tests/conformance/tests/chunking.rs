@@ -33,7 +33,7 @@ impl Journey {
     fn steps(&self, resets: &[usize], cuts: &[usize]) -> Vec<u32> {
         let config = self.bundle.meta().config;
         let mut stepper = Stepper::new(&self.bundle);
-        let mut forecast = vec![0.0; config.variates * config.horizon];
+        let mut forecast = vec![0.0; config.forecast_len()];
         let mut bits = Vec::new();
         for (t, (row, time_ms)) in self.stream.rows(&self.bundle).enumerate() {
             if resets.contains(&t) {
@@ -137,7 +137,7 @@ fn a_state_comes_back_from_its_bytes_bit_for_bit() {
     for recipe in recipes() {
         let journey = Journey::new(&recipe, 40, 0.2, 4);
         let mut stepper = Stepper::new(&journey.bundle);
-        let mut forecast = vec![0.0; recipe.config.variates * recipe.config.horizon];
+        let mut forecast = vec![0.0; recipe.config.forecast_len()];
         for (row, time_ms) in journey.stream.rows(&journey.bundle) {
             stepper.step(row, time_ms, &mut forecast);
         }

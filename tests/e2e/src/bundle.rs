@@ -61,7 +61,7 @@ pub fn write(folder: &Path, name: &str, variates: &[&str], interval_ms: Option<u
     path
 }
 
-/// The forecasts that the bundle's model gives after each of `rows`, as one stream: per row `[M][H]`.
+/// The forecasts that the bundle's model gives after each of `rows`, as one stream: per row `[M - X][H]`.
 pub fn forecasts<'r>(bundle: &Bundle, rows: impl IntoIterator<Item = (i64, &'r [f32])>) -> Vec<Vec<f32>> {
     let model = bundle.model();
     let config = model.config();
@@ -70,7 +70,7 @@ pub fn forecasts<'r>(bundle: &Bundle, rows: impl IntoIterator<Item = (i64, &'r [
     model.reset(&mut state).expect("a state of the right length");
     rows.into_iter()
         .map(|(time_ms, row)| {
-            let mut forecast = vec![0.0; config.variates * config.horizon];
+            let mut forecast = vec![0.0; config.forecast_len()];
             let mut token = model
                 .step(&mut state, &mut scratch, row, time_ms)
                 .expect("a row of the right length")

@@ -388,7 +388,7 @@ fn validate_says_what_it_comes_to_or_what_is_wrong() {
     let found: serde_json::Value = serde_json::from_slice(&valid.stdout).unwrap();
     assert_eq!(
         found,
-        serde_json::json!({ "model": "m", "variates": ["a", "b"], "horizon": 4, "interval_s": 60.0, "subscribes": "sensors/+",
+        serde_json::json!({ "model": "m", "variates": ["a", "b"], "exogenous": [], "horizon": 4, "interval_s": 60.0, "subscribes": "sensors/+",
             "publishes": "tsm2/+/forecast/+" })
     );
     for arguments in [&["validate", file.to_str().unwrap()][..], &["simulate", "--rows", "9"]] {

@@ -61,7 +61,7 @@ impl Forecast {
         let mut forecasts = BTreeMap::new();
         evaluate::run(&model, &table, 0..last, |row, token| {
             if self.at.contains(&row) {
-                let mut forecast = vec![0.0; meta.config.variates * meta.config.horizon];
+                let mut forecast = vec![0.0; meta.config.forecast_len()];
                 token.forecast(&mut forecast)?;
                 forecasts.insert(row, forecast);
             }
@@ -76,7 +76,7 @@ impl Forecast {
                 row,
                 issued: table.times_ms.is_some().then(|| time(table.time_ms(row - 1))),
                 forecast: meta
-                    .variates
+                    .endogenous()
                     .iter()
                     .map(|variate| variate.name.as_str())
                     .zip(forecast.chunks_exact(meta.config.horizon))
@@ -103,7 +103,7 @@ fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
     };
     let header = ["row".to_string(), "time".to_string()]
         .into_iter()
-        .chain(meta.variates.iter().map(heading));
+        .chain(meta.endogenous().iter().map(heading));
     let mut printed = super::printed(header, 0);
     let ahead = |lead: usize| {
         let issued = table.times_ms.as_ref()?[line.row - 1];
@@ -112,7 +112,7 @@ fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
     };
     for lead in 0..meta.config.horizon {
         let values = meta
-            .variates
+            .endogenous()
             .iter()
             .map(|variate| format!("{:.4}", line.forecast[variate.name.as_str()][lead]));
         let start = [(line.row + lead).to_string(), ahead(lead).map_or(String::new(), time)];

@@ -51,7 +51,11 @@ impl Inspect {
             "interval",
             meta.interval_ms.map_or("not known".into(), |ms| format!("{} s", ms as f64 / 1e3)),
         );
-        row("forecast", format!("{} variates, {} steps", config.variates, config.horizon));
+        row("forecast", format!("{} variates, {} steps", config.endogenous(), config.horizon));
+        if config.exogenous > 0 {
+            let names: Vec<&str> = meta.exogenous().iter().map(|variate| variate.name.as_str()).collect();
+            row("exogenous", format!("read, not forecast: {}", names.join(", ")));
+        }
         row(
             "tokens",
             format!("patch {}, stride {}, phases {}", config.patch, config.stride, config.phases),

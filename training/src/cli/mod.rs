@@ -39,7 +39,8 @@ fn tell_warnings(table: &Table) {
 pub fn open(model: &Path, data: &Path) -> anyhow::Result<(Bundle, Table)> {
     let bundle = Bundle::open(model)?;
     let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
-    let (table, extra) = Table::read(data)?.select(&names)?;
+    let (mut table, extra) = Table::read(data)?.select(&names)?;
+    table.exogenous = bundle.meta().config.exogenous;
     tell_warnings(&table);
     let data = data.display();
     if !extra.is_empty() {

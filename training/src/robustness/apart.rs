@@ -100,8 +100,8 @@ impl Trial<'_> {
     /// The errors at these ages.
     fn lives(&self, past: Past, ages: impl Iterator<Item = usize>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
-        let z = self.scaler.standardise(self.table);
-        let blank = Tally::new(&z, self.table.variates(), self.rows.clone(), self.horizons)?;
+        let z = self.scaler.standardise_endogenous(self.table);
+        let blank = Tally::new(&z, self.model.config().endogenous(), self.rows.clone(), self.horizons)?;
         let lengths = self.lengths(past, ages)?;
         let starts = self.starts(lengths.last().copied().unwrap_or(0));
         let mut sums = Sums::new(&blank, lengths.len());
@@ -175,17 +175,18 @@ impl Trial<'_> {
         tick: &(dyn Fn() + Sync),
     ) -> Result<Sums<'z>, tsm2_core::Error> {
         let Self { model, table, scaler, .. } = *self;
+        let horizon = model.config().horizon;
         let mut origins: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for start in starts {
             for (i, length) in lengths.iter().enumerate() {
                 origins.entry(start + length).or_default().push(i);
             }
         }
-        let mut out = vec![0.0; model.config().variates * model.config().horizon];
+        let mut out = vec![0.0; model.config().forecast_len()];
         let mut beside = out.clone();
         let mut carried = |origin: usize, token: &mut Token<'_>| {
             if let Some(lengths) = origins.get(&origin) {
-                standardised(token, scaler, &mut beside)?;
+                standardised(token, scaler, horizon, &mut beside)?;
                 lengths.iter().for_each(|&i| sums.carried[i].add(origin, &beside));
             }
             Ok(())
@@ -197,7 +198,7 @@ impl Trial<'_> {
             row = start;
             let mut own = |origin: usize, token: &mut Token<'_>| {
                 if let Ok(i) = lengths.binary_search(&(origin - start)) {
-                    standardised(token, scaler, &mut out)?;
+                    standardised(token, scaler, horizon, &mut out)?;
                     sums.own[i].add(origin, &out);
                 }
                 Ok(())

@@ -27,14 +27,14 @@ impl Trial<'_> {
     /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
     pub fn missing(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<Missing>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
-        let variates = self.table.variates();
-        let z = self.scaler.standardise(self.table);
+        let variates = self.model.config().endogenous();
+        let z = self.scaler.standardise_endogenous(self.table);
         let blank = Tally::new(&z, variates, self.rows.clone(), self.horizons)?;
         let at = |percent: u32| {
             let mut seen = self.table.clone();
             thin(&mut seen.values, Rate::percent(percent), self.seed);
             let model = carried(self.model, &seen, self.scaler, blank.clone(), tick)?;
-            let series = Series::new(&self.scaler.standardise(&seen), variates);
+            let series = Series::new(&self.scaler.standardise_endogenous(&seen), variates);
             let mut repeat_last = blank.clone();
             let mut out = vec![0.0; variates * self.longest()];
             for origin in repeat_last.origins() {

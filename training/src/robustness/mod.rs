@@ -21,7 +21,7 @@ use crate::table::Table;
 pub struct Trial<'a> {
     /// The model.
     pub model: &'a Model<'a>,
-    /// The recording, with the model's variates in its order.
+    /// The recording, with the model's variates in its order, and as many exogenous ones.
     pub table: &'a Table,
     /// The model's scaler.
     pub scaler: &'a Scaler,

@@ -34,7 +34,7 @@ impl<L: Learner> Trainer<'_, L> {
 
     /// Sums per start and lead, over `share` origins from each start on.
     fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<Vec<Sums>>, TrainError> {
-        let (m, h) = (self.data.variates(), self.data.horizon());
+        let (f, h) = (self.data.endogenous(), self.data.horizon());
         let mut state = self.learner.zero_state(starts.len(), &self.device)?;
         let mut sums = vec![vec![Sums::default(); h]; starts.len()];
         let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.first());
@@ -56,7 +56,7 @@ impl<L: Learner> Trainer<'_, L> {
                 let said = said.flatten_all()?.to_vec1::<f32>()?;
                 for (i, (((said, target), r), w)) in said.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
                     let (n, r, w) = (f64::from(said - target + r), f64::from(*r), f64::from(*w));
-                    let sum = &mut sums[i / (tokens * m * h)][i % h];
+                    let sum = &mut sums[i / (tokens * f * h)][i % h];
                     let one = Sums {
                         linear: w * r * r,
                         cross: w * r * n,

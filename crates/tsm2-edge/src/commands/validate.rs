@@ -29,6 +29,7 @@ impl Validate {
             let found = json!({
                 "model": meta.name,
                 "variates": variates,
+                "exogenous": &variates[meta.config.endogenous()..],
                 "horizon": meta.config.horizon,
                 "interval_s": interval_s,
                 "subscribes": service.filter(),
@@ -53,7 +54,11 @@ impl Validate {
             ),
             format!("subscribes  {}", service.filter()),
         ];
-        for (variate, name) in variates.iter().enumerate() {
+        let (forecast, exogenous) = variates.split_at(meta.config.endogenous());
+        if !exogenous.is_empty() {
+            lines.push(format!("only reads  {}", exogenous.join(", ")));
+        }
+        for (variate, name) in forecast.iter().enumerate() {
             lines.push(format!("publishes   {}  ({name})", service.forecast_topic("<stream>", variate)));
         }
         super::print(lines.join("\n"))

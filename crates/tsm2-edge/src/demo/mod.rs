@@ -125,7 +125,7 @@ pub struct Scene<'a> {
 /// last one at the end, wants no more.
 ///
 /// # Errors
-/// Whatever kept a forecast of every variate from arriving.
+/// Whatever kept a forecast of every variate that the model forecasts from arriving.
 pub async fn run(
     options: Options,
     stop: impl Future<Output = ()>,
@@ -145,7 +145,9 @@ pub async fn run(
     config.input.time_field = Some("time".into());
     let service = Service::prepare(&config)?;
     fits_the_building(service.bundle().meta())?;
-    let model = service.bundle().meta().name.clone();
+    let meta = service.bundle().meta();
+    let model = meta.name.clone();
+    let exogenous = NAMES.map(|name| meta.exogenous().iter().any(|variate| variate.name == name));
 
     let session = |client_id: &str, filters: &[&str]| {
         Session::start(SessionOptions {
@@ -165,7 +167,7 @@ pub async fn run(
         None,
     ));
 
-    let mut stage = Stage::new(model, broker.port(), publisher, receiver);
+    let mut stage = Stage::new(model, exogenous, broker.port(), publisher, receiver);
     let played = tokio::select! {
         played = stage.play(options.seconds.map(Duration::from_secs), &mut show) => played,
         () = stop => Ok(()),

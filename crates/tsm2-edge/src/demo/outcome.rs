@@ -17,7 +17,7 @@ pub struct Outcome {
     pub rows: u64,
     /// Forecasts that came by MQTT, of all variates.
     pub forecasts: u64,
-    /// By name.
+    /// By name, those that the model forecasts.
     pub variates: BTreeMap<&'static str, VariateOutcome>,
 }
 
@@ -50,7 +50,8 @@ pub struct LeadOutcome {
 impl Outcome {
     pub(super) fn of(board: &Board, model: String, port: u16, rows: u64) -> Result<Self, DemoError> {
         let mut variates = BTreeMap::new();
-        for ((variate, unit), track) in NAMES.into_iter().zip(UNITS).zip(&board.tracks) {
+        let all = NAMES.into_iter().zip(UNITS).zip(&board.tracks);
+        for ((variate, unit), track) in all.filter(|(_, track)| !track.is_exogenous) {
             let Some((_, newest)) = &track.newest else {
                 return Err(DemoError::NoForecast { variate });
             };

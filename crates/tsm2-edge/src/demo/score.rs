@@ -48,6 +48,8 @@ impl Skill {
 /// One variate's part of the board.
 #[derive(Clone, Debug, Default)]
 pub struct Track {
+    /// Whether the model only reads it.
+    pub is_exogenous: bool,
     /// Forecasts received.
     pub forecasts: u64,
     /// The newest forecast: when it was issued (milliseconds), and its values minute by minute.

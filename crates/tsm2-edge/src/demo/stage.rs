@@ -53,15 +53,20 @@ struct Forecast {
 }
 
 impl Stage {
-    pub(super) fn new(model: String, port: u16, publisher: Publisher, receiver: Receiver) -> Self {
+    /// `exogenous` says of each variate whether the model only reads it.
+    pub(super) fn new(model: String, exogenous: [bool; VARIATES], port: u16, publisher: Publisher, receiver: Receiver) -> Self {
         let start_ms = LIVE_FROM_MS - WARM_UP_ROWS as i64 * INTERVAL_MS;
+        let mut board = Board::new(start_ms + UNJUDGED_ROWS as i64 * INTERVAL_MS);
+        for (track, is_exogenous) in board.tracks.iter_mut().zip(exogenous) {
+            track.is_exogenous = is_exogenous;
+        }
         Self {
             model,
             port,
             publisher,
             receiver,
             building: Building::new(SEED, start_ms),
-            board: Board::new(start_ms + UNJUDGED_ROWS as i64 * INTERVAL_MS),
+            board,
             online: false,
             rows_sent: 0,
             last_sent_ms: start_ms - INTERVAL_MS,
@@ -127,12 +132,13 @@ impl Stage {
         }
     }
 
-    /// Rows that not every variate has a forecast for yet.
+    /// Rows that not every variate that is forecast has a forecast for yet.
     fn rows_ahead(&self) -> i64 {
         let issued = self
             .board
             .tracks
             .iter()
+            .filter(|track| !track.is_exogenous)
             .map(|track| track.newest.as_ref().map(|(issued_ms, _)| *issued_ms));
         match issued.min().flatten() {
             Some(issued_ms) => (self.last_sent_ms - issued_ms) / INTERVAL_MS,

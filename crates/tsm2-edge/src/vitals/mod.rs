@@ -239,7 +239,7 @@ impl Vitals {
         }
     }
 
-    /// A shard's scores over its streams, shape `[M][L]` as in [`Shown`], and how many of its streams drift; every now and then.
+    /// A shard's scores over its streams, shape `[M - X][L]` as in [`Shown`], and how many of its streams drift; every now and then.
     pub fn skill(&self, shard: usize, scores: &[Score], drifting: usize) {
         if let Some(shard) = self.shards.get(shard) {
             let mut reported = lock(shard);

@@ -12,14 +12,14 @@ use tsm2_stream::Skill;
 pub struct Shown {
     /// Name of the model.
     pub model: String,
-    /// Names of its variates, M of them.
+    /// Names of the variates that it forecasts, M - X of them.
     pub variates: Vec<String>,
     /// Leads in steps from 1, ascending: the first, the middle and the last one of the horizon, L of them, fewer for a short horizon.
     pub leads: Vec<usize>,
 }
 
 impl Shown {
-    /// What is shown of a model with these variates and this horizon.
+    /// What is shown of a model that forecasts these variates, and this horizon.
     pub fn new(model: &str, variates: impl IntoIterator<Item = impl Into<String>>, horizon: usize) -> Self {
         let mut leads = vec![1.min(horizon), horizon.div_ceil(2), horizon];
         leads.dedup();

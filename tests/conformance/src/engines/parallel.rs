@@ -29,7 +29,7 @@ struct Tokens {
     rows: Vec<usize>,
     /// `[tokens, M, patch]`.
     patches: Vec<f32>,
-    /// `[tokens, M]`: what the read-out adds `[H]`, and mu and sd.
+    /// `[tokens, M - X]`: what the read-out adds `[H]`, and mu and sd.
     origins: Vec<(Vec<f32>, f32, f32)>,
 }
 
@@ -119,6 +119,8 @@ impl<'b> Parallel<'b> {
             for m in 0..config.variates {
                 front.patch(&self.front, m, &mut patch);
                 tokens.patches.extend_from_slice(&patch);
+            }
+            for m in 0..config.endogenous() {
                 front.features(&self.front, m, &mut phi);
                 let own = if config.readout.per_variate {
                     m * config.horizon * phi.len()
@@ -140,7 +142,7 @@ impl<'b> Parallel<'b> {
         phases
     }
 
-    /// The network over one phase's tokens: each row with its forecast `[M, H]` in the sensors' units.
+    /// The network over one phase's tokens: each row with its forecast `[M - X, H]` in the sensors' units.
     fn forecasts(&mut self, phase: usize, tokens: &Tokens) -> candle_core::Result<Vec<(usize, Vec<f32>)>> {
         let config = self.model.config();
         let shape = (1, tokens.rows.len(), config.variates, config.patch_len());
@@ -150,12 +152,12 @@ impl<'b> Parallel<'b> {
         let mut y = said.flatten_all()?.to_vec1::<f32>()?;
         let scaler = self.model.front().scaler();
         for (i, (y, (linear, mu, sd))) in y.chunks_exact_mut(config.horizon).zip(&tokens.origins).enumerate() {
-            let m = i % config.variates;
+            let m = i % config.endogenous();
             for (y, linear) in y.iter_mut().zip(linear) {
                 *y = ((*y + linear) * sd + mu) * scaler.std[m] + scaler.mean[m];
             }
         }
-        let by_token = y.chunks_exact(config.variates * config.horizon).map(<[f32]>::to_vec);
+        let by_token = y.chunks_exact(config.forecast_len()).map(<[f32]>::to_vec);
         Ok(tokens.rows.iter().copied().zip(by_token).collect())
     }
 }

@@ -27,7 +27,7 @@ impl<'b> Stepper<'b> {
         }
     }
 
-    /// Consumes one row; says whether a forecast was issued and written to `forecast` `[M, H]`.
+    /// Consumes one row; says whether a forecast was issued and written to `forecast` `[M - X, H]`.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -53,7 +53,7 @@ impl<'b> Stepper<'b> {
 pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
     let config = &bundle.meta().config;
     let mut stepper = Stepper::new(bundle);
-    let mut forecast = vec![0.0; config.variates * config.horizon];
+    let mut forecast = vec![0.0; config.forecast_len()];
     let mut run = Run::default();
     for (t, (row, time_ms)) in stream.rows(bundle).enumerate() {
         if stepper.step(row, time_ms, &mut forecast) {

@@ -2,7 +2,7 @@
 //! fit it.
 
 use tsm2_bundle::{Bundle, Metadata};
-use tsm2_core::{Config, parameter_count};
+use tsm2_core::parameter_count;
 
 /// No file under test is larger than this.
 const LARGEST: usize = 1 << 20;
@@ -47,15 +47,15 @@ fn with_weights(metadata: &[u8]) -> Option<Bundle> {
 
 fn step(bundle: &Bundle) {
     let model = bundle.model();
-    let &Config { variates, horizon, .. } = model.config();
-    if model.state_len() + model.scratch_len() + variates * horizon > MAX_NUMBERS {
+    let config = model.config();
+    if model.state_len() + model.scratch_len() + config.forecast_len() > MAX_NUMBERS {
         return;
     }
     let (mut state, mut scratch) = (vec![0.0; model.state_len()], vec![0.0; model.scratch_len()]);
     model.reset(&mut state).expect("a state of the right length");
     for (time, value) in [1.0, f32::NAN, -1e30].into_iter().enumerate() {
-        let mut forecast = vec![0.0; variates * horizon];
-        let token = model.step(&mut state, &mut scratch, &vec![value; variates], time as i64 * 60_000);
+        let mut forecast = vec![0.0; config.forecast_len()];
+        let token = model.step(&mut state, &mut scratch, &vec![value; config.variates], time as i64 * 60_000);
         if let Some(mut token) = token.expect("a row of the right length") {
             token.forecast(&mut forecast).expect("a forecast of the right length");
         }
