@@ -2,6 +2,17 @@
 
 use std::ops::Range;
 
+/// A lead that validation holds this many times is half certain.
+const HALF_CERTAIN: f64 = 10.0;
+
+/// How far what `rows` of validation say of forecasts `lead` rows ahead can be relied on, in (0, 1): neighbouring forecasts share most of their
+/// rows, so what counts is how many times the rows hold the lead.
+#[must_use]
+pub fn certainty(rows: usize, lead: usize) -> f64 {
+    let times = rows as f64 / lead.max(1) as f64;
+    times / (times + HALF_CERTAIN)
+}
+
 /// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the read-out's error and n the step
 /// from the read-out's forecast to the network's model, so the forecast at weight w is the read-out's plus w n.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use candle_core::Device;
 use tsm2_bundle::{BundleError, Provenance};
-use tsm2_core::{Config, Head, Mlp, Normaliser, Readout, S6, VariateMixer};
+use tsm2_core::{Config, Head, Mlp, S6, VariateMixer};
 
 use crate::baselines::Series;
 use crate::checkpoint::{CheckpointError, Checkpoints};
@@ -201,13 +201,13 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         tell,
     );
     let choices = readout::choose(&start, table, &split, &scaler, period, |choice| {
-        decide(&mut decisions, describe(choice), tell)
+        decide(&mut decisions, choice.to_string(), tell)
     })
     .map_err(|source| Error::Readout {
         path: table.path.clone(),
         source,
     })?;
-    decide(&mut decisions, format!("read-out: {}", describe(&choices[0])), tell);
+    decide(&mut decisions, format!("read-out: {:?}", choices[0].normaliser), tell);
     let recipe = Options {
         seed: options.seed,
         updates: options.updates,
@@ -289,7 +289,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     // The network with the weight per band that is best for it; where it adds nothing at any lead, the best read-out is what remains.
     let export = |trainer: &Trainer<'_, Network>, provenance| {
         let best = trainer.best().ok_or(TrainError::NotFinite)?;
-        let folds = folds(best, candidate, &choices);
+        let folds = folds(best, candidate, &choices, split.validation);
         let candidate = if is_silent(&folds) { &candidates[0] } else { candidate };
         let export = Export {
             name: &options.name,
@@ -320,7 +320,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let best = trainer.best().ok_or(TrainError::NotFinite)?;
     decide(
         &mut decisions,
-        export::describe(&best.errors, &folds(best, candidate, &choices)),
+        export::describe(&best.errors, &folds(best, candidate, &choices, split.validation)),
         tell,
     );
 
@@ -390,8 +390,8 @@ impl Candidate<'_> {
 
 /// The weight per band of a candidate's network: none where its own read-out is so much worse than the best one that the network does not
 /// make up for it.
-fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[Choice]) -> Vec<f64> {
-    let mut folds = export::folds(&best.errors);
+fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[Choice], rows: usize) -> Vec<f64> {
+    let mut folds = export::folds(&best.errors, rows);
     if candidate.choice.normaliser != choices[0].normaliser && export::relative(&best.errors, &folds, &choices[0].mse) >= 1.0 {
         folds.fill(0.0);
     }
@@ -431,7 +431,7 @@ fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network
 }
 
 /// The ways that are tried: on the whole forecast and on what the best read-out leaves, both under its normaliser; and on the whole forecast
-/// with samples as they are, which a network may prefer where a linear model does not.
+/// under the other one, which a network may prefer where a linear model does not.
 fn candidates<'a>(
     start: &Config,
     choices: &'a [Choice],
@@ -440,12 +440,8 @@ fn candidates<'a>(
     table: &Table,
 ) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
     let mut candidates = Vec::new();
-    let global = choices[1..].iter().find(|choice| choice.normaliser == Normaliser::Global);
-    for (choice, targets) in [
-        (Some(&choices[0]), &[Target::Whole, Target::Residual][..]),
-        (global, &[Target::Whole]),
-    ] {
-        let Some(choice) = choice else { continue };
+    let targets = [&[Target::Whole, Target::Residual][..], &[Target::Whole]];
+    for (choice, targets) in choices.iter().zip(targets) {
         let config = Config {
             normaliser: choice.normaliser,
             readout: choice.readout,
@@ -488,26 +484,6 @@ fn start_config(table: &Table, horizon: usize) -> Config {
         head,
         ..Config::default()
     }
-}
-
-/// A linear model in one line.
-fn describe(choice: &Choice) -> String {
-    let Readout {
-        lags,
-        season,
-        cross_lags,
-        per_variate,
-    } = choice.readout;
-    let mut features = vec![format!("{lags} lags")];
-    features.extend(season.map(|s| format!("averages of a season of {}", s.period)));
-    features.extend((cross_lags > 0).then(|| format!("{cross_lags} lags of every other variate")));
-    let weights = if per_variate { "weights per variate" } else { "shared weights" };
-    format!(
-        "normaliser {:?}: {}, {weights}, validation MSE {:.4}",
-        choice.normaliser,
-        features.join(" + "),
-        choice.mean()
-    )
 }
 
 /// The horizons that are reported: a lead, a quarter, half and the whole.

@@ -363,7 +363,8 @@ impl Grid {
                 has_begun: from.flag()?,
                 rows: from.count()?,
             };
-            let open = u64::try_from(newest - left).ok().filter(|&open| open <= MAX_OPEN_ROWS)?;
+            let open = newest.checked_sub(left)?;
+            let open = u64::try_from(open).ok().filter(|&open| open <= MAX_OPEN_ROWS)?;
             // More than the lateness allows now may be open still.
             let missing = (open as usize).saturating_sub(self.open.len());
             self.open.extend((0..missing).map(|_| OpenRow::new(shape)));
