@@ -74,11 +74,11 @@ pub enum CheckpointError {
 }
 
 impl Checkpoints {
-    /// The checkpoints in folder `out`, which is made if absent, for this data, split and options.
+    /// The checkpoints in folder `out`, which is made if absent, for this data, split, exogenous variates and options.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn new(out: &Path, provenance: &Provenance, options: &TrainOptions) -> Result<Self, CheckpointError> {
+    pub fn new(out: &Path, provenance: &Provenance, exogenous: &[String], options: &TrainOptions) -> Result<Self, CheckpointError> {
         let folder = out.join("checkpoints");
         fs::create_dir_all(&folder).map_err(|source| CheckpointError::Io {
             path: folder.clone(),
@@ -88,6 +88,7 @@ impl Checkpoints {
             "code": provenance.code_version,
             "data_sha256": provenance.data_sha256,
             "split": provenance.split,
+            "exogenous": exogenous,
             "horizon": options.horizon,
             "seed": options.seed,
             "updates": options.updates,

@@ -191,8 +191,8 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         thinned = table.thinned(split.train_range(), options.missing_rate, options.seed);
         &thinned
     };
-    let z = scaler.standardise(table);
-    let period = Series::new(&z, table.variates()).find_period(split.train_range());
+    let z = scaler.standardise_endogenous(table);
+    let period = Series::new(&z, table.endogenous()).find_period(split.train_range());
     decide(
         &mut decisions,
         period.map_or("season: none found".into(), |rows| {
@@ -224,7 +224,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         decisions: decisions.to_vec(),
         metrics: BTreeMap::new(),
     };
-    let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), options)?;
+    let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), &table.names[table.endogenous()..], options)?;
     let rows = held(&start, table, &split)?;
     if rows.start > 0 {
         decide(
@@ -478,6 +478,7 @@ fn start_config(table: &Table, horizon: usize) -> Config {
     let head = if variates <= OWN_HEADS { Head::PerVariate } else { Head::Shared };
     Config {
         variates,
+        exogenous: table.exogenous,
         horizon,
         time_mixer: s6,
         variate_mixer,

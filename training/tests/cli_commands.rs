@@ -260,6 +260,58 @@ fn inspect_tells_sizes_and_provenance() {
 }
 
 #[test]
+fn every_command_knows_what_is_only_read() {
+    let folder = Folder::new();
+    let (data, out) = (folder.file("data.csv", recording(600)), folder.path("out"));
+    let train = |more: &[&str]| {
+        let fixed = [
+            "train",
+            "--data",
+            arg(&data),
+            "--out",
+            arg(&out),
+            "--horizon",
+            "4",
+            "--updates",
+            "2",
+        ];
+        tsm2(fixed.iter().chain(more))
+    };
+    stdout(train(&["--exogenous", "a"]));
+    let model = out.join("model.safetensors");
+    let inspected = stdout(tsm2(["inspect", arg(&model)]));
+    assert!(
+        inspected.contains("2 variates, 4 steps") && inspected.contains("read, not forecast: a"),
+        "{inspected}"
+    );
+
+    let forecast = ["forecast", "--model", arg(&model), "--data", arg(&data), "--at", "300"];
+    let line: serde_json::Value = serde_json::from_str(&stdout(tsm2(forecast.iter().chain(&["--json"])))).unwrap();
+    let lengths = line["forecast"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, leads)| (name.as_str(), leads.as_array().unwrap().len()));
+    assert_eq!(lengths.collect::<Vec<_>>(), [("b", 4), ("c", 4)]);
+    let printed = stdout(tsm2(forecast));
+    let header: Vec<&str> = printed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(header, ["row", "time", "b", "c"]);
+
+    let evaluate = ["evaluate", "--model", arg(&model), "--data", arg(&data), "--json"];
+    let evaluated: serde_json::Value = serde_json::from_str(&stdout(tsm2(evaluate))).unwrap();
+    let metrics = Bundle::open(&model).unwrap().meta().provenance.metrics.clone();
+    let mse = evaluated["results"][0]["mse"].as_f64().unwrap();
+    assert!((mse - metrics["test_mse_4"]).abs() < 1e-9, "{evaluated} {metrics:?}");
+    assert_eq!(evaluated["results"][0]["horizon"], 4);
+
+    let resumed = train(&["--exogenous", "a", "--resume"]);
+    assert!(resumed.status.success(), "{resumed:?}");
+    let other = train(&["--exogenous", "b", "--resume"]);
+    let said = String::from_utf8(other.stderr).unwrap();
+    assert!(said.contains("belongs to another training"), "{said}");
+}
+
+#[test]
 fn help_is_there_for_every_command() {
     for command in ["train", "evaluate", "forecast", "inspect", "robustness"] {
         let help = stdout(tsm2([command, "--help"]));

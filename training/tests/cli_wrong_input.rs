@@ -293,6 +293,20 @@ fn columns_are_matched_by_name() {
 }
 
 #[test]
+fn exogenous_columns_that_cannot_be() {
+    let folder = Folder::new();
+    let data = folder.file("fifty.csv", recording(50));
+    for (exogenous, said) in [
+        ("b,d", &["no column `d`", "`a`, `b`, `c`"][..]),
+        ("b,c,b", &["`b` is named twice"]),
+        ("c,b,a", &["nothing is left to forecast", "`a`, `b`, `c`"]),
+    ] {
+        let named: Vec<&str> = said.iter().chain(&["fifty.csv"]).copied().collect();
+        refused(&["train", "--data", arg(&data), "--exogenous", exogenous], &named);
+    }
+}
+
+#[test]
 fn rows_that_are_not_there() {
     let folder = Folder::new();
     let (data, model) = (folder.file("fifty.csv", recording(50)), bundle(&folder));

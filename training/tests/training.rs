@@ -2,6 +2,7 @@
 //! checkpoint as if it had never stopped.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
 
@@ -32,6 +33,21 @@ fn chaos(rows: usize) -> Table {
         text.push_str(&format!("{x:.5},{second}\n"));
     }
     Table::parse(Path::new("chaos.csv"), text.as_bytes()).expect("a table")
+}
+
+/// A tank that is filled through a valve which nobody can foresee, with noise in between; columns `valve`, `level`.
+fn tank(rows: usize) -> Table {
+    let (mut text, mut level, mut random) = (String::from("valve,level\n"), 0.0f64, 1u32);
+    let mut next = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(random >> 8) / f64::from(1 << 23) - 1.0
+    };
+    for _ in 0..rows {
+        let valve = next();
+        let _ = writeln!(text, "{valve:.4},{level:.4}");
+        level = 0.7 * level + valve + 0.05 * next();
+    }
+    Table::parse(Path::new("tank.csv"), text.as_bytes()).expect("a table")
 }
 
 fn options(out: &Path) -> TrainOptions {
@@ -298,4 +314,37 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
     let ([all_complete, all_missing], [some_complete, some_missing]) = (errors(&all), errors(&some));
     assert!(some_missing < 0.9 * all_missing, "30 % missing: {some_missing} and {all_missing}");
     assert!(all_complete < some_complete, "nothing missing: {all_complete} and {some_complete}");
+}
+
+#[test]
+fn a_valve_that_is_read_only_lowers_the_error_of_the_level_and_is_not_measured_itself() {
+    let (folder, table) = (tempfile::tempdir().expect("temporary folder"), tank(1500));
+    let trained = |table: &Table, name: &str| {
+        let options = TrainOptions {
+            split: SplitSpec::Rows([1000, 250, 250]),
+            updates: 40,
+            ..options(&folder.path().join(name))
+        };
+        train::run(table, &options, &mut |_| {}).expect("trains")
+    };
+    let (alone, _) = table.clone().select(&["level"]).expect("a column");
+    let apart = table.with_exogenous(&["valve".into()]).expect("a column");
+    let (alone, with) = (trained(&alone, "alone"), trained(&apart, "with"));
+    let bundle = Bundle::open(&with.path).expect("the bundle");
+    let (test, without) = (with.test.expect("a test part"), alone.test.expect("a test part"));
+    let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
+    assert_eq!(
+        (names.as_slice(), bundle.meta().config.exogenous),
+        (["level", "valve"].as_slice(), 1)
+    );
+    assert!(
+        test.results[0].mse < 0.1 * without.results[0].mse,
+        "{:?} with the valve, {:?} without",
+        test.results,
+        without.results
+    );
+    // What a baseline makes of the level does not depend on what else there is.
+    assert_eq!(test.baselines.repeat_last, without.baselines.repeat_last);
+    assert_eq!(test.baselines.seasonal_naive, without.baselines.seasonal_naive);
+    assert_eq!(test.baselines.linear, without.baselines.linear);
 }

@@ -19,6 +19,7 @@ use tsm2_train::trainer::{Options, Progress};
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 train --data building.csv --horizon 60 --out building
+  tsm2 train --data building.csv --horizon 60 --exogenous outdoor_temp,occupancy
   tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
 pub struct Train {
     /// CSV of readings, oldest first
@@ -30,6 +31,9 @@ pub struct Train {
     /// Steps to forecast; the model serves every shorter horizon too
     #[arg(long, value_name = "H", default_value_t = DEFAULT_HORIZON)]
     horizon: usize,
+    /// Columns to read but not to forecast, such as a set point or the weather outside [default: none]
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    exogenous: Vec<String>,
     /// Folder for the model (model.safetensors) and its metrics (metrics.csv)
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
@@ -68,7 +72,7 @@ enum DeviceName {
 impl Train {
     /// Trains, saves and reports.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let table = super::read_table(&self.data)?;
+        let table = super::read_table(&self.data)?.with_exogenous(&self.exogenous)?;
         let folder_name = || {
             self.out
                 .file_name()

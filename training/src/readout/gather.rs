@@ -97,7 +97,7 @@ fn interpolated(z: &[f32]) -> Vec<f32> {
 
 /// The widest features worth trying within the budget, and every how manieth row is an example.
 fn widest(config: &Config, rows: usize, period: Option<usize>) -> (Readout, usize) {
-    let (m, h) = (config.variates as f64, config.horizon as f64);
+    let (m, h) = (config.endogenous() as f64, config.horizon as f64);
     let others = config.variates - 1;
     let features = |readout| Config { readout, ..*config }.readout_features() as f64;
     let cost = |readout| rows as f64 * m * features(readout) * (0.5 * features(readout) + h);
@@ -142,8 +142,8 @@ pub(super) fn gather(
         readout: widest,
         ..*config
     };
-    let variates: Vec<usize> = (0..config.variates).collect();
-    let share = config.variates.div_ceil(2);
+    let variates: Vec<usize> = (0..config.endogenous()).collect();
+    let share = variates.len().div_ceil(2);
     let results: Vec<Result<Vec<Gathering>, tsm2_core::Error>> = std::thread::scope(|scope| {
         let gather = |variates| scope.spawn(move || gather_some(config, table, split, scaler, variates, stride));
         let threads: Vec<_> = variates.chunks(share).map(gather).collect();
@@ -189,8 +189,8 @@ fn gather_some(
     variates: &[usize],
     stride: usize,
 ) -> Result<Vec<Gathering>, tsm2_core::Error> {
-    let (features, h, m) = (config.readout_features(), config.horizon, config.variates);
-    let z = scaler.standardise(table);
+    let (features, h, m) = (config.readout_features(), config.horizon, config.endogenous());
+    let z = scaler.standardise_endogenous(table);
     let moments = || Moments::new(features, h);
     let start = |&v: &usize| Gathering {
         targets: Targets::new(&z, v, m, [split.train_range(), split.validation_range()]),

@@ -149,7 +149,7 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
     };
     let others = config.variates - 1;
     let features = Config { readout, ..*config }.readout_features();
-    let mut weights = vec![Array2::<f64>::zeros((config.horizon, features)); if readout.per_variate { config.variates } else { 1 }];
+    let mut weights = vec![Array2::<f64>::zeros((config.horizon, features)); if readout.per_variate { config.endogenous() } else { 1 }];
     for (band, chosen) in &parts {
         for (part, share) in chosen {
             let positions = positions(&readout, &part.readout, others);
