@@ -150,25 +150,81 @@ fn the_scans_gradient_is_that_of_finite_differences() {
             let (y, _) = selective_scan(&vars[0], &vars[1], &vars[2], &vars[3], &vars[4], None, options).unwrap();
             (y * weight.as_tensor()).unwrap().sum_all().unwrap()
         };
-        let grads = loss(&vars).backward().unwrap();
-        for (i, var) in vars.iter().enumerate() {
-            // Along one random direction, so that the step is large against f32's rounding.
-            let direction = source.var(var.dims(), 0.0, 1.0);
-            let moved = |by: f64| {
-                let mut moved: Vec<Var> = vars.clone();
-                moved[i] = Var::from_tensor(&(var.as_tensor() + (direction.as_tensor() * by).unwrap()).unwrap()).unwrap();
-                f64::from(loss(&moved).to_scalar::<f32>().unwrap())
-            };
-            let step = 2e-3;
-            let want = (moved(step) - moved(-step)) / (2.0 * step);
-            let along = (grads.get(var).unwrap() * direction.as_tensor()).unwrap().sum_all().unwrap();
-            let got = f64::from(along.to_scalar::<f32>().unwrap());
-            assert!(
-                (got - want).abs() < 2e-3 * want.abs().max(1.0),
-                "{options:?}, argument {i}: {got} against {want}"
-            );
-        }
+        agrees_with_differences(&format!("{options:?}"), &mut source, &vars, loss);
     }
+}
+
+fn gru_inputs(source: &mut Source, [streams, tokens, width]: [usize; 3]) -> Vec<Var> {
+    vec![
+        source.var(&[streams, tokens, 3 * width], 0.0, 1.5),
+        source.var(&[3 * width, width], 0.0, 0.7),
+        source.var(&[width], 0.0, 1.0),
+    ]
+}
+
+#[test]
+fn the_gru_equals_its_reference() {
+    let mut source = Source(13);
+    for shape in [[1, 1, 1], [2, 5, 3], [3, 17, 16], [8, 16, 33]] {
+        let vars = gru_inputs(&mut source, shape);
+        let state = source.var(&[shape[0], shape[2]], 0.0, 1.0);
+        let (_, got) = gru(&vars[0], &vars[1], &vars[2], &state).unwrap();
+        let (_, want) = gru_reference(&vars[0], &vars[1], &vars[2], &state).unwrap();
+        let worst = distance(&got, &want);
+        assert!(worst < 2e-6, "{shape:?}: last state differs by {worst:e}");
+        compare(
+            &format!("gru {shape:?}"),
+            &vars,
+            || Ok(gru(&vars[0], &vars[1], &vars[2], &state)?.0),
+            || Ok(gru_reference(&vars[0], &vars[1], &vars[2], &state)?.0),
+        );
+    }
+}
+
+#[test]
+fn the_gru_of_two_halves_with_carried_state_is_the_gru_of_the_whole() {
+    let mut source = Source(14);
+    let vars = gru_inputs(&mut source, [3, 29, 20]);
+    let start = source.var(&[3, 20], 0.0, 1.0);
+    let run = |from: usize, len: usize, state: &Tensor| gru(&vars[0].narrow(1, from, len).unwrap(), &vars[1], &vars[2], state).unwrap();
+    let (whole, last) = run(0, 29, &start);
+    let (first, state) = run(0, 12, &start);
+    let (second, last_second) = run(12, 17, &state);
+    assert_eq!(distance(&Tensor::cat(&[first, second], 1).unwrap(), &whole), 0.0);
+    assert_eq!(distance(&last_second, &last), 0.0);
+}
+
+/// The gradient of `loss` along a random direction of each argument against finite differences.
+fn agrees_with_differences(name: &str, source: &mut Source, vars: &[Var], loss: impl Fn(&[Var]) -> Tensor) {
+    let grads = loss(vars).backward().unwrap();
+    for (i, var) in vars.iter().enumerate() {
+        // Along one direction, so that the step is large against f32's rounding.
+        let direction = source.var(var.dims(), 0.0, 1.0);
+        let moved = |by: f64| {
+            let mut moved = vars.to_vec();
+            moved[i] = Var::from_tensor(&(var.as_tensor() + (direction.as_tensor() * by).unwrap()).unwrap()).unwrap();
+            f64::from(loss(&moved).to_scalar::<f32>().unwrap())
+        };
+        let step = 2e-3;
+        let want = (moved(step) - moved(-step)) / (2.0 * step);
+        let along = (grads.get(var).unwrap() * direction.as_tensor()).unwrap().sum_all().unwrap();
+        let got = f64::from(along.to_scalar::<f32>().unwrap());
+        assert!(
+            (got - want).abs() < 2e-3 * want.abs().max(1.0),
+            "{name}, argument {i}: {got} against {want}"
+        );
+    }
+}
+
+#[test]
+fn the_grus_gradient_is_that_of_finite_differences() {
+    let mut source = Source(15);
+    let vars = gru_inputs(&mut source, [2, 12, 5]);
+    let (state, weight) = (source.var(&[2, 5], 0.0, 1.0), source.var(&[2, 12, 5], 0.0, 1.0));
+    agrees_with_differences("gru", &mut source, &vars, |vars| {
+        let (h, _) = gru(&vars[0], &vars[1], &vars[2], &state).unwrap();
+        (h * weight.as_tensor()).unwrap().sum_all().unwrap()
+    });
 }
 
 #[test]
@@ -401,4 +457,10 @@ fn shapes_that_do_not_fit_are_refused() {
     };
     let refused = selective_scan(&v, &v, &v, &weight, &bias, None, options).map(|(y, _)| y);
     assert!(name(refused).contains("selective_scan: shapes do not fit"));
+    let (x, state) = (source.var(&[2, 6, 9], 0.0, 1.0), source.var(&[2, 3], 0.0, 1.0));
+    let (gates, candidate) = (source.var(&[9, 3], 0.0, 1.0), source.var(&[3], 0.0, 1.0));
+    for (gates, state) in [(&gates, &candidate), (&state, &state)] {
+        let refused = gru(&x, gates, &candidate, state).map(|(h, _)| h);
+        assert!(name(refused).contains("gru: shapes do not fit"));
+    }
 }

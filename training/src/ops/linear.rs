@@ -204,7 +204,7 @@ impl CustomOp3 for Linear {
 }
 
 /// The sum of each column of rows of `width`, in order.
-fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
+pub(super) fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
     let mut sums = vec![0.0; width];
     vectorised(
         #[inline(always)]
@@ -229,7 +229,7 @@ fn column_sums(values: &[f32], width: usize) -> Vec<f32> {
 
 /// A matrix within a slice.
 #[derive(Clone, Copy)]
-struct Matrix<'a> {
+pub(super) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -238,7 +238,7 @@ struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    fn rows(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+    pub(super) fn rows(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
         Self {
             values,
             rows,
@@ -248,7 +248,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    fn transposed(self) -> Self {
+    pub(super) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -266,7 +266,7 @@ impl<'a> Matrix<'a> {
 
 /// y = lhs rhs, or y += lhs rhs with `add`. Row r of y starts at `r * row_stride`.
 #[expect(unsafe_code, reason = "the gemm crate's SIMD kernels take pointers and strides")]
-fn multiply(y: &mut [f32], row_stride: usize, lhs: Matrix, rhs: Matrix, add: bool) {
+pub(super) fn multiply(y: &mut [f32], row_stride: usize, lhs: Matrix, rhs: Matrix, add: bool) {
     let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
     let (Some(last_lhs), Some(last_rhs)) = (lhs.last(), rhs.last()) else {
         return;

@@ -1,4 +1,4 @@
-//! The network's own operations for training: forward and hand-written backward, one thread each, the same bits on every run.
+//! The networks' own operations for training: forward and hand-written backward, one thread each, the same bits on every run.
 //!
 //! Tensors are f32. Sequences are seen as `[O, L, I, F]`: outer, length, inner, features. A recurrence runs along L,
 //! independently for every (o, i), so neither mixer transposes: the time mixer over `[streams, tokens, variates, E]` has
@@ -9,6 +9,7 @@
 //! (exp, sigmoid, softplus) are those of `tsm2_core::math`, so training agrees with the device's step.
 
 mod conv;
+mod gru;
 mod lanes;
 mod linear;
 mod norm;
@@ -20,6 +21,7 @@ mod weighted;
 pub(crate) use lanes::{dot, vectorised};
 
 pub use conv::{conv_silu, conv_silu_reference};
+pub use gru::{gru, gru_reference};
 pub use linear::{linear, linear_onto, linear_reference};
 pub use norm::{layer_norm, layer_norm_reference};
 pub use pointwise::{gate, gate_reference, gelu, gelu_reference, limit, limit_reference};
