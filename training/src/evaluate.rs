@@ -9,7 +9,8 @@ use std::ops::Range;
 use serde::Serialize;
 use tsm2_core::{Model, Token};
 
-use crate::baselines::{Baseline, Linear, Series};
+use crate::baselines::{Baseline, Linear, LinearAll, Series};
+use crate::company::{Company, Kind};
 use crate::ridge::RidgeError;
 use crate::scale::Scaler;
 use crate::split::{Split, SplitError};
@@ -44,29 +45,70 @@ pub struct HorizonError {
     pub missing: usize,
 }
 
-/// A model beside its baselines under one protocol.
+/// A model under one protocol, beside its company.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evaluation {
     /// What the model had seen before each origin.
     pub protocol: Protocol,
     /// The model's errors.
     pub results: Vec<HorizonError>,
-    /// The baselines' errors at the same origins.
+    /// The company's errors at the same origins; none of them depends on the protocol.
     pub baselines: BaselineErrors,
     /// The season that seasonal-naive repeats; `None` if the training data has none and it repeats the last reading.
     #[serde(skip)]
     pub period: Option<usize>,
 }
 
-/// Errors of the baselines.
+impl Evaluation {
+    /// Adds the trained company's errors at the same origins.
+    ///
+    /// # Errors
+    /// As [`model_errors`].
+    pub fn join(&mut self, company: &Company, table: &Table, split: &Split) -> Result<(), EvaluateError> {
+        let horizons: Vec<usize> = self.results.iter().map(|error| error.horizon).collect();
+        for (kind, errors) in company.errors(table, split.test_range(), &horizons)? {
+            match kind {
+                Kind::Gru => self.baselines.gru = Some(errors),
+                Kind::Mlp => self.baselines.mlp = Some(errors),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Errors of the company.
 #[derive(Debug, Clone, Serialize)]
 pub struct BaselineErrors {
     /// The last reading at every lead.
     pub repeat_last: Vec<HorizonError>,
     /// The reading one season before.
     pub seasonal_naive: Vec<HorizonError>,
-    /// The closed-form linear model.
+    /// The closed-form linear model of each variate's own readings.
     pub linear: Vec<HorizonError>,
+    /// The closed-form linear model of all variates' readings; `None` for one variate, where it is no other, and where it would be too large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_all: Option<Vec<HorizonError>>,
+    /// The streaming GRU, if it was trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gru: Option<Vec<HorizonError>>,
+    /// The MLP over a short window, if it was trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp: Option<Vec<HorizonError>>,
+}
+
+impl BaselineErrors {
+    /// All that there are, by name.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &[HorizonError])> {
+        let fitted = [
+            ("repeat-last", Some(&self.repeat_last)),
+            ("seasonal-naive", Some(&self.seasonal_naive)),
+            ("linear", Some(&self.linear)),
+            ("linear-all", self.linear_all.as_ref()),
+        ];
+        let trained = [(Kind::Gru.name(), self.gru.as_ref()), (Kind::Mlp.name(), self.mlp.as_ref())];
+        let all = fitted.into_iter().chain(trained);
+        all.filter_map(|(name, errors)| Some((name, errors?.as_slice())))
+    }
 }
 
 /// Why there are no figures.
@@ -95,9 +137,12 @@ pub enum EvaluateError {
     /// The split leaves too little.
     #[error(transparent)]
     Split(#[from] SplitError),
-    /// The linear baseline cannot be fitted.
+    /// A linear baseline cannot be fitted.
     #[error("the linear baseline: {0}")]
     Linear(#[from] RidgeError),
+    /// A network of the company fails.
+    #[error("the company: {0}")]
+    Company(#[from] candle_core::Error),
     /// The model refuses the rows.
     #[error(transparent)]
     Model(#[from] tsm2_core::Error),
@@ -226,7 +271,7 @@ pub(crate) fn on_all_cores<T: Send>(share: impl Fn(usize, usize) -> T + Sync) ->
     })
 }
 
-/// Errors of all baselines, fitted on the split's training part, at the origins of `rows`; and the season found.
+/// Errors of all baselines that are fitted on the split's training part, at the origins of `rows`; and the season found.
 ///
 /// # Errors
 /// `NoHorizon`, `NothingToCompare`, `Linear`.
@@ -256,6 +301,14 @@ pub fn baseline_errors(
             period: period.unwrap_or(1),
         })?,
         linear: errors(Baseline::Linear(Linear::fit(&series, split, longest)?))?,
+        linear_all: match table.variates() {
+            1 => None,
+            _ => LinearAll::fit(&series, split, longest)?
+                .map(|linear| errors(Baseline::LinearAll(linear)))
+                .transpose()?,
+        },
+        gru: None,
+        mlp: None,
     };
     Ok((baselines, period))
 }
@@ -372,6 +425,7 @@ impl<'z> Tally<'z> {
         }
     }
 
+    /// What the sums come to.
     pub(crate) fn errors(&self) -> Result<Vec<HorizonError>, EvaluateError> {
         let error = |sums: &Sums| {
             let Sums {

@@ -2,6 +2,7 @@
 
 pub mod baselines;
 pub mod checkpoint;
+pub mod company;
 pub mod dataset;
 pub mod errors;
 pub mod evaluate;

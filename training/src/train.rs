@@ -2,13 +2,15 @@
 //!
 //! In this order: read and standardise; choose normaliser and linear read-out on validation; train the network on what the read-out
 //! leaves; give the network, per band of leads, the weight in [0, 1] that is best on validation and fold it into the head, so that the
-//! model is never worse on validation than its own read-out; write the bundle; measure it with the device's own code beside the baselines.
+//! model is never worse on validation than its own read-out; measure it with the device's own code beside the baselines; write the bundle; train
+//! and measure the company.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use tsm2_bundle::{BundleError, Provenance};
@@ -16,6 +18,7 @@ use tsm2_core::{Config, Head, Mlp, S6, VariateMixer};
 
 use crate::baselines::Series;
 use crate::checkpoint::{CheckpointError, Checkpoints};
+use crate::company::{self, About, Company, CompanyError, Ground, Kind, Step};
 use crate::dataset::Dataset;
 use crate::evaluate::{EvaluateError, Evaluation, HorizonError, Protocol, evaluate, model_errors};
 use crate::export::{self, Export};
@@ -62,6 +65,8 @@ pub struct TrainOptions {
     pub missing_rate: Rate,
     /// Goes on from the last checkpoint in `out`.
     pub resume: bool,
+    /// Trains a GRU and an MLP after TSM2, to be compared with.
+    pub company: bool,
     /// Where the network is trained.
     pub device: Device,
 }
@@ -73,10 +78,12 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// A decision with its evidence.
     Decision(&'a str),
-    /// Where the network's training stands.
+    /// What the company is, and what it took.
+    Company(&'a str),
+    /// Where the training of a network stands.
     Training {
-        /// What the network is trained to say.
-        target: Target,
+        /// What TSM2 is trained to say, or which of the company is trained.
+        name: &'a str,
         /// An update or a validation.
         progress: Progress,
     },
@@ -140,6 +147,9 @@ pub enum Error {
     /// The checkpoints.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The company.
+    #[error(transparent)]
+    Company(#[from] CompanyError),
     /// The bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -173,6 +183,11 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         move |source| Error::Out { path, source }
     };
     fs::create_dir_all(&options.out).map_err(out(&options.out))?;
+    let company = options.out.join(company::FILE);
+    if !options.resume && company.exists() {
+        // Trained beside another model, which is about to be replaced.
+        fs::remove_file(&company).map_err(out(&company))?;
+    }
     let (scaler, warnings) = Scaler::fit(table, split.train_range());
     for warning in warnings {
         tell(Event::Warning(&warning));
@@ -254,7 +269,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             let mut trainer = candidate.trainer(recipe, split.train, &options.device)?;
             while trainer.advance(pilot, validation.clone(), &bands, &mut |progress| {
                 tell(Event::Training {
-                    target: candidate.target,
+                    name: candidate.target.name(),
                     progress,
                 })
             })? {}
@@ -303,9 +318,13 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         Ok::<_, Error>(export.bundle(&best.weights, provenance)?)
     };
     let mut written = f64::INFINITY;
+    let (start, before) = (Instant::now(), trainer.updates());
     loop {
         let on = trainer.advance(recipe.updates, validation.clone(), &bands, &mut |progress| {
-            tell(Event::Training { target, progress })
+            tell(Event::Training {
+                name: target.name(),
+                progress,
+            })
         })?;
         checkpoints.save(&trainer, candidate.number, decisions.last().map_or("", String::as_str))?;
         if trainer.score() < written {
@@ -316,6 +335,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             break;
         }
     }
+    let own_pace = start.elapsed().checked_div((trainer.updates() - before) as u32);
     tell_of_divergence(&mut decisions, &trainer, tell);
     let best = trainer.best().ok_or(TrainError::NotFinite)?;
     decide(
@@ -338,7 +358,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         &|| (),
     )?;
     // The model stands without it.
-    let test = match evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
+    let mut test = match evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
         Ok(test) => Some(test),
         Err(error) => {
             tell(Event::Warning(&format!("nothing is measured on the test part: {error}")));
@@ -353,6 +373,24 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
     let path = options.out.join("model.safetensors");
     export(&trainer, provenance)?.write(&path)?;
+
+    if options.company {
+        let about = About::new(&candidate.config, measured.meta(), trainer.updates());
+        let ground = Ground {
+            table,
+            split: &split,
+            scaler: &scaler,
+            readout: candidate.choice.readout,
+            weights: &candidate.choice.weights,
+        };
+        // Memory for the company's rows.
+        drop(trainer);
+        drop(candidates);
+        let company = train_company(about, ground, recipe, options, own_pace, tell)?;
+        if let (Some(company), Some(test)) = (company, &mut test) {
+            test.join(&company, table, &split)?;
+        }
+    }
     let metrics = options.out.join("metrics.csv");
     fs::write(&metrics, metrics_csv(&validation, test.as_ref())).map_err(out(&metrics))?;
     Ok(Trained {
@@ -362,6 +400,59 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         validation,
         test,
     })
+}
+
+/// The company, written into the folder, or as it lies there when the training that is resumed had come so far. None if there is none to train.
+fn train_company(
+    about: About,
+    ground: Ground<'_>,
+    recipe: Options,
+    options: &TrainOptions,
+    own_pace: Option<Duration>,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Option<Company>, Error> {
+    let path = options.out.join(company::FILE);
+    if options.resume
+        && path.exists()
+        && let Ok(company) = Company::open(&path)
+        && *company.about() == about
+    {
+        return Ok(Some(company));
+    }
+    for kind in about.too_large() {
+        tell(Event::Company(&format!(
+            "{} is not trained: it would have too many weights",
+            kind.name()
+        )));
+    }
+    if about.too_large().count() == Kind::ALL.len() {
+        return Ok(None);
+    }
+    let rows = match held(about.front(), ground.table, ground.split) {
+        Ok(rows) => rows,
+        Err(error) => {
+            tell(Event::Company(&format!("gru and mlp are not trained: {error}")));
+            return Ok(None);
+        }
+    };
+    let company = Company::train(about, ground, rows, recipe, &options.device, &mut |kind, step| match step {
+        Step::Training(progress) => tell(Event::Training {
+            name: kind.name(),
+            progress,
+        }),
+        Step::Trained { updates, took } => {
+            let pace = took.as_secs_f64() / updates.max(1) as f64;
+            let beside = own_pace.map(|own| format!(", an update {:.2} times as long as TSM2's", pace / own.as_secs_f64()));
+            tell(Event::Company(&format!(
+                "{}: {updates} updates in {:.1} s{}",
+                kind.name(),
+                took.as_secs_f64(),
+                beside.unwrap_or_default()
+            )));
+        }
+    })?;
+    company.write(&path)?;
+    Ok(Some(company))
 }
 
 /// One way to train the network.
@@ -512,9 +603,9 @@ fn metrics_csv(validation: &[HorizonError], test: Option<&Evaluation>) -> String
     rows("validation", "tsm2", validation);
     if let Some(test) = test {
         rows("test", "tsm2", &test.results);
-        rows("test", "repeat_last", &test.baselines.repeat_last);
-        rows("test", "seasonal_naive", &test.baselines.seasonal_naive);
-        rows("test", "linear", &test.baselines.linear);
+        for (name, errors) in test.baselines.named() {
+            rows("test", &name.replace('-', "_"), errors);
+        }
     }
     text
 }

@@ -36,11 +36,7 @@ fn figures(table: &Table, split: SplitSpec, horizons: &[usize]) -> (BaselineErro
     assert!(warnings.is_empty(), "{warnings:?}");
     let (errors, period) = baseline_errors(table, &scaler, &split, split.test_range(), horizons).unwrap();
     println!("{}: season {period:?}", table.path.display());
-    for (name, errors) in [
-        ("repeat-last", &errors.repeat_last),
-        ("seasonal", &errors.seasonal_naive),
-        ("linear", &errors.linear),
-    ] {
+    for (name, errors) in errors.named() {
         for e in errors {
             println!(
                 "  {name} {}: mse {:.4} mae {:.4} over {} origins",
@@ -102,6 +98,7 @@ fn lorenz96() {
     assert_eq!(period, None);
     assert_close(&errors.repeat_last, &[0.756, 1.420, 1.883], 0.005);
     assert_at_most(&errors.linear, &[0.249, 0.568, 0.758], 0.02);
+    assert_at_most(&errors.linear_all.unwrap(), &[0.177, 0.394, 0.593], 0.02);
 }
 
 #[test]
@@ -111,6 +108,7 @@ fn building() {
     assert_eq!(period, Some(1440));
     assert_close(&errors.repeat_last, &[0.119, 0.411], 0.01);
     assert_at_most(&errors.linear, &[0.099, 0.256], 0.02);
+    assert_close(&errors.linear_all.unwrap(), &[0.0865, 0.1868], 0.01);
     assert_eq!(split.test, 8064);
 }
 

@@ -3,11 +3,18 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use candle_core::Device;
 use common::{Folder, arg, bundle, recording, stdout, tsm2};
 use serde::Deserialize;
 use tsm2_bundle::Bundle;
+use tsm2_core::Config;
+use tsm2_train::company::{About, Company, Ground};
+use tsm2_train::scale::Scaler;
+use tsm2_train::split::Split;
 use tsm2_train::table::Table;
+use tsm2_train::trainer::Options;
 
 #[derive(Deserialize)]
 struct Line {
@@ -113,7 +120,7 @@ fn evaluate_scores_every_origin_as_if_by_hand() {
         (&report["results"][0]["origins"], &report["results"][1]["origins"]),
         (&200.into(), &195.into())
     );
-    for name in ["repeat_last", "seasonal_naive", "linear"] {
+    for name in ["repeat_last", "seasonal_naive", "linear", "linear_all"] {
         assert_eq!(report["baselines"][name][1]["origins"], 195, "{name}");
     }
     // The wave has a season, so repeating it beats repeating the last reading, and the linear model is near perfect.
@@ -231,6 +238,70 @@ fn robustness_prints_the_same_lines_as_a_table_as_csv_and_as_json() {
     }
     let other = run("missing", &["--csv", "-", "--seed", "1"]);
     assert_ne!(other, run("missing", &["--csv", "-"]));
+}
+
+/// A company for the small model, hardly trained, of this seed.
+fn company(model: &Path, data: &Path, seed: u64) -> Company {
+    let (bundle, table) = (Bundle::open(model).unwrap(), Table::read(data).unwrap());
+    let mut meta = bundle.meta().clone();
+    meta.provenance.seed = seed;
+    let ground = Ground {
+        table: &table,
+        split: &Split {
+            train: 600,
+            validation: 200,
+            test: 200,
+        },
+        scaler: &Scaler {
+            mean: meta.variates.iter().map(|variate| variate.mean).collect(),
+            std: meta.variates.iter().map(|variate| variate.std).collect(),
+        },
+        readout: Config::default().readout,
+        weights: &[],
+    };
+    let about = About::new(&meta.config, &meta, 2);
+    Company::train(about, ground, 0..800, Options::default(), &Device::Cpu, &mut |_, _| {}).unwrap()
+}
+
+#[test]
+fn evaluate_takes_the_company_beside_the_model_if_it_is_the_models() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
+    let beside = folder.path("company.safetensors");
+    let evaluate = || {
+        let output = tsm2([
+            "evaluate",
+            "--model",
+            arg(&model),
+            "--data",
+            arg(&data),
+            "--horizons",
+            "1,6",
+            "--json",
+        ]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (serde_json::from_str::<serde_json::Value>(&stdout(output)).unwrap(), told)
+    };
+    let (report, told) = evaluate();
+    assert!(
+        report["baselines"]["gru"].is_null() && told.contains("gru and mlp were not trained"),
+        "{told}"
+    );
+
+    let own = company(&model, &data, 7);
+    own.write(&beside).unwrap();
+    let (report, told) = evaluate();
+    assert!(!told.contains("gru"), "{told}");
+    let table = Table::read(&data).unwrap();
+    for (kind, errors) in own.errors(&table, 800..1000, &[1, 6]).unwrap() {
+        let found = &report["baselines"][kind.name()][1];
+        assert_eq!((&found["mse"], &found["origins"]), (&errors[1].mse.into(), &195.into()), "{kind:?}");
+    }
+
+    company(&model, &data, 8).write(&beside).unwrap();
+    let (report, told) = evaluate();
+    assert!(report["baselines"]["mlp"].is_null(), "{report}");
+    assert!(told.contains("company.safetensors") && told.contains("another model"), "{told}");
 }
 
 #[test]

@@ -389,6 +389,23 @@ fn shares_that_are_none() {
 }
 
 #[test]
+fn a_company_that_is_none() {
+    let folder = Folder::new();
+    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
+    let other = std::fs::read(&model).unwrap();
+    for (bytes, named) in [
+        (other, "tsm2_company"),
+        (b"Dear reader, this is a letter.".to_vec(), "not a safetensors file"),
+    ] {
+        folder.file("company.safetensors", bytes);
+        refused(
+            &["evaluate", "--model", arg(&model), "--data", arg(&data)],
+            &["company.safetensors", named],
+        );
+    }
+}
+
+#[test]
 fn a_bundle_that_is_none() {
     let folder = Folder::new();
     let (data, model) = (folder.file("data.csv", recording(50)), bundle(&folder));

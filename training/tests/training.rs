@@ -60,6 +60,7 @@ fn options(out: &Path) -> TrainOptions {
         updates: 400,
         missing_rate: Rate::default(),
         resume: false,
+        company: false,
         device: Device::Cpu,
     }
 }

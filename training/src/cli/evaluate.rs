@@ -1,21 +1,26 @@
-//! `tsm2 evaluate`: what a model is worth on test rows, beside forecasts that need no model.
+//! `tsm2 evaluate`: what a model is worth on test rows, in the company of others.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
 use indicatif::{ProgressBar, ProgressStyle};
+use tsm2_bundle::Metadata;
+use tsm2_train::company::{self, Company};
 use tsm2_train::evaluate::{Evaluation, HorizonError, Protocol, evaluate};
 use tsm2_train::split::SplitSpec;
+use tsm2_train::table::Table;
 
-/// Measure a model on test rows, beside repeat-last, seasonal-naive and a closed-form linear model.
+/// Measure a model on test rows, beside simple forecasts, closed-form linear models and two other networks.
 ///
 /// Every stride-1 origin counts whose steps all lie in the test part: a forecast after rows 0..r whose first step is row r. Errors are
 /// averages over all variates and over steps 1..=h of all those origins, in units of the training standard deviation; missing readings
-/// are left out. The baselines are fitted on the training part, what they choose is chosen on the validation part, and they are scored
-/// at the same origins.
+/// are left out. All others are fitted on the training part, what they choose is chosen on the validation part, and they are scored at the
+/// same origins: repeat-last, seasonal-naive, a linear map of each variate's own readings (linear) and of all variates' (linear-all); and if
+/// `tsm2 train` left company.safetensors beside the model, a streaming GRU (gru) and a network over the last 24 readings (mlp), run from
+/// row 0 under either protocol.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 evaluate --model out/model.safetensors --data building.csv --horizons 15,60
@@ -65,11 +70,17 @@ impl Evaluate {
             ProtocolName::Carried => Protocol::Carried,
             ProtocolName::Reset => Protocol::Reset,
         };
+        let company = beside(&self.model, meta)?;
         let style = ProgressStyle::with_template("origins {wide_bar} {pos}/{len} {eta} left")?;
         let bar = ProgressBar::new(split.test as u64).with_style(style);
         let evaluation = evaluate(&model, &table, &super::scaler(meta), &split, &horizons, protocol, &|| bar.inc(1));
         bar.finish_and_clear();
-        let evaluation = evaluation.map_err(|error| name(&error))?;
+        let mut evaluation = evaluation.map_err(|error| name(&error))?;
+        match company {
+            Ok(company) => evaluation.join(&company, &table, &split).map_err(|error| name(&error))?,
+            Err(none) => super::note(none),
+        }
+        note_left_out(&evaluation, &table);
 
         if self.json {
             serde_json::to_writer(&mut *out, &evaluation)?;
@@ -93,52 +104,62 @@ impl Evaluate {
     }
 }
 
-/// The baselines at the i-th horizon, by name.
-fn baselines(evaluation: &Evaluation, i: usize) -> [(&'static str, &HorizonError); 3] {
-    let all = &evaluation.baselines;
-    [
-        ("repeat-last", &all.repeat_last[i]),
-        ("seasonal-naive", &all.seasonal_naive[i]),
-        ("linear", &all.linear[i]),
-    ]
+/// Tells which of the baselines would have been too large.
+pub fn note_left_out(evaluation: &Evaluation, table: &Table) {
+    if evaluation.baselines.linear_all.is_none() && table.variates() > 1 {
+        super::note(format_args!(
+            "linear-all is left out: a linear map of {} variates to each of them would be too large",
+            table.variates()
+        ));
+    }
 }
 
-/// The baseline with the least squared error at the i-th horizon, and the model's squared error relative to it.
+/// The company that was trained beside the model, or why there is none.
+fn beside(model: &Path, meta: &Metadata) -> anyhow::Result<Result<Company, String>> {
+    let path = model.with_file_name(company::FILE);
+    if !path.exists() {
+        return Ok(Err(format!("no {} beside the model: gru and mlp were not trained", company::FILE)));
+    }
+    let company = Company::open(&path)?;
+    Ok(if company.fits(meta) {
+        Ok(company)
+    } else {
+        Err(format!(
+            "{}: trained beside another model; gru and mlp are left out",
+            path.display()
+        ))
+    })
+}
+
+/// The company's squared errors at the i-th horizon, by name.
+fn others(evaluation: &Evaluation, i: usize) -> impl Iterator<Item = (&'static str, f64)> {
+    evaluation.baselines.named().map(move |(name, errors)| (name, errors[i].mse))
+}
+
+/// The one in the company with the least squared error at the i-th horizon, and the model's squared error relative to it.
 fn best(evaluation: &Evaluation, i: usize) -> (&'static str, f64) {
-    let [first, rest @ ..] = baselines(evaluation, i);
-    let (name, error) = rest
-        .into_iter()
-        .fold(first, |best, other| if other.1.mse < best.1.mse { other } else { best });
-    (name, evaluation.results[i].mse / error.mse)
+    let least = |best: (&'static str, f64), other: (&'static str, f64)| if other.1 < best.1 { other } else { best };
+    let (name, mse) = others(evaluation, i).fold(("", f64::INFINITY), least);
+    (name, evaluation.results[i].mse / mse)
 }
 
-/// The model at every horizon, the squared errors of its baselines, and its own relative to the best of those.
+/// The model at every horizon, the squared errors of its company, and its own relative to the best of those.
 pub fn print(evaluation: &Evaluation) -> Printed {
-    let header = [
-        "steps",
-        "MSE",
-        "MAE",
-        "MSE of repeat-last",
-        "seasonal-naive",
-        "linear",
-        "MSE / best",
-        "origins",
-    ];
-    let mut printed = super::printed(header, 0);
+    let before = ["steps", "origins", "MAE", "MSE: model"];
+    // Short enough for all of them to stand side by side.
+    let names = evaluation.baselines.named().map(|(name, _)| name.trim_end_matches("-naive"));
+    let mut printed = super::printed(before.into_iter().chain(names).chain(["MSE / best"]), 0);
     for (i, result) in evaluation.results.iter().enumerate() {
-        let [repeat, seasonal, linear] = baselines(evaluation, i).map(|(_, error)| format!("{:.4}", error.mse));
-        let (mse, mae) = (format!("{:.4}", result.mse), format!("{:.4}", result.mae));
-        let ratio = format!("{:.3}", best(evaluation, i).1);
-        printed.add_row([
+        let number = |number: f64| format!("{number:.4}");
+        let mut row = vec![
             result.horizon.to_string(),
-            mse,
-            mae,
-            repeat,
-            seasonal,
-            linear,
-            ratio,
             result.origins.to_string(),
-        ]);
+            number(result.mae),
+            number(result.mse),
+        ];
+        row.extend(others(evaluation, i).map(|(_, mse)| number(mse)));
+        row.push(format!("{:.3}", best(evaluation, i).1));
+        printed.add_row(row);
     }
     printed
 }
@@ -157,13 +178,13 @@ pub fn verdict(evaluation: &Evaluation) -> String {
     let sentence = if all(&|ratio| ratio < 1.0 - MARGIN) {
         "The model is worth it here"
     } else if all(&|ratio| ratio > 1.0 + MARGIN) {
-        "The model is not worth it here: use the better baseline"
+        "The model is not worth it here: another is better at every horizon"
     } else if all(&|ratio| ratio <= 1.0 + MARGIN) {
-        "The model is nowhere worse than the best baseline, and not everywhere better"
+        "The model is nowhere worse than the best other, and not everywhere better"
     } else {
         "The model is better at some horizons and worse at others"
     };
-    format!("{sentence}. Squared error against the best baseline: {each}.")
+    format!("{sentence}. Squared error against the best other: {each}.")
 }
 
 #[cfg(test)]
@@ -190,13 +211,16 @@ mod tests {
                 repeat_last: errors([1.0, 4.0]),
                 seasonal_naive: errors([2.0, 2.0]),
                 linear: errors([3.0, 3.0]),
+                linear_all: Some(errors([5.0, 5.0])),
+                gru: Some(errors([5.0, 5.0])),
+                mlp: Some(errors([5.0, 5.0])),
             },
             period: None,
         }
     }
 
     #[test]
-    fn the_verdict_is_against_the_best_baseline_of_each_horizon() {
+    fn the_verdict_is_against_the_best_other_at_each_horizon() {
         let said = verdict(&evaluation([0.9, 1.0]));
         assert!(said.starts_with("The model is worth it here. "), "{said}");
         assert!(said.contains("-10.0 % at 10 steps (against repeat-last)"), "{said}");
@@ -207,11 +231,48 @@ mod tests {
     }
 
     #[test]
+    fn the_verdict_names_whoever_of_the_company_is_best() {
+        let mut evaluation = evaluation([0.9, 1.0]);
+        let set = |errors: &mut Option<Vec<HorizonError>>, i: usize, mse: f64| errors.as_mut().expect("there")[i].mse = mse;
+        set(&mut evaluation.baselines.gru, 0, 0.5);
+        set(&mut evaluation.baselines.mlp, 1, 0.8);
+        let said = verdict(&evaluation);
+        assert!(
+            said.contains("+80.0 % at 10 steps (against gru), +25.0 % at 20 steps (against mlp)"),
+            "{said}"
+        );
+        set(&mut evaluation.baselines.linear_all, 1, 0.4);
+        assert!(verdict(&evaluation).contains("+150.0 % at 20 steps (against linear-all)"));
+    }
+
+    #[test]
+    fn the_table_shows_all_in_120_columns_and_only_who_is_there() {
+        let whole = evaluation([0.9, 1.0]);
+        let printed = print(&whole).to_string();
+        assert!(printed.lines().all(|line| line.trim_end().chars().count() <= 120), "{printed}");
+        assert!(printed.contains("linear-all") && printed.contains("gru"), "{printed}");
+        let baselines = BaselineErrors {
+            linear_all: None,
+            gru: None,
+            mlp: None,
+            ..whole.baselines.clone()
+        };
+        let alone = print(&Evaluation { baselines, ..whole }).to_string();
+        assert!(
+            !alone.contains("linear-all") && !alone.contains("gru") && alone.contains("0.900"),
+            "{alone}"
+        );
+    }
+
+    #[test]
     fn json_is_as_documented() {
         let json = serde_json::to_value(evaluation([0.9, 1.0])).unwrap();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&json), ["baselines", "protocol", "results"]);
-        assert_eq!(keys(&json["baselines"]), ["linear", "repeat_last", "seasonal_naive"]);
+        assert_eq!(
+            keys(&json["baselines"]),
+            ["gru", "linear", "linear_all", "mlp", "repeat_last", "seasonal_naive"]
+        );
         assert_eq!(keys(&json["results"][1]), ["horizon", "mae", "mse", "origins"]);
         assert_eq!((&json["protocol"], &json["results"][1]["horizon"]), (&"carried".into(), &20.into()));
     }

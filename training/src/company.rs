@@ -1,0 +1,256 @@
+//! The company that TSM2 is judged in: networks of another kind, trained on the same rows by the same trainer for as many updates.
+//!
+//! They say the whole forecast by themselves, under the normaliser that TSM2 took, and lie in a file beside the bundle, so that they can be
+//! measured again with it. No device runs them.
+
+mod file;
+mod peer;
+
+pub use file::{CompanyError, FILE, FileError};
+pub use peer::{Kind, Peer, WINDOW};
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use tsm2_bundle::{Metadata, Provenance, Variate};
+use tsm2_core::{Config, Front, Readout};
+
+use crate::dataset::Dataset;
+use crate::evaluate::{EvaluateError, HorizonError, Tally};
+use crate::learner::Learner;
+use crate::ridge::bands;
+use crate::scale::Scaler;
+use crate::split::Split;
+use crate::table::Table;
+use crate::trainer::{Options, Progress, Target, TrainError, Trainer};
+
+/// A network with more weights is not trained: its memory is several times as much.
+const MOST_WEIGHTS: usize = 20_000_000;
+
+/// Tokens in one forward pass when errors are measured.
+const TOKENS: usize = 64;
+
+/// Trained networks and what they were trained on.
+#[derive(Clone, Debug)]
+pub struct Company {
+    about: About,
+    peers: Vec<Peer>,
+}
+
+/// All of a company but its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    format: u32,
+    /// The front end: M, H, the normaliser, and patches of [`WINDOW`] samples.
+    front: Config,
+    /// As in the bundle, with the scaler.
+    variates: Vec<Variate>,
+    /// The data and the seed, as in the bundle.
+    provenance: Provenance,
+    /// Updates at most.
+    updates: usize,
+    networks: Vec<Kind>,
+}
+
+/// What a company is trained on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// The data.
+    pub table: &'a Table,
+    /// Its parts.
+    pub split: &'a Split,
+    /// Its scaler.
+    pub scaler: &'a Scaler,
+    /// Features of the linear read-out relative to whose errors validation judges.
+    pub readout: Readout,
+    /// Its weights as in the model file.
+    pub weights: &'a [f32],
+}
+
+/// What is told while a network is trained.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// An update or a validation.
+    Training(Progress),
+    /// It is done.
+    Trained {
+        /// Updates that were done.
+        updates: usize,
+        /// The time they took.
+        took: Duration,
+    },
+}
+
+impl About {
+    /// A company for a model of configuration `config`, whose bundle says `bundle` of itself.
+    #[must_use]
+    pub fn new(config: &Config, bundle: &Metadata, updates: usize) -> Self {
+        let front = Config {
+            variates: config.variates,
+            horizon: config.horizon,
+            normaliser: config.normaliser,
+            patch: WINDOW,
+            ..Config::default()
+        };
+        let possible = |kind: &Kind| kind.parameter_count(front.variates, front.horizon) <= MOST_WEIGHTS;
+        Self {
+            format: file::FORMAT_VERSION,
+            front,
+            variates: bundle.variates.clone(),
+            provenance: Provenance {
+                decisions: Vec::new(),
+                metrics: [].into(),
+                ..bundle.provenance.clone()
+            },
+            updates,
+            networks: Kind::ALL.into_iter().filter(possible).collect(),
+        }
+    }
+
+    /// The front end's configuration.
+    #[must_use]
+    pub fn front(&self) -> &Config {
+        &self.front
+    }
+
+    /// The networks that would have more weights than are trained, none of them being part of the company.
+    pub fn too_large(&self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(|kind| !self.networks.contains(kind))
+    }
+}
+
+impl Company {
+    /// Trains the networks, one after the other, on those of these rows of the table that are the split's training part.
+    ///
+    /// # Errors
+    /// candle's, and those of the front end.
+    pub fn train(
+        about: About,
+        ground: Ground<'_>,
+        rows: Range<usize>,
+        options: Options,
+        device: &Device,
+        tell: &mut dyn FnMut(Kind, Step),
+    ) -> Result<Self, CompanyError> {
+        let Ground {
+            table,
+            split,
+            scaler,
+            readout,
+            weights,
+        } = ground;
+        let config = Config { readout, ..about.front };
+        let (m, h) = (config.variates, config.horizon);
+        let data = Dataset::new(&config, scaler, table, rows, weights)?;
+        let options = Options {
+            target: Target::Alone,
+            updates: about.updates,
+            ..options
+        };
+        let bands = bands(h);
+        let mut peers = Vec::new();
+        for &kind in &about.networks {
+            let start = Instant::now();
+            let initial = |rng: &mut _| Peer::initial(kind, m, h, rng, device);
+            let mut trainer = Trainer::new(initial, options, &data, split.train, device)?;
+            let mut report = |progress| tell(kind, Step::Training(progress));
+            while trainer.advance(about.updates, split.validation_range(), &bands, &mut report)? {}
+            tell(
+                kind,
+                Step::Trained {
+                    updates: trainer.updates(),
+                    took: start.elapsed(),
+                },
+            );
+            let best = trainer.best().ok_or(TrainError::NotFinite)?;
+            let values = |name: &str, _: &[usize]| Ok(best.weights.get(name).cloned().unwrap_or_default());
+            peers.push(Peer::new(kind, m, h, &Device::Cpu, values).map_err(TrainError::from)?);
+        }
+        Ok(Self { about, peers })
+    }
+
+    /// What it was trained on.
+    #[must_use]
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Whether it was trained beside this model: on the same variates, data and split, from the same seed, and as far ahead.
+    #[must_use]
+    pub fn fits(&self, bundle: &Metadata) -> bool {
+        let About {
+            front,
+            variates,
+            provenance,
+            ..
+        } = &self.about;
+        let of = |p: &Provenance| (p.data_sha256.clone(), p.split, p.seed);
+        *variates == bundle.variates && front.horizon == bundle.config.horizon && of(provenance) == of(&bundle.provenance)
+    }
+
+    /// Errors of each network at the origins of these rows, the state carried from row 0; `table` has the bundle's variates in its order.
+    ///
+    /// # Errors
+    /// As [`crate::evaluate::model_errors`].
+    pub fn errors(&self, table: &Table, rows: Range<usize>, horizons: &[usize]) -> Result<Vec<(Kind, Vec<HorizonError>)>, EvaluateError> {
+        let scaler = Scaler {
+            mean: self.about.variates.iter().map(|variate| variate.mean).collect(),
+            std: self.about.variates.iter().map(|variate| variate.std).collect(),
+        };
+        let z = scaler.standardise(table);
+        let tally = Tally::new(&z, self.about.front.variates, rows, horizons)?;
+        let (scaler, tally) = (&scaler, &tally);
+        std::thread::scope(|scope| {
+            let of_peer = |peer| scope.spawn(move || self.errors_of(peer, table, scaler, tally.clone()));
+            let threads: Vec<_> = self.peers.iter().map(of_peer).collect();
+            let join =
+                |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let errors = threads.into_iter().map(join).collect::<Result<Vec<_>, EvaluateError>>()?;
+            Ok(self.peers.iter().map(|peer| peer.kind).zip(errors).collect())
+        })
+    }
+
+    fn errors_of(&self, peer: &Peer, table: &Table, scaler: &Scaler, mut tally: Tally<'_>) -> Result<Vec<HorizonError>, EvaluateError> {
+        let config = &self.about.front;
+        let (m, h) = (config.variates, config.horizon);
+        let scale = tsm2_core::Scaler {
+            mean: &scaler.mean,
+            std: &scaler.std,
+        };
+        let front = Front::new(config, scale)?;
+        let mut seen = vec![0.0; front.state_len()];
+        let mut state = peer.zero_state(1, &Device::Cpu)?;
+        let (mut patches, mut statistics) = (vec![0.0; TOKENS * m * WINDOW], vec![(0.0, 0.0); TOKENS * m]);
+        let end = tally.origins().end.saturating_sub(1);
+        for row in 0..end {
+            front.push(&mut seen, table.row(row), table.time_ms(row))?;
+            let token = row % TOKENS;
+            for v in 0..m {
+                let at = token * m + v;
+                statistics[at] = front.statistics(&seen, v);
+                front.patch(&seen, v, &mut patches[at * WINDOW..(at + 1) * WINDOW]);
+            }
+            if token + 1 < TOKENS && row + 1 < end {
+                continue;
+            }
+            let tokens = token + 1;
+            let stretch = Tensor::from_slice(&patches[..tokens * m * WINDOW], (1, tokens, m, WINDOW), &Device::Cpu)?;
+            let (said, next) = peer.forward(&stretch, &state)?;
+            state = next;
+            let mut said = said.flatten_all()?.to_vec1::<f32>()?;
+            for (said, (mu, sd)) in said.chunks_exact_mut(h).zip(&statistics) {
+                said.iter_mut().for_each(|y| *y = *y * sd + mu);
+            }
+            for (i, said) in said.chunks_exact(m * h).enumerate() {
+                let origin = row + 1 - tokens + i + 1;
+                if tally.origins().contains(&origin) {
+                    tally.add(origin, said);
+                }
+            }
+        }
+        tally.errors()
+    }
+}

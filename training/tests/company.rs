@@ -1,0 +1,181 @@
+//! The company: what its networks can learn, that they carry their state, and how they go with a training, its resumption and its file.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tsm2_bundle::Bundle;
+use tsm2_core::Config;
+use tsm2_train::company::{Company, Kind, Peer, WINDOW};
+use tsm2_train::dataset::Dataset;
+use tsm2_train::evaluate::baseline_errors;
+use tsm2_train::learner::Learner;
+use tsm2_train::ridge::bands;
+use tsm2_train::scale::Scaler;
+use tsm2_train::split::{Split, SplitSpec};
+use tsm2_train::table::Table;
+use tsm2_train::thin::Rate;
+use tsm2_train::train::{self, Event, TrainOptions};
+use tsm2_train::trainer::{Options, Target, Trainer};
+
+/// Two coupled logistic maps.
+fn chaos(rows: usize) -> Table {
+    let (mut x, mut y) = (0.3f64, 0.6f64);
+    let mut text = String::from("x,y\n");
+    for _ in 0..rows {
+        let (next_x, next_y) = (3.8 * x * (1.0 - x), 3.7 * y * (1.0 - y));
+        (x, y) = (0.8 * next_x + 0.2 * next_y, 0.2 * next_x + 0.8 * next_y);
+        text.push_str(&format!("{x:.5},{y:.5}\n"));
+    }
+    Table::parse(Path::new("chaos.csv"), text.as_bytes()).expect("a table")
+}
+
+#[test]
+fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
+    let table = chaos(1500);
+    let split = Split {
+        train: 1000,
+        validation: 500,
+        test: 0,
+    };
+    let (scaler, _) = Scaler::fit(&table, split.train_range());
+    let (linear, _) = baseline_errors(&table, &scaler, &split, split.validation_range(), &[1]).expect("linear models");
+    let linear = linear.linear_all.expect("two variates")[0].mse;
+    let config = Config {
+        variates: 2,
+        horizon: 1,
+        patch: WINDOW,
+        ..Config::default()
+    };
+    let data = Dataset::new(&config, &scaler, &table, 0..1500, &[]).expect("valid");
+    let options = Options {
+        updates: 300,
+        target: Target::Alone,
+        ..Options::default()
+    };
+    for kind in Kind::ALL {
+        let initial = |rng: &mut ChaCha8Rng| Peer::initial(kind, 2, 1, rng, &Device::Cpu);
+        let mut trainer = Trainer::new(initial, options, &data, split.train, &Device::Cpu).expect("valid");
+        while trainer
+            .advance(300, split.validation_range(), &bands(1), &mut |_| {})
+            .expect("trains")
+        {}
+        let best = trainer.best().expect("a best");
+        let mse = best.errors.band(0..1).sum::<tsm2_train::errors::Sums>().mse(1.0);
+        assert!(mse < 0.2 * linear, "{kind:?}: {mse}, linear {linear}");
+        // Nothing stands beside the network: its own error is what it is judged by.
+        let whole = best.errors.band(0..1).sum::<tsm2_train::errors::Sums>();
+        assert!((best.score - whole.mse(1.0) / whole.mse(0.0)).abs() < 1e-9, "{}", best.score);
+    }
+}
+
+#[test]
+fn a_stretch_in_pieces_with_the_state_carried_is_the_whole_stretch() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for kind in Kind::ALL {
+        let random = Peer::initial(kind, 3, 4, &mut rng, &Device::Cpu).expect("a network");
+        // The head is zero at first.
+        let peer = Peer::new(kind, 3, 4, &Device::Cpu, |name, shape| {
+            let own = random.parameters().iter().find(|p| p.name == name).expect("the same tensors");
+            let count: usize = shape.iter().product();
+            match name {
+                "head.weight" => Ok((0..count).map(|i| (i as f32 * 0.37).sin()).collect()),
+                _ => own.var.flatten_all()?.to_vec1(),
+            }
+        })
+        .expect("a network");
+        let values: Vec<f32> = (0..2 * 31 * 3 * WINDOW).map(|i| (i as f32 * 0.7).sin()).collect();
+        let patches = Tensor::from_vec(values, (2, 31, 3, WINDOW), &Device::Cpu).expect("fits");
+        let zero = peer.zero_state(2, &Device::Cpu).expect("a state");
+        let (whole, _) = peer.forward(&patches, &zero).expect("runs");
+        let (mut state, mut pieces) = (zero, Vec::new());
+        for (from, len) in [(0, 1), (1, 13), (14, 17)] {
+            let (said, next) = peer.forward(&patches.narrow(1, from, len).expect("a piece"), &state).expect("runs");
+            state = next;
+            pieces.push(said);
+        }
+        let numbers = |x: &Tensor| x.flatten_all().expect("flat").to_vec1::<f32>().expect("numbers");
+        let pieces = numbers(&Tensor::cat(&pieces, 1).expect("one"));
+        let worst = pieces
+            .iter()
+            .zip(numbers(&whole))
+            .fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+        assert!(worst < 1e-4, "{kind:?}: {worst:e}");
+        assert!(pieces.iter().any(|said| said.abs() > 0.1), "{kind:?} says something");
+    }
+}
+
+fn options(out: &Path) -> TrainOptions {
+    TrainOptions {
+        split: SplitSpec::Rows([900, 150, 150]),
+        horizon: 2,
+        out: out.to_owned(),
+        name: "chaos".into(),
+        seed: 3,
+        updates: 40,
+        missing_rate: Rate::default(),
+        resume: false,
+        company: true,
+        device: Device::Cpu,
+    }
+}
+
+/// Trains; the names of what was trained.
+fn train(table: &Table, options: &TrainOptions) -> (train::Trained, BTreeSet<String>) {
+    let mut names = BTreeSet::new();
+    let trained = train::run(table, options, &mut |event| {
+        if let Event::Training { name, .. } = event {
+            names.insert(name.to_owned());
+        }
+    });
+    (trained.expect("trains"), names)
+}
+
+#[test]
+fn a_training_ends_with_its_company_and_a_finished_one_is_not_trained_again() {
+    let table = chaos(1200);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let options = options(folder.path());
+    let (trained, names) = train(&table, &options);
+    assert!(
+        names.contains("gru") && names.contains("mlp") && names.contains("whole"),
+        "{names:?}"
+    );
+    let test = trained.test.expect("a test part");
+    let (gru, mlp) = (test.baselines.gru.expect("trained"), test.baselines.mlp.expect("trained"));
+    let metrics = fs::read_to_string(folder.path().join("metrics.csv")).expect("metrics");
+    for name in ["tsm2", "linear", "linear_all", "gru", "mlp"] {
+        let rows = metrics.lines().filter(|line| line.starts_with(&format!("test,{name},"))).count();
+        assert_eq!(rows, gru.len(), "{name} in {metrics}");
+    }
+
+    let path = folder.path().join("company.safetensors");
+    let company = Company::open(&path).expect("reads");
+    assert!(company.fits(Bundle::open(&trained.path).expect("the bundle").meta()));
+    let horizons: Vec<usize> = gru.iter().map(|error| error.horizon).collect();
+    let again = company.errors(&table, 1050..1200, &horizons).expect("measures");
+    assert_eq!(again, [(Kind::Gru, gru), (Kind::Mlp, mlp)]);
+
+    let files = || [&trained.path, &path].map(|path| fs::read(path).expect("a file"));
+    let before = files();
+    let resume = TrainOptions {
+        resume: true,
+        ..options.clone()
+    };
+    let (_, names) = train(&table, &resume);
+    assert!(names.is_empty(), "nothing is trained again: {names:?}");
+    assert!(before == files(), "the files are the same");
+    // A company that was not finished begins again, TSM2 does not.
+    fs::remove_file(&path).expect("removes");
+    let (_, names) = train(&table, &resume);
+    assert_eq!(names, ["gru", "mlp"].map(String::from).into());
+    assert!(before == files(), "the files are the same");
+
+    let alone = TrainOptions { company: false, ..options };
+    let (trained, names) = train(&table, &alone);
+    assert!(!names.contains("gru") && !path.exists(), "an earlier training's company is gone");
+    assert!(trained.test.expect("a test part").baselines.gru.is_none());
+}
