@@ -90,12 +90,13 @@ impl About {
     pub fn new(config: &Config, bundle: &Metadata, updates: usize) -> Self {
         let front = Config {
             variates: config.variates,
+            exogenous: config.exogenous,
             horizon: config.horizon,
             normaliser: config.normaliser,
             patch: WINDOW,
             ..Config::default()
         };
-        let possible = |kind: &Kind| kind.parameter_count(front.variates, front.horizon) <= MOST_WEIGHTS;
+        let possible = |kind: &Kind| kind.parameter_count(&front) <= MOST_WEIGHTS;
         Self {
             format: file::FORMAT_VERSION,
             front,
@@ -143,18 +144,17 @@ impl Company {
             weights,
         } = ground;
         let config = Config { readout, ..about.front };
-        let (m, h) = (config.variates, config.horizon);
         let data = Dataset::new(&config, scaler, table, rows, weights)?;
         let options = Options {
             target: Target::Alone,
             updates: about.updates,
             ..options
         };
-        let bands = bands(h);
+        let bands = bands(config.horizon);
         let mut peers = Vec::new();
         for &kind in &about.networks {
             let start = Instant::now();
-            let initial = |rng: &mut _| Peer::initial(kind, m, h, rng, device);
+            let initial = |rng: &mut _| Peer::initial(kind, &config, rng, device);
             let mut trainer = Trainer::new(initial, options, &data, split.train, device)?;
             let mut report = |progress| tell(kind, Step::Training(progress));
             while trainer.advance(about.updates, split.validation_range(), &bands, &mut report)? {}
@@ -167,7 +167,7 @@ impl Company {
             );
             let best = trainer.best().ok_or(TrainError::NotFinite)?;
             let values = |name: &str, _: &[usize]| Ok(best.weights.get(name).cloned().unwrap_or_default());
-            peers.push(Peer::new(kind, m, h, &Device::Cpu, values).map_err(TrainError::from)?);
+            peers.push(Peer::new(kind, &config, &Device::Cpu, values).map_err(TrainError::from)?);
         }
         Ok(Self { about, peers })
     }
@@ -200,8 +200,8 @@ impl Company {
             mean: self.about.variates.iter().map(|variate| variate.mean).collect(),
             std: self.about.variates.iter().map(|variate| variate.std).collect(),
         };
-        let z = scaler.standardise(table);
-        let tally = Tally::new(&z, self.about.front.variates, rows, horizons)?;
+        let z = scaler.standardise_endogenous(table);
+        let tally = Tally::new(&z, self.about.front.endogenous(), rows, horizons)?;
         let (scaler, tally) = (&scaler, &tally);
         std::thread::scope(|scope| {
             let of_peer = |peer| scope.spawn(move || self.errors_of(peer, table, scaler, tally.clone()));
@@ -215,7 +215,7 @@ impl Company {
 
     fn errors_of(&self, peer: &Peer, table: &Table, scaler: &Scaler, mut tally: Tally<'_>) -> Result<Vec<HorizonError>, EvaluateError> {
         let config = &self.about.front;
-        let (m, h) = (config.variates, config.horizon);
+        let (m, forecast, h) = (config.variates, config.endogenous(), config.horizon);
         let scale = tsm2_core::Scaler {
             mean: &scaler.mean,
             std: &scaler.std,
@@ -241,10 +241,11 @@ impl Company {
             let (said, next) = peer.forward(&stretch, &state)?;
             state = next;
             let mut said = said.flatten_all()?.to_vec1::<f32>()?;
-            for (said, (mu, sd)) in said.chunks_exact_mut(h).zip(&statistics) {
+            for (i, said) in said.chunks_exact_mut(h).enumerate() {
+                let (mu, sd) = statistics[i / forecast * m + i % forecast];
                 said.iter_mut().for_each(|y| *y = *y * sd + mu);
             }
-            for (i, said) in said.chunks_exact(m * h).enumerate() {
+            for (i, said) in said.chunks_exact(config.forecast_len()).enumerate() {
                 let origin = row + 1 - tokens + i + 1;
                 if tally.origins().contains(&origin) {
                     tally.add(origin, said);

@@ -57,7 +57,7 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
         ..Options::default()
     };
     for kind in Kind::ALL {
-        let initial = |rng: &mut ChaCha8Rng| Peer::initial(kind, 2, 1, rng, &Device::Cpu);
+        let initial = |rng: &mut ChaCha8Rng| Peer::initial(kind, &config, rng, &Device::Cpu);
         let mut trainer = Trainer::new(initial, options, &data, split.train, &Device::Cpu).expect("valid");
         while trainer
             .advance(300, split.validation_range(), &bands(1), &mut |_| {})
@@ -75,10 +75,16 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
 #[test]
 fn a_stretch_in_pieces_with_the_state_carried_is_the_whole_stretch() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let front = Config {
+        variates: 3,
+        exogenous: 1,
+        horizon: 4,
+        ..Config::default()
+    };
     for kind in Kind::ALL {
-        let random = Peer::initial(kind, 3, 4, &mut rng, &Device::Cpu).expect("a network");
+        let random = Peer::initial(kind, &front, &mut rng, &Device::Cpu).expect("a network");
         // The head is zero at first.
-        let peer = Peer::new(kind, 3, 4, &Device::Cpu, |name, shape| {
+        let peer = Peer::new(kind, &front, &Device::Cpu, |name, shape| {
             let own = random.parameters().iter().find(|p| p.name == name).expect("the same tensors");
             let count: usize = shape.iter().product();
             match name {

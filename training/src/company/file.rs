@@ -139,7 +139,7 @@ impl Company {
                     _ => candle_core::bail!("tensor `{name}` is absent or not F32 of shape {shape:?}"),
                 }
             };
-            peers.push(Peer::new(kind, about.front.variates, about.front.horizon, &Device::Cpu, values)?);
+            peers.push(Peer::new(kind, &about.front, &Device::Cpu, values)?);
         }
         Ok(Self { about, peers })
     }

@@ -5,6 +5,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
+use tsm2_core::Config;
 
 use crate::learner::{Learner, State};
 use crate::ops::{gelu, gru, linear};
@@ -44,8 +45,8 @@ impl Kind {
     }
 
     /// Names and shapes of the tensors, in order.
-    fn layout(self, variates: usize, horizon: usize) -> Vec<(String, Vec<usize>)> {
-        let said = variates * horizon;
+    fn layout(self, front: &Config) -> Vec<(String, Vec<usize>)> {
+        let (variates, said) = (front.variates, front.forecast_len());
         let shapes: Vec<(&str, Vec<usize>)> = match self {
             Kind::Gru => vec![
                 ("input.weight", vec![3 * GRU_HIDDEN, variates]),
@@ -69,8 +70,8 @@ impl Kind {
 
     /// Numbers to be trained.
     #[must_use]
-    pub fn parameter_count(self, variates: usize, horizon: usize) -> usize {
-        let shapes = self.layout(variates, horizon);
+    pub fn parameter_count(self, front: &Config) -> usize {
+        let shapes = self.layout(front);
         shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }
@@ -80,7 +81,8 @@ impl Kind {
 pub struct Peer {
     /// Which.
     pub kind: Kind,
-    variates: usize,
+    /// Variates that are forecast.
+    endogenous: usize,
     horizon: usize,
     parameters: Parameters,
 }
@@ -90,8 +92,8 @@ impl Peer {
     ///
     /// # Errors
     /// The device's.
-    pub fn initial(kind: Kind, variates: usize, horizon: usize, rng: &mut impl Rng, device: &Device) -> Result<Self> {
-        Self::new(kind, variates, horizon, device, |name, shape| {
+    pub fn initial(kind: Kind, front: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        Self::new(kind, front, device, |name, shape| {
             let count: usize = shape.iter().product();
             let bound = (*shape.last().unwrap_or(&1) as f32).sqrt().recip();
             Ok(if name.ends_with("bias") || name.starts_with("head") {
@@ -106,18 +108,12 @@ impl Peer {
     ///
     /// # Errors
     /// Those of `values`; the device's.
-    pub fn new(
-        kind: Kind,
-        variates: usize,
-        horizon: usize,
-        device: &Device,
-        values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
-    ) -> Result<Self> {
+    pub fn new(kind: Kind, front: &Config, device: &Device, values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Self> {
         Ok(Self {
             kind,
-            variates,
-            horizon,
-            parameters: Parameters::new(kind.layout(variates, horizon), device, values)?,
+            endogenous: front.endogenous(),
+            horizon: front.horizon,
+            parameters: Parameters::new(kind.layout(front), device, values)?,
         })
     }
 
@@ -160,6 +156,6 @@ impl Learner for Peer {
             }
         };
         let said = self.layer("head", &features)?;
-        Ok((said.reshape((streams, tokens, self.variates, self.horizon))?, state))
+        Ok((said.reshape((streams, tokens, self.endogenous, self.horizon))?, state))
     }
 }
