@@ -5,7 +5,9 @@
 //! an ordinary `f32`, so saving and restoring the slice saves and restores the front end bit for bit.
 //!
 //! **Missing readings.** A reading that is not finite is missing. It is replaced by the variate's last reading; a variate that
-//! has not been read yet counts as standing at its training mean, and its first reading then stands for all its past.
+//! has not been read yet counts as standing at its training mean, and its first reading then stands for all its past. An exponential
+//! normaliser does not count what is missing: a reading held for a day would leave no deviation, and the next one would be
+//! thousands of deviations away.
 //!
 //! **No drift.** The sliding window's sums are kept in double precision and replaced by freshly added ones each time the window
 //! has been passed once, so rounding errors live for one window at most, at constant work per sample.
@@ -161,7 +163,8 @@ impl<'a> Front<'a> {
                     let oldest = ring[((t + self.ring as u64 - length as u64) % self.ring as u64) as usize * m + v];
                     window_step(sums, z, oldest, length as u64, t, first)
                 }
-                Normaliser::Exponential { .. } => exponential_step(sums, z, self.decay, first),
+                Normaliser::Exponential { .. } if row[v].is_finite() || seen[v] == 0.0 => exponential_step(sums, z, self.decay, first),
+                Normaliser::Exponential { .. } => (mu[v], sd[v]),
             };
             ring[slot * m + v] = z;
             last[v] = z;
@@ -474,6 +477,19 @@ mod tests {
             / total;
         let (mu, sd) = front.statistics(&state, 0);
         assert!((f64::from(mu) - mean).abs() < 1e-6 && (f64::from(sd) - (variance + VARIANCE_EPS).sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_day_without_readings_leaves_the_exponential_statistics_as_they_were() {
+        let config = Config {
+            normaliser: Normaliser::Exponential { half_life: 20.0 },
+            ..Config::default()
+        };
+        let before = || (0..500).map(noise);
+        let (front, state) = run(&config, before());
+        let (after, held) = run(&config, before().chain((0..1440).map(|_| f32::NAN)));
+        assert_eq!(front.statistics(&state, 0), after.statistics(&held, 0));
+        assert!(front.statistics(&state, 0).1 > 0.1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The front end of the reference: it remembers every sample and computes everything anew from them, section 2 and 5 of the
 //! specification word by word. What the specification leaves open is as the core documents it: a missing reading is the last one held,
-//! a variate not read yet stands at its training mean, and its first reading then stands for all its past.
+//! a variate not read yet stands at its training mean, and its first reading then stands for all its past; an exponential normaliser counts no
+//! sample that was missing after the first reading.
 
 use tsm2_core::{Config, Normaliser, SEASON_RATES};
 
@@ -12,6 +13,8 @@ const FIRST_MONDAY_MS: i64 = 4 * DAY_MS;
 pub struct History {
     /// `[M][t]`: z = (x - mean) / std, held where a reading is missing.
     z: Vec<Vec<f64>>,
+    /// `[M][t]`: whether an exponential normaliser counts it.
+    counted: Vec<Vec<bool>>,
     /// Which variates have been read.
     read: Vec<bool>,
     time_ms: i64,
@@ -22,6 +25,7 @@ impl History {
     pub fn new(variates: usize) -> Self {
         Self {
             z: vec![Vec::new(); variates],
+            counted: vec![Vec::new(); variates],
             read: vec![false; variates],
             time_ms: 0,
         }
@@ -37,6 +41,7 @@ impl History {
         self.time_ms = time_ms;
         for (m, &x) in row.iter().enumerate() {
             let past = &mut self.z[m];
+            self.counted[m].push(x.is_finite() || !self.read[m]);
             if x.is_finite() {
                 let z = ((f64::from(x) - mean[m]) / std[m]).clamp(-1000.0, 1000.0);
                 if !self.read[m] {
@@ -61,11 +66,16 @@ impl History {
                     .map(|i| if i + length >= past.len() { 1.0 / length as f64 } else { 0.0 })
                     .collect()
             }
-            // A sample's weight halves every `half_life` samples; the weights of what exists sum to one.
+            // A sample's weight halves every `half_life` samples that count; the weights of those sum to one.
             Normaliser::Exponential { half_life } => {
-                let weight = |age: usize| 0.5f64.powf(age as f64 / f64::from(half_life));
+                let counted = &self.counted[m][..=t];
+                let later = |i: usize| counted[i + 1..].iter().filter(|&&counts| counts).count();
+                let weight = |i: usize| match counted[i] {
+                    true => 0.5f64.powf(later(i) as f64 / f64::from(half_life)),
+                    false => 0.0,
+                };
                 let total: f64 = (0..past.len()).map(weight).sum();
-                (0..past.len()).map(|i| weight(t - i) / total).collect()
+                (0..past.len()).map(|i| weight(i) / total).collect()
             }
         };
         let mu: f64 = weights.iter().zip(past).map(|(w, z)| w * z).sum();
