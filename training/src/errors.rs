@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-/// A lead that validation holds this many times is half certain.
+/// A lead that fits this many times into what validation holds is half certain.
 const HALF_CERTAIN: f64 = 10.0;
 
-/// How far what `rows` of validation say of forecasts `lead` rows ahead can be relied on, in (0, 1): neighbouring forecasts share most of their
-/// rows, so what counts is how many times the rows hold the lead.
+/// How far what the forecasts from `origins` successive rows say of a lead can be relied on, in (0, 1): neighbouring forecasts share most of
+/// their rows, so what counts is how many times the lead fits into them.
 #[must_use]
-pub fn certainty(rows: usize, lead: usize) -> f64 {
-    let times = rows as f64 / lead.max(1) as f64;
+pub fn certainty(origins: usize, lead: usize) -> f64 {
+    let times = origins.max(1) as f64 / lead.max(1) as f64;
     times / (times + HALF_CERTAIN)
 }
 

@@ -129,18 +129,18 @@ impl Export<'_> {
     }
 }
 
-/// The network's weight per band: the best on the `rows` of validation. It is 0 where the network gains next to nothing, in so far as so many rows can
+/// The network's weight per band: the best on validation, which holds `origins` forecasts. It is 0 where the network gains next to nothing, in so far as so many can
 /// tell, or not in every part of them (a gain in some and a loss in others is no promise for the rows to come), and 1 where that is next to as good
 /// as the best.
 #[must_use]
-pub fn folds(errors: &Errors, rows: usize) -> Vec<f64> {
+pub fn folds(errors: &Errors, origins: usize) -> Vec<f64> {
     let weight = |band: &Range<usize>| {
         // A part without readings says nothing.
         let parts: Vec<Sums> = errors.band(band.clone()).filter(|part| part.count > 0.0).collect();
         let whole: Sums = parts.iter().copied().sum();
         let best = whole.best_weight();
         let gains = |sums: &Sums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
-        if !gains(&whole, LEAST_GAIN / certainty(rows, band.end).powi(2)) || !parts.iter().all(|part| gains(part, 0.0)) {
+        if !gains(&whole, LEAST_GAIN / certainty(origins, band.end).powi(2)) || !parts.iter().all(|part| gains(part, 0.0)) {
             0.0
         } else if whole.mse(1.0) * (1.0 - AS_GOOD) <= whole.mse(best) {
             1.0

@@ -128,6 +128,11 @@ impl Split {
         self.train..self.train + self.validation
     }
 
+    /// How many forecasts of `horizon` rows lie wholly in the validation part.
+    pub fn validation_origins(&self, horizon: usize) -> usize {
+        (self.validation + 1).saturating_sub(horizon)
+    }
+
     /// Rows of the test part.
     pub fn test_range(&self) -> Range<usize> {
         let start = self.train + self.validation;

@@ -304,7 +304,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     // The network with the weight per band that is best for it; where it adds nothing at any lead, the best read-out is what remains.
     let export = |trainer: &Trainer<'_, Network>, provenance| {
         let best = trainer.best().ok_or(TrainError::NotFinite)?;
-        let folds = folds(best, candidate, &choices, split.validation);
+        let folds = folds(best, candidate, &choices, split.validation_origins(options.horizon));
         let candidate = if is_silent(&folds) { &candidates[0] } else { candidate };
         let export = Export {
             name: &options.name,
@@ -340,7 +340,10 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let best = trainer.best().ok_or(TrainError::NotFinite)?;
     decide(
         &mut decisions,
-        export::describe(&best.errors, &folds(best, candidate, &choices, split.validation)),
+        export::describe(
+            &best.errors,
+            &folds(best, candidate, &choices, split.validation_origins(options.horizon)),
+        ),
         tell,
     );
 
@@ -481,8 +484,8 @@ impl Candidate<'_> {
 
 /// The weight per band of a candidate's network: none where its own read-out is so much worse than the best one that the network does not
 /// make up for it.
-fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[Choice], rows: usize) -> Vec<f64> {
-    let mut folds = export::folds(&best.errors, rows);
+fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[Choice], origins: usize) -> Vec<f64> {
+    let mut folds = export::folds(&best.errors, origins);
     if candidate.choice.normaliser != choices[0].normaliser && export::relative(&best.errors, &folds, &choices[0].mse) >= 1.0 {
         folds.fill(0.0);
     }

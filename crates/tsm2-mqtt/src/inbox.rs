@@ -1,6 +1,6 @@
 //! What arrives, from the polling task to the consumer, and the way back for acknowledgements.
 //!
-//! Invariants: delivering never waits; what waits is bounded, by the broker at QoS 1 (it sends no more than it may have unacknowledged) and
+//! Invariants: delivering never waits; what waits is bounded, by the broker at QoS 1 (it sends no more than it may have unacknowledged, at most one per packet identifier) and
 //! here at QoS 0; acknowledgements leave in the order of their messages, and only on the connection that those came by, for packet identifiers
 //! mean nothing on another.
 

@@ -99,7 +99,7 @@ pub fn choose(
     let mut choices = Vec::with_capacity(normalisers.len());
     for normaliser in normalisers {
         let gathered = gather::gather(&Config { normaliser, ..*config }, table, split, scaler, period)?;
-        let choice = select::best_of(&gathered, normaliser, config, split.validation)?;
+        let choice = select::best_of(&gathered, normaliser, config, split.validation_origins(config.horizon))?;
         report(&choice);
         choices.push(choice);
     }

@@ -1,7 +1,7 @@
 //! From moments to one linear read-out: for every band of leads the plainest kind of map that nothing beats for certain.
 //!
-//! The kinds, each of which must be better than those before it by its margin, and in every part of the validation rows: the newest sample
-//! repeated, one map that variates share, a map per variate, and one that also sees the other variates. Maps that trust the level of the
+//! The kinds, each of which must be better than those before it by its margin, and in every part of the validation rows: the last sample or the last
+//! season repeated, one map that variates share, a map per variate, and one that also sees the other variates. Maps that trust the level of the
 //! training rows to stay are kept apart from those that know no level: where they are better they are given a share of the forecast that grows
 //! with how many times validation holds the lead, for whether a level stays for so long is told once in so many rows only, and an average of
 //! two forecasts is at most as wrong as they are on average.
@@ -62,40 +62,31 @@ impl Kind {
     }
 }
 
-/// A map that was fitted, and its errors on validation in units of z.
+/// A map for the leads of one band, and its errors on validation in units of z.
 struct Fitted {
+    kind: Kind,
     readout: Readout,
     view: View,
-    /// `[H, features]` per variate, or one for all.
+    /// `[leads of the band, features]` per variate, or one for all.
     weights: Vec<Array2<f64>>,
-    /// Sums of squared errors per lead, by part of the validation rows.
-    errors: [Vec<f64>; PARTS],
+    /// Sums of squared errors over the band, by part of the validation rows.
+    errors: [f64; PARTS],
 }
 
 impl Fitted {
-    fn kind(&self) -> Kind {
-        match self.readout {
-            Readout { cross_lags: 1.., .. } => Kind::Cross,
-            Readout { per_variate: true, .. } => Kind::Own,
-            Readout { lags: 1, season: None, .. } if self.view == View::Last && self.weights[0].iter().all(|&w| w == 1.0) => Kind::Repeat,
-            _ => Kind::Shared,
-        }
-    }
-
-    fn part(&self, part: usize, band: &Range<usize>) -> f64 {
-        self.errors[part][band.clone()].iter().sum()
-    }
-
-    fn whole(&self, band: &Range<usize>) -> f64 {
-        (0..PARTS).map(|part| self.part(part, band)).sum()
+    fn whole(&self) -> f64 {
+        self.errors.iter().sum()
     }
 
     /// Whether it is better by this share on the whole, and at all in every part.
-    fn beats(&self, other: &Fitted, margin: f64, band: &Range<usize>) -> bool {
-        let everywhere = (0..PARTS).all(|part| self.part(part, band) <= other.part(part, band));
-        everywhere && self.whole(band) < (1.0 - margin) * other.whole(band)
+    fn beats(&self, other: &Fitted, margin: f64) -> bool {
+        let everywhere = self.errors.iter().zip(&other.errors).all(|(own, other)| own <= other);
+        everywhere && self.whole() < (1.0 - margin) * other.whole()
     }
 }
+
+/// Of the maps for one band the best of each kind, those that trust the level (`true`) apart.
+type Bests = BTreeMap<(bool, Kind), Fitted>;
 
 /// The forecast of the leads of one band, in words.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,32 +101,27 @@ impl fmt::Display for Band {
     }
 }
 
-/// The best read-out under one normaliser; `rows` is the number of validation rows.
-pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Config, rows: usize) -> Result<Choice, RidgeError> {
-    // A normaliser that follows knows no level but that of the other variates.
-    let trusts = |f: &Fitted| f.view == View::Level && (normaliser == Normaliser::Global || f.kind() == Kind::Cross);
-    let fitted = fit_all(gathered, normaliser, config)?;
+/// The best read-out under one normaliser; `origins` is the number of forecasts that validation holds.
+pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Config, origins: usize) -> Result<Choice, RidgeError> {
+    let leads = bands(config.horizon);
+    let fitted = fit_all(gathered, normaliser, config, &leads)?;
     let mut parts: Vec<(Band, Vec<(&Fitted, f64)>)> = Vec::new();
-    for leads in bands(config.horizon) {
-        let certain = certainty(rows, leads.end);
-        let free = ladder(fitted.iter().filter(|f| !trusts(f)), &leads, certain);
-        let level = ladder(fitted.iter().filter(|f| trusts(f)), &leads, certain);
+    for (leads, bests) in leads.into_iter().zip(&fitted) {
+        let certain = certainty(origins, leads.end);
+        let (free, level) = (ladder(bests, false, certain), ladder(bests, true, certain));
         let chosen = match (free, level) {
             (Some(free), Some(level)) => {
-                let kind = if level.kind() > free.kind() { level.kind().margin() } else { 0.0 };
-                match level.beats(free, (LEVEL_MARGIN + kind) / certain.powi(2), &leads) {
+                let kind = if level.kind > free.kind { level.kind.margin() } else { 0.0 };
+                match level.beats(free, (LEVEL_MARGIN + kind) / certain.powi(2)) {
                     true => vec![(level, certain), (free, 1.0 - certain)],
                     false => vec![(free, 1.0)],
                 }
             }
             (free, level) => Vec::from_iter(free.or(level).map(|only| (only, 1.0))),
         };
-        let said = chosen.iter().map(|(f, share)| {
-            if *share < 1.0 {
-                format!("{share:.2} of {f}")
-            } else {
-                f.to_string()
-            }
+        let said = chosen.iter().map(|(f, share)| match *share < 1.0 {
+            true => format!("{share:.2} of {f}"),
+            false => f.to_string(),
         });
         let what = said.collect::<Vec<_>>().join(" and ");
         parts.push((Band { leads, what }, chosen));
@@ -155,24 +141,22 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
             let positions = positions(&readout, &part.readout, others);
             for (m, whole) in weights.iter_mut().enumerate() {
                 let own = &part.weights[if part.weights.len() > 1 { m } else { 0 }];
-                for (feature, &position) in positions.iter().enumerate() {
-                    for lead in band.leads.clone() {
-                        whole[[lead, position]] += own[[lead, feature]] * share;
-                    }
+                for (own, &position) in own.columns().into_iter().zip(&positions) {
+                    whole.slice_mut(s![band.leads.clone(), position]).scaled_add(*share, &own);
                 }
             }
         }
     }
     let positions = positions(&gathered.widest, &readout, others);
-    let mut mse = vec![0.0; config.horizon];
-    for (m, parts) in gathered.validation.iter().enumerate() {
-        let weights = &weights[if readout.per_variate { m } else { 0 }];
-        for part in parts.iter().filter(|part| part.weight() > 0.0) {
-            for (sum, error) in mse.iter_mut().zip(part.sub(&positions).mse(weights)) {
-                *sum += error * part.weight() / gathered.examples;
-            }
-        }
-    }
+    let validation: Vec<_> = gathered
+        .validation
+        .iter()
+        .map(|parts| parts.each_ref().map(|part| part.sub(&positions)))
+        .collect();
+    let errors = errors(validation.iter().zip(weights.iter().cycle()), config.horizon);
+    let mse = (0..config.horizon)
+        .map(|lead| errors.iter().map(|part| part[lead]).sum::<f64>() / gathered.examples)
+        .collect();
     Ok(Choice {
         normaliser,
         readout,
@@ -182,114 +166,135 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
     })
 }
 
-/// The last kind that proves itself, by the best of it.
-fn ladder<'a>(fitted: impl Iterator<Item = &'a Fitted>, leads: &Range<usize>, certain: f64) -> Option<&'a Fitted> {
-    let mut best: BTreeMap<Kind, &Fitted> = BTreeMap::new();
-    for next in fitted {
-        let best = best.entry(next.kind()).or_insert(next);
-        if next.whole(leads) < best.whole(leads) {
-            *best = next;
-        }
-    }
-    best.into_values().reduce(|plainer, next| {
-        if next.beats(plainer, next.kind().margin() / certain.powi(2), leads) {
-            next
-        } else {
-            plainer
-        }
+/// The last kind that proves itself, among those that trust the level or those that do not.
+fn ladder(bests: &Bests, trusts: bool, certain: f64) -> Option<&Fitted> {
+    let kinds = bests.range((trusts, Kind::Repeat)..=(trusts, Kind::Cross)).map(|(_, best)| best);
+    kinds.reduce(|plainer, next| match next.beats(plainer, next.kind.margin() / certain.powi(2)) {
+        true => next,
+        false => plainer,
     })
 }
 
-/// Every candidate, fitted on the training rows, with the ridge per band that is best on validation.
-fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config) -> Result<Vec<Fitted>, RidgeError> {
-    let sum = |moments: &mut dyn Iterator<Item = &Moments>| {
-        let first = moments.next().cloned();
-        first.map(|first| {
-            moments.fold(first, |mut sum, part| {
-                sum.merge(part);
-                sum
-            })
-        })
-    };
+/// Fits every candidate on the training rows, with the ridge per band that is best on validation, and keeps the best for each band.
+fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: &[Range<usize>]) -> Result<Vec<Bests>, RidgeError> {
     let shared = (
-        Vec::from_iter(sum(&mut gathered.train.iter())),
-        Vec::from_iter(
-            sum(&mut gathered.validation.iter().map(|parts| &parts[0]))
-                .zip(sum(&mut gathered.validation.iter().map(|parts| &parts[1])))
-                .map(|(first, second)| [first, second]),
-        ),
+        [sum(gathered.train.iter())],
+        [std::array::from_fn(|part| {
+            sum(gathered.validation.iter().map(|parts| &parts[part]))
+        })],
     );
-    let mut all = Vec::new();
+    let mut bests: Vec<Bests> = leads.iter().map(|_| Bests::new()).collect();
     for readout in candidates(&gathered.widest) {
         let positions = positions(&gathered.widest, &readout, config.variates - 1);
         let (train, validation) = match readout.per_variate {
-            true => (&gathered.train, &gathered.validation),
-            false => (&shared.0, &shared.1),
+            true => (gathered.train.as_slice(), gathered.validation.as_slice()),
+            false => (shared.0.as_slice(), shared.1.as_slice()),
         };
         let features = positions.len() as f64;
         let once = features * features * (features / 3.0 + 2.0 * config.horizon as f64);
         if readout.per_variate && (LAMBDAS.len() * train.len()) as f64 * once > SOLVING {
             continue;
         }
-        for view in [View::Level, View::Mean, View::Last] {
-            // Without lags there is nothing to be relative to; of one lag, mean and newest are the same.
-            if view != View::Level && readout.lags == 0 || view == View::Mean && readout.lags == 1 {
-                continue;
-            }
-            // Relative to its own mean, a window is seen the same under every normaliser.
-            if view == View::Mean && normaliser != Normaliser::Global {
-                continue;
-            }
-            let mut fitted = Fitted {
-                readout,
-                view,
-                weights: Vec::new(),
-                errors: std::array::from_fn(|_| vec![0.0; config.horizon]),
-            };
-            for (train, validation) in train.iter().zip(validation) {
-                let (train, validation) = (train.sub(&positions), validation.each_ref().map(|part| part.sub(&positions)));
-                let weights = fit(&train, &validation, view, &readout, &bands(config.horizon))?;
-                fitted.add(&validation, weights);
-            }
-            all.push(fitted);
+        let kind = match (readout.cross_lags, readout.per_variate) {
+            (1.., _) => Kind::Cross,
+            (0, true) => Kind::Own,
+            (0, false) => Kind::Shared,
+        };
+        let examples: Vec<_> = train
+            .iter()
+            .zip(validation)
+            .map(|(train, validation)| (train.sub(&positions), validation.each_ref().map(|part| part.sub(&positions))))
+            .collect();
+        for view in views(&readout, normaliser) {
+            let fitted = examples
+                .iter()
+                .map(|(train, validation)| fit(train, validation, view, &readout, leads));
+            let weights = fitted.collect::<Result<Vec<_>, _>>()?;
+            let errors = errors(examples.iter().map(|(_, validation)| validation).zip(&weights), config.horizon);
+            // A normaliser that follows knows no level but that of the other variates.
+            let trusts = view == View::Level && (normaliser == Normaliser::Global || kind == Kind::Cross);
+            keep(&mut bests, leads, (trusts, kind), (readout, view), &weights, &errors);
         }
     }
-    all.push(repeat(gathered, config.horizon));
-    Ok(all)
+    for lags in [Some(1), gathered.widest.season.map(|season| season.period)].into_iter().flatten() {
+        if let Some(unseen) = gathered.widest.lags.checked_sub(lags) {
+            let readout = Readout {
+                lags,
+                season: None,
+                cross_lags: 0,
+                per_variate: false,
+            };
+            let samples: Vec<usize> = (unseen..gathered.widest.lags).collect();
+            let validation: Vec<_> = gathered
+                .validation
+                .iter()
+                .map(|parts| parts.each_ref().map(|part| part.sub(&samples)))
+                .collect();
+            let weights = Array2::from_shape_fn((config.horizon, lags), |(lead, lag)| f64::from(u8::from(lead % lags == lag)));
+            let errors = errors(validation.iter().zip(std::iter::repeat(&weights)), config.horizon);
+            keep(&mut bests, leads, (false, Kind::Repeat), (readout, View::Last), &[weights], &errors);
+        }
+    }
+    Ok(bests)
 }
 
-impl Fitted {
-    /// The weights of the next variate, or of all, with what they do on validation.
-    fn add(&mut self, validation: &[Moments; PARTS], weights: Array2<f64>) {
-        for (errors, part) in self.errors.iter_mut().zip(validation).filter(|(_, part)| part.weight() > 0.0) {
-            for (sum, mse) in errors.iter_mut().zip(part.mse(&weights)) {
+/// Keeps what is the best of its kind so far, band by band.
+fn keep(
+    bests: &mut [Bests],
+    leads: &[Range<usize>],
+    key: (bool, Kind),
+    (readout, view): (Readout, View),
+    weights: &[Array2<f64>],
+    errors: &[Vec<f64>; PARTS],
+) {
+    for (bests, band) in bests.iter_mut().zip(leads) {
+        let errors = errors.each_ref().map(|part| part[band.clone()].iter().sum());
+        if bests.get(&key).is_none_or(|best| errors.iter().sum::<f64>() < best.whole()) {
+            let of_band = |weights: &Array2<f64>| weights.slice(s![band.clone(), ..]).to_owned();
+            let weights = weights.iter().map(of_band).collect();
+            let fitted = Fitted {
+                kind: key.1,
+                readout,
+                view,
+                weights,
+                errors,
+            };
+            bests.insert(key, fitted);
+        }
+    }
+}
+
+/// Sums of squared errors per lead, by part of the validation rows, over variates with the weights of each.
+fn errors<'a>(of_variates: impl Iterator<Item = (&'a [Moments; PARTS], &'a Array2<f64>)>, horizon: usize) -> [Vec<f64>; PARTS] {
+    let mut errors = std::array::from_fn(|_| vec![0.0; horizon]);
+    for (validation, weights) in of_variates {
+        for (errors, part) in errors.iter_mut().zip(validation).filter(|(_, part)| part.weight() > 0.0) {
+            for (sum, mse) in errors.iter_mut().zip(part.mse(weights)) {
                 *sum += mse * part.weight();
             }
         }
-        self.weights.push(weights);
     }
+    errors
 }
 
-/// The newest sample at every lead.
-fn repeat(gathered: &Gathered, horizon: usize) -> Fitted {
-    let readout = Readout {
-        lags: 1,
-        season: None,
-        cross_lags: 0,
-        per_variate: false,
-    };
-    let mut repeat = Fitted {
-        readout,
-        view: View::Last,
-        weights: Vec::new(),
-        errors: std::array::from_fn(|_| vec![0.0; horizon]),
-    };
-    let newest = [gathered.widest.lags - 1];
-    for parts in &gathered.validation {
-        repeat.add(&parts.each_ref().map(|part| part.sub(&newest)), Array2::ones((horizon, 1)));
-    }
-    repeat.weights.truncate(1);
-    repeat
+/// All examples together; there is at least one variate.
+fn sum<'a>(mut moments: impl Iterator<Item = &'a Moments>) -> Moments {
+    let first = moments.next().cloned().unwrap_or_else(|| Moments::new(0, 0));
+    moments.fold(first, |mut sum, part| {
+        sum.merge(part);
+        sum
+    })
+}
+
+/// The views in which a read-out is fitted.
+fn views(readout: &Readout, normaliser: Normaliser) -> impl Iterator<Item = View> {
+    let lags = readout.lags;
+    [View::Level, View::Mean, View::Last].into_iter().filter(move |view| match view {
+        View::Level => true,
+        // Of one lag, mean and newest are the same. A normaliser that follows has taken its mean already.
+        View::Mean => lags > 1 && normaliser == Normaliser::Global,
+        View::Last => lags > 0,
+    })
 }
 
 /// The weights `[H, features]` in a view, as those of the plain features: what the view is drawn to for a variate that was never read in
@@ -325,8 +330,7 @@ fn fit(
         View::Level => moments.clone(),
         _ => moments.map(a.view(), drawn.view()),
     };
-    let mut whole = validation[0].clone();
-    validation[1..].iter().for_each(|part| whole.merge(part));
+    let whole = sum(validation.iter());
     let weights = if train.weight() <= 0.0 {
         return Ok(drawn);
     } else if whole.weight() <= 0.0 {
@@ -383,8 +387,9 @@ fn candidates(widest: &Readout) -> Vec<Readout> {
 
 impl fmt::Display for Fitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind() == Kind::Repeat {
-            return f.write_str("the newest sample");
+        if self.kind == Kind::Repeat {
+            let last = if self.readout.lags == 1 { "sample" } else { "season" };
+            return write!(f, "the last {last} again");
         }
         let Readout {
             lags,
@@ -417,12 +422,17 @@ mod tests {
     use crate::split::SplitSpec;
     use crate::table::Table;
 
-    /// What is chosen for 400 rows of validation out of 2000, forecast 8 rows ahead, and the table.
+    /// What is chosen for 400 rows of validation out of 2000, forecast 8 rows ahead.
     fn chosen(columns: &[&dyn Fn(usize) -> f32]) -> Choice {
+        chosen_of(2000, None, columns)
+    }
+
+    /// The same of so many rows and a season.
+    fn chosen_of(rows: usize, period: Option<usize>, columns: &[&dyn Fn(usize) -> f32]) -> Choice {
         let mut text = String::new();
         text.extend((0..columns.len()).map(|column| format!("v{column},")));
         text.pop();
-        for row in 0..2000 {
+        for row in 0..rows {
             text.push('\n');
             text.extend(columns.iter().map(|column| format!("{},", column(row))));
             text.pop();
@@ -436,10 +446,10 @@ mod tests {
             horizon: 8,
             ..Config::default()
         };
-        let split = SplitSpec::Rows([1600, 400, 0]).resolve(table.len()).unwrap();
+        let split = SplitSpec::Rows([rows / 5 * 4, rows / 5, 0]).resolve(table.len()).unwrap();
         let (scaler, _) = Scaler::fit(&table, split.train_range());
-        let gathered = gather(&config, &table, &split, &scaler, None).unwrap();
-        best_of(&gathered, Normaliser::Global, &config, split.validation).unwrap()
+        let gathered = gather(&config, &table, &split, &scaler, period).unwrap();
+        best_of(&gathered, Normaliser::Global, &config, split.validation_origins(8)).unwrap()
     }
 
     /// Numbers without pattern in [-1, 1), the same every time, one per row.
@@ -459,7 +469,7 @@ mod tests {
             let walk: Vec<f32> = noise(seed).into_iter().scan(0.0, step).collect();
             let choice = chosen(&[&|row| walk[row]]);
             let (first, second) = (&choice.bands[0], &choice.bands[1]);
-            assert_eq!([&*first.what, &*second.what], ["the newest sample"; 2], "{seed}: {choice}");
+            assert_eq!([&*first.what, &*second.what], ["the last sample again"; 2], "{seed}: {choice}");
             let lags = choice.readout.lags;
             assert!(
                 choice.weights[..2 * lags]
@@ -467,6 +477,19 @@ mod tests {
                     .all(|w| w.iter().sum::<f32>() == 1.0 && w[lags - 1] == 1.0)
             );
         }
+    }
+
+    #[test]
+    fn of_a_short_recording_with_a_season_the_last_one_is_repeated() {
+        let noise = noise(11);
+        let choice = chosen_of(
+            100,
+            Some(12),
+            &[&|row| (row as f32 * std::f32::consts::TAU / 12.0).sin() + 0.02 * noise[row]],
+        );
+        let last = choice.bands.last().unwrap();
+        assert_eq!(last.what, "the last season again", "{choice}");
+        assert!(choice.mse[7] < 0.01, "{:?}", choice.mse);
     }
 
     #[test]
