@@ -18,6 +18,8 @@ use crate::period::find_period;
 pub struct Series {
     /// `[variates][rows]`, a missing reading replaced by the last before it (zero, the mean, before the first).
     pub values: Vec<Vec<f32>>,
+    /// How many of the variates, the last ones, are read but not forecast.
+    exogenous: usize,
     /// `[variates][rows + 1]`: missing readings before each row.
     missing: Vec<Vec<u32>>,
 }
@@ -35,6 +37,7 @@ impl Series {
             Some(*sum)
         };
         Series {
+            exogenous: 0,
             values: (0..variates).map(|m| of(m).scan(0.0, carry).collect()).collect(),
             missing: (0..variates)
                 .map(|m| std::iter::once(0).chain(of(m).scan(0, count)).collect())
@@ -42,9 +45,15 @@ impl Series {
         }
     }
 
-    /// Number of variates.
+    /// The same, the last variates being read but not forecast: fewer than all.
+    #[must_use]
+    pub fn with_exogenous(self, exogenous: usize) -> Series {
+        Series { exogenous, ..self }
+    }
+
+    /// Number of variates that are forecast.
     pub fn variates(&self) -> usize {
-        self.values.len()
+        self.values.len() - self.exogenous
     }
 
     /// The share of these rows of a variate that is not filled in.
@@ -54,7 +63,8 @@ impl Series {
 
     /// The season of the training rows.
     pub fn find_period(&self, rows: Range<usize>) -> Option<usize> {
-        find_period(&self.values.iter().map(|values| &values[rows.clone()]).collect::<Vec<_>>())
+        let forecast = &self.values[..self.variates()];
+        find_period(&forecast.iter().map(|values| &values[rows.clone()]).collect::<Vec<_>>())
     }
 }
 
@@ -75,7 +85,7 @@ pub enum Baseline {
 }
 
 impl Baseline {
-    /// Forecasts row `origin` and those after it, all variates: `out` `[variates][horizon]`.
+    /// Forecasts row `origin` and those after it, all variates that are forecast: `out` `[variates][horizon]`.
     pub fn forecast(&self, series: &Series, origin: usize, out: &mut [f32]) {
         let horizon = out.len() / series.variates();
         match self {

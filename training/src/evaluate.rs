@@ -284,7 +284,7 @@ pub fn baseline_errors(
 ) -> Result<(BaselineErrors, Option<usize>), EvaluateError> {
     let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
     let z = scaler.standardise_endogenous(table);
-    let series = Series::new(&z, table.endogenous());
+    let series = Series::new(&scaler.standardise(table), table.variates()).with_exogenous(table.exogenous);
     let period = series.find_period(split.train_range());
     let errors = |baseline: Baseline| {
         let mut tally = Tally::new(&z, table.endogenous(), rows.clone(), horizons)?;

@@ -4,6 +4,7 @@
 //! regression for any strength and any subset of features, and to tell its mean squared error, so one pass over training and one over validation
 //! data decides every choice between linear models ([`fit_bands`]).
 
+use std::iter::StepBy;
 use std::ops::Range;
 
 use linfa_linalg::cholesky::CholeskyInplace;
@@ -135,6 +136,33 @@ impl Moments {
                 }
             }
             sum
+        })
+    }
+
+    /// Moments of one example per origin, over several threads: `example(origin, x, y)` appends its features and its targets and returns its weight, or
+    /// returns 0 and appends nothing. No thread holds more than `block` examples at once.
+    pub fn of_examples(
+        [features, targets]: [usize; 2],
+        origins: StepBy<Range<usize>>,
+        block: usize,
+        example: impl Fn(usize, &mut Vec<f32>, &mut Vec<f32>) -> f32 + Sync,
+    ) -> Moments {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        Moments::collect(features, targets, jobs, |job, moments| {
+            let (mut x, mut y, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+            for origin in origins.clone().skip(job).step_by(jobs) {
+                let weight = example(origin, &mut x, &mut y);
+                if weight > 0.0 {
+                    weights.push(weight);
+                }
+                if weights.len() == block {
+                    moments.add(&x, &y, Some(&weights));
+                    x.clear();
+                    y.clear();
+                    weights.clear();
+                }
+            }
+            moments.add(&x, &y, Some(&weights));
         })
     }
 

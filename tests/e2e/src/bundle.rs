@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use tsm2_bundle::{Bundle, FORMAT_VERSION, Metadata, Provenance, Variate};
 use tsm2_core::{Config, S6, VariateMixer, parameter_count};
 
-/// Writes a bundle for these variates into `folder` and returns its path.
-pub fn random(folder: &Path, name: &str, variates: &[&str], horizon: usize, interval_ms: Option<u64>) -> PathBuf {
+/// A small configuration.
+pub fn small(variates: usize, horizon: usize) -> Config {
     let s6 = S6 {
         d_inner: 4,
         d_state: 2,
         dt_rank: 1,
         d_conv: 3,
     };
-    let config = Config {
-        variates: variates.len(),
+    Config {
+        variates,
         horizon,
         patch: 4,
         d_model: 4,
@@ -22,8 +22,12 @@ pub fn random(folder: &Path, name: &str, variates: &[&str], horizon: usize, inte
         time_mixer: s6,
         variate_mixer: VariateMixer::S6(s6),
         ..Config::default()
-    };
-    write(folder, name, variates, interval_ms, config)
+    }
+}
+
+/// Writes a small bundle for these variates into `folder` and returns its path.
+pub fn random(folder: &Path, name: &str, variates: &[&str], horizon: usize, interval_ms: Option<u64>) -> PathBuf {
+    write(folder, name, variates, interval_ms, small(variates.len(), horizon))
 }
 
 /// Writes a bundle of this configuration with random weights into `folder` and returns its path.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
-use tsm2_core::{Config, Readout, S6, VariateMixer};
+use tsm2_core::{Config, Readout};
 use tsm2_e2e::broker::Broker;
 use tsm2_e2e::site::{HORIZON, MINUTE, Site, payload, summary};
 use tsm2_e2e::watcher::numbers;
@@ -19,28 +19,15 @@ use tsm2_edge::table::{Record, Table};
 
 /// Writes a bundle of these variates, the last `exogenous` of which are only read.
 fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon: usize) -> PathBuf {
-    let s6 = S6 {
-        d_inner: 4,
-        d_state: 2,
-        dt_rank: 1,
-        d_conv: 3,
-    };
     let config = Config {
-        variates: variates.len(),
         exogenous,
-        horizon,
-        patch: 4,
-        d_model: 4,
-        layers: 1,
-        time_mixer: s6,
-        variate_mixer: VariateMixer::S6(s6),
         readout: Readout {
             lags: 2,
             season: None,
             cross_lags: 2,
             per_variate: true,
         },
-        ..Config::default()
+        ..bundle::small(variates.len(), horizon)
     };
     bundle::write(folder, name, variates, Some(MINUTE as u64), config)
 }

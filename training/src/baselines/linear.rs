@@ -233,26 +233,15 @@ fn window_moments(series: &Series, m: usize, rows: Range<usize>, lags: usize, ho
     let first = rows.start.max(lags);
     let origins = (rows.end + 1).saturating_sub(first + horizon);
     let stride = (origins * series.variates()).div_ceil(WINDOWS).max(1);
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    Moments::collect(lags + 1, horizon, jobs, |job, moments| {
-        let (mut x, mut y, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for origin in (first..first + origins).step_by(stride).skip(job).step_by(jobs) {
-            let known = series.known(m, origin..origin + horizon);
-            if known == 0.0 {
-                continue;
-            }
-            weights.push(known);
+    let origins = (first..first + origins).step_by(stride);
+    Moments::of_examples([lags + 1, horizon], origins, BLOCK, |origin, x, y| {
+        let known = series.known(m, origin..origin + horizon);
+        if known > 0.0 {
             x.extend_from_slice(&values[origin - lags..origin]);
             x.push(1.0);
             y.extend_from_slice(&values[origin..origin + horizon]);
-            if weights.len() == BLOCK {
-                moments.add(&x, &y, Some(&weights));
-                x.clear();
-                y.clear();
-                weights.clear();
-            }
         }
-        moments.add(&x, &y, Some(&weights));
+        known
     })
 }
 

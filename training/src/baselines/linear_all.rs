@@ -22,7 +22,7 @@ const BUDGET: usize = 30_000_000_000;
 /// closed form. Per band of leads the number of lags and the ridge are chosen on validation.
 #[derive(Debug, Clone)]
 pub struct LinearAll {
-    /// `[lags * variates + 1, horizon * variates]`: row by row of the window, oldest first, then the constant, to lead by lead.
+    /// `[lags * all variates + 1, horizon * variates that are forecast]`: row by row of the window, oldest first, then the constant, to lead by lead.
     weights: Array2<f32>,
     /// Lags per band, as chosen.
     pub lags: Vec<(Range<usize>, usize)>,
@@ -34,10 +34,10 @@ impl LinearAll {
     /// # Errors
     /// `NoExamples` when the training or the validation part holds no window with its leads.
     pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Option<LinearAll>, RidgeError> {
-        let variates = series.variates();
+        let (variates, inputs) = (series.variates(), series.values.len());
         let targets = variates * horizon;
         let fits = |lags: &usize| {
-            let features = variates * lags + 1;
+            let features = inputs * lags + 1;
             features <= WIDEST + 1 && features * (features + targets) <= MEMORY
         };
         // A window is to leave most of a short recording to fit on.
@@ -49,13 +49,13 @@ impl LinearAll {
         // Leads follow each other with all variates each, so a band of leads is a range of targets.
         let bands: Vec<_> = bands(horizon).iter().map(|b| b.start * variates..b.end * variates).collect();
         let views = tried.iter().map(|lags| View {
-            lags: lags * variates,
+            lags: lags * inputs,
             centred: false,
         });
-        let (weights, found) = best(views, &train, &validation, longest * variates, &bands)?;
+        let (weights, found) = best(views, &train, &validation, longest * inputs, &bands)?;
         let chosen = found.iter().map(|(view, band)| {
             let leads = band.targets.start / variates..band.targets.end / variates;
-            (leads, view.lags / variates)
+            (leads, view.lags / inputs)
         });
         Ok(Some(LinearAll {
             weights: weights.t().mapv(|w| w as f32).as_standard_layout().into_owned(),
@@ -67,7 +67,7 @@ impl LinearAll {
     pub(super) fn forecast(&self, series: &Series, origin: usize, out: &mut [f32]) {
         let variates = series.variates();
         let horizon = out.len() / variates;
-        let lags = (self.weights.nrows() - 1) / variates;
+        let lags = (self.weights.nrows() - 1) / series.values.len();
         let mut window = Vec::with_capacity(self.weights.nrows());
         for lag in 0..lags {
             let row = (origin + lag).saturating_sub(lags);
@@ -85,33 +85,21 @@ impl LinearAll {
 /// before the rows.
 fn moments(series: &Series, rows: Range<usize>, lags: usize, horizon: usize) -> Moments {
     let variates = series.variates();
-    let (features, targets) = (lags * variates + 1, horizon * variates);
+    let (features, targets) = (lags * series.values.len() + 1, horizon * variates);
     let first = rows.start.max(lags);
     let origins = (rows.end + 1).saturating_sub(first + horizon);
     let stride = (origins * features * (features / 2 + targets)).div_ceil(BUDGET).max(1);
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     // A block's numbers are widened several times over.
     let block = (MEMORY / (features + targets)).clamp(1, BLOCK);
-    Moments::collect(features, targets, jobs, |job, moments| {
-        let (mut x, mut y, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for origin in (first..first + origins).step_by(stride).skip(job).step_by(jobs) {
-            let known = (0..variates).map(|m| series.known(m, origin..origin + horizon)).sum::<f32>() / variates as f32;
-            if known == 0.0 {
-                continue;
-            }
-            weights.push(known);
-            let every = |row: usize| series.values.iter().map(move |values| values[row]);
-            x.extend((origin - lags..origin).flat_map(every));
+    let origins = (first..first + origins).step_by(stride);
+    Moments::of_examples([features, targets], origins, block, |origin, x, y| {
+        let known = (0..variates).map(|m| series.known(m, origin..origin + horizon)).sum::<f32>() / variates as f32;
+        if known > 0.0 {
+            x.extend((origin - lags..origin).flat_map(|row| series.values.iter().map(move |values| values[row])));
             x.push(1.0);
-            y.extend((origin..origin + horizon).flat_map(every));
-            if weights.len() == block {
-                moments.add(&x, &y, Some(&weights));
-                x.clear();
-                y.clear();
-                weights.clear();
-            }
+            y.extend((origin..origin + horizon).flat_map(|row| series.values[..variates].iter().map(move |values| values[row])));
         }
-        moments.add(&x, &y, Some(&weights));
+        known
     })
 }
 
@@ -154,6 +142,29 @@ mod tests {
             }
         }
         sums
+    }
+
+    #[test]
+    fn what_is_only_read_is_looked_at() {
+        // The second, which is driven by the others, alone is forecast.
+        let z: Vec<f32> = coupled(1000).chunks_exact(3).flat_map(|x| [x[1], x[0], x[2]]).collect();
+        let split = Split {
+            train: 600,
+            validation: 200,
+            test: 200,
+        };
+        let error = |series: &Series| {
+            let linear = Baseline::LinearAll(LinearAll::fit(series, &split, 1).unwrap().unwrap());
+            let mut out = vec![0.0; series.variates()];
+            let of_origin = |origin: usize| {
+                linear.forecast(series, origin, &mut out);
+                (out[0] - series.values[0][origin]).powi(2)
+            };
+            (800..1000).map(of_origin).sum::<f32>()
+        };
+        let first: Vec<f32> = z.iter().step_by(3).copied().collect();
+        let (with, without) = (error(&Series::new(&z, 3).with_exogenous(2)), error(&Series::new(&first, 1)));
+        assert!(with < 0.01 * without, "{with} {without}");
     }
 
     #[test]
