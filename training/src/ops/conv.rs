@@ -17,12 +17,16 @@ use tsm2_core::math;
 /// Shapes that do not fit, or a type other than f32.
 pub fn conv_silu(v: &Tensor, weight: &Tensor, bias: &Tensor, reverse: bool, state: Option<&Tensor>) -> Result<Tensor> {
     let shape = shape(v, weight, bias, reverse, state)?;
+    #[cfg(feature = "cuda")]
+    if v.device().is_cuda() {
+        return super::cuda::conv_silu(shape, v, weight, bias, state);
+    }
     if !on_cpu(v) {
         return conv_silu_reference(v, weight, bias, reverse, state);
     }
     let state = match state {
         Some(state) => state.flatten_all()?.to_vec1::<f32>()?,
-        None => vec![0.0; shape.outer * (shape.taps - 1) * shape.row()],
+        None => vec![0.0; shape.before()],
     };
     v.contiguous()?
         .apply_op3(&weight.contiguous()?, &bias.contiguous()?, ConvSilu { shape, state })
@@ -62,7 +66,7 @@ fn turn(x: &Tensor) -> Result<Tensor> {
     Tensor::cat(&rows, 1)
 }
 
-fn shape(v: &Tensor, weight: &Tensor, bias: &Tensor, reverse: bool, state: Option<&Tensor>) -> Result<Conv> {
+pub(super) fn shape(v: &Tensor, weight: &Tensor, bias: &Tensor, reverse: bool, state: Option<&Tensor>) -> Result<Conv> {
     let (outer, length, inner, d_inner) = v.dims4()?;
     let (rows, taps) = weight.dims2()?;
     let fits = rows == d_inner
@@ -88,17 +92,23 @@ fn shape(v: &Tensor, weight: &Tensor, bias: &Tensor, reverse: bool, state: Optio
     })
 }
 
+/// The shape of a convolution: that of the sequences, and K.
 #[derive(Clone, Copy)]
-struct Conv {
-    outer: usize,
-    length: usize,
-    inner: usize,
-    d_inner: usize,
-    taps: usize,
-    reverse: bool,
+pub(super) struct Conv {
+    pub(super) outer: usize,
+    pub(super) length: usize,
+    pub(super) inner: usize,
+    pub(super) d_inner: usize,
+    pub(super) taps: usize,
+    pub(super) reverse: bool,
 }
 
 impl Conv {
+    /// Numbers in the state: the values before the first step.
+    pub(super) fn before(&self) -> usize {
+        self.outer * (self.taps - 1) * self.row()
+    }
+
     /// Numbers of one position of one outer sequence.
     #[inline(always)]
     fn row(&self) -> usize {

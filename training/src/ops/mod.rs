@@ -4,11 +4,14 @@
 //! independently for every (o, i), so neither mixer transposes: the time mixer over `[streams, tokens, variates, E]` has
 //! O = streams, L = tokens, I = variates; the variate mixer has O = streams * tokens, L = variates, I = 1.
 //!
-//! On the CPU each is a candle custom operation over plain slices (`lanes` tells how they vectorise). Elsewhere, and in the
-//! tests as the truth, each has a `*_reference` twin of candle's own differentiable operations. The functions of one number
+//! On the CPU each is a candle custom operation over plain slices (`lanes` tells how they vectorise). On a CUDA device so are the scan
+//! and the convolution, over kernels of our own (`cuda`). Elsewhere, and in the tests as the truth, each has a `*_reference` twin of
+//! candle's own differentiable operations. The functions of one number
 //! (exp, sigmoid, softplus) are those of `tsm2_core::math`, so training agrees with the device's step.
 
 mod conv;
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
 mod gru;
 mod lanes;
 mod linear;

@@ -37,18 +37,21 @@ pub fn selective_scan(
     options: ScanOptions,
 ) -> Result<(Tensor, Tensor)> {
     let shape = shape(c, dt_raw, bc, a_log, d, state, options)?;
+    #[cfg(feature = "cuda")]
+    if c.device().is_cuda() {
+        return super::cuda::selective_scan(shape, c, dt_raw, bc, a_log, d, state);
+    }
     if !on_cpu(c) {
         return selective_scan_reference(c, dt_raw, bc, a_log, d, state, options);
     }
     let state = state.map(|state| state.flatten_all()?.to_vec1::<f32>()).transpose()?;
     let saved = Arc::new(OnceLock::new());
-    let packed = Tensor::cat(&[bc.flatten_all()?, a_log.flatten_all()?, d.flatten_all()?], 0)?;
     let op = Scan {
         shape,
         state,
         saved: saved.clone(),
     };
-    let y = c.contiguous()?.apply_op3(&dt_raw.contiguous()?, &packed, op)?;
+    let y = c.contiguous()?.apply_op3(&dt_raw.contiguous()?, &pack(bc, a_log, d)?, op)?;
     let Some(Saved { last_state, .. }) = saved.get() else {
         bail!("the selective scan kept nothing")
     };
@@ -56,7 +59,12 @@ pub fn selective_scan(
     Ok((y, last_state))
 }
 
-fn shape(
+/// B, C, a_log and D as the operation's third tensor.
+pub(super) fn pack(bc: &Tensor, a_log: &Tensor, d: &Tensor) -> Result<Tensor> {
+    Tensor::cat(&[bc.flatten_all()?, a_log.flatten_all()?, d.flatten_all()?], 0)
+}
+
+pub(super) fn shape(
     c: &Tensor,
     dt_raw: &Tensor,
     bc: &Tensor,
