@@ -4,14 +4,15 @@
 //! is one fused pass per parameter, in place. Gradients come as plain numbers, summed by the caller over the shards of a batch
 //! ([`sum_gradients`]); everything is deterministic.
 
+mod access;
 mod ema;
 
 pub use ema::Ema;
 
-use crate::ops::{dot, vectorised, with_slices};
+use crate::ops::{dot, vectorised};
+use access::{change, read};
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor, Var, bail};
-use std::cell::RefCell;
+use candle_core::{DType, Device, Tensor, Var};
 use std::collections::HashMap;
 
 /// What can go wrong in an update or when resuming.
@@ -165,7 +166,8 @@ impl AdamW {
         } = self.options;
         let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
         let (correct1, correct2) = (correction(beta1), correction(beta2));
-        for ((parameter, moments), gradient) in self.parameters.iter().zip(&mut self.moments).zip(gradients) {
+        let (parameters, moments) = (&self.parameters, &mut self.moments);
+        change(parameters, |i, weights| {
             let update = Update {
                 clip: if norm > f64::from(max_norm) {
                     (f64::from(max_norm) / norm) as f32
@@ -179,19 +181,18 @@ impl AdamW {
                 rate: (learning_rate / correct1) as f32,
                 correct2: (1.0 / correct2) as f32,
                 eps,
-                shrink: if parameter.decay {
+                shrink: if parameters[i].decay {
                     1.0 - (learning_rate * f64::from(weight_decay)) as f32
                 } else {
                     1.0
                 },
             };
-            change(&parameter.var, |weights| {
-                vectorised(
-                    #[inline(always)]
-                    || update.apply(weights, gradient, &mut moments.first, &mut moments.second),
-                );
-            })?;
-        }
+            let Moments { first, second } = &mut moments[i];
+            vectorised(
+                #[inline(always)]
+                || update.apply(weights, &gradients[i], first, second),
+            );
+        })?;
         Ok(norm)
     }
 
@@ -263,16 +264,16 @@ impl Update {
 /// # Errors
 /// A gradient that is not f32.
 pub fn sum_gradients(parameters: &[Parameter], shards: &[GradStore]) -> Result<Vec<Vec<f32>>, OptimError> {
-    let mut sums = Vec::with_capacity(parameters.len());
-    for parameter in parameters {
-        let mut sum = vec![0.0; parameter.var.elem_count()];
-        for gradient in shards.iter().filter_map(|shard| shard.get(&parameter.var)) {
-            with_slices([&gradient.to_device(&Device::Cpu)?], |[gradient]| {
-                sum.iter_mut().zip(gradient).for_each(|(sum, gradient)| *sum += gradient);
-                Ok(())
-            })?;
-        }
-        sums.push(sum);
+    let mut sums: Vec<Vec<f32>> = parameters.iter().map(|p| vec![0.0; p.var.elem_count()]).collect();
+    for shard in shards {
+        let reached = parameters.iter().enumerate().filter_map(|(i, p)| Some((i, shard.get(&p.var)?)));
+        let (places, gradients): (Vec<usize>, Vec<&Tensor>) = reached.unzip();
+        read(&gradients, |i, gradient| {
+            sums[places[i]]
+                .iter_mut()
+                .zip(gradient)
+                .for_each(|(sum, gradient)| *sum += gradient);
+        })?;
     }
     Ok(sums)
 }
@@ -286,35 +287,6 @@ fn find(saved: &HashMap<String, Tensor>, name: String, want: &[usize]) -> Result
             got: tensor.dims().to_vec(),
         }),
         Some(tensor) => Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?),
-    }
-}
-
-/// Lets `edit` work on the numbers of a variable: in place on the CPU, through a copy elsewhere.
-fn change(var: &Var, edit: impl FnOnce(&mut [f32])) -> candle_core::Result<()> {
-    if matches!(var.device(), Device::Cpu) {
-        return var.inplace_op1(&Edit(RefCell::new(Some(edit))));
-    }
-    let mut values = var.flatten_all()?.to_vec1::<f32>()?;
-    edit(&mut values);
-    var.set(&Tensor::from_vec(values, var.shape(), var.device())?)
-}
-
-/// candle hands a variable's storage only to an operation; this one carries a closure there.
-struct Edit<F>(RefCell<Option<F>>);
-
-impl<F: FnOnce(&mut [f32])> InplaceOp1 for Edit<F> {
-    fn name(&self) -> &'static str {
-        "edit"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
-            bail!("a parameter must be contiguous and f32");
-        };
-        if let Some(edit) = self.0.take() {
-            edit(&mut values[start..end]);
-        }
-        Ok(())
     }
 }
 

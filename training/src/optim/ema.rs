@@ -1,6 +1,7 @@
 //! The exponential average of the weights. Validation and the bundle use it in the place of the weights themselves.
 
-use super::{OptimError, Parameter, change, find};
+use super::access::{change, read};
+use super::{OptimError, Parameter, find};
 use crate::ops::vectorised;
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
@@ -29,18 +30,17 @@ impl Ema {
     /// # Errors
     /// A parameter that is not f32.
     pub fn update(&mut self, parameters: &[Parameter], decay: f32) -> Result<(), OptimError> {
-        for (parameter, average) in parameters.iter().zip(&mut self.values) {
-            change(&parameter.var, |weights| {
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        for (average, weight) in average.iter_mut().zip(weights.iter()) {
-                            *average = decay * *average + (1.0 - decay) * weight;
-                        }
-                    },
-                );
-            })?;
-        }
+        let tensors: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
+        read(&tensors, |i, weights| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (average, weight) in self.values[i].iter_mut().zip(weights) {
+                        *average = decay * *average + (1.0 - decay) * weight;
+                    }
+                },
+            );
+        })?;
         Ok(())
     }
 
@@ -49,9 +49,7 @@ impl Ema {
     /// # Errors
     /// A parameter that is not f32.
     pub fn swap(&mut self, parameters: &[Parameter]) -> Result<(), OptimError> {
-        for (parameter, average) in parameters.iter().zip(&mut self.values) {
-            change(&parameter.var, |weights| weights.swap_with_slice(average))?;
-        }
+        change(parameters, |i, weights| weights.swap_with_slice(&mut self.values[i]))?;
         Ok(())
     }
 
