@@ -29,7 +29,7 @@ use crate::scale::Scaler;
 use crate::split::{Split, SplitError, SplitSpec};
 use crate::table::Table;
 use crate::thin::Rate;
-use crate::trainer::{Best, Options, Progress, Target, TrainError, Trainer};
+use crate::trainer::{self, Best, Options, Progress, Target, TrainError, Trainer};
 
 /// Rows ahead that a model forecasts unless told otherwise.
 pub const DEFAULT_HORIZON: usize = 24;
@@ -78,6 +78,8 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// A decision with its evidence.
     Decision(&'a str),
+    /// On what the network was trained, and how fast.
+    Pace(&'a str),
     /// What the company is, and what it took.
     Company(&'a str),
     /// Where the training of a network stands.
@@ -98,6 +100,10 @@ pub struct Trained {
     pub split: Split,
     /// What was decided, in order, with its evidence.
     pub decisions: Vec<String>,
+    /// What the network was trained on.
+    pub device: String,
+    /// Rows of its streams that it was trained on in a second, validations included; `None` when it was not.
+    pub samples_per_second: Option<f64>,
     /// Errors on the validation part.
     pub validation: Vec<HorizonError>,
     /// Errors on the test part, beside the baselines'; `None` when there is nothing to measure on.
@@ -336,6 +342,11 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }
     }
     let own_pace = start.elapsed().checked_div((trainer.updates() - before) as u32);
+    let device = trainer::describe(&options.device);
+    let samples_per_second = own_pace.map(|update| trainer.samples_per_update() as f64 / update.as_secs_f64());
+    if let Some(samples) = samples_per_second {
+        tell(Event::Pace(&format!("trained on {device}: {samples:.0} samples a second")));
+    }
     tell_of_divergence(&mut decisions, &trainer, tell);
     let best = trainer.best().ok_or(TrainError::NotFinite)?;
     decide(
@@ -400,6 +411,8 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         path,
         split,
         decisions,
+        device,
+        samples_per_second,
         validation,
         test,
     })

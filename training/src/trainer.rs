@@ -339,6 +339,12 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.update
     }
 
+    /// Rows that an update is made from, over all streams.
+    #[must_use]
+    pub fn samples_per_update(&self) -> usize {
+        self.options.streams * self.options.tokens
+    }
+
     /// The best score on validation so far; infinite before the first.
     #[must_use]
     pub fn score(&self) -> f64 {
@@ -489,6 +495,20 @@ impl<'a, L: Learner> Trainer<'a, L> {
             residual,
             weight,
         })
+    }
+}
+
+/// A device in words.
+#[must_use]
+pub fn describe(device: &Device) -> String {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => device
+            .cuda_stream()
+            .context()
+            .name()
+            .unwrap_or("a CUDA device without a name".into()),
+        _ => format!("{SHARDS} threads of the CPU"),
     }
 }
 

@@ -84,6 +84,7 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_its_run_can_be_re
         }
     })
     .expect("trains");
+    assert!(trained.device.contains("CPU") && trained.samples_per_second.is_some_and(|samples| samples > 0.0));
     let test = trained.test.expect("a test part");
     let (model, linear) = (test.results[0].mse, test.baselines.linear[0].mse);
     assert!(model < 0.3 * linear, "one step ahead: model {model}, linear {linear}");

@@ -99,7 +99,7 @@ impl Train {
         let tell = |line: String| bar.suspend(|| super::note(line));
         let trained = run(&table, &options, &mut |event| match event {
             Event::Warning(text) => tell(format!("{}: {text}", self.data.display())),
-            Event::Decision(text) | Event::Company(text) => tell(text.to_owned()),
+            Event::Decision(text) | Event::Pace(text) | Event::Company(text) => tell(text.to_owned()),
             Event::Training { name, progress } => match progress {
                 Progress::Update(update) => {
                     bar.set_prefix(name.to_owned());
@@ -121,6 +121,8 @@ impl Train {
                 "bundle": trained.path,
                 "split": [trained.split.train, trained.split.validation, trained.split.test],
                 "decisions": trained.decisions,
+                "device": trained.device,
+                "samples_per_second": trained.samples_per_second,
                 "validation": trained.validation,
                 "test": trained.test,
             });
@@ -159,7 +161,8 @@ impl DeviceName {
     fn open(self) -> anyhow::Result<candle_core::Device> {
         match self {
             Self::Cpu => Ok(candle_core::Device::Cpu),
-            Self::Cuda if cfg!(feature = "cuda") => Ok(candle_core::Device::new_cuda(0)?),
+            // One stream for all threads. Otherwise each has its own, and none waits for what another has written.
+            Self::Cuda if cfg!(feature = "cuda") => Ok(candle_core::Device::new_cuda_with_stream(0)?),
             Self::Cuda => anyhow::bail!("--device cuda: this build computes on the CPU only; build it with `--features cuda`"),
         }
     }
