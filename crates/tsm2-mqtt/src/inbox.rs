@@ -1,7 +1,8 @@
 //! What arrives, from the polling task to the consumer, and the way back for acknowledgements.
 //!
 //! Invariants: delivering never waits; what waits is bounded, by the broker at QoS 1 (it sends no more than it may have unacknowledged, at most one per packet identifier) and
-//! here at QoS 0; acknowledgements leave in the order of their messages, and only on the connection that those came by, for packet identifiers
+//! here at QoS 0; the consumer is given no more than [`MOST_TAKEN`] messages before it acknowledges some, however long that takes it: mosquitto 2.0.11 does not keep to its own bound
+//! in a flood, and beyond the packet identifiers there are it uses those of unacknowledged messages again; acknowledgements leave in the order of their messages, and only on the connection that those came by, for packet identifiers
 //! mean nothing on another.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,13 +11,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use rumqttc::{AsyncClient, ManualAck, Publish, QoS};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tracing::warn;
 
 use crate::in_order::InOrder;
 
 /// Bytes that may wait for the consumer before messages at QoS 0 are dropped and counted.
 const MAX_WAITING: usize = 16 << 20;
+/// Messages at QoS 1 that the consumer may have taken and not acknowledged: half of the packet identifiers.
+const MOST_TAKEN: usize = 32_768;
 /// What a waiting message takes beside its topic and payload, roughly.
 const OVERHEAD: usize = 256;
 
@@ -58,6 +61,8 @@ pub struct Acknowledgement {
     generation: u64,
     number: u64,
     packet: Option<ManualAck>,
+    /// Whether it counts among those that the consumer has taken.
+    taken: bool,
 }
 
 impl Acknowledgement {
@@ -73,6 +78,10 @@ impl Acknowledgement {
     }
 
     fn settle(&self, packet: Option<ManualAck>) -> usize {
+        if self.taken {
+            self.link.taken.fetch_sub(1, Ordering::Relaxed);
+            self.link.room.notify_one();
+        }
         let mut owed = self.link.owed();
         if owed.generation != self.generation {
             return 0;
@@ -99,6 +108,10 @@ impl Drop for Acknowledgement {
 struct Link {
     client: AsyncClient,
     owed: Mutex<Owed>,
+    /// Messages at QoS 1 that the consumer has and did not acknowledge.
+    taken: AtomicUsize,
+    /// Told when they become fewer.
+    room: Notify,
 }
 
 /// The acknowledgements owed on one connection.
@@ -117,13 +130,22 @@ impl Link {
 /// Messages in the order in which they arrived.
 #[derive(Debug)]
 pub struct Receiver {
+    link: Arc<Link>,
     queue: mpsc::UnboundedReceiver<Incoming>,
 }
 
 impl Receiver {
-    /// The next message; `None` when the session has ended.
+    /// The next message, once the consumer has acknowledged enough of those that it has; `None` when the session has ended. Nothing is lost when the future is dropped.
     pub async fn recv(&mut self) -> Option<Incoming> {
-        self.queue.recv().await
+        while self.link.taken.load(Ordering::Relaxed) >= MOST_TAKEN {
+            self.link.room.notified().await;
+        }
+        let mut incoming = self.queue.recv().await?;
+        if incoming.ack.is_awaited() {
+            self.link.taken.fetch_add(1, Ordering::Relaxed);
+            incoming.ack.taken = true;
+        }
+        Some(incoming)
     }
 }
 
@@ -146,15 +168,17 @@ impl Inbox {
                 generation: 0,
                 order: InOrder::new(),
             }),
+            taken: AtomicUsize::new(0),
+            room: Notify::new(),
         });
         (
             Inbox {
-                link,
+                link: link.clone(),
                 queue,
                 waiting: Arc::default(),
                 dropped,
             },
-            Receiver { queue: out },
+            Receiver { link, queue: out },
         )
     }
 
@@ -177,6 +201,7 @@ impl Inbox {
                 generation: owed.generation,
                 number: packet.as_ref().map_or(0, |_| owed.order.open()),
                 packet,
+                taken: false,
             }
         };
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
@@ -232,6 +257,33 @@ mod tests {
         assert_eq!(inbox.waiting.load(Ordering::Relaxed), 0);
         inbox.deliver(message(QoS::AtMostOnce));
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_given_more_than_can_be_acknowledged() {
+        let (client, _events) = AsyncClient::builder(MqttOptions::new("device", ("localhost", 1883)))
+            .unbounded()
+            .build();
+        let (inbox, mut receiver) = Inbox::new(client, Arc::default());
+        for pkid in 1..=MOST_TAKEN + 2 {
+            inbox.deliver(Publish {
+                pkid: pkid as u16,
+                ..Publish::new("in/x", QoS::AtLeastOnce, "1")
+            });
+        }
+        let mut taken = Vec::new();
+        for _ in 0..MOST_TAKEN {
+            taken.push(receiver.recv().await.unwrap().ack);
+        }
+        let soon = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, receiver.recv()).await.is_err());
+        let later = tokio::spawn(async move { (receiver.recv().await, receiver) });
+        taken.pop().unwrap().done();
+        let (came, mut receiver) = later.await.unwrap();
+        assert!(came.is_some());
+        assert!(tokio::time::timeout(soon, receiver.recv()).await.is_err());
+        drop((taken, came));
+        assert!(receiver.recv().await.is_some(), "what is given up makes room, too");
     }
 
     #[tokio::test]
