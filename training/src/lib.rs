@@ -1,5 +1,6 @@
 //! Trains, evaluates and exports TSM2 models on a workstation.
 
+pub mod ablation;
 pub mod baselines;
 pub mod checkpoint;
 pub mod company;

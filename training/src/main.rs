@@ -24,6 +24,7 @@ enum Command {
     Forecast(cli::forecast::Forecast),
     Inspect(cli::inspect::Inspect),
     Robustness(cli::robustness::Robustness),
+    Ablate(cli::ablate::Ablate),
 }
 
 /// candle spreads its elementwise operations over a pool of spinning threads, which fight with the trainer's own two; only this variable
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Forecast(command) => command.run(&mut out),
         Command::Inspect(command) => command.run(&mut out),
         Command::Robustness(command) => command.run(&mut out),
+        Command::Ablate(command) => command.run(&mut out),
     };
     let done = done.and_then(|()| Ok(out.flush()?));
     match done {

@@ -72,6 +72,11 @@ impl Network {
         Ok(Self::new(config, Parameters::initial(config, rng, device)?))
     }
 
+    /// Its parameters, to be set or held.
+    pub fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
     /// Patches `[streams, tokens, variates, patch]` to the last layer's features `[streams, tokens, variates, D]`, and the state after them.
     fn features(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
         let p = &self.parameters;

@@ -14,6 +14,7 @@ use access::{change, read};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// What can go wrong in an update or when resuming.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,8 @@ pub struct Parameter {
     pub var: Var,
     /// Whether weight decay applies: matrices yes; biases, norms, a_log, D and the averaging coefficients no.
     pub decay: bool,
+    /// The numbers that training leaves as they are, their gradient being taken for zero; decay still applies to them.
+    pub held: Range<usize>,
 }
 
 /// The constants of [`AdamW`].
@@ -259,7 +262,7 @@ impl Update {
     }
 }
 
-/// The sum over `shards` of every parameter's gradient; zero where a shard does not reach the parameter.
+/// The sum over `shards` of every parameter's gradient; zero where a shard does not reach the parameter and where it is held.
 ///
 /// # Errors
 /// A gradient that is not f32.
@@ -274,6 +277,9 @@ pub fn sum_gradients(parameters: &[Parameter], shards: &[GradStore]) -> Result<V
                 .zip(gradient)
                 .for_each(|(sum, gradient)| *sum += gradient);
         })?;
+    }
+    for (sum, parameter) in sums.iter_mut().zip(parameters) {
+        sum[parameter.held.clone()].fill(0.0);
     }
     Ok(sums)
 }
@@ -302,11 +308,13 @@ mod tests {
                 name: "w".into(),
                 var: var(&matrix, &[5, 7]),
                 decay: true,
+                held: 0..0,
             },
             Parameter {
                 name: "b".into(),
                 var: var(&[0.5, -0.25], &[2]),
                 decay: false,
+                held: 0..0,
             },
         ]
     }

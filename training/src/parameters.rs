@@ -3,6 +3,7 @@
 //! The read-out's weights are not among them: they are found in closed form.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor, Var, bail};
 use rand::{Rng, RngExt};
@@ -11,10 +12,13 @@ use tsm2_core::{Config, SelectionFrom};
 use crate::optim::Parameter;
 
 /// The gate's bias at which SiLU is one.
-const OPEN_GATE: f32 = 1.278;
+pub const OPEN_GATE: f32 = 1.278;
 
 /// Bounds of the initial step sizes dt, drawn log-uniformly: memories of 2 to 500 tokens.
 const DT_RANGE: (f32, f32) = (0.002, 0.5);
+
+/// Mamba's own.
+const MAMBA_DT_RANGE: (f32, f32) = (0.001, 0.1);
 
 /// How far the selection starts from a time-invariant filter.
 const SELECTION_SCALE: f32 = 0.1;
@@ -73,6 +77,7 @@ impl Parameters {
             list.push(Parameter {
                 decay,
                 var: Var::from_vec(data, shape, device)?,
+                held: 0..0,
                 name,
             });
         }
@@ -86,6 +91,35 @@ impl Parameters {
         &self.list
     }
 
+    /// Gives every tensor the values that `values` makes of its name, shape and present numbers.
+    ///
+    /// # Errors
+    /// Those of `values`; values that do not fill their shape.
+    pub fn set(&self, mut values: impl FnMut(&str, &[usize], Vec<f32>) -> Result<Vec<f32>>) -> Result<()> {
+        self.list.iter().try_for_each(|Parameter { name, var, .. }| {
+            let present = var.flatten_all()?.to_vec1()?;
+            var.set(&Tensor::from_vec(values(name, var.dims(), present)?, var.shape(), var.device())?)
+        })
+    }
+
+    /// Puts `value` into the rows `rows` of every tensor whose name ends so, and leaves it there in training.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn hold(&mut self, suffix: &str, rows: Range<usize>, value: f32) -> Result<()> {
+        for Parameter { name, var, held, .. } in &mut self.list {
+            if !name.ends_with(suffix) {
+                continue;
+            }
+            let width = var.elem_count() / var.dim(0)?;
+            *held = rows.start * width..rows.end.min(var.dim(0)?) * width;
+            let mut values = var.flatten_all()?.to_vec1()?;
+            values[held.clone()].fill(value);
+            var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
+        }
+        Ok(())
+    }
+
     /// The tensor of this name.
     ///
     /// # Errors
@@ -96,6 +130,35 @@ impl Parameters {
             None => bail!("the model has no tensor `{name}`"),
         }
     }
+}
+
+/// The initial values of Mamba (arXiv 2312.00752) where they are not those of [`Parameters::initial`]: no biases of B and C, a full selection, a
+/// shorter range of step sizes, a random convolution, a half open gate, and a variate mixer that contributes from the start.
+pub fn mamba(name: &str, shape: &[usize], rng: &mut impl Rng) -> Option<Vec<f32>> {
+    let count: usize = shape.iter().product();
+    let fan_in = *shape.last().unwrap_or(&1) as f32;
+    let leaf = name.rsplit_once('.').map_or(name, |(_, leaf)| leaf);
+    let mut uniform = |bound: f32| (0..count).map(|_| rng.random_range(-bound..=bound)).collect::<Vec<f32>>();
+    match () {
+        () if matches!(leaf, "b_bias" | "c_bias" | "gate_bias") => Some(vec![0.0; count]),
+        () if name.ends_with("dt_proj.bias") => Some(step_sizes(MAMBA_DT_RANGE, count, rng)),
+        () if ["conv.weight", "x_proj.weight", "variate.out_proj.weight", "mlp.out.weight"]
+            .iter()
+            .any(|end| name.ends_with(end)) =>
+        {
+            Some(uniform(fan_in.sqrt().recip()))
+        }
+        () => None,
+    }
+}
+
+/// Biases of the step sizes dt, which are drawn log-uniformly from a range: the inverse of softplus.
+fn step_sizes(range: (f32, f32), count: usize, rng: &mut impl Rng) -> Vec<f32> {
+    let (low, high) = (range.0.ln(), range.1.ln());
+    (0..count)
+        .map(|_| rng.random_range(low..=high).exp())
+        .map(|dt| dt + (-(-dt).exp_m1()).ln())
+        .collect()
 }
 
 /// Names and shapes of a model's tensors, in the layout's order.
@@ -130,14 +193,7 @@ fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng) -> 
             .map(|i| if i % sizes.d_conv == sizes.d_conv - 1 { 1.0 } else { 0.0 })
             .collect(),
         () if leaf == "a_log" => (0..count).map(|i| ((i % sizes.d_state + 1) as f32).ln()).collect(),
-        () if name.ends_with("dt_proj.bias") => {
-            let (low, high) = (DT_RANGE.0.ln(), DT_RANGE.1.ln());
-            // The inverse of softplus.
-            (0..count)
-                .map(|_| rng.random_range(low..=high).exp())
-                .map(|dt| dt + (-(-dt).exp_m1()).ln())
-                .collect()
-        }
+        () if name.ends_with("dt_proj.bias") => step_sizes(DT_RANGE, count, rng),
         () if name.ends_with("dt_proj.weight") => uniform((sizes.dt_rank as f32).recip().sqrt()),
         () if name.ends_with("x_proj.weight") => {
             let width = if config.selection_from == SelectionFrom::Conv {

@@ -37,11 +37,14 @@ pub const DEFAULT_HORIZON: usize = 24;
 /// Up to this many variates are mixed by an MLP, whose cost grows with their square; more by the selective scan.
 const MLP_VARIATES: usize = 40;
 
+/// The MLP across variates.
+pub(crate) const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
+
 /// Up to this many variates have a head of their own.
 const OWN_HEADS: usize = 40;
 
 /// Numbers that the rows of one candidate's data may hold.
-const MEMORY: usize = 400_000_000;
+pub(crate) const MEMORY: usize = 400_000_000;
 
 /// The share of all updates after which one of the two targets is chosen.
 const PILOT: usize = 10;
@@ -569,7 +572,7 @@ fn candidates<'a>(
 }
 
 /// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.
-fn start_config(table: &Table, horizon: usize) -> Config {
+pub(crate) fn start_config(table: &Table, horizon: usize) -> Config {
     let variates = table.variates();
     let s6 = S6 {
         d_inner: 32,
@@ -579,7 +582,7 @@ fn start_config(table: &Table, horizon: usize) -> Config {
     };
     let variate_mixer = match variates {
         1 => VariateMixer::None,
-        2..=MLP_VARIATES => VariateMixer::Mlp(Mlp { reduce: 16, hidden: 256 }),
+        2..=MLP_VARIATES => VariateMixer::Mlp(MLP),
         _ => VariateMixer::S6(s6),
     };
     let head = if variates <= OWN_HEADS { Head::PerVariate } else { Head::Shared };

@@ -48,12 +48,16 @@ pub struct Options {
     pub ema_decay: f32,
     /// Weight decay of matrices.
     pub weight_decay: f32,
-    /// Updates after which a stream restarts at a random row with zero state, on average.
+    /// Updates after which a stream restarts at a random row with zero state, on average; with 1 no state is carried.
     pub restart_every: usize,
+    /// Whether the squared error at each lead counts relative to its running mean.
+    pub horizon_balance: bool,
     /// Updates between validations.
     pub validate_every: usize,
     /// Validations without a new best after which training stops.
     pub patience: usize,
+    /// Whether half of the streams, drawn anew at every restart, are shown with the opposite sign: for dynamics that are the same upside down.
+    pub sign_flips: bool,
     /// What the network is to say.
     pub target: Target,
     /// Seed of the initial weights and of every draw.
@@ -94,8 +98,10 @@ impl Default for Options {
             ema_decay: 0.99,
             weight_decay: 0.01,
             restart_every: 64,
+            horizon_balance: true,
             validate_every: 200,
             patience: 10,
+            sign_flips: false,
             target: Target::Whole,
             seed: 0,
         }
@@ -146,6 +152,19 @@ pub enum Progress {
 struct Stream {
     row: usize,
     restarted: bool,
+    flipped: bool,
+}
+
+impl Stream {
+    /// Somewhere in the rows.
+    fn random(rng: &mut ChaCha8Rng, rows: &Range<usize>, options: &Options) -> Self {
+        let last = rows.end.saturating_sub(options.tokens);
+        Self {
+            row: rng.random_range(rows.start..last.max(rows.start + 1)),
+            restarted: true,
+            flipped: options.sign_flips && rng.random(),
+        }
+    }
 }
 
 /// A network in training.
@@ -226,12 +245,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let rows = data.first()..train - data.horizon();
         let tokens = options.tokens.min(rows.len());
         let options = Options { tokens, ..options };
-        let streams = (0..options.streams)
-            .map(|_| Stream {
-                row: random_start(&mut rng, &rows, tokens),
-                restarted: true,
-            })
-            .collect();
+        let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, &options)).collect();
         let per_shard = options.streams / SHARDS;
         let states = (0..SHARDS)
             .map(|_| learner.zero_state(per_shard, device))
@@ -345,6 +359,13 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.options.streams * self.options.tokens
     }
 
+    /// Numbers that are trained.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        let numbers = |p: &Parameter| p.var.elem_count() - p.held.len();
+        self.optimiser.parameters().iter().map(numbers).sum()
+    }
+
     /// The best score on validation so far; infinite before the first.
     #[must_use]
     pub fn score(&self) -> f64 {
@@ -355,6 +376,19 @@ impl<'a, L: Learner> Trainer<'a, L> {
     #[must_use]
     pub fn best(&self) -> Option<&Best> {
         self.best.as_ref()
+    }
+
+    /// Ends training: the weights are from now on the best averaged ones.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn take_best(&mut self) -> Result<(), TrainError> {
+        let best = self.best.as_ref().ok_or(TrainError::NotFinite)?;
+        for Parameter { name, var, .. } in self.learner.parameters() {
+            let values = best.weights.get(name).cloned().unwrap_or_default();
+            var.set(&Tensor::from_vec(values, var.shape(), &self.device)?)?;
+        }
+        Ok(())
     }
 
     /// The present weights by name (not the averaged ones).
@@ -385,7 +419,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
         }
         self.average.update(self.optimiser.parameters(), self.options.ema_decay)?;
         let loss = results.iter().map(|r| r.loss).sum();
-        for lead in 0..self.data.horizon() {
+        let balanced = if self.options.horizon_balance { self.data.horizon() } else { 0 };
+        for lead in 0..balanced {
             let (error, weight) = results
                 .iter()
                 .fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[lead].0, sum.1 + r.errors[lead].1));
@@ -408,7 +443,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             stream.row += tokens;
             stream.restarted = stream.row + tokens > self.rows.end || self.rng.random_range(0..self.options.restart_every) == 0;
             if stream.restarted {
-                stream.row = random_start(&mut self.rng, &self.rows, tokens);
+                *stream = Stream::random(&mut self.rng, &self.rows, &self.options);
             }
         }
     }
@@ -430,7 +465,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let (f, h, tokens) = (self.data.endogenous(), self.data.horizon(), self.options.tokens);
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
-        let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
+        let stretches: Vec<(Range<usize>, bool)> = streams.iter().map(|s| (s.row..s.row + tokens, s.flipped)).collect();
         let Batch {
             patches,
             target,
@@ -469,19 +504,26 @@ impl<'a, L: Learner> Trainer<'a, L> {
         ))
     }
 
-    /// Stretches of rows as tensors and numbers.
-    fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
+    /// Stretches of rows as tensors and numbers, some with the opposite sign.
+    fn batch(&self, stretches: &[(Range<usize>, bool)]) -> Result<Batch, TrainError> {
         let (m, p) = (self.data.variates(), self.data.patch_len());
         let entries = self.data.endogenous() * self.data.horizon();
-        let tokens = stretches[0].len();
+        let tokens = stretches[0].0.len();
         let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
         let zeros = vec![0.0; stretches.len() * tokens * entries];
         let (mut target, mut linear, mut weight) = (zeros.clone(), zeros.clone(), zeros);
-        for (i, row) in stretches.iter().flat_map(|rows| rows.clone()).enumerate() {
+        let rows = stretches
+            .iter()
+            .flat_map(|(rows, flipped)| rows.clone().map(move |row| (row, flipped)));
+        for (i, (row, &flipped)) in rows.enumerate() {
             patches.extend_from_slice(self.data.patches(row..row + 1));
             let place = i * entries..(i + 1) * entries;
-            self.data
-                .targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
+            let (target, linear) = (&mut target[place.clone()], &mut linear[place.clone()]);
+            self.data.targets(row, target, linear, &mut weight[place]);
+            if flipped {
+                let numbers = patches[i * m * p..].iter_mut().chain(target).chain(linear);
+                numbers.for_each(|number| *number = -*number);
+            }
         }
         let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
         let target = match self.options.target {
@@ -510,12 +552,6 @@ pub fn describe(device: &Device) -> String {
             .unwrap_or("a CUDA device without a name".into()),
         _ => format!("{SHARDS} threads of the CPU"),
     }
-}
-
-/// A row from which a stretch of `tokens` lies wholly in `rows`.
-fn random_start(rng: &mut ChaCha8Rng, rows: &Range<usize>, tokens: usize) -> usize {
-    let last = rows.end.saturating_sub(tokens);
-    rng.random_range(rows.start..last.max(rows.start + 1))
 }
 
 /// The result of a thread; its panic goes on here.

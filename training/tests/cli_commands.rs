@@ -10,6 +10,7 @@ use common::{Folder, arg, bundle, recording, stdout, tsm2};
 use serde::Deserialize;
 use tsm2_bundle::Bundle;
 use tsm2_core::Config;
+use tsm2_train::ablation::Variant;
 use tsm2_train::company::{About, Company, Ground};
 use tsm2_train::scale::Scaler;
 use tsm2_train::split::Split;
@@ -383,7 +384,39 @@ fn every_command_knows_what_is_only_read() {
 }
 
 #[test]
+fn every_part_is_ablated_and_told() {
+    let folder = Folder::new();
+    let (data, csv) = (folder.file("data.csv", recording(400)), folder.path("parts.csv"));
+    let arguments = [
+        "ablate",
+        "--data",
+        arg(&data),
+        "--horizons",
+        "1,4",
+        "--updates",
+        "3",
+        "--seeds",
+        "2",
+    ];
+    let printed = stdout(tsm2(arguments.iter().chain(&["--csv", arg(&csv)])));
+    let lines = std::fs::read_to_string(&csv).unwrap();
+    let parts: Vec<&str> = Variant::ALL
+        .iter()
+        .map(|v| v.name())
+        .filter(|name| *name != "variate-mlp")
+        .collect();
+    let lines: Vec<Vec<&str>> = lines.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines[0], ["part", "seed", "updates", "parameters", "seconds", "mse_1", "mse_4"]);
+    let of_seed = |seed: &str| lines.iter().filter(|line| line[1] == seed).map(|line| line[0]).collect::<Vec<_>>();
+    assert_eq!((of_seed("0"), of_seed("1")), (parts.clone(), parts.clone()));
+    assert!(lines[1..].iter().all(|line| line[6].parse::<f64>().unwrap() > 0.0));
+    assert!(parts.iter().all(|part| printed.contains(part)), "{printed}");
+}
+
+#[test]
 fn help_is_there_for_every_command() {
+    let help = stdout(tsm2(["ablate", "--help"]));
+    assert!(help.contains("Example") && help.contains("--csv"), "{help}");
     for command in ["train", "evaluate", "forecast", "inspect", "robustness"] {
         let help = stdout(tsm2([command, "--help"]));
         assert!(help.contains("Example") && help.contains("--json"), "{help}");

@@ -377,6 +377,23 @@ fn robustness_that_cannot_be_measured() {
 }
 
 #[test]
+fn ablations_that_cannot_be() {
+    let folder = Folder::new();
+    let data = folder.file("data.csv", recording(200));
+    let ablate = ["ablate", "--data", arg(&data), "--updates", "1", "--seeds", "1"];
+    refused(&[&ablate[..], &["--horizons", "0"]].concat(), &["--horizons"]);
+    refused(
+        &[&ablate[..], &["--horizons", "21"]].concat(),
+        &["data.csv", "validation part has 20 rows", "horizon of 21"],
+    );
+    let unwritable = folder.path("no/such.csv");
+    refused(
+        &[&ablate[..], &["--horizons", "2", "--csv", arg(&unwritable)]].concat(),
+        &["no/such.csv"],
+    );
+}
+
+#[test]
 fn shares_that_are_none() {
     let folder = Folder::new();
     let data = folder.file("data.csv", recording(100));

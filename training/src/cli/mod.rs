@@ -1,5 +1,6 @@
 //! The commands of `tsm2`, and what several of them do alike: opening a model with the data it is to be run on.
 
+pub mod ablate;
 pub mod evaluate;
 pub mod forecast;
 pub mod inspect;
