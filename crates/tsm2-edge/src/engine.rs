@@ -441,13 +441,18 @@ impl<'s> Engine<'s> {
             }
         }
         let after = grid.counts();
-        summary.readings += after.readings - before.readings;
-        summary.rows += after.rows - before.rows;
-        summary.gap_rows += after.gap_rows - before.gap_rows;
-        summary.restarts += after.restarts - before.restarts;
-        summary.steps_back += after.steps_back - before.steps_back;
-        summary.further += after.further - before.further;
-        summary.held += after.held - before.held;
+        // A damaged snapshot may have counters near the end of their range.
+        for (sum, after, before) in [
+            (&mut summary.readings, after.readings, before.readings),
+            (&mut summary.rows, after.rows, before.rows),
+            (&mut summary.gap_rows, after.gap_rows, before.gap_rows),
+            (&mut summary.restarts, after.restarts, before.restarts),
+            (&mut summary.steps_back, after.steps_back, before.steps_back),
+            (&mut summary.further, after.further, before.further),
+            (&mut summary.held, after.held, before.held),
+        ] {
+            *sum = sum.saturating_add(after.saturating_sub(before));
+        }
         stream.changed |= changes > 0;
         stream.heard_ms = arrival_ms;
         changes
