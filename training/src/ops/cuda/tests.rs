@@ -265,6 +265,10 @@ fn the_ptx_is_that_of_the_source() {
             ptx.starts_with(&format!("// kernels.cu, sha256 {hash}\n")),
             "{file} is not that of kernels.cu: run make-ptx"
         );
+        // What may be rounded otherwise than on the processor.
+        for other in ["fma.", ".ftz", ".approx", "mul.f32", "add.f32", "sub.f32", "div.f32"] {
+            assert!(!ptx.contains(other), "{file} has `{other}`");
+        }
     }
     let release = Command::new("nvcc").arg("--version").output();
     if !release.is_ok_and(|release| String::from_utf8_lossy(&release.stdout).contains("release 13.0")) {
