@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::{
-    Decoder, DecoderOptions, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, TlsError, topic_level,
+    Decoder, DecoderOptions, MOST_TAKEN, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, TlsError,
+    topic_level,
 };
 use tsm2_stream::{Grid, GridConfig, GridError, MonitorConfig};
 
@@ -118,6 +119,12 @@ pub enum ServiceError {
     Zero {
         /// The key.
         key: &'static str,
+    },
+    /// More than the daemon takes before it acknowledges.
+    #[error("broker.max_inflight is {got}; it may be {MOST_TAKEN} at most")]
+    InFlight {
+        /// The number.
+        got: usize,
     },
     /// The prefix makes no topic.
     #[error("output.prefix: {prefix:?} is no topic: it is empty, has an empty level, or contains `+`, `#` or control characters")]
@@ -286,6 +293,9 @@ impl Service {
             if is_zero {
                 return Err(ServiceError::Zero { key });
             }
+        }
+        if broker.max_inflight > MOST_TAKEN {
+            return Err(ServiceError::InFlight { got: broker.max_inflight });
         }
         check_prefix(&output.prefix, &template)?;
 

@@ -19,7 +19,7 @@ use crate::in_order::InOrder;
 /// Bytes that may wait for the consumer before messages at QoS 0 are dropped and counted.
 const MAX_WAITING: usize = 16 << 20;
 /// Messages at QoS 1 that the consumer may have taken and not acknowledged: half of the packet identifiers.
-const MOST_TAKEN: usize = 32_768;
+pub const MOST_TAKEN: usize = 32_768;
 /// What a waiting message takes beside its topic and payload, roughly.
 const OVERHEAD: usize = 256;
 

@@ -20,7 +20,7 @@ mod topic;
 mod wire;
 
 pub use codec::{Decoder, DecoderOptions, FieldError, PayloadError, Shape};
-pub use inbox::{Acknowledgement, Incoming, Place, Receiver};
+pub use inbox::{Acknowledgement, Incoming, MOST_TAKEN, Place, Receiver};
 pub use options::{SessionError, SessionOptions};
 pub use outbox::{Closed, Message, Publisher};
 pub use session::{Session, Status};

@@ -323,6 +323,12 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     );
     assert_refused!(
         &timed,
+        |c| c.broker.max_inflight = 32_769,
+        ServiceError::InFlight { .. },
+        "broker.max_inflight is 32769; it may be 32768 at most"
+    );
+    assert_refused!(
+        &timed,
         |c| c.state.commit_every_readings = 0,
         ServiceError::Zero { .. },
         "state.commit_every_readings"
