@@ -9,6 +9,7 @@ pub mod errors;
 pub mod evaluate;
 pub mod export;
 pub mod learner;
+pub mod mixer;
 pub mod network;
 pub mod ops;
 pub mod optim;

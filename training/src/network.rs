@@ -4,21 +4,13 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rand::Rng;
-use tsm2_core::{Config, S6, SelectionFrom, VALUE_LIMIT};
+use tsm2_core::{Config, S6};
 
 use crate::learner::{Learner, State};
-use crate::ops::{ScanOptions, conv_silu, gate, gelu, layer_norm, limit, linear, linear_onto, selective_scan, weighted_sum};
+use crate::mixer::{Directions, Mixers, TimeState};
+use crate::ops::linear;
 use crate::optim::Parameter;
 use crate::parameters::Parameters;
-
-/// Where a time mixer of one layer stands in a [`State`], which holds both for layer after layer.
-#[derive(Clone, Copy)]
-struct LayerState<'a> {
-    /// The last K-1 values, `[streams, K-1, variates, E]`.
-    conv: &'a Tensor,
-    /// h, `[streams, variates, E, N]`.
-    scan: &'a Tensor,
-}
 
 /// TSM2's network, with the current values of its parameters.
 #[derive(Clone, Debug)]
@@ -85,26 +77,33 @@ impl Network {
             bias = p.get("embed.variate")?.broadcast_add(&bias)?;
         }
         let u = linear(patches, &p.get("embed.weight")?, Some(&bias))?;
+        let mixers = Mixers {
+            parameters: p,
+            raw_value_path: self.config.raw_value_path,
+            selection_from: self.config.selection_from,
+            discretisation: self.config.discretisation,
+        };
         let (mut of_time, mut of_variate) = (vec![u.clone()], vec![u]);
         let mut after = Vec::with_capacity(state.0.len());
         for (l, state) in state.0.chunks_exact(2).take(self.config.layers).enumerate() {
             let prefix = format!("layers.{l}.");
             let x = match self.config.weighted_averaging {
-                true => self.average(&prefix, ("alpha", &of_time), ("beta", &of_variate))?,
+                true => mixers.average(&prefix, ("alpha", &of_time), ("beta", &of_variate))?,
                 false => of_variate[l].clone(),
             };
-            let layer = LayerState {
+            // The state holds both for layer after layer.
+            let state = TimeState {
                 conv: &state[0],
                 scan: &state[1],
             };
-            let (y, layer) = self.time_mixer(&prefix, &x, layer)?;
+            let (y, state) = mixers.time(&prefix, &self.config.time_mixer, &x, Some(state))?;
             of_time.push(y);
-            after.extend(layer);
+            after.extend(state);
             let x = match self.config.weighted_averaging {
-                true => self.average(&prefix, ("theta", &of_time), ("gamma", &of_variate))?,
+                true => mixers.average(&prefix, ("theta", &of_time), ("gamma", &of_variate))?,
                 false => of_time[l + 1].clone(),
             };
-            of_variate.push(self.variate_mixer(&prefix, &x)?);
+            of_variate.push(mixers.variate(&prefix, &self.config.variate_mixer, Directions::Both, &x)?);
         }
         if after.len() != 2 * self.config.layers {
             bail!(
@@ -124,97 +123,5 @@ impl Network {
             _ => features.narrow(2, 0, self.config.endogenous())?.contiguous()?,
         };
         linear(&forecast, &weight, Some(&bias))
-    }
-
-    /// sum_i a_i yT_i + b_i yC_i over the outputs so far (paper, equations 8 and 9); the lists may differ in length by one.
-    fn average(&self, prefix: &str, time: (&str, &[Tensor]), variate: (&str, &[Tensor])) -> Result<Tensor> {
-        let weights = |name: &str| self.parameters.get(&format!("{prefix}average.{name}"));
-        let terms: Vec<&Tensor> = time.1.iter().chain(variate.1).collect();
-        weighted_sum(&terms, &Tensor::cat(&[weights(time.0)?, weights(variate.0)?], 0)?)
-    }
-
-    /// One direction of a selective mixer: convolution, selection, scan. `v` is `[O, L, I, E]`; `xn` is the LayerNormed input.
-    fn s6(
-        &self,
-        prefix: &str,
-        sizes: &S6,
-        v: &Tensor,
-        xn: &Tensor,
-        reverse: bool,
-        state: Option<LayerState<'_>>,
-    ) -> Result<(Tensor, Tensor)> {
-        let get = |name: &str| self.parameters.get(&format!("{prefix}{name}"));
-        let c = conv_silu(v, &get("conv.weight")?, &get("conv.bias")?, reverse, state.map(|s| s.conv))?;
-        let source = if self.config.selection_from == SelectionFrom::Conv {
-            &c
-        } else {
-            xn
-        };
-        let x_proj = get("x_proj.weight")?;
-        let (r, n) = (sizes.dt_rank, sizes.d_state);
-        let dt = linear(
-            &linear(source, &x_proj.narrow(0, 0, r)?, None)?,
-            &get("dt_proj.weight")?,
-            Some(&get("dt_proj.bias")?),
-        )?;
-        let selection_bias = Tensor::cat(&[get("b_bias")?, get("c_bias")?], 0)?;
-        let bc = linear(source, &x_proj.narrow(0, r, 2 * n)?, Some(&selection_bias))?;
-        let options = ScanOptions {
-            reverse,
-            discretisation: self.config.discretisation,
-        };
-        selective_scan(&c, &dt, &bc, &get("a_log")?, &get("d")?, state.map(|s| s.scan), options)
-    }
-
-    /// The time mixer's output, and its values and h after the last token.
-    fn time_mixer(&self, prefix: &str, x: &Tensor, state: LayerState<'_>) -> Result<(Tensor, [Tensor; 2])> {
-        let prefix = format!("{prefix}time.");
-        let get = |name: &str| self.parameters.get(&format!("{prefix}{name}"));
-        let sizes = &self.config.time_mixer;
-        let e = sizes.d_inner;
-        let xn = layer_norm(x, &get("norm.weight")?, &get("norm.bias")?)?;
-        let in_proj = get("in_proj.weight")?;
-        let v = limit(
-            &linear(if self.config.raw_value_path { x } else { &xn }, &in_proj.narrow(0, 0, e)?, None)?,
-            VALUE_LIMIT,
-        )?;
-        let g = linear(&xn, &in_proj.narrow(0, e, e)?, Some(&get("gate_bias")?))?;
-        let (y, scan) = self.s6(&prefix, sizes, &v, &xn, false, Some(state))?;
-        let out = linear_onto(x, &gate(&y, &g)?, &get("out_proj.weight")?)?;
-        let past = sizes.d_conv - 1;
-        let conv = Tensor::cat(&[state.conv, &v.detach()], 1)?;
-        let conv = conv.narrow(1, conv.dim(1)? - past, past)?.contiguous()?;
-        Ok((out, [conv, scan]))
-    }
-
-    fn variate_mixer(&self, prefix: &str, x: &Tensor) -> Result<Tensor> {
-        let prefix = format!("{prefix}variate.");
-        let get = |name: &str| self.parameters.get(&format!("{prefix}{name}"));
-        let (s6, mlp) = (self.config.variate_mixer.s6(), self.config.variate_mixer.mlp());
-        if s6.is_none() && mlp.is_none() {
-            return Ok(x.clone());
-        }
-        let (s, t, m, d) = x.dims4()?;
-        // One token is one sequence over the variates.
-        let tokens = x.reshape((s * t, m, 1, d))?;
-        let xn = layer_norm(&tokens, &get("norm.weight")?, &get("norm.bias")?)?;
-        let mut sum = tokens.clone();
-        if let Some(sizes) = s6 {
-            let e = sizes.d_inner;
-            let in_proj = get("in_proj.weight")?;
-            let value = if self.config.raw_value_path { &tokens } else { &xn };
-            let forward = limit(&linear(value, &in_proj.narrow(0, 0, e)?, None)?, VALUE_LIMIT)?;
-            let backward = limit(&linear(value, &in_proj.narrow(0, e, e)?, None)?, VALUE_LIMIT)?;
-            let g = linear(&xn, &in_proj.narrow(0, 2 * e, e)?, Some(&get("gate_bias")?))?;
-            let (y_forward, _) = self.s6(&format!("{prefix}forward."), &sizes, &forward, &xn, false, None)?;
-            let (y_backward, _) = self.s6(&format!("{prefix}backward."), &sizes, &backward, &xn, true, None)?;
-            sum = linear_onto(&sum, &gate(&(y_forward + y_backward)?, &g)?, &get("out_proj.weight")?)?;
-        }
-        if let Some(sizes) = mlp {
-            let reduced = linear(&xn, &get("mlp.reduce.weight")?, None)?.reshape((s * t, m * sizes.reduce))?;
-            let hidden = gelu(&linear(&reduced, &get("mlp.hidden.weight")?, Some(&get("mlp.hidden.bias")?))?)?;
-            sum = linear_onto(&sum.reshape((s * t, m * d))?, &hidden, &get("mlp.out.weight")?)?;
-        }
-        sum.reshape((s, t, m, d))
     }
 }
