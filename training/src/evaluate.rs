@@ -260,7 +260,11 @@ pub(crate) fn standardised(token: &mut Token<'_>, scaler: &Scaler, horizon: usiz
 
 /// Calls `share(job, jobs)` for every job at once, one per core; the results in the order of the jobs.
 pub(crate) fn on_all_cores<T: Send>(share: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    on_cores(std::thread::available_parallelism().map_or(1, usize::from), share)
+}
+
+/// As [`on_all_cores`], in so many jobs.
+pub(crate) fn on_cores<T: Send>(jobs: usize, share: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
     let share = &share;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..jobs).map(|job| scope.spawn(move || share(job, jobs))).collect();

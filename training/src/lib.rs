@@ -13,6 +13,7 @@ pub mod mixer;
 pub mod network;
 pub mod ops;
 pub mod optim;
+pub mod paper;
 pub mod parameters;
 pub mod period;
 pub mod readout;

@@ -25,6 +25,7 @@ enum Command {
     Inspect(cli::inspect::Inspect),
     Robustness(cli::robustness::Robustness),
     Ablate(cli::ablate::Ablate),
+    Paper(cli::paper::Paper),
 }
 
 /// candle spreads its elementwise operations over a pool of spinning threads, which fight with the trainer's own two; only this variable
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Inspect(command) => command.run(&mut out),
         Command::Robustness(command) => command.run(&mut out),
         Command::Ablate(command) => command.run(&mut out),
+        Command::Paper(command) => command.run(&mut out),
     };
     let done = done.and_then(|()| Ok(out.flush()?));
     match done {

@@ -284,6 +284,14 @@ pub fn sum_gradients(parameters: &[Parameter], shards: &[GradStore]) -> Result<V
     Ok(sums)
 }
 
+/// The learning rate of an update: up to `largest` along a line over the warm-up, times a cosine down to nothing at the last.
+#[must_use]
+pub fn warm_cosine(update: usize, updates: usize, warm_up: usize, largest: f64) -> f64 {
+    let warm = ((update + 1) as f64 / warm_up as f64).min(1.0);
+    let progress = update as f64 / updates as f64;
+    largest * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+}
+
 fn find(saved: &HashMap<String, Tensor>, name: String, want: &[usize]) -> Result<Vec<f32>, OptimError> {
     match saved.get(&name) {
         None => Err(OptimError::Missing { name }),

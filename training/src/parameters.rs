@@ -169,7 +169,7 @@ fn layout(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
 }
 
 /// Initial values of one tensor.
-fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
+pub(crate) fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
     let count: usize = shape.iter().product();
     let fan_in = *shape.last().unwrap_or(&1) as f32;
     let mut uniform = |bound: f32| (0..count).map(|_| rng.random_range(-bound..=bound)).collect::<Vec<f32>>();

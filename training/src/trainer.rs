@@ -20,10 +20,10 @@ use crate::dataset::Dataset;
 use crate::errors::Errors;
 use crate::learner::{Learner, State};
 use crate::ops::squared_error;
-use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients};
+use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients, warm_cosine};
 
-/// Threads that share the streams of an update; fixed, because the order of additions depends on it.
-const SHARDS: usize = 2;
+/// Threads that share the examples of an update; fixed, because the order of additions depends on it.
+pub(crate) const SHARDS: usize = 2;
 
 /// Share of the new error in the running mean per lead.
 const BALANCE_RATE: f64 = 0.01;
@@ -455,9 +455,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             learning_rate,
             ..
         } = self.options;
-        let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
-        let progress = self.update as f64 / updates as f64;
-        learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+        warm_cosine(self.update, updates, warm_up, learning_rate)
     }
 
     /// Forward and backward of some streams.

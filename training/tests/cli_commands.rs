@@ -1,4 +1,4 @@
-//! What `tsm2 evaluate`, `forecast` and `inspect` print for a model and a recording that are in order.
+//! What `tsm2 evaluate`, `forecast`, `inspect`, `robustness` and `paper` print for a model and a recording that are in order.
 
 mod common;
 
@@ -417,9 +417,79 @@ fn every_part_is_ablated_and_told() {
 fn help_is_there_for_every_command() {
     let help = stdout(tsm2(["ablate", "--help"]));
     assert!(help.contains("Example") && help.contains("--csv"), "{help}");
-    for command in ["train", "evaluate", "forecast", "inspect", "robustness"] {
+    for command in ["train", "evaluate", "forecast", "inspect", "robustness", "paper"] {
         let help = stdout(tsm2([command, "--help"]));
         assert!(help.contains("Example") && help.contains("--json"), "{help}");
     }
     assert_eq!(tsm2(["frobnicate"]).status.code(), Some(2));
+}
+
+#[test]
+fn paper_prints_a_line_per_training_and_writes_the_same_to_a_file() {
+    let folder = Folder::new();
+    // A name that the paper's figures go with, and rows that its split would not fit.
+    let data = folder.file("exchange.csv", recording(1000));
+    let file = folder.path("lines.csv");
+    let run = |more: &[&str]| {
+        let arguments = ["paper", "horizons", "--data", arg(&data), "--horizons", "96,5", "--updates", "2"];
+        stdout(tsm2(arguments.iter().chain(more)))
+    };
+    let printed = run(&["--seeds", "3,4", "--csv", arg(&file)]);
+    for part in ["Exchange", "tsm2", "0.1630", "2 updates of 32 windows", "spread", "S6 over time"] {
+        assert!(printed.contains(part), "no {part:?} in {printed}");
+    }
+    let written = std::fs::read_to_string(&file).unwrap();
+    let mut reader = csv::Reader::from_reader(written.as_bytes());
+    let place = |name: &str| reader.headers().unwrap().iter().position(|column| column == name).unwrap();
+    let [horizon, seed, updates, mse, paper] = ["horizon", "seed", "updates", "mse", "paper_mse"].map(place);
+    let lines: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+    let names: Vec<_> = lines.iter().map(|line| (line[horizon].to_owned(), line[seed].to_owned())).collect();
+    assert_eq!(
+        names,
+        [("96", "3"), ("96", "4"), ("5", "3"), ("5", "4")].map(|(h, s)| (h.to_owned(), s.to_owned()))
+    );
+    assert_eq!((&lines[0][updates], &lines[0][paper], &lines[2][paper]), ("2", "0.163000", ""));
+    assert_ne!(lines[0][mse], lines[1][mse]);
+    // The same seed makes the same line, in whatever form it is printed.
+    let again = run(&["--seeds", "3", "--csv", "-"]);
+    assert_eq!(again.lines().nth(1), written.lines().nth(1));
+    let json: serde_json::Value = serde_json::from_str(&run(&["--seeds", "3", "--json"])).unwrap();
+    assert_eq!((&json[0]["horizon"], &json[1]["paper_mse"]), (&96.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn paper_has_a_line_for_every_variant_and_every_mixer() {
+    let folder = Folder::new();
+    let data = folder.file("plant.csv", recording(800));
+    for (table, variants) in [
+        (
+            "ablations",
+            &["time-only", "one-direction", "both-directions", "tsm2", "tsm2-mlp", "linear-time"][..],
+        ),
+        ("spans", &["span-0", "span-1", "span-2", "span-all"]),
+    ] {
+        let printed = stdout(tsm2([
+            "paper",
+            table,
+            "--data",
+            arg(&data),
+            "--horizons",
+            "2",
+            "--updates",
+            "0",
+            "--csv",
+            "-",
+        ]));
+        let found: Vec<&str> = printed.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+        assert_eq!(found, variants, "{printed}");
+    }
+    let printed = stdout(tsm2(["paper", "long", "--lookbacks", "128", "--updates", "0", "--json"]));
+    let lines: Vec<serde_json::Value> = serde_json::from_str(&printed).unwrap();
+    let found: Vec<&str> = lines.iter().filter_map(|line| line["mixer"].as_str()).collect();
+    assert_eq!(found, ["s6", "gru", "linear-attention", "softmax-attention"]);
+    for line in &lines {
+        // Who has learned nothing says 0 to everything.
+        assert!(line["tokens"] == 8 && line["mse"].as_f64().unwrap() == 1.0, "{line}");
+    }
+    assert!(lines[0]["estimated_scores_mib"].is_null() && lines[3]["estimated_scores_mib"].as_f64().unwrap() > 0.0);
 }

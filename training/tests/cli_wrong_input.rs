@@ -457,3 +457,24 @@ fn a_bundle_that_is_none() {
     }
     refused(&["inspect", "no/such.safetensors"], &["no/such.safetensors"]);
 }
+
+#[test]
+fn paper_without_rows_steps_or_samples_enough() {
+    let folder = Folder::new();
+    let data = folder.file("short.csv", recording(300));
+    let data = arg(&data);
+    refused(
+        &["paper", "horizons", "--data", data],
+        &["short.csv", "210 rows", "lookback of 512"],
+    );
+    refused(&["paper", "spans", "--data", "no/such.csv"], &["no/such.csv", "cannot be read"]);
+    refused(
+        &["paper", "ablations", "--data", data, "--horizons", "0"],
+        &["short.csv", "horizon"],
+    );
+    refused(&["paper", "long", "--lookbacks", "15"], &["lookback of 15", "patch of 16"]);
+    refused(
+        &["paper", "long", "--lookbacks", "64", "--csv", "no/such/file.csv"],
+        &["no/such/file.csv"],
+    );
+}

@@ -4,6 +4,8 @@ pub mod ablate;
 pub mod evaluate;
 pub mod forecast;
 pub mod inspect;
+pub mod lines;
+pub mod paper;
 pub mod robustness;
 pub mod train;
 

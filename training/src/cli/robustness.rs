@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value};
 use tsm2_train::evaluate::EvaluateError;
 use tsm2_train::robustness::{Apart, Gap, PERCENT, PLACES, Trial};
 use tsm2_train::split::SplitSpec;
+
+use super::lines::{self, Cell};
 
 /// Measure what missing readings, gaps and a cold start do to a model's forecasts on test rows.
 ///
@@ -97,14 +98,6 @@ impl Test {
     }
 }
 
-/// An entry of a line.
-#[derive(Clone, Copy)]
-enum Cell {
-    Text(&'static str),
-    Count(usize),
-    Real(f64),
-}
-
 impl Robustness {
     /// Measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
@@ -136,7 +129,7 @@ impl Robustness {
         let lines = match self.test {
             Test::Missing => missing(&trial, &tick),
             Test::Gap => after_gaps(&trial, &gaps, &tick),
-            Test::ColdStart => trial.cold_start(&tick).map(|ages| lines(&[], &ages)),
+            Test::ColdStart => trial.cold_start(&tick).map(|ages| by_age(&[], &ages)),
         };
         bar.finish_and_clear();
         let lines = lines.map_err(|error| anyhow!("{}: {error}", self.data.display()))?;
@@ -144,57 +137,20 @@ impl Robustness {
             super::note("rows are not known to be an hour apart or less: gaps of 1 and of 24 rows");
         }
         match &self.csv {
-            Some(path) if path.as_os_str() == "-" => self.write_csv(&lines, out)?,
+            Some(path) if path.as_os_str() == "-" => lines::csv(self.test.header(), &lines, out)?,
             Some(path) => {
                 let named = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
                 let file = std::fs::File::create(path).map_err(|error| named(&error))?;
-                self.write_csv(&lines, file).map_err(|error| named(&error))?;
+                lines::csv(self.test.header(), &lines, file).map_err(|error| named(&error))?;
             }
-            None if self.json => {
-                let object = |line: &Vec<Cell>| -> Map<String, Value> {
-                    let entries = self.test.header().iter().zip(line);
-                    entries.map(|(name, cell)| (name.to_string(), cell.json())).collect()
-                };
-                serde_json::to_writer(&mut *out, &lines.iter().map(object).collect::<Vec<_>>())?;
-                writeln!(out)?;
-            }
+            None if self.json => lines::json(self.test.header(), &lines, out)?,
             None => {
-                let mut printed = super::printed(self.test.header(), 0);
-                for line in &lines {
-                    printed.add_row(line.iter().map(|cell| cell.text(4)));
-                }
+                let printed = lines::table(self.test.header(), 0, &lines);
                 writeln!(out, "{} on rows {:?} of {}", meta.name, trial.rows, self.data.display())?;
                 writeln!(out, "{printed}")?;
             }
         }
         Ok(())
-    }
-
-    fn write_csv(&self, lines: &[Vec<Cell>], out: impl Write) -> csv::Result<()> {
-        let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(self.test.header())?;
-        for line in lines {
-            writer.write_record(line.iter().map(|cell| cell.text(6)))?;
-        }
-        Ok(writer.flush()?)
-    }
-}
-
-impl Cell {
-    fn text(&self, decimals: usize) -> String {
-        match self {
-            Cell::Text(text) => text.to_string(),
-            Cell::Count(count) => count.to_string(),
-            Cell::Real(real) => format!("{real:.decimals$}"),
-        }
-    }
-
-    fn json(&self) -> Value {
-        match *self {
-            Cell::Text(text) => text.into(),
-            Cell::Count(count) => count.into(),
-            Cell::Real(real) => real.into(),
-        }
     }
 }
 
@@ -222,7 +178,7 @@ fn after_gaps(trial: &Trial<'_>, gaps: &[Gap], tick: &(dyn Fn() + Sync)) -> Resu
     let mut all = Vec::new();
     for gap in gaps {
         match trial.gap(gap.rows, tick) {
-            Ok(ages) => all.extend(lines(&[Cell::Text(gap.name), Cell::Count(gap.rows)], &ages)),
+            Ok(ages) => all.extend(by_age(&[Cell::from(gap.name), Cell::Count(gap.rows)], &ages)),
             // The shorter gap is worth knowing where the longer one does not fit.
             Err(error @ EvaluateError::Split(_)) if !all.is_empty() => {
                 super::note(format_args!("{}: {error}; left out", trial.table.path.display()))
@@ -234,7 +190,7 @@ fn after_gaps(trial: &Trial<'_>, gaps: &[Gap], tick: &(dyn Fn() + Sync)) -> Resu
 }
 
 /// A line per age and horizon, each led by the same cells.
-fn lines(first: &[Cell], ages: &[Apart]) -> Vec<Vec<Cell>> {
+fn by_age(first: &[Cell], ages: &[Apart]) -> Vec<Vec<Cell>> {
     let mut lines = Vec::new();
     for age in ages {
         for (own, carried) in age.errors.iter().zip(&age.carried) {
