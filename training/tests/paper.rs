@@ -9,7 +9,7 @@ use tsm2_core::{Mlp, S6, VariateMixer};
 use tsm2_train::evaluate::baseline_errors;
 use tsm2_train::mixer::Directions;
 use tsm2_train::paper::{
-    Budget, Config, Echo, Network, PaperError, Part, Reads, Source, TimeMixer, Variant, Windows, fit, long, repeat_last, revin,
+    Budget, Config, Echo, Network, PaperError, Part, Reads, Source, Start, TimeMixer, Variant, Windows, fit, long, repeat_last, revin,
 };
 use tsm2_train::scale::Scaler;
 use tsm2_train::split::Split;
@@ -37,6 +37,7 @@ fn small() -> Config {
         directions: Directions::Both,
         max_span: None,
         reads: Reads::AllTokens,
+        start: Start::Mamba,
     }
 }
 
@@ -326,7 +327,7 @@ fn the_scan_finds_a_pulse_far_back() {
     let [(name, config), ..] = long(256);
     let budget = Budget {
         windows: 8,
-        ..budget(200, 0)
+        ..budget(300, 0)
     };
     let fitted = fit(&config, budget, &Echo { seed: 0 }, &mut || ()).expect("trains");
     assert!(name == "s6" && fitted.test.mse < 0.5, "{fitted:?}");

@@ -5,7 +5,7 @@ use tsm2_core::{S6, VariateMixer};
 
 use super::PaperError;
 use crate::mixer::Directions;
-use crate::parameters::log_uniform_steps;
+use crate::parameters::{self, log_uniform_steps};
 
 /// Bounds of the initial step sizes dt, as in Mamba's code: memories of 10 to 1000 tokens.
 const DT_RANGE: (f32, f32) = (1e-3, 1e-1);
@@ -34,7 +34,16 @@ pub enum Reads {
     LastToken,
 }
 
-/// Every number that fixes the shape of a network in window mode.
+/// What scans are before training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As in Mamba's code: what is read into the state and out of it is all selected, and small while nothing is learned.
+    Mamba,
+    /// As in the streaming network: a bank of exponential averages whose selection is nearly off (`lti`).
+    Lti,
+}
+
+/// Every number that fixes a network in window mode before it is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {
     /// M: series in a window.
@@ -61,6 +70,8 @@ pub struct Config {
     pub max_span: Option<usize>,
     /// What the head reads.
     pub reads: Reads,
+    /// What scans are before training.
+    pub start: Start,
 }
 
 impl Config {
@@ -197,10 +208,18 @@ impl Config {
         }
     }
 
-    /// Values of one tensor before training: the scans as in Mamba's code, the averaging as a plain residual stack, head and MLP silent, all else
-    /// uniform by the number of inputs.
+    /// Values of one tensor before training: the averaging as a plain residual stack, head and MLP silent, all else but the scans uniform by the
+    /// number of inputs.
     pub(super) fn initial(&self, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
         let count: usize = shape.iter().product();
+        if let (Start::Lti, TimeMixer::S6(time_mixer), true) = (self.start, self.time, name.starts_with("layers.")) {
+            let streaming = tsm2_core::Config {
+                time_mixer,
+                variate_mixer: self.variate,
+                ..tsm2_core::Config::default()
+            };
+            return parameters::initial(&streaming, name, shape, rng);
+        }
         let fan_in = shape.last().copied().unwrap_or(1);
         let leaf = name.rsplit_once('.').map_or(name, |(_, leaf)| leaf);
         match leaf {
@@ -210,13 +229,18 @@ impl Config {
             "a_log" => (0..count).map(|i| ((i % fan_in + 1) as f32).ln()).collect(),
             "bias" if name.ends_with("dt_proj.bias") => log_uniform_steps(DT_RANGE, count, rng),
             "beta" | "theta" => (1..=count).map(|i| if i == count { 1.0 } else { 0.0 }).collect(),
-            "weight" => {
-                let bound = (fan_in as f32).sqrt().recip();
-                (0..count).map(|_| rng.random_range(-bound..=bound)).collect()
-            }
+            "weight" => uniform(fan_in, count, rng),
+            // Without it a LayerNorm makes as much of a quiet patch as of a loud one.
+            "bias" if name == "embed.bias" => uniform(self.patch, count, rng),
             _ => vec![0.0; count],
         }
     }
+}
+
+/// Numbers whose sum over so many inputs is of the inputs' size.
+fn uniform(inputs: usize, count: usize, rng: &mut impl Rng) -> Vec<f32> {
+    let bound = (inputs as f32).sqrt().recip();
+    (0..count).map(|_| rng.random_range(-bound..=bound)).collect()
 }
 
 /// Tensors as they are listed.

@@ -14,7 +14,7 @@ mod published;
 mod variants;
 mod windows;
 
-pub use config::{Config, Reads, TimeMixer};
+pub use config::{Config, Reads, Start, TimeMixer};
 pub use echo::Echo;
 pub use fit::{Budget, Fitted, Score, fit, repeat_last};
 pub use memory::peak;

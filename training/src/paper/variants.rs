@@ -4,7 +4,7 @@
 
 use tsm2_core::{Mlp, S6, VariateMixer};
 
-use super::config::{Config, Reads, TimeMixer};
+use super::config::{Config, Reads, Start, TimeMixer};
 use crate::mixer::Directions;
 
 /// Samples in the paper's window.
@@ -129,6 +129,7 @@ impl Variant {
             directions: self.directions,
             max_span: self.max_span,
             reads: Reads::AllTokens,
+            start: Start::Mamba,
         }
     }
 }
@@ -157,6 +158,7 @@ pub fn long(lookback: usize) -> [(&'static str, Config); 4] {
             directions: Directions::Both,
             max_span: Some(0),
             reads: Reads::LastToken,
+            start: Start::Lti,
         };
         (name, config)
     })
