@@ -5,10 +5,7 @@ use tsm2_core::{S6, VariateMixer};
 
 use super::PaperError;
 use crate::mixer::Directions;
-use crate::parameters::{self, log_uniform_steps};
-
-/// Bounds of the initial step sizes dt, as in Mamba's code: memories of 10 to 1000 tokens.
-const DT_RANGE: (f32, f32) = (1e-3, 1e-1);
+use crate::parameters;
 
 /// What mixes the tokens of one variate. Weights are shared by variates; each reads its LayerNormed input and adds to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,39 +205,30 @@ impl Config {
         }
     }
 
-    /// Values of one tensor before training: the averaging as a plain residual stack, head and MLP silent, all else but the scans uniform by the
-    /// number of inputs.
+    /// Values of one tensor before training.
     pub(super) fn initial(&self, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
-        let count: usize = shape.iter().product();
-        if let (Start::Lti, TimeMixer::S6(time_mixer), true) = (self.start, self.time, name.starts_with("layers.")) {
-            let streaming = tsm2_core::Config {
-                time_mixer,
-                variate_mixer: self.variate,
-                ..tsm2_core::Config::default()
-            };
-            return parameters::initial(&streaming, name, shape, rng);
-        }
-        let fan_in = shape.last().copied().unwrap_or(1);
-        let leaf = name.rsplit_once('.').map_or(name, |(_, leaf)| leaf);
-        match leaf {
-            "d" => vec![1.0; count],
-            "weight" if name.ends_with("norm.weight") => vec![1.0; count],
-            "weight" if name == "head.weight" || name.ends_with("mlp.out.weight") => vec![0.0; count],
-            "a_log" => (0..count).map(|i| ((i % fan_in + 1) as f32).ln()).collect(),
-            "bias" if name.ends_with("dt_proj.bias") => log_uniform_steps(DT_RANGE, count, rng),
-            "beta" | "theta" => (1..=count).map(|i| if i == count { 1.0 } else { 0.0 }).collect(),
-            "weight" => uniform(fan_in, count, rng),
+        let count = shape.iter().product();
+        if name == "embed.bias" {
             // Without it a LayerNorm makes as much of a quiet patch as of a loud one.
-            "bias" if name == "embed.bias" => uniform(self.patch, count, rng),
-            _ => vec![0.0; count],
+            let bound = (self.patch as f32).sqrt().recip();
+            return (0..count).map(|_| rng.random_range(-bound..=bound)).collect();
         }
+        if name.ends_with("mlp.out.weight") {
+            return vec![0.0; count];
+        }
+        let mut streaming = tsm2_core::Config {
+            variate_mixer: self.variate,
+            ..tsm2_core::Config::default()
+        };
+        if let TimeMixer::S6(sizes) = self.time {
+            streaming.time_mixer = sizes;
+        }
+        let mamba = match self.start {
+            Start::Mamba => parameters::mamba(name, shape, rng),
+            Start::Lti => None,
+        };
+        mamba.unwrap_or_else(|| parameters::initial(&streaming, name, shape, rng))
     }
-}
-
-/// Numbers whose sum over so many inputs is of the inputs' size.
-fn uniform(inputs: usize, count: usize, rng: &mut impl Rng) -> Vec<f32> {
-    let bound = (inputs as f32).sqrt().recip();
-    (0..count).map(|_| rng.random_range(-bound..=bound)).collect()
 }
 
 /// Tensors as they are listed.
