@@ -9,6 +9,7 @@ use serde_json::json;
 use tsm2_bundle::Provenance;
 
 use crate::network::Network;
+use crate::table::Table;
 use crate::train::TrainOptions;
 use crate::trainer::{TrainError, Trainer};
 
@@ -74,11 +75,11 @@ pub enum CheckpointError {
 }
 
 impl Checkpoints {
-    /// The checkpoints in folder `out`, which is made if absent, for this data, split, exogenous variates and options.
+    /// The checkpoints in folder `out`, which is made if absent, for this data, split, roles of the variates and options.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn new(out: &Path, provenance: &Provenance, exogenous: &[String], options: &TrainOptions) -> Result<Self, CheckpointError> {
+    pub fn new(out: &Path, provenance: &Provenance, table: &Table, options: &TrainOptions) -> Result<Self, CheckpointError> {
         let folder = out.join("checkpoints");
         fs::create_dir_all(&folder).map_err(|source| CheckpointError::Io {
             path: folder.clone(),
@@ -88,7 +89,9 @@ impl Checkpoints {
             "code": provenance.code_version,
             "data_sha256": provenance.data_sha256,
             "split": provenance.split,
-            "exogenous": exogenous,
+            "exogenous": table.names[table.endogenous()..],
+            "known_ahead": table.known_ahead,
+            "calendar": options.calendar,
             "horizon": options.horizon,
             "seed": options.seed,
             "updates": options.updates,

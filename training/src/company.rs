@@ -44,7 +44,7 @@ pub struct Company {
 #[serde(deny_unknown_fields)]
 pub struct About {
     format: u32,
-    /// The front end: M, H, the normaliser, and patches of [`WINDOW`] samples.
+    /// The front end: M, H, the normaliser, patches of [`WINDOW`] samples, and what the model knows of the rows to come.
     front: Config,
     /// As in the bundle, with the scaler.
     variates: Vec<Variate>,
@@ -91,6 +91,8 @@ impl About {
         let front = Config {
             variates: config.variates,
             exogenous: config.exogenous,
+            known_ahead: config.known_ahead,
+            calendar: config.calendar,
             horizon: config.horizon,
             normaliser: config.normaliser,
             patch: WINDOW,
@@ -215,7 +217,7 @@ impl Company {
 
     fn errors_of(&self, peer: &Peer, table: &Table, scaler: &Scaler, mut tally: Tally<'_>) -> Result<Vec<HorizonError>, EvaluateError> {
         let config = &self.about.front;
-        let (m, forecast, h) = (config.variates, config.endogenous(), config.horizon);
+        let (m, forecast, h, p) = (config.variates, config.endogenous(), config.horizon, config.patch_len());
         let scale = tsm2_core::Scaler {
             mean: &scaler.mean,
             std: &scaler.std,
@@ -223,21 +225,22 @@ impl Company {
         let front = Front::new(config, scale)?;
         let mut seen = vec![0.0; front.state_len()];
         let mut state = peer.zero_state(1, &Device::Cpu)?;
-        let (mut patches, mut statistics) = (vec![0.0; TOKENS * m * WINDOW], vec![(0.0, 0.0); TOKENS * m]);
+        let (mut patches, mut statistics) = (vec![0.0; TOKENS * m * p], vec![(0.0, 0.0); TOKENS * m]);
         let end = tally.origins().end.saturating_sub(1);
         for row in 0..end {
+            table.foretell(row, config.known_ahead, h, |v, values| front.foretell(&mut seen, v, values))?;
             front.push(&mut seen, table.row(row), table.time_ms(row))?;
             let token = row % TOKENS;
             for v in 0..m {
                 let at = token * m + v;
                 statistics[at] = front.statistics(&seen, v);
-                front.patch(&seen, v, &mut patches[at * WINDOW..(at + 1) * WINDOW]);
+                front.patch(&seen, v, &mut patches[at * p..(at + 1) * p]);
             }
             if token + 1 < TOKENS && row + 1 < end {
                 continue;
             }
             let tokens = token + 1;
-            let stretch = Tensor::from_slice(&patches[..tokens * m * WINDOW], (1, tokens, m, WINDOW), &Device::Cpu)?;
+            let stretch = Tensor::from_slice(&patches[..tokens * m * p], (1, tokens, m, p), &Device::Cpu)?;
             let (said, next) = peer.forward(&stretch, &state)?;
             state = next;
             let mut said = said.flatten_all()?.to_vec1::<f32>()?;

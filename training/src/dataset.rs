@@ -30,7 +30,8 @@ pub struct Dataset {
     linear: Vec<f32>,
 }
 
-/// Calls `visit(row, front, state)` after each of the first `rows` rows, as the table shows it, has passed the front end of `config`.
+/// Calls `visit(row, front, state)` after each of the first `rows` rows, as the table shows it, has passed the front end of `config`, which is
+/// told what is known ahead as it came true.
 ///
 /// # Errors
 /// A fault of the configuration or the scaler.
@@ -50,6 +51,9 @@ pub fn pass(
     )?;
     let mut state = vec![0.0; front.state_len()];
     for row in 0..rows {
+        table.foretell(row, config.known_ahead, config.horizon, |v, values| {
+            front.foretell(&mut state, v, values)
+        })?;
         front.push(&mut state, table.shown(row), table.time_ms(row))?;
         visit(row, &front, &state);
     }

@@ -317,7 +317,7 @@ pub fn baseline_errors(
     Ok((baselines, period))
 }
 
-/// Steps a model without state through `rows` of the table; `at(r, token)` sees every token, `r` being the number of the row after the
+/// Steps a model without state through `rows` of the table, which also tells it what is known ahead; `at(r, token)` sees every token, `r` being the number of the row after the
 /// one just consumed: the first that the token's forecast is about.
 ///
 /// # Errors
@@ -345,7 +345,9 @@ pub fn go_on(
     mut at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
 ) -> Result<(), tsm2_core::Error> {
     let mut scratch = vec![0.0; model.scratch_len()];
+    let config = model.config();
     for r in rows {
+        table.foretell(r, config.known_ahead, config.horizon, |v, values| model.foretell(state, v, values))?;
         if let Some(mut token) = model.step(state, &mut scratch, table.row(r), table.time_ms(r))? {
             at(r + 1, &mut token)?;
         }

@@ -88,16 +88,14 @@ impl Export<'_> {
                 variate_mixer: VariateMixer::None,
                 weighted_averaging: false,
                 head: Head::Shared,
+                calendar: false,
+                // What nobody sees need not be told.
+                known_ahead: if config.readout.known_ahead { config.known_ahead } else { 0 },
                 ..shrunk
             };
         }
         if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
-            shrunk.readout = Readout {
-                lags: 0,
-                season: None,
-                cross_lags: 0,
-                per_variate: false,
-            };
+            shrunk.readout = Readout::default();
         }
         let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
             for (row, values) in values.chunks_exact_mut(width).enumerate() {

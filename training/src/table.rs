@@ -2,7 +2,7 @@
 //!
 //! Reading settles, once and for all commands: the delimiter, whether there is a header, which column is the time, which
 //! cells are numbers, and where readings are missing. What was settled without being asked for stands in [`Report`].
-//! Invariants of a [`Table`]: `values.len() == len() * names.len()`; `exogenous < names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
+//! Invariants of a [`Table`]: `values.len() == len() * names.len()`; `known_ahead <= exogenous < names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
 //! `r` lies on grid slot `r`, so that neighbouring rows are always one interval apart.
 
 mod cells;
@@ -26,6 +26,8 @@ pub struct Table {
     pub names: Vec<String>,
     /// How many of the variates, the last ones, are read but not forecast; none as read from a file.
     pub exogenous: usize,
+    /// How many of these, the last ones, a model in training is to be told ahead; none as read from a file.
+    pub known_ahead: usize,
     /// Readings, row-major `[rows][variates]`, in the sensors' own units; NaN where one is missing.
     pub values: Vec<f32>,
     /// Readings as a model in training is shown them, of the same form; `None`: as they are. See [`Table::thinned`].
@@ -256,6 +258,7 @@ impl Table {
             path: path.into(),
             names: cells.names,
             exogenous: 0,
+            known_ahead: 0,
             values,
             shown: None,
             times_ms,
@@ -299,6 +302,32 @@ impl Table {
             shown: Some(shown),
             ..self.clone()
         }
+    }
+
+    /// Calls `tell` for each of the last `variates` variates with what it reads in row `r` and in the `horizon` rows after it, as far as the
+    /// table goes.
+    ///
+    /// # Errors
+    /// Those of `tell`.
+    pub fn foretell<E>(
+        &self,
+        r: usize,
+        variates: usize,
+        horizon: usize,
+        mut tell: impl FnMut(usize, &[f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut values = Vec::new();
+        for v in self.variates() - variates..self.variates() {
+            values.clear();
+            values.extend(
+                self.values[r * self.variates() + v..]
+                    .iter()
+                    .step_by(self.variates())
+                    .take(horizon + 1),
+            );
+            tell(v, &values)?;
+        }
+        Ok(())
     }
 
     /// Time of row `r` in ms since 1970, or 0 without timestamps (for a model that does not read the clock, any number will do).
@@ -360,16 +389,27 @@ impl Table {
         for name in names {
             self.column(name)?;
         }
-        let all = self.names.clone();
-        let (last, first): (Vec<&str>, Vec<&str>) = all.iter().map(String::as_str).partition(|&name| names.iter().any(|n| n == name));
-        if first.is_empty() {
+        let forecast = self.names[..self.endogenous()].iter().filter(|name| !names.contains(name)).count();
+        if forecast == 0 {
             return Err(TableError::NothingToForecast {
+                columns: list(&self.names),
                 path: self.path,
-                columns: list(&all),
             });
         }
+        let all = self.names.clone();
+        let (last, first): (Vec<&str>, Vec<&str>) = all.iter().map(String::as_str).partition(|&name| names.iter().any(|n| n == name));
         let (mut table, _) = self.select(&[first, last].concat())?;
-        table.exogenous = names.len();
+        table.exogenous = table.variates() - forecast;
+        Ok(table)
+    }
+
+    /// The table with these variates behind all others, to be read but not forecast, and known ahead.
+    ///
+    /// # Errors
+    /// As [`Table::with_exogenous`].
+    pub fn with_known_ahead(self, names: &[String]) -> Result<Table, TableError> {
+        let mut table = self.with_exogenous(names)?;
+        table.known_ahead = names.len();
         Ok(table)
     }
 
@@ -401,7 +441,7 @@ impl Table {
         self.report.missing.retain(|missing| kept.contains(&missing.name));
         (self.values, self.shown) = (values, shown);
         self.names = names.iter().map(|name| name.to_string()).collect();
-        self.exogenous = 0;
+        (self.exogenous, self.known_ahead) = (0, 0);
         Ok((self, extra))
     }
 }
@@ -542,6 +582,35 @@ mod tests {
             let message = named(names).unwrap_err().to_string();
             assert!(message.contains("some.csv") && message.contains(said), "{message}");
         }
+    }
+
+    #[test]
+    fn what_is_known_ahead_goes_behind_all_that_is_read_only_and_is_told_as_far_as_the_table_goes() {
+        let table = parse("a,b,c,d\n1,2,3,4\n5,6,7,8\n9,,11,12\n").unwrap();
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let apart = table.with_exogenous(&names(&["a", "c"])).unwrap();
+        let apart = apart.with_known_ahead(&names(&["b", "a"])).unwrap();
+        assert_eq!(apart.names, ["d", "c", "b", "a"].map(str::to_owned));
+        assert_eq!((apart.exogenous, apart.known_ahead), (3, 2));
+        let mut told = Vec::new();
+        let tell = |variate: usize, values: &[f32]| {
+            told.push((
+                variate,
+                values.iter().map(|x| if x.is_nan() { -1.0 } else { *x }).collect::<Vec<_>>(),
+            ));
+            Ok::<_, TableError>(())
+        };
+        apart.foretell(1, 2, 1, tell).unwrap();
+        assert_eq!(told, [(2, vec![6.0, -1.0]), (3, vec![5.0, 9.0])]);
+        told.clear();
+        let tell = |variate: usize, values: &[f32]| {
+            told.push((variate, values.to_vec()));
+            Ok::<_, TableError>(())
+        };
+        apart.foretell(2, 1, 5, tell).unwrap();
+        assert_eq!(told, [(3, vec![9.0])]);
+        let message = apart.with_known_ahead(&names(&["d"])).unwrap_err().to_string();
+        assert!(message.contains("nothing is left to forecast"), "{message}");
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Updates at most.
     pub updates: usize,
+    /// Shows network and read-out the time of day and the day of the week.
+    pub calendar: bool,
     /// Share of the training rows' readings that network and read-out are shown as missing, so that they learn to do without.
     pub missing_rate: Rate,
     /// Goes on from the last checkpoint in `out`.
@@ -185,7 +187,10 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         source,
     };
     let split = options.split.resolve(table.len()).map_err(in_file)?;
-    let start = start_config(table, options.horizon);
+    let start = Config {
+        calendar: options.calendar,
+        ..start_config(table, options.horizon)
+    };
     split.check_training(start.patch, options.horizon).map_err(in_file)?;
     let out = |path: &Path| {
         let path = path.to_owned();
@@ -248,7 +253,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         decisions: decisions.to_vec(),
         metrics: BTreeMap::new(),
     };
-    let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), &table.names[table.endogenous()..], options)?;
+    let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), table, options)?;
     let rows = held(&start, table, &split)?;
     if rows.start > 0 {
         decide(
@@ -589,6 +594,7 @@ pub(crate) fn start_config(table: &Table, horizon: usize) -> Config {
     Config {
         variates,
         exogenous: table.exogenous,
+        known_ahead: table.known_ahead,
         horizon,
         time_mixer: s6,
         variate_mixer,

@@ -378,9 +378,42 @@ fn every_command_knows_what_is_only_read() {
 
     let resumed = train(&["--exogenous", "a", "--resume"]);
     assert!(resumed.status.success(), "{resumed:?}");
-    let other = train(&["--exogenous", "b", "--resume"]);
-    let said = String::from_utf8(other.stderr).unwrap();
-    assert!(said.contains("belongs to another training"), "{said}");
+    for roles in [
+        &["--exogenous", "b"][..],
+        &["--known-ahead", "a"],
+        &["--exogenous", "a", "--calendar"],
+    ] {
+        let other = train(&[roles, &["--resume"]].concat());
+        let said = String::from_utf8(other.stderr).unwrap();
+        assert!(said.contains("belongs to another training"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_known_ahead_and_the_calendar_go_from_training_into_the_model() {
+    let folder = Folder::new();
+    let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
+    let args = [
+        "train",
+        "--data",
+        arg(&data),
+        "--horizon",
+        "4",
+        "--updates",
+        "4",
+        "--out",
+        arg(&out),
+    ];
+    stdout(tsm2(args.iter().chain(&["--exogenous", "b,a", "--known-ahead", "a", "--calendar"])));
+    let model = out.join("model.safetensors");
+    let bundle = Bundle::open(&model).unwrap();
+    let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
+    assert_eq!((names, bundle.meta().config.exogenous), (vec!["c", "b", "a"], 2));
+    let evaluate = ["evaluate", "--model", arg(&model), "--data", arg(&data), "--json"];
+    let evaluated: serde_json::Value = serde_json::from_str(&stdout(tsm2(evaluate))).unwrap();
+    let metrics = &bundle.meta().provenance.metrics;
+    assert!((evaluated["results"][0]["mse"].as_f64().unwrap() - metrics["test_mse_4"]).abs() < 1e-9);
+    assert!(evaluated["baselines"]["gru"].is_array(), "its company knows the same: {evaluated}");
 }
 
 #[test]

@@ -302,8 +302,20 @@ fn exogenous_columns_that_cannot_be() {
         ("c,b,a", &["nothing is left to forecast", "`a`, `b`, `c`"]),
     ] {
         let named: Vec<&str> = said.iter().chain(&["fifty.csv"]).copied().collect();
-        refused(&["train", "--data", arg(&data), "--exogenous", exogenous], &named);
+        for role in ["--exogenous", "--known-ahead"] {
+            refused(&["train", "--data", arg(&data), role, exogenous], &named);
+        }
     }
+}
+
+#[test]
+fn a_calendar_without_times() {
+    let folder = Folder::new();
+    let data = folder.file("timeless.csv", "a,b\n1,2\n3,4\n");
+    refused(
+        &["train", "--data", arg(&data), "--calendar"],
+        &["--calendar", "timeless.csv", "no column of times"],
+    );
 }
 
 #[test]

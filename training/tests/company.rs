@@ -122,6 +122,7 @@ fn options(out: &Path) -> TrainOptions {
         name: "chaos".into(),
         seed: 3,
         updates: 40,
+        calendar: false,
         missing_rate: Rate::default(),
         resume: false,
         company: true,

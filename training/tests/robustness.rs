@@ -52,9 +52,7 @@ impl Continued {
             normaliser: Normaliser::Global,
             readout: Readout {
                 lags: 2,
-                season: None,
-                cross_lags: 0,
-                per_variate: false,
+                ..Readout::default()
             },
             ..Config::default()
         };

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, Mlp, Normaliser, S6, VariateMixer};
 use tsm2_train::dataset::Dataset;
+use tsm2_train::evaluate::{HorizonError, run};
 use tsm2_train::network::Network;
 use tsm2_train::ridge::bands;
 use tsm2_train::robustness::Trial;
@@ -58,6 +59,7 @@ fn options(out: &Path) -> TrainOptions {
         name: "chaos".into(),
         seed: 7,
         updates: 400,
+        calendar: false,
         missing_rate: Rate::default(),
         resume: false,
         company: false,
@@ -349,4 +351,55 @@ fn a_valve_that_is_read_only_lowers_the_error_of_the_level_and_is_not_measured_i
     assert_eq!(test.baselines.repeat_last, without.baselines.repeat_last);
     assert_eq!(test.baselines.seasonal_naive, without.baselines.seasonal_naive);
     assert_eq!(test.baselines.linear, without.baselines.linear);
+}
+
+#[test]
+fn a_valve_that_is_known_ahead_lowers_the_error_where_one_that_is_only_read_cannot() {
+    let (folder, table) = (tempfile::tempdir().expect("temporary folder"), tank(1500));
+    let trained = |table: &Table, name: &str| {
+        let options = TrainOptions {
+            split: SplitSpec::Rows([1000, 250, 250]),
+            updates: 40,
+            ..options(&folder.path().join(name))
+        };
+        train::run(table, &options, &mut |_| {}).expect("trains")
+    };
+    let read = table.clone().with_exogenous(&["valve".into()]).expect("a column");
+    let known = table.with_known_ahead(&["valve".into()]).expect("a column");
+    let (without, with) = (trained(&read, "read"), trained(&known, "known"));
+    let bundle = Bundle::open(&with.path).expect("the bundle");
+    assert_eq!((bundle.meta().config.exogenous, bundle.meta().config.known_ahead), (1, 1));
+    let (with, without) = (with.test.expect("a test part"), without.test.expect("a test part"));
+    let last = |errors: &[HorizonError]| errors.last().expect("a horizon").mse;
+    assert!(
+        last(&with.results) < 0.1 * last(&without.results),
+        "{:?} known ahead, {:?} read",
+        with.results,
+        without.results
+    );
+    assert_eq!(with.baselines.linear, without.baselines.linear);
+
+    // What is missing at the end of a recording is not known ahead, and the valve then stands where it is.
+    let model = bundle.model();
+    let forecast = |table: &Table| {
+        let mut out = vec![0.0; model.config().forecast_len()];
+        run(
+            &model,
+            table,
+            0..1000,
+            |row, token| if row == 1000 { token.forecast(&mut out) } else { Ok(()) },
+        )
+        .expect("steps");
+        out
+    };
+    let mut unknown = known.clone();
+    for row in 1000..unknown.len() {
+        unknown.values[row * 2 + 1] = f32::NAN;
+    }
+    let mut stands = unknown.clone();
+    for row in 1000..stands.len() {
+        stands.values[row * 2 + 1] = stands.values[999 * 2 + 1];
+    }
+    assert_ne!(forecast(&unknown), forecast(&known));
+    assert_eq!(forecast(&unknown), forecast(&stands));
 }

@@ -287,12 +287,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_says_nothing_of_exogenous_variates_where_there_are_none() {
-        // So that a device whose program does not know of them reads it, and a file from before them is read.
+    fn a_file_says_nothing_of_what_is_not_there() {
+        // So that a device whose program does not know of it reads the file, and a file from before it is read.
         let mut json = serde_json::to_value(meta()).expect("serialises");
-        assert!(json["config"].get("exogenous").is_none(), "{json}");
+        for key in ["exogenous", "known_ahead"] {
+            assert!(json["config"].get(key).is_none(), "{json}");
+        }
+        for key in ["calendar", "known_ahead"] {
+            assert!(json["config"]["readout"].get(key).is_none(), "{json}");
+        }
         assert_eq!(bundle().meta().endogenous().len(), 2);
         json["config"]["exogenous"] = 1.into();
+        json["config"]["known_ahead"] = 1.into();
+        json["config"]["readout"]["calendar"] = true.into();
         let meta: Metadata = serde_json::from_value(json.clone()).expect("reads");
         assert_eq!(serde_json::to_value(&meta).expect("serialises"), json);
         let names = |variates: &[Variate]| variates.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
@@ -300,6 +307,7 @@ mod tests {
             (names(meta.endogenous()), names(meta.exogenous())),
             (vec!["a".to_owned()], vec!["b".to_owned()])
         );
+        assert_eq!(names(meta.known_ahead()), ["b"]);
     }
 
     #[test]
@@ -322,6 +330,10 @@ mod tests {
         assert_eq!(
             message(&altered(|json, _| json["config"]["exogenous"] = 2.into())),
             "configuration key `exogenous` must be less than `variates`"
+        );
+        assert_eq!(
+            message(&altered(|json, _| json["config"]["known_ahead"] = 1.into())),
+            "configuration key `known_ahead` must be at most `exogenous`"
         );
         assert_eq!(
             message(&altered(|json, _| {

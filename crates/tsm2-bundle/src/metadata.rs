@@ -21,7 +21,7 @@ pub struct Metadata {
     pub name: String,
     /// Shape and options of the network.
     pub config: Config,
-    /// The M variates, in the order of a row: those that are forecast, then the exogenous ones.
+    /// The M variates, in the order of a row: those that are forecast, then the exogenous ones, of these last what is known ahead.
     pub variates: Vec<Variate>,
     /// Milliseconds from one row to the next; `None` when the training data had no timestamps.
     pub interval_ms: Option<u64>,
@@ -40,6 +40,12 @@ impl Metadata {
     #[must_use]
     pub fn exogenous(&self) -> &[Variate] {
         self.parts().1
+    }
+
+    /// Those of the exogenous variates whose readings are told ahead.
+    #[must_use]
+    pub fn known_ahead(&self) -> &[Variate] {
+        &self.variates[self.variates.len().saturating_sub(self.config.known_ahead)..]
     }
 
     fn parts(&self) -> (&[Variate], &[Variate]) {

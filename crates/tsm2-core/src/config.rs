@@ -2,13 +2,16 @@
 //!
 //! Invariant: the rest of the crate only ever sees a configuration that passed [`Config::validate`].
 
-use crate::Error;
+use crate::{Error, ahead_bands};
 
 /// Layers a model may have at most (the network's view of its weights is a fixed-size array).
 pub const MAX_LAYERS: usize = 8;
 
 /// The rates g of the seasonal averages E <- g E + (1 - g) z.
 pub const SEASON_RATES: [f32; 3] = [0.5, 0.8, 0.95];
+
+/// Numbers of the calendar: sine and cosine of the time of day, and of the day of the week.
+pub const CALENDAR: usize = 4;
 
 /// No single dimension is larger than this, so that sizes never overflow.
 const MAX_DIMENSION: usize = 65_536;
@@ -23,6 +26,10 @@ pub struct Config {
     /// before it existed take such a file and refuse any other.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
     pub exogenous: usize,
+    /// K: how many of these, the last ones, are known ahead: what they will read in the rows to come is told by [`crate::Model::foretell`]. Left
+    /// out of the model file likewise.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
+    pub known_ahead: usize,
     /// H: leads in a forecast.
     pub horizon: usize,
     /// P: samples in a token's patch.
@@ -178,8 +185,8 @@ pub enum Head {
     PerVariate,
 }
 
-/// Features of the linear read-out, per variate, in this order; all zero or none: no read-out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Features of the linear read-out, per variate, in this order; all zero or none, as by default: no read-out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Readout {
     /// The variate's last samples, normalised at the origin.
@@ -188,6 +195,13 @@ pub struct Readout {
     pub season: Option<Season>,
     /// The last samples of every other variate, exogenous ones included (a vector autoregression).
     pub cross_lags: usize,
+    /// Sines and cosines of the time of day and of the day of the week (UTC) at the origin. Of these a map per lead makes those at the lead. Left
+    /// out of the model file where it is off.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    pub calendar: bool,
+    /// What is known of the rows to come. Left out of the model file where it is off.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    pub known_ahead: bool,
     /// One weight matrix per variate instead of a shared one.
     pub per_variate: bool,
 }
@@ -212,6 +226,7 @@ impl Default for Config {
         Self {
             variates: 1,
             exogenous: 0,
+            known_ahead: 0,
             horizon: 1,
             patch: 8,
             stride: 1,
@@ -228,12 +243,7 @@ impl Default for Config {
             discretisation: Discretisation::Euler,
             weighted_averaging: true,
             head: Head::Shared,
-            readout: Readout {
-                lags: 0,
-                season: None,
-                cross_lags: 0,
-                per_variate: false,
-            },
+            readout: Readout::default(),
         }
     }
 }
@@ -256,6 +266,7 @@ impl Config {
         };
         dimension("variates", self.variates)?;
         require(self.exogenous < self.variates, "exogenous", "less than `variates`")?;
+        require(self.known_ahead <= self.exogenous, "known_ahead", "at most `exogenous`")?;
         dimension("horizon", self.horizon)?;
         dimension("patch", self.patch)?;
         dimension("stride", self.stride)?;
@@ -289,6 +300,11 @@ impl Config {
         if let Some(season) = self.readout.season {
             dimension("readout.season.period", season.period)?;
         }
+        require(
+            !self.readout.known_ahead || self.known_ahead > 0,
+            "readout.known_ahead",
+            "off where no variate is known ahead",
+        )?;
         // Each product that sizes a buffer or a tensor stays far inside 32 bits, the address space of a microcontroller.
         let bounded = |key, factors: &[usize]| {
             let product = factors.iter().try_fold(1usize, |p, &f| p.checked_mul(f).filter(|&p| p <= 1 << 28));
@@ -299,7 +315,11 @@ impl Config {
             requirement: "smaller",
         })?;
         bounded("d_model", &[self.variates, self.d_model, 2 * (self.layers + 1)])?;
-        bounded("patch", &[self.variates.max(self.d_model), self.patch + 4])?;
+        bounded(
+            "patch",
+            &[self.variates.max(self.d_model), self.patch + CALENDAR + self.ahead_len()],
+        )?;
+        bounded("known_ahead", &[self.known_ahead, self.horizon + 1 + self.ahead_len()])?;
         bounded("horizon", &[self.variates, self.horizon, self.d_model])?;
         bounded("readout", &[self.variates, self.horizon, feature_bound])?;
         bounded("readout", &[self.variates, self.ring_len()])?;
@@ -335,10 +355,16 @@ impl Config {
         self.endogenous() * self.horizon
     }
 
-    /// Numbers in a patch vector: P samples and the calendar's four.
+    /// Numbers in a patch vector: P samples, the calendar's four, and what is known ahead.
     #[must_use]
     pub fn patch_len(&self) -> usize {
-        self.patch + if self.calendar { 4 } else { 0 }
+        self.patch + if self.calendar { CALENDAR } else { 0 } + self.ahead_len()
+    }
+
+    /// Numbers that say what is known ahead: K times the number of [`ahead_bands`].
+    #[must_use]
+    pub fn ahead_len(&self) -> usize {
+        self.known_ahead * ahead_bands(self.horizon).count()
     }
 
     /// Numbers in the read-out's feature vector of one variate.
@@ -350,7 +376,9 @@ impl Config {
     fn readout_features_checked(&self) -> Option<usize> {
         let season = self.readout.season.map_or(0, |s| s.period * SEASON_RATES.len());
         let cross = (self.variates - 1).checked_mul(self.readout.cross_lags)?;
-        (self.readout.lags + season).checked_add(cross)
+        let calendar = if self.readout.calendar { CALENDAR } else { 0 };
+        let ahead = if self.readout.known_ahead { self.ahead_len() } else { 0 };
+        (self.readout.lags + season + calendar + ahead).checked_add(cross)
     }
 
     /// Samples of each variate that the front end keeps.
@@ -391,6 +419,12 @@ mod tests {
         };
         assert_eq!(fault(Config { variates: 0, ..config }), "variates");
         assert_eq!(fault(Config { exogenous: 1, ..config }), "exogenous");
+        assert_eq!(fault(Config { known_ahead: 1, ..config }), "known_ahead");
+        let readout = Readout {
+            known_ahead: true,
+            ..Readout::default()
+        };
+        assert_eq!(fault(Config { readout, ..config }), "readout.known_ahead");
         assert_eq!(fault(Config { layers: 9, ..config }), "layers");
         assert_eq!(
             fault(Config {

@@ -27,6 +27,11 @@ pub enum Error {
         /// Index of the variate.
         variate: usize,
     },
+    /// What a variate will read was told, though it is not known ahead.
+    NotKnownAhead {
+        /// Index of the variate.
+        variate: usize,
+    },
 }
 
 impl fmt::Display for Error {
@@ -38,6 +43,7 @@ impl fmt::Display for Error {
                 f,
                 "the scaler of variate {variate} needs a finite mean and a positive, finite standard deviation"
             ),
+            Self::NotKnownAhead { variate } => write!(f, "variate {variate} is none of those that are known ahead"),
         }
     }
 }

@@ -1,17 +1,20 @@
-//! From readings to patches: scaler, missing readings, causal normaliser, sample ring and seasonal averages.
+//! From readings to patches: scaler, missing readings, causal normaliser, sample ring, seasonal averages, and what is known ahead.
 //!
 //! Nothing here is learned by gradient descent, so the trainer runs this very code over its data: what the network and the
 //! read-out see in training is what they see on the device. All memory lies in the caller's state slice; every number in it is
 //! an ordinary `f32`, so saving and restoring the slice saves and restores the front end bit for bit.
 //!
 //! **Missing readings.** A reading that is not finite is missing. It is replaced by the variate's last reading; a variate that
-//! has not been read yet counts as standing at its training mean, and its first reading then stands for all its past. An exponential
+//! has not been read yet counts as standing at its training mean, and its first reading then stands for all its past. What was told of a
+//! variate that is known ahead counts as read. An exponential
 //! normaliser does not count what is missing: a reading held for a day would leave no deviation, and the next one would be
 //! thousands of deviations away.
 //!
 //! **No drift.** The sliding window's sums are kept in double precision and replaced by freshly added ones each time the window
 //! has been passed once, so rounding errors live for one window at most, at constant work per sample.
 
+use crate::ahead::Ahead;
+use crate::config::CALENDAR;
 use crate::{Config, Error, Normaliser, SEASON_RATES};
 
 /// Scaled samples are limited to this many training standard deviations, so that no reading can overflow the sums over them.
@@ -71,6 +74,9 @@ pub struct Front<'a> {
     cross_lags: usize,
     period: usize,
     ring: usize,
+    ahead: Ahead,
+    /// Whether the read-out sees the calendar, and what is known ahead.
+    sees: (bool, bool),
 }
 
 /// Numbers per variate in the normaliser's part of the state: two running sums and two fresh ones, each as high and low part.
@@ -100,6 +106,8 @@ impl<'a> Front<'a> {
             cross_lags: config.readout.cross_lags,
             period: config.readout.season.map_or(0, |s| s.period),
             ring: config.ring_len(),
+            ahead: Ahead::new(config),
+            sees: (config.readout.calendar, config.readout.known_ahead),
         })
     }
 
@@ -110,10 +118,37 @@ impl<'a> Front<'a> {
     }
 
     /// Numbers in the state. Layout: counter `[2]`, time of day and week `[2]`, last z `[M]`, seen `[M]`, statistics at the newest
-    /// sample: mu `[M]` and sd `[M]`, sums `[M, 8]`, ring `[ring, M]`, seasonal averages `[M, rates, T]`.
+    /// sample: mu `[M]` and sd `[M]`, sums `[M, 8]`, ring `[ring, M]`, seasonal averages `[M, rates, T]`, what is known ahead.
     #[must_use]
     pub fn state_len(&self) -> usize {
+        self.ahead_start() + self.ahead.state_len()
+    }
+
+    fn ahead_start(&self) -> usize {
         4 + self.variates * (4 + SUMS + self.ring + SEASON_RATES.len() * self.period)
+    }
+
+    /// Tells what a variate that is known ahead will read, in the sensors' units: the value of the row that is pushed next, then those of the H rows
+    /// after it. A value that is not finite or not there is not known, and stands at the last one before it that is, or else at the newest sample.
+    /// What was told before is forgotten; without being told anew it moves up row by row.
+    ///
+    /// # Errors
+    /// [`Error::NotKnownAhead`] of any other variate; [`Error::Length`] when `state` has the wrong length or there are more than H + 1 values.
+    pub fn foretell(&self, state: &mut [f32], variate: usize, values: &[f32]) -> Result<(), Error> {
+        check_len("front state", state.len(), self.state_len())?;
+        let k = (variate + self.ahead.variates()).checked_sub(self.variates);
+        let k = k.filter(|&k| k < self.ahead.variates()).ok_or(Error::NotKnownAhead { variate })?;
+        if values.len() > self.ahead.most() {
+            check_len("values known ahead", values.len(), self.ahead.most())?;
+        }
+        let scaled = |&x: &f32| if x.is_finite() { self.scaled(x, variate) } else { f32::NAN };
+        self.ahead.tell(&mut state[self.ahead_start()..], k, values.iter().map(scaled));
+        Ok(())
+    }
+
+    /// z of a finite reading.
+    fn scaled(&self, reading: f32, variate: usize) -> f32 {
+        ((reading - self.scaler.mean[variate]) / self.scaler.std[variate]).clamp(-Z_LIMIT, Z_LIMIT)
     }
 
     /// Samples consumed since the state was zero.
@@ -140,15 +175,20 @@ impl<'a> Front<'a> {
         let (mu, rest) = rest.split_at_mut(m);
         let (sd, rest) = rest.split_at_mut(m);
         let (sums, rest) = rest.split_at_mut(SUMS * m);
-        let (ring, season) = rest.split_at_mut(self.ring * m);
+        let (ring, rest) = rest.split_at_mut(self.ring * m);
+        let (season, ahead) = rest.split_at_mut(m * SEASON_RATES.len() * self.period);
 
         let slot = (t % self.ring as u64) as usize;
         for v in 0..m {
-            let z = ((row[v] - self.scaler.mean[v]) / self.scaler.std[v]).clamp(-Z_LIMIT, Z_LIMIT);
-            // The quotient is NaN for a NaN reading; an infinite one would pass the clamp, so the reading itself is asked.
-            let z = if row[v].is_finite() { z } else { last[v] };
-            let first = (row[v].is_finite() && seen[v] == 0.0) || t == 0;
-            if row[v].is_finite() {
+            let known = (v + self.ahead.variates()).checked_sub(m);
+            // An infinite reading would pass the clamp, so the reading itself is asked.
+            let read = match row[v].is_finite() {
+                true => Some(self.scaled(row[v], v)),
+                false => known.and_then(|k| self.ahead.next(ahead, k)),
+            };
+            let z = read.unwrap_or(last[v]);
+            let first = (read.is_some() && seen[v] == 0.0) || t == 0;
+            if read.is_some() {
                 seen[v] = 1.0;
             }
             if first {
@@ -163,11 +203,14 @@ impl<'a> Front<'a> {
                     let oldest = ring[((t + self.ring as u64 - length as u64) % self.ring as u64) as usize * m + v];
                     window_step(sums, z, oldest, length as u64, t, first)
                 }
-                Normaliser::Exponential { .. } if row[v].is_finite() || seen[v] == 0.0 => exponential_step(sums, z, self.decay, first),
+                Normaliser::Exponential { .. } if read.is_some() || seen[v] == 0.0 => exponential_step(sums, z, self.decay, first),
                 Normaliser::Exponential { .. } => (mu[v], sd[v]),
             };
             ring[slot * m + v] = z;
             last[v] = z;
+            if let Some(k) = known {
+                self.ahead.advance(ahead, k, z, sd[v]);
+            }
             if self.period > 0 {
                 let normalised = (z - mu[v]) / sd[v];
                 let now = (t % self.period as u64) as usize;
@@ -208,7 +251,8 @@ impl<'a> Front<'a> {
         state[4 + variate]
     }
 
-    /// Writes the patch vector of a variate: the last P samples normalised now, oldest first, then the calendar's entries.
+    /// Writes the patch vector of a variate: the last P samples normalised now, oldest first, then the calendar's entries, then what is known
+    /// ahead, which all variates see.
     /// `out` has [`Config::patch_len`] numbers.
     pub fn patch(&self, state: &[f32], variate: usize, out: &mut [f32]) {
         let (samples, extra) = out.split_at_mut(self.patch);
@@ -216,21 +260,24 @@ impl<'a> Front<'a> {
         samples
             .iter_mut()
             .for_each(|sample| *sample = sample.clamp(-PATCH_LIMIT, PATCH_LIMIT));
-        if self.calendar {
-            for (pair, fraction) in extra.chunks_exact_mut(2).zip(&state[2..4]) {
-                let angle = core::f32::consts::TAU * fraction;
-                pair[0] = libm::sinf(angle);
-                pair[1] = libm::cosf(angle);
-            }
-        }
+        let (calendar, ahead) = extra.split_at_mut(if self.calendar { CALENDAR } else { 0 });
+        calendar_of(state, calendar);
+        self.ahead.seen(&state[self.ahead_start()..], ahead);
+        ahead.iter_mut().for_each(|mean| *mean = mean.clamp(-PATCH_LIMIT, PATCH_LIMIT));
     }
 
-    /// Writes the read-out's feature vector phi of a variate: its lags, its seasonal averages (rate by rate), and the other
-    /// variates' last samples in order of variate; each oldest first. `out` has [`Config::readout_features`] numbers.
+    /// Writes the read-out's feature vector phi of a variate: its lags, its seasonal averages (rate by rate), the other
+    /// variates' last samples in order of variate, each oldest first; the calendar, and what is known ahead. `out` has [`Config::readout_features`] numbers.
     pub fn features(&self, state: &[f32], variate: usize, out: &mut [f32]) {
         let (lags, rest) = out.split_at_mut(self.lags);
         self.normalised(state, variate, lags);
-        let (season, cross) = rest.split_at_mut(SEASON_RATES.len() * self.period);
+        let (season, rest) = rest.split_at_mut(SEASON_RATES.len() * self.period);
+        let (cross, rest) = rest.split_at_mut((self.variates - 1) * self.cross_lags);
+        let (calendar, ahead) = rest.split_at_mut(if self.sees.0 { CALENDAR } else { 0 });
+        calendar_of(state, calendar);
+        if self.sees.1 {
+            self.ahead.seen(&state[self.ahead_start()..], ahead);
+        }
         if self.period > 0 {
             let start = 4 + self.variates * (4 + SUMS + self.ring);
             let averages = &state[start + variate * season.len()..][..season.len()];
@@ -322,6 +369,15 @@ fn store(sums: &mut [f32; SUMS], values: [f64; 4]) {
     }
 }
 
+/// Sine and cosine of the time of day and of the day of the week at the newest sample, where they are wanted.
+fn calendar_of(state: &[f32], out: &mut [f32]) {
+    for (pair, fraction) in out.chunks_exact_mut(2).zip(&state[2..4]) {
+        let angle = core::f32::consts::TAU * fraction;
+        pair[0] = libm::sinf(angle);
+        pair[1] = libm::cosf(angle);
+    }
+}
+
 /// Position of a time within a cycle, in [0, 1).
 fn fraction_of(time_ms: i64, cycle_ms: i64) -> f32 {
     (time_ms.rem_euclid(cycle_ms) as f64 / cycle_ms as f64) as f32
@@ -395,10 +451,8 @@ mod tests {
         assert_eq!(patch, [2.0; 4]);
 
         let readout = Readout {
-            lags: 0,
             season: Some(Season { period: 2 }),
-            cross_lags: 0,
-            per_variate: false,
+            ..Readout::default()
         };
         let mut averages = [0.0; 6];
         let (front, state) = run(&Config { readout, ..config }, [f32::NAN, f32::NAN, f32::NAN, 2.0]);
@@ -498,7 +552,7 @@ mod tests {
             lags: 2,
             season: Some(Season { period: 3 }),
             cross_lags: 2,
-            per_variate: false,
+            ..Readout::default()
         };
         let config = Config {
             variates: 2,
@@ -548,5 +602,71 @@ mod tests {
         for (got, want) in patch[1..].iter().zip([day[0], day[1], week.0, week.1]) {
             assert!((got - want).abs() < 1e-5, "{patch:?}");
         }
+    }
+    #[test]
+    fn what_is_known_ahead_moves_up_with_every_row_and_is_held_at_its_end() {
+        // Two variates, of which the second is known ahead; H = 6: bands 0, 1, 2, 3, 4..6.
+        let config = Config {
+            variates: 2,
+            exogenous: 1,
+            known_ahead: 1,
+            horizon: 6,
+            patch: 1,
+            readout: Readout {
+                calendar: true,
+                known_ahead: true,
+                ..Readout::default()
+            },
+            ..Config::default()
+        };
+        let scaler = Scaler {
+            mean: &[0.0, 10.0],
+            std: &[1.0, 2.0],
+        };
+        let front = Front::new(&config, scaler).expect("valid");
+        let mut state = vec![0.0; front.state_len()];
+        let seen = |state: &[f32]| {
+            let (mut patch, mut phi) = ([0.0; 6], [0.0; 9]);
+            assert_eq!((config.patch_len(), config.readout_features()), (6, 9));
+            front.patch(state, 0, &mut patch);
+            front.features(state, 0, &mut phi);
+            assert_eq!(patch[1..], phi[4..], "both see the same");
+            patch[1..].to_vec()
+        };
+        front.push(&mut state, &[0.0, 10.0], 0).expect("two values a row");
+        assert_eq!(seen(&state), [0.0; 5], "nothing was told");
+
+        // The next row and two more; one between them is not known.
+        front.foretell(&mut state, 1, &[10.0, 14.0, f32::NAN, 18.0]).expect("known ahead");
+        front.push(&mut state, &[0.0, 12.0], 0).expect("two values a row");
+        assert_eq!(seen(&state), [1.0, 1.0, 3.0, 3.0, 3.0], "relative to the newest sample");
+        // A reading that is missing stands at what was told of it.
+        front.push(&mut state, &[0.0, f32::NAN], 0).expect("two values a row");
+        assert_eq!((front.newest(&state, 1), seen(&state)), (2.0, vec![0.0, 2.0, 2.0, 2.0, 2.0]));
+        for _ in 0..2 {
+            front.push(&mut state, &[0.0, 18.0], 0).expect("two values a row");
+        }
+        assert_eq!(seen(&state), [0.0; 5], "all that was told has passed");
+        front.push(&mut state, &[0.0, f32::NAN], 0).expect("two values a row");
+        assert_eq!(front.newest(&state, 1), 4.0, "held, as any reading");
+
+        // What begins later stands at the newest sample until then, and is not read before.
+        front.foretell(&mut state, 1, &[f32::NAN, f32::NAN, 20.0]).expect("known ahead");
+        front.push(&mut state, &[0.0, f32::NAN], 0).expect("two values a row");
+        assert_eq!((front.newest(&state, 1), seen(&state)), (4.0, vec![0.0, 1.0, 1.0, 1.0, 1.0]));
+
+        front.foretell(&mut state, 1, &[1e30; 7]).expect("known ahead");
+        front.push(&mut state, &[0.0, 10.0], 0).expect("two values a row");
+        let mut patch = [0.0; 6];
+        front.patch(&state, 0, &mut patch);
+        assert_eq!(patch[1..], [PATCH_LIMIT; 5]);
+        front.foretell(&mut state, 1, &[]).expect("known ahead");
+        front.push(&mut state, &[0.0, 10.0], 0).expect("two values a row");
+        assert_eq!(seen(&state), [0.0; 5], "forgotten");
+
+        assert_eq!(front.foretell(&mut state, 0, &[1.0]), Err(Error::NotKnownAhead { variate: 0 }));
+        assert_eq!(front.foretell(&mut state, 2, &[1.0]), Err(Error::NotKnownAhead { variate: 2 }));
+        assert!(front.foretell(&mut state, 1, &[1.0; 8]).is_err());
+        assert!(front.foretell(&mut state[1..], 1, &[1.0]).is_err());
     }
 }

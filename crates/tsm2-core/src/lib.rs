@@ -3,7 +3,8 @@
 //! TSM2 (Time Series MambaMixer, arXiv 2403.19888) is a selective state-space network that mixes information along time and
 //! across variates. This crate runs its causal, streaming form: [`Model::step`] takes one row of M readings, advances a state of
 //! fixed size and, when a token is due, hands back a [`Token`] from which a forecast over H leads can be read: of all M variates, or
-//! of the first M - X where the last X are read only ([`Config::exogenous`]). The work per row is constant, no window is ever run
+//! of the first M - X where the last X are read only ([`Config::exogenous`]); of some of these what they will read may be told ahead
+//! ([`Model::foretell`]). The work per row is constant, no window is ever run
 //! again, and nothing is allocated: weights are borrowed (they may lie in a microcontroller's flash), state and scratch are buffers
 //! of the caller whose sizes the model tells.
 //!
@@ -31,6 +32,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod config;
 mod error;
 mod front;
@@ -39,8 +41,9 @@ mod mixer;
 mod model;
 mod network;
 
+pub use ahead::ahead_bands;
 pub use config::{
-    Config, Discretisation, Head, MAX_LAYERS, Mlp, Normaliser, Readout, S6, SEASON_RATES, Season, SelectionFrom, VariateMixer,
+    CALENDAR, Config, Discretisation, Head, MAX_LAYERS, Mlp, Normaliser, Readout, S6, SEASON_RATES, Season, SelectionFrom, VariateMixer,
 };
 pub use error::Error;
 pub use front::{Front, PATCH_LIMIT, Scaler, Z_LIMIT};

@@ -107,6 +107,19 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
+    /// Tells what a variate that is known ahead (one of the last K of a row) will read, in the sensors' units: the value of the row that is stepped
+    /// next, then those of the H rows after it, as far as they are known. A value that is not finite is not known, and stands at the last one before
+    /// it that is, or else at the newest reading. What was told before is forgotten; what is not told anew moves up with every row, and beyond its end
+    /// the last value stands. A row's own reading, where it is not missing, goes before what was told of it.
+    ///
+    /// # Errors
+    /// [`Error::NotKnownAhead`] of any other variate; [`Error::Length`] when `state` has the wrong length or there are more than H + 1 values. The
+    /// state is untouched then.
+    pub fn foretell(&self, state: &mut [f32], variate: usize, values: &[f32]) -> Result<(), Error> {
+        check_len("state", state.len(), self.state_len())?;
+        self.front.foretell(&mut state[..self.front.state_len()], variate, values)
+    }
+
     /// Consumes one row and advances the state.
     ///
     /// `row` holds M readings in the sensors' units; one that is not finite is missing and stands at its variate's last reading. `time_ms`
@@ -295,6 +308,8 @@ mod tests {
                 lags: 5,
                 season: Some(Season { period: 4 }),
                 cross_lags: 2,
+                calendar: true,
+                known_ahead: false,
                 per_variate: true,
             },
             ..Config::default()
@@ -377,9 +392,7 @@ mod tests {
             normaliser: Normaliser::Global,
             readout: Readout {
                 lags: 3,
-                season: None,
-                cross_lags: 0,
-                per_variate: false,
+                ..Readout::default()
             },
             ..config()
         };

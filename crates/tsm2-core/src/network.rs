@@ -264,9 +264,8 @@ mod tests {
             },
             readout: Readout {
                 lags: 3,
-                season: None,
-                cross_lags: 0,
                 per_variate: true,
+                ..Readout::default()
             },
             ..Config::default()
         };

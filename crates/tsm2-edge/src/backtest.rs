@@ -1,13 +1,14 @@
 //! A recording streamed through grid, model and monitor as the daemon does it, and how its forecasts and their intervals fared.
 //!
 //! Every forecast is judged at every lead by the bounds that went out with it, not only those few that the monitor keeps. A reading that is
-//! missing, or of a variate of which nothing was read before the forecast, judges nothing.
+//! missing, or of a variate of which nothing was read before the forecast, judges nothing. What the model is to be told ahead it is told as it came
+//! true.
 
 use std::ops::Range;
 
 use serde::Serialize;
 use tsm2_bundle::Bundle;
-use tsm2_stream::{Event, Grid, GridConfig, GridError, Monitor, MonitorConfig, MonitorError, Reading};
+use tsm2_stream::{Event, Grid, GridConfig, GridError, Monitor, MonitorConfig, MonitorError, Outlook, Reading};
 
 use crate::prior::half_widths;
 use crate::table::{Record, Table};
@@ -179,6 +180,10 @@ pub fn backtest(
         judged_ms: times(table.slice(rows.clone()), interval_ms),
         outcome: &mut outcome,
     };
+    let first = meta.config.variates - meta.config.known_ahead;
+    let outlooks: Vec<Outlook> = columns[first..].iter().map(|&column| outlook(table, column)).collect();
+    let mut ahead = vec![0.0; horizon + 1];
+    let step_ms = i64::try_from(interval_ms).unwrap_or(i64::MAX);
     let mut state = vec![0.0; model.state_len()];
     model.reset(&mut state)?;
     let mut scratch = vec![0.0; model.scratch_len()];
@@ -194,8 +199,12 @@ pub fn backtest(
             // One that is late or comes twice is refused here as it is by the daemon.
             let _ = grid.push(reading, |event| match event {
                 Event::Row(row) => {
-                    let made = model
-                        .step(&mut state, &mut scratch, row.values, row.time_ms)
+                    let told = (first..).zip(&outlooks).try_for_each(|(variate, outlook)| {
+                        outlook.values(row.time_ms, step_ms, &mut ahead);
+                        model.foretell(&mut state, variate, &ahead)
+                    });
+                    let made = told
+                        .and_then(|()| model.step(&mut state, &mut scratch, row.values, row.time_ms))
                         .and_then(|token| match token {
                             Some(mut token) => token.forecast(&mut forecast),
                             None => {
@@ -232,6 +241,12 @@ fn column(table: &Table, name: &str, model: &str) -> Result<usize, BacktestError
             name: name.to_owned(),
             model: model.to_owned(),
         })
+}
+
+/// What a column tells of its rows to come.
+fn outlook(table: &Table, column: usize) -> Outlook {
+    let point = |record: &Record| (record.time_ms, record.values.get(column).map_or(f32::NAN, |&value| value as f32));
+    Outlook::new(table.rows.iter().map(point).collect())
 }
 
 /// The times of the slots that these records fall in.

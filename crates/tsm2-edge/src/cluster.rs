@@ -205,7 +205,7 @@ async fn hold(
         options.filters = streams
             .iter()
             .filter(|stream| share.has(stream))
-            .map(|stream| service.template.fill(stream, "+"))
+            .flat_map(|stream| service.filters_of(stream))
             .collect();
         if options.filters.is_empty() {
             // There is nothing to do, and nobody else has more.

@@ -163,6 +163,9 @@ pub struct Model {
 pub struct Input {
     /// Topic template: with `{variate}` each topic carries one value, without it a JSON object with a field per variate.
     pub topic: String,
+    /// Topic template of what is known ahead, for a model that was trained with such variates; `{variate}` must stand in it.
+    #[serde(default)]
+    pub known_ahead_topic: Option<String>,
     /// Name of the stream, for a template without `{stream}`.
     #[serde(default)]
     pub stream: Option<String>,
@@ -225,6 +228,7 @@ impl Input {
     pub fn new(topic: impl Into<String>) -> Self {
         Input {
             topic: topic.into(),
+            known_ahead_topic: None,
             stream: None,
             streams: None,
             fields: BTreeMap::new(),

@@ -86,7 +86,7 @@ pub(crate) async fn run_after(
         variates = meta.variates.len(),
         exogenous = meta.config.exogenous,
         horizon = meta.config.horizon,
-        filter = service.filter(),
+        filters = service.filters().join(", "),
         threads = service.shards,
         "starting"
     );

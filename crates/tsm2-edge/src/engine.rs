@@ -9,14 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::info;
 use tsm2_core::Model;
-use tsm2_mqtt::FieldError;
-use tsm2_stream::{Counts, Event, Grid, Monitor, Reading};
+use tsm2_mqtt::{FieldError, Template};
+use tsm2_stream::{Counts, Event, Grid, Monitor, Outlook, Reading};
 
+use crate::ahead::Outlooks;
 use crate::report::{Reporter, Summary};
-use crate::service::Service;
+use crate::service::{KnownAhead, Service};
 use crate::shelf::{Change, Changes, Rows};
 use crate::snapshot::{self, Kinship, SnapshotError};
 use crate::vitals::Score;
+
+/// Points of what is known ahead of one variate that are kept.
+const MAX_POINTS: usize = 2048;
 
 /// A row and what the model makes of it.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +46,7 @@ pub struct Step<'a> {
 struct Stream {
     grid: Grid,
     monitor: Monitor,
+    outlooks: Outlooks,
     state: Vec<f32>,
     /// Whether it is another one than when it was last collected.
     changed: bool,
@@ -52,10 +57,11 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(grid: Grid, monitor: Monitor, state: Vec<f32>) -> Self {
+    fn new(grid: Grid, monitor: Monitor, outlooks: Outlooks, state: Vec<f32>) -> Self {
         Stream {
             grid,
             monitor,
+            outlooks,
             state,
             changed: false,
             rows: Rows::default(),
@@ -91,6 +97,8 @@ pub struct Engine<'s> {
     forecast: Vec<f32>,
     /// Its bounds.
     interval: (Vec<f32>, Vec<f32>),
+    /// What is known ahead of one variate, `[H + 1]`.
+    ahead: Vec<f32>,
     /// The values of the message at hand, by variate.
     values: Vec<(usize, f32)>,
     reporter: Reporter,
@@ -113,6 +121,7 @@ impl<'s> Engine<'s> {
             scratch: vec![0.0; model.scratch_len()],
             forecast: vec![0.0; config.forecast_len()],
             interval: (vec![0.0; config.forecast_len()], vec![0.0; config.forecast_len()]),
+            ahead: vec![0.0; config.horizon + 1],
             values: Vec::with_capacity(config.variates),
             reporter: Reporter::default(),
             summary: Summary::default(),
@@ -154,7 +163,7 @@ impl<'s> Engine<'s> {
         let decoded = snapshot::decode(
             bytes,
             &service.identity,
-            (service.grid.clone(), service.monitor),
+            (service.grid.clone(), service.monitor, &self.model),
             accepts,
             &mut state,
         )?;
@@ -164,7 +173,8 @@ impl<'s> Engine<'s> {
             let rows = self.warm_up(&mut state, &mut monitor, &rows());
             info!(stream = name, rows, "the model warmed up again from the stream's last rows");
         }
-        let mut stream = Stream::new(decoded.grid, monitor, state);
+        let outlooks = decoded.outlooks.unwrap_or_else(|| Outlooks::none(&self.model));
+        let mut stream = Stream::new(decoded.grid, monitor, outlooks, state);
         stream.changed = !decoded.has_state;
         self.streams.insert(name.to_owned(), stream);
         Ok(())
@@ -181,11 +191,22 @@ impl<'s> Engine<'s> {
             .windows(2)
             .rposition(|pair| pair[1].saturating_sub(pair[0]) != interval_ms);
         let first = broken.map_or(0, |last_before| last_before + 1);
-        let all = rows.times_ms.iter().zip(rows.values.chunks_exact(self.model.config().variates));
-        let endogenous = self.model.config().endogenous();
-        all.skip(first)
-            .take_while(|(time_ms, values)| {
-                monitor.row(&values[..endogenous]);
+        let config = self.model.config();
+        let all = rows.times_ms.iter().zip(rows.values.chunks_exact(config.variates));
+        all.enumerate()
+            .skip(first)
+            .take_while(|(index, (time_ms, values))| {
+                monitor.row(&values[..config.endogenous()]);
+                // What came true stands for what was known.
+                for variate in config.variates - config.known_ahead..config.variates {
+                    let to_come = rows.values[index * config.variates + variate..].iter().step_by(config.variates);
+                    self.ahead.clear();
+                    self.ahead.extend(to_come.take(config.horizon + 1));
+                    if self.model.foretell(state, variate, &self.ahead).is_err() {
+                        return false;
+                    }
+                }
+                self.ahead.resize(config.horizon + 1, f32::NAN);
                 match self.model.step(state, &mut self.scratch, values, **time_ms) {
                     Ok(Some(mut token)) => {
                         if token.forecast(&mut self.forecast).is_ok() {
@@ -202,11 +223,18 @@ impl<'s> Engine<'s> {
 
     /// Name and change of each stream that is another one than when it was last collected, or of all; from now on they count as unchanged.
     pub fn collect(&mut self, all: bool) -> Changes {
+        let outlooks = self.model.config().known_ahead > 0;
         let wanted = self.streams.iter_mut().filter(|(_, stream)| all || stream.changed);
         wanted
             .map(|(name, stream)| {
                 stream.changed = false;
-                let snapshot = snapshot::encode(&self.service.identity, &stream.grid, &stream.monitor, &stream.state);
+                let snapshot = snapshot::encode(
+                    &self.service.identity,
+                    &stream.grid,
+                    &stream.monitor,
+                    outlooks.then_some(&stream.outlooks),
+                    &stream.state,
+                );
                 let rows = std::mem::take(&mut stream.rows);
                 (name.clone(), Change { snapshot, rows })
             })
@@ -264,7 +292,15 @@ impl<'s> Engine<'s> {
     /// many readings changed their stream.
     pub fn take(&mut self, topic: &str, payload: &[u8], retained: bool, arrival_ms: i64, mut on: impl FnMut(Step<'_>) -> u64) -> u64 {
         self.summary.messages += 1;
-        let Some((name, variate)) = self.address(topic) else { return 0 };
+        let service = self.service;
+        if let Some(known_ahead) = &service.known_ahead
+            && known_ahead.template.capture(topic).is_ok()
+        {
+            return self.take_outlook(known_ahead, topic, payload, arrival_ms);
+        }
+        let Some((name, variate)) = self.address(&service.template, topic) else {
+            return 0;
+        };
         if retained && !self.service.decoder.has_own_time() {
             let why = format_args!("topic {topic:?}: a retained message without a time of its own tells nothing about now");
             self.reporter.refuse(&mut self.summary, "retained", topic, why);
@@ -305,13 +341,49 @@ impl<'s> Engine<'s> {
         self.advance(name, time_ms, arrival_ms, &mut on)
     }
 
+    /// Takes a message that tells what is known ahead of one variate, from now on instead of what was told before. It may be one that the broker had
+    /// retained, and may come before the stream's first reading.
+    fn take_outlook(&mut self, known_ahead: &'s KnownAhead, topic: &str, payload: &[u8], arrival_ms: i64) -> u64 {
+        let Some((name, Some(variate))) = self.address(&known_ahead.template, topic) else {
+            return 0;
+        };
+        let newest_ms = self.streams.get(name).and_then(|stream| stream.grid.newest_ms());
+        let points = match known_ahead.decoder.points(topic, payload, newest_ms) {
+            Ok(points) => points,
+            Err(error) => {
+                self.reporter.refuse(&mut self.summary, error.kind(), topic, &error);
+                return 0;
+            }
+        };
+        if points.len() > MAX_POINTS {
+            let why = format_args!(
+                "topic {topic:?}: {} points are more than the {MAX_POINTS} that are kept",
+                points.len()
+            );
+            self.reporter.refuse(&mut self.summary, "too_many_points", topic, why);
+            return 0;
+        }
+        if !self.is_served(name) {
+            return 0;
+        }
+        let Some(stream) = self.streams.get_mut(name) else { return 0 };
+        if let Err(error) = stream.outlooks.take(&self.model, &mut stream.state, variate, Outlook::new(points)) {
+            let why = format_args!("topic {topic:?}: {error}");
+            self.reporter.refuse(&mut self.summary, "not_known_ahead", topic, why);
+            return 0;
+        }
+        stream.changed = true;
+        stream.heard_ms = arrival_ms;
+        1
+    }
+
     /// Stream and variate of a topic.
-    fn address<'t>(&mut self, topic: &'t str) -> Option<(&'t str, Option<usize>)>
+    fn address<'t>(&mut self, template: &Template, topic: &'t str) -> Option<(&'t str, Option<usize>)>
     where
         's: 't,
     {
         let service = self.service;
-        let captured = match service.template.capture(topic) {
+        let captured = match template.capture(topic) {
             Ok(captured) => captured,
             Err(error) => {
                 // The error names a topic of any length shortened.
@@ -363,7 +435,8 @@ impl<'s> Engine<'s> {
             return false;
         };
         info!(stream = name, "a new stream");
-        self.streams.insert(name.to_owned(), Stream::new(grid, monitor, state));
+        let outlooks = Outlooks::none(&self.model);
+        self.streams.insert(name.to_owned(), Stream::new(grid, monitor, outlooks, state));
         true
     }
 
@@ -373,14 +446,17 @@ impl<'s> Engine<'s> {
         let Stream {
             grid,
             monitor,
+            outlooks,
             state,
             rows,
             ..
         } = stream;
+        let interval_ms = i64::try_from(self.service.grid.interval_ms).unwrap_or(i64::MAX);
         let (endogenous, horizon) = (self.model.config().endogenous(), self.model.config().horizon as u64);
         let keep = self.service.history_rows();
         let mut changes = 0;
         let (model, scratch, forecast, (lo, hi)) = (&self.model, &mut self.scratch, &mut self.forecast, &mut self.interval);
+        let (ahead, variates) = (&mut self.ahead, &self.service.bundle.meta().variates);
         let (reporter, summary) = (&mut self.reporter, &mut self.summary);
         let before = grid.counts();
         let mut closed = before.rows;
@@ -390,7 +466,16 @@ impl<'s> Engine<'s> {
                     Stream::note(rows, row.time_ms, row.values, keep);
                     monitor.row(&row.values[..endogenous]);
                     closed += u64::from(row.last_reading_ms.is_some());
-                    let made = model.step(state, scratch, row.values, row.time_ms).and_then(|token| match token {
+                    let over = |variate: usize| {
+                        let variate = &variates[variate].name;
+                        info!(
+                            stream = name,
+                            variate, "what was told ahead of it is over; it stands at its last reading until it is told anew"
+                        );
+                    };
+                    let told = outlooks.tell(model, state, (row.time_ms, interval_ms), ahead, over);
+                    let stepped = told.and_then(|()| model.step(state, scratch, row.values, row.time_ms));
+                    let made = stepped.and_then(|token| match token {
                         Some(mut token) => token.forecast(forecast).map(|()| true),
                         None => Ok(false),
                     });

@@ -5,6 +5,7 @@
 //! between the two ends of a session, [`store`] keeps a [`snapshot`] of every stream; [`vitals`] are how all of it is, and [`http`] and
 //! [`notify`] show them. [`replay`] plays a file as sensors would; [`simulator`] and [`broker`] are for the demo and for tests.
 
+mod ahead;
 pub mod backtest;
 pub mod broker;
 mod cluster;

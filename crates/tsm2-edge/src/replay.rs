@@ -16,15 +16,17 @@ pub const TIME_FIELD: &str = "time";
 /// Field of the value in the payloads of a topic per variate.
 pub const VALUE_FIELD: &str = "value";
 
-/// Publishes `rows` at `speed` times real time, or as fast as the broker acknowledges when `speed` is 0; `progress` hears after each row how
-/// many have gone. False when the session ended before.
+/// How many rows lie between two messages of what is known ahead of a column, and how many rows each tells of.
+const KNOWN_EVERY: usize = 60;
+const KNOWN_ROWS: usize = 780;
+
+/// Publishes `rows` at `speed` times real time, or as fast as the broker acknowledges when `speed` is 0: of each row, given by its number, what
+/// `messages` makes of it. `progress` hears after each row how many have gone. False when the session ended before.
 pub async fn play(
     publisher: &Publisher,
-    template: &Template,
-    stream: &str,
-    names: &[String],
     rows: &[Record],
     speed: f64,
+    messages: impl Fn(usize) -> Vec<Message>,
     mut progress: impl FnMut(usize),
 ) -> bool {
     let start = Instant::now();
@@ -38,7 +40,7 @@ pub async fn play(
                 tokio::time::sleep_until(due).await;
             }
         }
-        for message in messages(template, stream, names, row) {
+        for message in messages(index) {
             if publisher.publish(message).await.is_err() {
                 return false;
             }
@@ -46,6 +48,23 @@ pub async fn play(
         progress(index + 1);
     }
     publisher.flush().await.is_ok()
+}
+
+/// What is known ahead of `column` from row `index` on, a retained message now and then: nothing at most rows.
+pub fn known_ahead(template: &Template, stream: &str, (column, name): (usize, &str), rows: &[Record], index: usize) -> Option<Message> {
+    if !index.is_multiple_of(KNOWN_EVERY) {
+        return None;
+    }
+    let point = |row: &Record| {
+        let value = row.values.get(column).map_or(Value::Null, |&value| Value::from(value));
+        serde_json::json!({ TIME_FIELD: rfc3339(row.time_ms), VALUE_FIELD: value })
+    };
+    let points: Vec<Value> = rows[index..].iter().take(KNOWN_ROWS).map(point).collect();
+    Some(Message {
+        topic: template.fill(stream, name),
+        payload: Bytes::from(Value::Array(points).to_string()),
+        retain: true,
+    })
 }
 
 /// The messages of one row: one object of all variates, or one message per variate when the template names them.

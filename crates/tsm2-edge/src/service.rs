@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use tsm2_bundle::{Bundle, BundleError};
+use tsm2_bundle::{Bundle, BundleError, Metadata};
 use tsm2_mqtt::{
-    Decoder, DecoderOptions, MOST_TAKEN, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, Template, TemplateError, TlsError,
+    Decoder, DecoderOptions, MOST_TAKEN, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError,
+    TlsError,
     topic_level,
 };
 use tsm2_stream::{Grid, GridConfig, GridError, MonitorConfig};
@@ -21,6 +22,8 @@ use crate::snapshot::{Hash, Identity};
 
 /// A partition is a session at the broker, which sends each of them all messages.
 pub(crate) const MAX_PARTITIONS: usize = 64;
+/// Where the time of a point that is known ahead is looked for when `input.time_field` does not tell.
+const DEFAULT_TIME: &str = "time";
 /// Deepest nesting of JSON that is read.
 const MAX_DEPTH: usize = 32;
 
@@ -54,6 +57,33 @@ pub enum ServiceError {
     /// The topic is no template.
     #[error("input.topic: {0}")]
     Template(#[from] TemplateError),
+    /// The model needs to be told what is known ahead, and there is no topic for it.
+    #[error("input.known_ahead_topic is needed: the model {model:?} was trained with {variates} known ahead")]
+    NoKnownAhead {
+        /// The model.
+        model: String,
+        /// The variates.
+        variates: String,
+    },
+    /// The topic of what is known ahead is no template.
+    #[error("input.known_ahead_topic: {0}")]
+    KnownAhead(TemplateError),
+    /// The topic of what is known ahead does not tell what it speaks of.
+    #[error("input.known_ahead_topic: {template:?} has no {placeholder}")]
+    KnownAheadOf {
+        /// The template.
+        template: String,
+        /// What it lacks.
+        placeholder: &'static str,
+    },
+    /// What is known ahead could not be told from readings.
+    #[error("input.known_ahead_topic: {template:?} also matches topics of input.topic {topic:?}; tell them apart")]
+    KnownAheadOverlaps {
+        /// The template.
+        template: String,
+        /// The other.
+        topic: String,
+    },
     /// A template that does not tell the stream, and no name for it.
     #[error("input.topic: {template:?} has no {TEMPLATE_STREAM}; add it, or name the one stream with input.stream")]
     NoStream {
@@ -157,8 +187,10 @@ pub enum ServiceError {
     #[error("input.time_field is needed in a cluster: readings come again after a takeover, and are known by their own time")]
     ClusterTime,
     /// The daemon would read its own forecasts.
-    #[error("input.topic: {template:?} also matches the topic {topic:?} that this daemon publishes to; change it or output.prefix")]
+    #[error("{key}: {template:?} also matches the topic {topic:?} that this daemon publishes to; change it or output.prefix")]
     Loop {
+        /// The template's key.
+        key: &'static str,
         /// The template.
         template: String,
         /// A topic published to.
@@ -211,6 +243,8 @@ pub struct Service {
     pub(crate) bundle: Bundle,
     pub(crate) template: Template,
     pub(crate) decoder: Decoder,
+    /// Where and how it is told what is known ahead; `None` for a model that needs none of it.
+    pub(crate) known_ahead: Option<KnownAhead>,
     /// The stream's name when the topic does not tell.
     pub(crate) stream: Option<String>,
     pub(crate) streams: Option<Vec<String>>,
@@ -236,6 +270,13 @@ pub struct Service {
     /// `None`: this daemon serves all streams alone.
     pub(crate) cluster: Option<Member>,
     http: Option<HttpOptions>,
+}
+
+/// Where and how it is told what is known ahead.
+#[derive(Debug)]
+pub(crate) struct KnownAhead {
+    pub(crate) template: Template,
+    pub(crate) decoder: Decoder,
 }
 
 /// A daemon among several that share the streams.
@@ -297,7 +338,7 @@ impl Service {
         if broker.max_inflight > MOST_TAKEN {
             return Err(ServiceError::InFlight { got: broker.max_inflight });
         }
-        check_prefix(&output.prefix, &template)?;
+        check_prefix(&output.prefix, &template, "input.topic")?;
 
         let bundle = Bundle::open(&model.bundle)?;
         let meta = bundle.meta();
@@ -341,21 +382,35 @@ impl Service {
         } else {
             Shape::Fields(inputs.clone())
         };
-        let decoder = Decoder::new(DecoderOptions {
-            shape,
-            time: input.time_field.clone(),
-            time_format: input.time_format,
-            time_zone: time_zone(input)?,
-            max_payload: input.max_payload_bytes,
-            max_depth: MAX_DEPTH,
-        });
+        let time_zone = time_zone(input)?;
+        let decoder = |shape, time| {
+            Decoder::new(DecoderOptions {
+                shape,
+                time,
+                time_format: input.time_format,
+                time_zone: time_zone.clone(),
+                max_payload: input.max_payload_bytes,
+                max_depth: MAX_DEPTH,
+            })
+        };
+        let known_ahead = match known_ahead_template(config, &template, meta)? {
+            None => None,
+            Some(template) => Some(KnownAhead {
+                template,
+                decoder: decoder(
+                    Shape::Single(input.value.clone()),
+                    Some(input.time_field.clone().unwrap_or_else(|| DEFAULT_TIME.to_owned())),
+                ),
+            }),
+        };
+        let decoder = decoder(shape, input.time_field.clone());
         let session = SessionOptions {
             host: broker.host.clone(),
             port: broker.port,
             client_id: broker.client_id.clone(),
             credentials: credentials(config)?,
             keep_alive_s: broker.keep_alive_s,
-            filters: vec![template.filter()],
+            filters: templates(&template, known_ahead.as_ref()).map(Template::filter).collect(),
             persistent: true,
             status_topic: Some(format!("{}/status", output.prefix)),
             max_payload: input.max_payload_bytes,
@@ -389,6 +444,7 @@ impl Service {
             http: http.as_ref().map(http_options).transpose()?,
             template,
             decoder,
+            known_ahead,
             stream,
             streams: input.streams.clone(),
             inputs,
@@ -414,9 +470,14 @@ impl Service {
         self.http.as_ref()
     }
 
-    /// The filter that is subscribed to.
-    pub fn filter(&self) -> String {
-        self.template.filter()
+    /// The filters that are subscribed to.
+    pub fn filters(&self) -> &[String] {
+        &self.session.filters
+    }
+
+    /// The filters of the topics that speak of one stream.
+    pub(crate) fn filters_of<'s>(&'s self, stream: &'s str) -> impl Iterator<Item = String> + 's {
+        templates(&self.template, self.known_ahead.as_ref()).map(move |template| template.fill(stream, "+"))
     }
 
     /// Sampling interval in milliseconds.
@@ -426,7 +487,11 @@ impl Service {
 
     /// The stream that a topic speaks of.
     pub(crate) fn stream_of<'t>(&'t self, topic: &'t str) -> Option<&'t str> {
-        self.template.capture(topic).ok()?.stream.or(self.stream.as_deref())
+        let captured = match &self.known_ahead {
+            Some(known_ahead) => known_ahead.template.capture(topic).or_else(|_| self.template.capture(topic)),
+            None => self.template.capture(topic),
+        };
+        captured.ok()?.stream.or(self.stream.as_deref())
     }
 
     /// The last rows of each stream that are kept.
@@ -469,13 +534,50 @@ fn stream_name(config: &Config, template: &Template) -> Result<Option<String>, S
     }
 }
 
-fn check_prefix(prefix: &str, template: &Template) -> Result<(), ServiceError> {
+/// The templates of all topics that are read.
+fn templates<'s>(readings: &'s Template, known_ahead: Option<&'s KnownAhead>) -> impl Iterator<Item = &'s Template> {
+    std::iter::once(readings).chain(known_ahead.map(|known_ahead| &known_ahead.template))
+}
+
+/// The template of what is known ahead, where the model needs it.
+fn known_ahead_template(config: &Config, readings: &Template, meta: &Metadata) -> Result<Option<Template>, ServiceError> {
+    let names: Vec<&str> = meta.known_ahead().iter().map(|variate| variate.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let text = config.input.known_ahead_topic.as_ref().ok_or_else(|| ServiceError::NoKnownAhead {
+        model: meta.name.clone(),
+        variates: names.join(", "),
+    })?;
+    let template = Template::parse(text).map_err(ServiceError::KnownAhead)?;
+    let lacks = |placeholder| ServiceError::KnownAheadOf {
+        template: text.clone(),
+        placeholder,
+    };
+    match (template.has_variate(), template.has_stream(), readings.has_stream()) {
+        (false, ..) => return Err(lacks(TEMPLATE_VARIATE)),
+        (_, false, true) => return Err(lacks(TEMPLATE_STREAM)),
+        (_, true, false) => return Err(ServiceError::TwoStreams { template: text.clone() }),
+        _ => {}
+    }
+    if template.overlaps(readings) {
+        return Err(ServiceError::KnownAheadOverlaps {
+            template: text.clone(),
+            topic: readings.as_str().to_owned(),
+        });
+    }
+    check_prefix(&config.output.prefix, &template, "input.known_ahead_topic")?;
+    Ok(Some(template))
+}
+
+fn check_prefix(prefix: &str, template: &Template, key: &'static str) -> Result<(), ServiceError> {
     if prefix.split('/').any(|level| level.is_empty() || topic_level(level) != level) {
         return Err(ServiceError::Prefix { prefix: prefix.to_owned() });
     }
     for topic in ["stream/forecast/variate", "stream/skill/variate", "status"].map(|rest| format!("{prefix}/{rest}")) {
         if template.capture(&topic).is_ok() {
             return Err(ServiceError::Loop {
+                key,
                 template: template.as_str().to_owned(),
                 topic,
             });
@@ -519,7 +621,7 @@ fn distinct(names: &[&str], used: &[String]) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn interval_ms(meta: &tsm2_bundle::Metadata, configured_s: Option<f64>) -> Result<u64, ServiceError> {
+fn interval_ms(meta: &Metadata, configured_s: Option<f64>) -> Result<u64, ServiceError> {
     let bundle_s = meta.interval_ms.map(|ms| ms as f64 / 1e3);
     for interval_s in [configured_s, bundle_s].into_iter().flatten() {
         if !(1e-3..=1e9).contains(&interval_s) {

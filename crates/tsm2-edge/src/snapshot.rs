@@ -1,16 +1,22 @@
 //! One stream as bytes: its grid and the model's state for it, whose they are, and a digest.
 //!
 //! `b"TSM2" | format u32 | identity | length of the grid u32 | grid | length of the monitor u32 | monitor | state, f32 each | sha256 of all
-//! before`, least significant byte first.
+//! before`, least significant byte first; of a model that is told what is known ahead, under a format of its own, with `length of the outlooks u32 |
+//! outlooks` before the state.
 //! Invariants: a snapshot of another format or of other variates is refused, never guessed at; of another model only grid and monitor are
 //! used, for those have none of its state; any bytes are decoded without a panic.
 
 use sha2::{Digest, Sha256};
 use tsm2_bundle::{Bundle, BundleError};
+use tsm2_core::Model;
 use tsm2_stream::{Grid, GridConfig, GridError, Monitor, MonitorConfig};
+
+use crate::ahead::Outlooks;
 
 /// Raise it with every change of this layout, of the grid's, or of what the numbers of the model's state mean.
 const FORMAT: u32 = 3;
+/// The same with outlooks.
+const FORMAT_AHEAD: u32 = 4;
 const MAGIC: [u8; 4] = *b"TSM2";
 
 /// A sha256.
@@ -80,7 +86,7 @@ pub enum SnapshotError {
     #[error("the snapshot is damaged")]
     Damaged,
     /// Written in a format that this program does not know.
-    #[error("the snapshot has format {found}, this program reads {FORMAT}")]
+    #[error("the snapshot has format {found}, this program reads {FORMAT} and {FORMAT_AHEAD}")]
     Format {
         /// Its format.
         found: u32,
@@ -103,15 +109,18 @@ pub enum SnapshotError {
 }
 
 /// The snapshot's bytes.
-pub(crate) fn encode(identity: &Identity, grid: &Grid, monitor: &Monitor, state: &[f32]) -> Vec<u8> {
+pub(crate) fn encode(identity: &Identity, grid: &Grid, monitor: &Monitor, outlooks: Option<&Outlooks>, state: &[f32]) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 * state.len() + Monitor::bytes(monitor.config()) + 1024);
     out.extend(MAGIC);
-    out.extend(FORMAT.to_le_bytes());
+    out.extend(if outlooks.is_some() { FORMAT_AHEAD } else { FORMAT }.to_le_bytes());
     for hash in [identity.rows, identity.shape, identity.model] {
         out.extend(hash);
     }
     append(&mut out, |out| grid.save(out));
     append(&mut out, |out| monitor.save(out));
+    if let Some(outlooks) = outlooks {
+        append(&mut out, |out| outlooks.save(out));
+    }
     out.extend(state.iter().flat_map(|number| number.to_le_bytes()));
     let digest: Hash = Sha256::digest(&out).into();
     out.extend(digest);
@@ -139,6 +148,7 @@ struct Parts<'b> {
     identity: Identity,
     grid: &'b [u8],
     monitor: &'b [u8],
+    outlooks: Option<&'b [u8]>,
     state: &'b [[u8; 4]],
 }
 
@@ -152,23 +162,29 @@ impl<'b> Parts<'b> {
         let (format, rest) = rest.split_first_chunk().ok_or(SnapshotError::Damaged)?;
         match u32::from_le_bytes(*format) {
             _ if *magic != MAGIC => return Err(SnapshotError::Damaged),
-            FORMAT => {}
+            FORMAT => Self::cut(rest, false),
+            FORMAT_AHEAD => Self::cut(rest, true),
             found => return Err(SnapshotError::Format { found }),
         }
-        Self::cut(rest).ok_or(SnapshotError::Damaged)
+        .ok_or(SnapshotError::Damaged)
     }
 
-    fn cut(rest: &'b [u8]) -> Option<Self> {
+    fn cut(rest: &'b [u8], has_outlooks: bool) -> Option<Self> {
         let (&rows, rest) = rest.split_first_chunk()?;
         let (&shape, rest) = rest.split_first_chunk()?;
         let (&model, rest) = rest.split_first_chunk()?;
         let (grid, rest) = part(rest)?;
         let (monitor, rest) = part(rest)?;
+        let (outlooks, rest) = match has_outlooks {
+            true => part(rest).map(|(outlooks, rest)| (Some(outlooks), rest))?,
+            false => (None, rest),
+        };
         let (state, []) = rest.as_chunks() else { return None };
         Some(Parts {
             identity: Identity { rows, shape, model },
             grid,
             monitor,
+            outlooks,
             state,
         })
     }
@@ -185,6 +201,8 @@ pub(crate) struct Decoded {
     pub(crate) grid: Grid,
     /// `None` where it is one of another horizon, season or coverage.
     pub(crate) monitor: Option<Monitor>,
+    /// `None` where there are none of these variates.
+    pub(crate) outlooks: Option<Outlooks>,
     /// Whether the state is used.
     pub(crate) has_state: bool,
 }
@@ -193,7 +211,7 @@ pub(crate) struct Decoded {
 pub(crate) fn decode(
     bytes: &[u8],
     identity: &Identity,
-    (grid, monitor): (GridConfig, MonitorConfig),
+    (grid, monitor, model): (GridConfig, MonitorConfig, &Model<'_>),
     accepts: impl FnOnce(Kinship, &Hash) -> bool,
     state: &mut [f32],
 ) -> Result<Decoded, SnapshotError> {
@@ -202,6 +220,7 @@ pub(crate) fn decode(
     let decoded = Decoded {
         grid: Grid::restore(grid, parts.grid)?,
         monitor: Monitor::restore(monitor, parts.monitor).ok(),
+        outlooks: parts.outlooks.and_then(|outlooks| Outlooks::restore(model, outlooks)),
         has_state: accepts(kinship, &parts.identity.model),
     };
     if decoded.has_state {
@@ -218,7 +237,8 @@ pub(crate) fn decode(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tsm2_stream::Reading;
+    use tsm2_core::{Config, Scaler, parameter_count};
+    use tsm2_stream::{Outlook, Reading};
 
     fn config() -> GridConfig {
         GridConfig::new(2, 1000, 5)
@@ -248,15 +268,31 @@ mod tests {
         let mut monitor = Monitor::new(WATCH, &[1.0; 6]).unwrap();
         monitor.row(&[1.0, 2.0]);
         monitor.issue(&[1.0; 6]);
-        encode(&MODEL, &grid, &monitor, &STATE)
+        encode(&MODEL, &grid, &monitor, None, &STATE)
+    }
+
+    /// What `check` makes of a model of two variates, the last `known_ahead` of which are known ahead.
+    fn with_model<T>(known_ahead: usize, check: impl FnOnce(&Model<'_>) -> T) -> T {
+        let config = Config {
+            variates: 2,
+            exogenous: known_ahead,
+            known_ahead,
+            ..Config::default()
+        };
+        let weights = vec![0.0; parameter_count(&config).unwrap()];
+        let scaler = Scaler {
+            mean: &[0.0; 2],
+            std: &[1.0; 2],
+        };
+        check(&Model::new(&config, scaler, &weights).unwrap())
     }
 
     fn decoded(bytes: &[u8], model: &Identity) -> Result<Vec<u8>, SnapshotError> {
         let mut state = [0.0; 3];
         let same = |kinship, _: &Hash| kinship == Kinship::Same;
-        let decoded = decode(bytes, model, (config(), WATCH), same, &mut state)?;
+        let decoded = with_model(0, |of| decode(bytes, model, (config(), WATCH, of), same, &mut state))?;
         let monitor = decoded.monitor.unwrap_or_else(|| Monitor::new(WATCH, &[1.0; 6]).unwrap());
-        Ok(encode(model, &decoded.grid, &monitor, &state))
+        Ok(encode(model, &decoded.grid, &monitor, None, &state))
     }
 
     /// `bytes` with a digest that fits.
@@ -282,18 +318,40 @@ mod tests {
         let mut state = [9.0; 3];
         let watch = MonitorConfig { horizon: 4, ..WATCH };
         let same = |kinship, _: &Hash| kinship == Kinship::Same;
-        let decoded = decode(&snapshot, &grown, (config(), watch), same, &mut state).unwrap();
+        let decoded = with_model(0, |of| decode(&snapshot, &grown, (config(), watch, of), same, &mut state)).unwrap();
         assert_eq!((decoded.grid.counts().readings, decoded.has_state, state), (1, false, [9.0; 3]));
         assert!(decoded.monitor.is_none(), "of another horizon");
         let other = Identity { rows: [8; 32], ..MODEL };
         assert_eq!(kinship(&snapshot, &other), Err(SnapshotError::OtherRows));
         assert_eq!(self::decoded(&snapshot, &other), Err(SnapshotError::OtherRows));
         let mut newer = snapshot[..snapshot.len() - 32].to_vec();
-        newer[4] = FORMAT as u8 + 1;
+        newer[4] = FORMAT_AHEAD as u8 + 1;
         assert_eq!(
             self::decoded(&sealed(&newer), &MODEL),
-            Err(SnapshotError::Format { found: FORMAT + 1 })
+            Err(SnapshotError::Format { found: FORMAT_AHEAD + 1 })
         );
+    }
+
+    #[test]
+    fn outlooks_go_along_and_are_not_taken_for_those_of_other_variates() {
+        let same = |kinship, _: &Hash| kinship == Kinship::Same;
+        let bytes = with_model(1, |model| {
+            let mut outlooks = Outlooks::none(model);
+            let mut state = vec![0.0; model.state_len()];
+            let outlook = Outlook::new(vec![(60_000, 1.5), (120_000, 2.5)]);
+            outlooks.take(model, &mut state, 1, outlook.clone()).unwrap();
+            assert!(outlooks.take(model, &mut state, 0, outlook).is_err());
+            let grid = Grid::new(config()).unwrap();
+            let monitor = Monitor::new(WATCH, &[1.0; 6]).unwrap();
+            let bytes = encode(&MODEL, &grid, &monitor, Some(&outlooks), &STATE);
+            let decoded = decode(&bytes, &MODEL, (config(), WATCH, model), same, &mut [0.0; 3]).unwrap();
+            assert_eq!(decoded.outlooks, Some(outlooks));
+            let none = decode(&snapshot(), &MODEL, (config(), WATCH, model), same, &mut [0.0; 3]).unwrap();
+            assert_eq!(none.outlooks, None, "from before there were any");
+            bytes
+        });
+        let decoded = with_model(0, |model| decode(&bytes, &MODEL, (config(), WATCH, model), same, &mut [0.0; 3])).unwrap();
+        assert_eq!((decoded.outlooks, decoded.has_state), (None, true));
     }
 
     #[test]

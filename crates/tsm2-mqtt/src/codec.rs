@@ -92,6 +92,17 @@ pub enum PayloadError {
         /// What stands there, shortened.
         value: String,
     },
+    /// JSON, but not an array, where points in time are wanted.
+    #[error("topic {topic:?}: the payload is {kind}, where a JSON array of objects with a time and a value is expected")]
+    NotPoints {
+        /// Topic of the message.
+        topic: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A point without a value.
+    #[error(transparent)]
+    Point(#[from] FieldError),
 }
 
 /// One field that gives no value; the others of the payload stand.
@@ -128,6 +139,8 @@ impl PayloadError {
             PayloadError::NotAnObject { .. } => "not_an_object",
             PayloadError::NoTime { .. } => "no_time",
             PayloadError::BadTime { .. } => "bad_time",
+            PayloadError::NotPoints { .. } => "not_points",
+            PayloadError::Point(error) => error.kind(),
         }
     }
 }
@@ -195,6 +208,27 @@ impl Decoder {
             }
         }
         Ok(time_ms)
+    }
+
+    /// Reads a payload of points in time: a JSON array of objects, each with the time and, at the path of [`Shape::Single`], a value; one that is
+    /// missing (null, not a number) is NaN. One point that cannot be read costs the whole payload, for without it the others would mean something
+    /// else. Times are in milliseconds since 1970-01-01 UTC.
+    pub fn points(&self, topic: &str, payload: &[u8], newest_ms: Option<i64>) -> Result<Vec<(i64, f32)>, PayloadError> {
+        let value = self.parse(topic, payload)?;
+        let (Value::Array(points), Shape::Single(path)) = (&value, &self.options.shape) else {
+            return Err(PayloadError::NotPoints {
+                topic: shortened(topic),
+                kind: kind(&value),
+            });
+        };
+        let point = |point: &Value| {
+            let time_ms = self.time(topic, point, newest_ms)?.ok_or_else(|| PayloadError::NoTime {
+                topic: shortened(topic),
+                field: String::new(),
+            })?;
+            Ok((time_ms, read(topic, path, find(point, path))?))
+        };
+        points.iter().map(point).collect()
     }
 
     fn parse(&self, topic: &str, payload: &[u8]) -> Result<Value, PayloadError> {

@@ -164,6 +164,15 @@ impl Template {
         levels.join("/")
     }
 
+    /// Whether a topic may match both.
+    pub fn overlaps(&self, other: &Template) -> bool {
+        let meet = |(own, other): (&Level, &Level)| match (own, other) {
+            (Level::Text(own), Level::Text(other)) => own == other,
+            _ => true,
+        };
+        self.levels.len() == other.levels.len() && self.levels.iter().zip(&other.levels).all(meet)
+    }
+
     /// Reads the names out of a topic.
     pub fn capture<'t>(&self, topic: &'t str) -> Result<Captured<'t>, TopicError> {
         let no_match = || TopicError::NoMatch {

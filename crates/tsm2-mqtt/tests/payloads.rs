@@ -252,3 +252,26 @@ proptest! {
         prop_assert_eq!(one(&single(), &format!("{value}")), Ok(Some(value)));
     }
 }
+
+#[test]
+fn points_in_time_are_read_whole_or_not_at_all() {
+    let decoder = decoder(Shape::Single("people".into()), Some("at"), TimeFormat::Auto);
+    let points = |payload: &str| decoder.points("t/1", payload.as_bytes(), None);
+    let read = points(r#"[{"at": "2026-03-02T08:00:00Z", "people": 7}, {"at": 1772442000, "people": "12.5"}]"#).unwrap();
+    assert_eq!(read, [(1_772_438_400_000, 7.0), (1_772_442_000_000, 12.5)]);
+    assert!(points(r#"[{"at": 5, "people": null}]"#).unwrap()[0].1.is_nan());
+    assert_eq!(points("[]").unwrap(), []);
+    for (payload, said) in [
+        ("7", "the payload is a number, where a JSON array"),
+        (r#"{"at": 5, "people": 1}"#, "the payload is an object, where a JSON array"),
+        ("[7]", "no time at \"at\""),
+        (r#"[{"at": 5, "people": 1}, {"people": 1}]"#, "no time at \"at\""),
+        (r#"[{"at": "soon", "people": 1}]"#, "\"at\" is no time"),
+        (r#"[{"at": 5}]"#, "\"people\" is missing"),
+        (r#"[{"at": 5, "people": true}]"#, "\"people\" is no number"),
+        ("[", "not JSON"),
+    ] {
+        let error = points(payload).unwrap_err();
+        assert!(error.to_string().contains(said), "{payload}: {error}");
+    }
+}

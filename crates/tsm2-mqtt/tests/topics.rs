@@ -23,6 +23,15 @@ fn a_template_makes_a_filter_and_captures_names() {
 }
 
 #[test]
+fn templates_overlap_where_a_topic_may_match_both() {
+    let overlaps = |a: &str, b: &str| Template::parse(a).unwrap().overlaps(&Template::parse(b).unwrap());
+    assert!(overlaps("plant/{stream}/{variate}", "plant/{stream}/known"));
+    assert!(overlaps("{stream}/now", "plant/{variate}"));
+    assert!(!overlaps("plant/{stream}/{variate}", "known/{stream}/{variate}"));
+    assert!(!overlaps("plant/{stream}", "plant/{stream}/{variate}"));
+}
+
+#[test]
 fn topics_that_do_not_match_are_refused() {
     let template = Template::parse("sensors/{stream}/telemetry").unwrap();
     for topic in [

@@ -3,7 +3,7 @@
 //! A sensor reports when it likes; the forecaster wants one row of all variates per sampling interval. [`Grid`] stands between the two: it
 //! takes [`Reading`]s one at a time and hands out [`Event`]s, most of them rows; [`Aggregate`] says what several readings of one slot come to.
 //! [`Monitor`] holds rows against the forecasts that were made of them, and puts bounds around the next. Both allocate when they are made and
-//! never again.
+//! never again. [`Outlook`] is what was told of a variate's rows to come.
 //!
 //! ```
 //! use tsm2_stream::{Event, Grid, GridConfig, Reading};
@@ -38,6 +38,7 @@ mod history;
 mod hold;
 mod intervals;
 mod monitor;
+mod outlook;
 mod past;
 mod pending;
 mod row;
@@ -49,6 +50,7 @@ pub use config::{GridConfig, GridError};
 pub use event::{Counts, Event, Refused};
 pub use grid::Grid;
 pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError};
+pub use outlook::Outlook;
 pub use row::Row;
 pub use skill::{Errors, Skill};
 

@@ -1,6 +1,7 @@
 //! A case as data: one safetensors file that is a bundle with a few tensors more.
 //!
-//! The bundle's metadata and tensors stand under their own names; beside them `case.readings[T,M]`, `case.times[T]` (i64),
+//! The bundle's metadata and tensors stand under their own names; beside them `case.readings[T,M]`, `case.times[T]` (i64), where variates are
+//! known ahead `case.ahead[T,K,H+1]`,
 //! `case.issued[F]` (i64), `case.forecasts[F,M-X,H]` and `case.state[phases,layers,M,(K-1)E+NE]`, as [`Stream`] and [`Run`] describe them.
 
 use std::collections::HashMap;
@@ -83,16 +84,20 @@ impl Case {
         let integers = |name: &str| -> Vec<i64> { bytes(name).as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect() };
         let row = |t: i64| usize::try_from(t).expect("a row's number is not negative");
         Self {
-            bundle,
             stream: Stream {
                 readings: floats("case.readings"),
                 times: integers("case.times"),
+                ahead: match bundle.meta().config.known_ahead {
+                    0 => Vec::new(),
+                    _ => floats("case.ahead"),
+                },
             },
             expected: Run {
                 issued: integers("case.issued").into_iter().map(row).collect(),
                 forecasts: floats("case.forecasts"),
                 state: Some(floats("case.state")),
             },
+            bundle,
         }
     }
 
@@ -118,6 +123,14 @@ impl Case {
         let state_shape = [streams.as_slice(), &[state.len() / streams.iter().product::<usize>()]].concat();
         add("readings", Dtype::F32, vec![rows, config.variates], floats(&stream.readings));
         add("times", Dtype::I64, vec![rows], integers(&stream.times));
+        if config.known_ahead > 0 {
+            add(
+                "ahead",
+                Dtype::F32,
+                vec![rows, config.known_ahead, config.horizon + 1],
+                floats(&stream.ahead),
+            );
+        }
         add("issued", Dtype::I64, vec![issued], integers(&issued_rows));
         add(
             "forecasts",

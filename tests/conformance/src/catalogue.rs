@@ -45,6 +45,8 @@ const NO_READOUT: Readout = Readout {
     lags: 0,
     season: None,
     cross_lags: 0,
+    calendar: false,
+    known_ahead: false,
     per_variate: false,
 };
 
@@ -71,6 +73,7 @@ pub fn base() -> Config {
     Config {
         variates: 3,
         exogenous: 0,
+        known_ahead: 0,
         horizon: 4,
         patch: 5,
         stride: 1,
@@ -212,7 +215,7 @@ pub fn recipes() -> Vec<Recipe> {
                     lags: 6,
                     season,
                     cross_lags: 2,
-                    per_variate: false,
+                    ..NO_READOUT
                 },
                 ..base()
             },
@@ -226,6 +229,7 @@ pub fn recipes() -> Vec<Recipe> {
                     season,
                     cross_lags: 3,
                     per_variate: true,
+                    ..NO_READOUT
                 },
                 ..base()
             },
@@ -238,7 +242,7 @@ pub fn recipes() -> Vec<Recipe> {
                     lags: 4,
                     season,
                     cross_lags: 2,
-                    per_variate: false,
+                    ..NO_READOUT
                 },
                 ..base()
             },
@@ -258,6 +262,54 @@ pub fn recipes() -> Vec<Recipe> {
                         season,
                         cross_lags: 3,
                         per_variate: true,
+                        ..NO_READOUT
+                    },
+                    ..base()
+                },
+            )
+        },
+        Recipe {
+            interval_ms: 25_000_000,
+            ..case(
+                "readout_of_the_calendar",
+                Config {
+                    readout: Readout {
+                        lags: 3,
+                        calendar: true,
+                        per_variate: true,
+                        ..NO_READOUT
+                    },
+                    ..base()
+                },
+            )
+        },
+        case(
+            "known_ahead",
+            Config {
+                exogenous: 1,
+                known_ahead: 1,
+                horizon: 7,
+                ..base()
+            },
+        ),
+        Recipe {
+            rows: 64,
+            faults: Faults::Missing,
+            ..case(
+                "known_ahead_in_part",
+                Config {
+                    variates: 5,
+                    exogenous: 3,
+                    known_ahead: 2,
+                    horizon: 10,
+                    calendar: true,
+                    normaliser: exponential,
+                    readout: Readout {
+                        lags: 3,
+                        cross_lags: 2,
+                        calendar: true,
+                        known_ahead: true,
+                        ..NO_READOUT
                     },
                     ..base()
                 },
@@ -378,7 +430,31 @@ pub fn stream(bundle: &Bundle, rows: usize, interval_ms: i64, faults: Faults, se
         }
         stream.times.push(START_MS + interval_ms * t as i64);
     }
+    stream.ahead = ahead(bundle, &stream, faults);
     stream
+}
+
+/// What is told of the variates that are known ahead: of a flawless stream at every row what they will read; else now and then, of as many rows as it
+/// happens, without the missing readings.
+fn ahead(bundle: &Bundle, stream: &Stream, faults: Faults) -> Vec<f32> {
+    let config = &bundle.meta().config;
+    let (rows, width) = (stream.times.len(), config.horizon + 1);
+    let mut ahead = Vec::new();
+    for t in 0..rows {
+        for m in config.variates - config.known_ahead..config.variates {
+            let told = match faults {
+                Faults::None => width,
+                _ if (t + m) % 5 == 1 => (7 * t + m) % (width + 1),
+                _ => 0,
+            };
+            let reading = |row: usize| match row < told.min(rows - t) {
+                true => Some(stream.readings[(t + row) * config.variates + m]).filter(|x| x.is_finite()),
+                false => None,
+            };
+            ahead.extend((0..width).map(|row| reading(row).unwrap_or(f32::NAN)));
+        }
+    }
+    ahead
 }
 
 /// The variates after the first begin late, the last one after more than a season; later a variate is silent for a while, and single

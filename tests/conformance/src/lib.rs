@@ -11,6 +11,8 @@ pub mod engines;
 pub mod noise;
 pub mod reference;
 
+use std::ops::Range;
+
 use tsm2_bundle::Bundle;
 use tsm2_core::layout;
 
@@ -21,14 +23,59 @@ pub struct Stream {
     pub readings: Vec<f32>,
     /// `[T]`, Unix time in milliseconds.
     pub times: Vec<i64>,
+    /// `[T, K, H + 1]`: what is told of the variates that are known ahead before each row is read, NaN where it is not known; all NaN: nothing is
+    /// told, and what was told before goes on.
+    pub ahead: Vec<f32>,
 }
 
 impl Stream {
-    /// Each row with its time.
-    pub fn rows<'s>(&'s self, bundle: &Bundle) -> impl Iterator<Item = (&'s [f32], i64)> {
-        self.readings
-            .chunks_exact(bundle.meta().config.variates)
-            .zip(self.times.iter().copied())
+    /// Each row.
+    pub fn rows<'s>(&'s self, bundle: &Bundle) -> impl Iterator<Item = Row<'s>> {
+        let config = bundle.meta().config;
+        let told = config.known_ahead * (config.horizon + 1);
+        let rows = self.readings.chunks_exact(config.variates).zip(&self.times);
+        rows.enumerate().map(move |(t, (readings, &time_ms))| Row {
+            readings,
+            time_ms,
+            ahead: &self.ahead[t * told..(t + 1) * told],
+            first: config.variates - config.known_ahead,
+            width: config.horizon + 1,
+        })
+    }
+
+    /// Some of its rows as a stream of their own.
+    #[must_use]
+    pub fn part(&self, bundle: &Bundle, rows: Range<usize>) -> Self {
+        let config = &bundle.meta().config;
+        let of_rows = |numbers: &[f32], width: usize| numbers[rows.start * width..rows.end * width].to_vec();
+        Self {
+            readings: of_rows(&self.readings, config.variates),
+            times: self.times[rows.clone()].to_vec(),
+            ahead: of_rows(&self.ahead, config.known_ahead * (config.horizon + 1)),
+        }
+    }
+}
+
+/// One row of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'s> {
+    /// `[M]`.
+    pub readings: &'s [f32],
+    /// Unix time in milliseconds.
+    pub time_ms: i64,
+    /// `[K, H + 1]`.
+    ahead: &'s [f32],
+    /// M - K.
+    first: usize,
+    /// H + 1.
+    width: usize,
+}
+
+impl<'s> Row<'s> {
+    /// What is told before it is read: variates, with what they read in this row and the H rows after it.
+    pub fn told(&self) -> impl Iterator<Item = (usize, &'s [f32])> {
+        let of_variates = (self.first..).zip(self.ahead.chunks_exact(self.width));
+        of_variates.filter(|(_, values)| !values.iter().all(|value| value.is_nan()))
     }
 }
 

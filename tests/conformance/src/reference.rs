@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, Head, layout};
 
-use crate::{Run, Stream};
+use crate::{Row, Run, Stream};
 use history::History;
 use mixer::{Memory, add, linear, time_mixer, variate_mlp, variate_scan};
 
@@ -20,8 +20,8 @@ use mixer::{Memory, add, linear, time_mixer, variate_mlp, variate_scan};
 pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
     let mut reference = Reference::new(bundle);
     let mut run = Run::default();
-    for (t, (row, time_ms)) in stream.rows(bundle).enumerate() {
-        if let Some(forecast) = reference.step(row, time_ms) {
+    for (t, row) in stream.rows(bundle).enumerate() {
+        if let Some(forecast) = reference.step(&row) {
             run.issued.push(t);
             run.forecasts.extend(forecast.iter().map(|&x| x as f32));
         }
@@ -72,9 +72,12 @@ impl Reference {
         }
     }
 
-    /// Consumes one row `[M]`. When a token is due, the forecast `[M - X, H]` in the sensors' own units.
-    fn step(&mut self, row: &[f32], time_ms: i64) -> Option<Vec<f64>> {
-        self.history.push(row, &self.mean, &self.std, time_ms);
+    /// Consumes one row. When a token is due, the forecast `[M - X, H]` in the sensors' own units.
+    fn step(&mut self, row: &Row<'_>) -> Option<Vec<f64>> {
+        for (m, values) in row.told() {
+            self.history.tell(m, values, self.mean[m], self.std[m]);
+        }
+        self.history.push(row.readings, &self.mean, &self.std, row.time_ms);
         let phase = self.history.samples() % self.config.stride;
         (phase < self.config.phases).then(|| {
             let token = self.embed();

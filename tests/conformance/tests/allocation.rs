@@ -69,8 +69,8 @@ fn steps_and_forecasts(recipe: &Recipe) -> usize {
     let mut forecast = vec![0.0; recipe.config.forecast_len()];
     let mut issued = 0;
     let count = allocations(|| {
-        for (row, time_ms) in stream.rows(&bundle) {
-            issued += usize::from(stepper.step(row, time_ms, &mut forecast));
+        for row in stream.rows(&bundle) {
+            issued += usize::from(stepper.step(&row, &mut forecast));
         }
     });
     let all_phases = recipe.config.phases == recipe.config.stride;

@@ -43,7 +43,8 @@ fn the_files_are_those_the_reference_makes() {
         assert_eq!(file.bundle.meta(), made.bundle.meta(), "{name}");
         assert_eq!(file.bundle.weights(), made.bundle.weights(), "{name}");
         assert_eq!(file.stream.times, made.stream.times, "{name}");
-        let bits = |case: &Case| case.stream.readings.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let numbers = |case: &Case| [case.stream.readings.clone(), case.stream.ahead.clone()].concat();
+        let bits = |case: &Case| numbers(case).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&file), bits(&made), "{name}");
         assert!(deviation(&made.bundle, &file.expected, &made.expected) <= ROUNDING, "{name}");
         assert!(

@@ -35,14 +35,14 @@ impl Journey {
         let mut stepper = Stepper::new(&self.bundle);
         let mut forecast = vec![0.0; config.forecast_len()];
         let mut bits = Vec::new();
-        for (t, (row, time_ms)) in self.stream.rows(&self.bundle).enumerate() {
+        for (t, row) in self.stream.rows(&self.bundle).enumerate() {
             if resets.contains(&t) {
                 self.bundle.model().reset(&mut stepper.state).expect("length fits");
             }
             if cuts.contains(&t) {
                 stepper = self.restored(&saved(&stepper.state), t as u64);
             }
-            if stepper.step(row, time_ms, &mut forecast) {
+            if stepper.step(&row, &mut forecast) {
                 bits.extend(forecast.iter().map(|x| x.to_bits()));
             }
         }
@@ -65,18 +65,13 @@ impl Journey {
 
     /// The parallel form over the stretches between `cuts`.
     fn stretches(&self, cuts: &[usize]) -> Run {
-        let variates = self.bundle.meta().config.variates;
         let mut ends: Vec<usize> = cuts.iter().copied().chain([self.stream.times.len()]).collect();
         ends.sort_unstable();
         let mut parallel = Parallel::new(&self.bundle);
         let mut run = Run::default();
         let mut start = 0;
         for end in ends {
-            let stretch = Stream {
-                readings: self.stream.readings[start * variates..end * variates].to_vec(),
-                times: self.stream.times[start..end].to_vec(),
-            };
-            let part = parallel.advance(&stretch);
+            let part = parallel.advance(&self.stream.part(&self.bundle, start..end));
             run.issued.extend(part.issued);
             run.forecasts.extend(part.forecasts);
             run.state = part.state;
@@ -138,8 +133,8 @@ fn a_state_comes_back_from_its_bytes_bit_for_bit() {
         let journey = Journey::new(&recipe, 40, 0.2, 4);
         let mut stepper = Stepper::new(&journey.bundle);
         let mut forecast = vec![0.0; recipe.config.forecast_len()];
-        for (row, time_ms) in journey.stream.rows(&journey.bundle) {
-            stepper.step(row, time_ms, &mut forecast);
+        for row in journey.stream.rows(&journey.bundle) {
+            stepper.step(&row, &mut forecast);
         }
         let bytes = saved(&stepper.state);
         assert!(stepper.state.iter().all(|x| x.is_finite()), "{}", recipe.name);
@@ -151,13 +146,9 @@ fn a_state_comes_back_from_its_bytes_bit_for_bit() {
 fn a_reset_stream_is_a_new_one() {
     for recipe in recipes() {
         let journey = Journey::new(&recipe, 40, 0.2, 6);
-        let variates = recipe.config.variates;
         let tail = Journey {
             bundle: journey.bundle.clone(),
-            stream: Stream {
-                readings: journey.stream.readings[17 * variates..].to_vec(),
-                times: journey.stream.times[17..].to_vec(),
-            },
+            stream: journey.stream.part(&journey.bundle, 17..40),
         };
         let (whole, new) = (journey.steps(&[17], &[]), tail.steps(&[], &[]));
         assert!(whole.ends_with(&new), "{}", recipe.name);

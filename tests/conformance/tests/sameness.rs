@@ -85,7 +85,7 @@ fn a_sliding_window_and_a_long_readout() {
                 lags: 336,
                 season: Some(Season { period: 24 }),
                 cross_lags: 4,
-                per_variate: false,
+                ..Readout::default()
             },
             ..base()
         },

@@ -368,10 +368,56 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     );
     assert_refused!(&timed, |c| c.broker.port = 0, ServiceError::Session(_), "broker", "port 0");
 
+    let told = bundle::write(
+        folder.path(),
+        "told",
+        &["a", "valve"],
+        Some(60_000),
+        tsm2_core::Config {
+            exogenous: 1,
+            known_ahead: 1,
+            ..bundle::small(2, 4)
+        },
+    );
+    let ahead = |topic: &'static str| move |config: &mut Config| config.input.known_ahead_topic = Some(topic.into());
+    assert_refused!(
+        &told,
+        |_| (),
+        ServiceError::NoKnownAhead { .. },
+        "input.known_ahead_topic",
+        "valve",
+        "told"
+    );
+    assert_refused!(&told, ahead("a//{variate}"), ServiceError::KnownAhead(_), "input.known_ahead_topic");
+    assert_refused!(
+        &told,
+        ahead("ahead/{stream}"),
+        ServiceError::KnownAheadOf { .. },
+        "input.known_ahead_topic",
+        "{variate}"
+    );
+    assert_refused!(&told, ahead("ahead/{variate}"), ServiceError::KnownAheadOf { .. }, "{stream}");
+    assert_refused!(
+        &told,
+        ahead("{stream}/{variate}"),
+        ServiceError::KnownAheadOverlaps { .. },
+        "input.known_ahead_topic",
+        "sensors/{stream}"
+    );
+    assert_refused!(
+        &told,
+        ahead("tsm2/{stream}/forecast/{variate}"),
+        ServiceError::Loop { .. },
+        "input.known_ahead_topic"
+    );
+
     let mut config = Config::new(&untimed, "home/boiler");
     (config.input.stream, config.model.interval_s) = (Some("boiler".into()), Some(1.5));
     let service = Service::prepare(&config).unwrap();
-    assert_eq!((service.filter().as_str(), service.interval_ms()), ("home/boiler", 1500));
+    assert_eq!(
+        (service.filters(), service.interval_ms()),
+        (["home/boiler".to_owned()].as_slice(), 1500)
+    );
     let service = Service::prepare(&Config::new(&timed, TOPIC)).unwrap();
     assert_eq!(
         service.forecast_topic("s", 1),
@@ -394,7 +440,7 @@ fn validate_says_what_it_comes_to_or_what_is_wrong() {
     let found: serde_json::Value = serde_json::from_slice(&valid.stdout).unwrap();
     assert_eq!(
         found,
-        serde_json::json!({ "model": "m", "variates": ["a", "b"], "exogenous": [], "horizon": 4, "interval_s": 60.0, "subscribes": "sensors/+",
+        serde_json::json!({ "model": "m", "variates": ["a", "b"], "exogenous": [], "known_ahead": [], "horizon": 4, "interval_s": 60.0, "subscribes": "sensors/+",
             "publishes": "tsm2/+/forecast/+" })
     );
     for arguments in [&["validate", file.to_str().unwrap()][..], &["simulate", "--rows", "9"]] {

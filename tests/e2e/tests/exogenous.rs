@@ -23,9 +23,9 @@ fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon
         exogenous,
         readout: Readout {
             lags: 2,
-            season: None,
             cross_lags: 2,
             per_variate: true,
+            ..Readout::default()
         },
         ..bundle::small(variates.len(), horizon)
     };

@@ -56,6 +56,16 @@ impl Inspect {
             let names: Vec<&str> = meta.exogenous().iter().map(|variate| variate.name.as_str()).collect();
             row("exogenous", format!("read, not forecast: {}", names.join(", ")));
         }
+        if config.known_ahead > 0 {
+            let names: Vec<&str> = meta.known_ahead().iter().map(|variate| variate.name.as_str()).collect();
+            row(
+                "known ahead",
+                format!("told for the next {} rows: {}", config.horizon, names.join(", ")),
+            );
+        }
+        if config.calendar || config.readout.calendar {
+            row("calendar", "time of day and day of the week, UTC".into());
+        }
         row(
             "tokens",
             format!("patch {}, stride {}, phases {}", config.patch, config.stride, config.phases),

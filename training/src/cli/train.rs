@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -20,6 +21,7 @@ use tsm2_train::trainer::{Options, Progress};
 #[command(after_long_help = "Examples:
   tsm2 train --data building.csv --horizon 60 --out building
   tsm2 train --data building.csv --horizon 60 --exogenous outdoor_temp,occupancy
+  tsm2 train --data building.csv --horizon 60 --calendar --known-ahead outdoor_temp,occupancy
   tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
 pub struct Train {
     /// CSV of readings, oldest first
@@ -34,6 +36,13 @@ pub struct Train {
     /// Columns to read but not to forecast, such as a set point or the weather outside [default: none]
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     exogenous: Vec<String>,
+    /// Columns whose next H values will be known when a forecast is made, such as a schedule, a tariff or a weather forecast; they are read and
+    /// not forecast. Training takes the readings that came true for what was known [default: none]
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    known_ahead: Vec<String>,
+    /// Show the model the time of day and the day of the week (UTC), for systems that people or the sun drive
+    #[arg(long)]
+    calendar: bool,
     /// Folder for the model (model.safetensors), its metrics (metrics.csv) and its trained company (company.safetensors)
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
@@ -76,7 +85,14 @@ enum DeviceName {
 impl Train {
     /// Trains, saves and reports.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let table = super::read_table(&self.data)?.with_exogenous(&self.exogenous)?;
+        let exogenous = self.exogenous.iter().filter(|name| !self.known_ahead.contains(name)).cloned();
+        let table = super::read_table(&self.data)?.with_exogenous(&exogenous.collect::<Vec<_>>())?;
+        let table = table.with_known_ahead(&self.known_ahead)?;
+        ensure!(
+            !self.calendar || table.times_ms.is_some(),
+            "--calendar: {} has no column of times",
+            self.data.display()
+        );
         let folder_name = || {
             self.out
                 .file_name()
@@ -89,6 +105,7 @@ impl Train {
             out: self.out.clone(),
             seed: self.seed,
             updates: self.updates,
+            calendar: self.calendar,
             missing_rate: self.missing_rate,
             resume: self.resume,
             company: !self.no_company,

@@ -61,7 +61,7 @@ pub enum FileError {
     #[error("{0}")]
     Config(#[from] tsm2_core::Error),
     /// Patches that the networks do not take.
-    #[error("patches of {0} numbers where {WINDOW} are needed")]
+    #[error("patches of {0} samples where {WINDOW} are needed")]
     Window(usize),
     /// A tensor that is absent, or not what the configuration needs.
     #[error("{0}")]
@@ -124,8 +124,8 @@ impl Company {
         }
         let about: About = serde_json::from_value(json)?;
         about.front.validate()?;
-        if about.front.patch_len() != WINDOW {
-            return Err(FileError::Window(about.front.patch_len()));
+        if about.front.patch != WINDOW {
+            return Err(FileError::Window(about.front.patch));
         }
         let mut peers = Vec::new();
         for &kind in &about.networks {

@@ -1,6 +1,7 @@
 //! The two networks that TSM2 is compared with, in parallel form: a streaming GRU and an MLP over a short window.
 //!
-//! Both see all variates' samples under TSM2's own normaliser and say all leads of all variates at once.
+//! Both see all variates' samples under TSM2's own normaliser, and the calendar and what is known ahead where TSM2 does, and say all leads of all
+//! variates at once.
 
 use candle_core::{DType, Device, Result, Tensor};
 use rand::{Rng, RngExt};
@@ -47,9 +48,11 @@ impl Kind {
     /// Names and shapes of the tensors, in order.
     fn layout(self, front: &Config) -> Vec<(String, Vec<usize>)> {
         let (variates, said) = (front.variates, front.forecast_len());
+        // What all variates see is taken once.
+        let common = front.patch_len() - front.patch;
         let shapes: Vec<(&str, Vec<usize>)> = match self {
             Kind::Gru => vec![
-                ("input.weight", vec![3 * GRU_HIDDEN, variates]),
+                ("input.weight", vec![3 * GRU_HIDDEN, variates + common]),
                 ("input.bias", vec![3 * GRU_HIDDEN]),
                 ("hidden.weight", vec![3 * GRU_HIDDEN, GRU_HIDDEN]),
                 ("hidden.bias", vec![GRU_HIDDEN]),
@@ -57,7 +60,7 @@ impl Kind {
                 ("head.bias", vec![said]),
             ],
             Kind::Mlp => vec![
-                ("first.weight", vec![MLP_HIDDEN, variates * WINDOW]),
+                ("first.weight", vec![MLP_HIDDEN, variates * WINDOW + common]),
                 ("first.bias", vec![MLP_HIDDEN]),
                 ("second.weight", vec![MLP_HIDDEN, MLP_HIDDEN]),
                 ("second.bias", vec![MLP_HIDDEN]),
@@ -137,7 +140,11 @@ impl Learner for Peer {
     }
 
     fn forward(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
-        let (streams, tokens, variates, _) = patches.dims4()?;
+        let (streams, tokens, variates, patch) = patches.dims4()?;
+        let with_common = |samples: Tensor| match patch - WINDOW {
+            0 => Ok(samples),
+            common => Tensor::cat(&[&samples, &patches.narrow(2, 0, 1)?.narrow(3, WINDOW, common)?.squeeze(2)?], 2),
+        };
         let (features, state) = match self.kind {
             Kind::Gru => {
                 let newest = patches.narrow(3, WINDOW - 1, 1)?.reshape((streams, tokens, variates))?;
@@ -146,12 +153,12 @@ impl Learner for Peer {
                     Some(before) => before.clone(),
                     None => self.zero_state(streams, patches.device())?.0.swap_remove(0),
                 };
-                let (h, last) = gru(&self.layer("input", &newest)?, &weight, &bias, &before)?;
+                let (h, last) = gru(&self.layer("input", &with_common(newest)?)?, &weight, &bias, &before)?;
                 (h, State(vec![last]))
             }
             Kind::Mlp => {
                 let window = patches.narrow(3, 0, WINDOW)?.reshape((streams, tokens, variates * WINDOW))?;
-                let first = gelu(&self.layer("first", &window)?)?;
+                let first = gelu(&self.layer("first", &with_common(window)?)?)?;
                 (gelu(&self.layer("second", &first)?)?, State::default())
             }
         };

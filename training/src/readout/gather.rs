@@ -106,6 +106,8 @@ fn widest(config: &Config, rows: usize, period: Option<usize>) -> (Readout, usiz
         lags,
         season,
         cross_lags,
+        calendar: config.calendar,
+        known_ahead: config.known_ahead > 0,
         per_variate: true,
     };
     let cross_lags = CROSS_LAGS

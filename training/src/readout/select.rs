@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 
 use ndarray::{Array2, s};
-use tsm2_core::{Config, Normaliser, Readout, SEASON_RATES};
+use tsm2_core::{CALENDAR, Config, Normaliser, Readout, SEASON_RATES};
 
 use super::gather::{Gathered, PARTS};
 use super::{CROSS_LAGS, Choice, LAGS};
@@ -131,14 +131,15 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
         lags: chosen().map(|f| f.readout.lags).max().unwrap_or(0),
         season: chosen().find_map(|f| f.readout.season),
         cross_lags: chosen().map(|f| f.readout.cross_lags).max().unwrap_or(0),
+        calendar: chosen().any(|f| f.readout.calendar),
+        known_ahead: chosen().any(|f| f.readout.known_ahead),
         per_variate: chosen().any(|f| f.readout.per_variate),
     };
-    let others = config.variates - 1;
     let features = Config { readout, ..*config }.readout_features();
     let mut weights = vec![Array2::<f64>::zeros((config.horizon, features)); if readout.per_variate { config.endogenous() } else { 1 }];
     for (band, chosen) in &parts {
         for (part, share) in chosen {
-            let positions = positions(&readout, &part.readout, others);
+            let positions = positions(config, &readout, &part.readout);
             for (m, whole) in weights.iter_mut().enumerate() {
                 let own = &part.weights[if part.weights.len() > 1 { m } else { 0 }];
                 for (own, &position) in own.columns().into_iter().zip(&positions) {
@@ -147,7 +148,7 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
             }
         }
     }
-    let positions = positions(&gathered.widest, &readout, others);
+    let positions = positions(config, &gathered.widest, &readout);
     let validation: Vec<_> = gathered
         .validation
         .iter()
@@ -185,7 +186,7 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
     );
     let mut bests: Vec<Bests> = leads.iter().map(|_| Bests::new()).collect();
     for readout in candidates(&gathered.widest) {
-        let positions = positions(&gathered.widest, &readout, config.variates - 1);
+        let positions = positions(config, &gathered.widest, &readout);
         let (train, validation) = match readout.per_variate {
             true => (gathered.train.as_slice(), gathered.validation.as_slice()),
             false => (shared.0.as_slice(), shared.1.as_slice()),
@@ -208,7 +209,7 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
         for view in views(&readout, normaliser) {
             let fitted = examples
                 .iter()
-                .map(|(train, validation)| fit(train, validation, view, &readout, leads));
+                .map(|(train, validation)| fit(train, validation, view, config, &readout, leads));
             let weights = fitted.collect::<Result<Vec<_>, _>>()?;
             let errors = errors(examples.iter().map(|(_, validation)| validation).zip(&weights), config.horizon);
             // A normaliser that follows knows no level but that of the other variates.
@@ -220,9 +221,7 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
         if let Some(unseen) = gathered.widest.lags.checked_sub(lags) {
             let readout = Readout {
                 lags,
-                season: None,
-                cross_lags: 0,
-                per_variate: false,
+                ..Readout::default()
             };
             let samples: Vec<usize> = (unseen..gathered.widest.lags).collect();
             let validation: Vec<_> = gathered
@@ -303,6 +302,7 @@ fn fit(
     train: &Moments,
     validation: &[Moments; PARTS],
     view: View,
+    config: &Config,
     readout: &Readout,
     leads: &[Range<usize>],
 ) -> Result<Array2<f64>, RidgeError> {
@@ -319,7 +319,8 @@ fn fit(
         let own = readout.lags + readout.season.map_or(0, |season| season.period * SEASON_RATES.len());
         let mut relative = a.slice_mut(s![..own, ..]);
         relative -= &u;
-        for other in (own..features).step_by(readout.cross_lags.max(1)) {
+        let cross = own..own + (config.variates - 1) * readout.cross_lags;
+        for other in cross.step_by(readout.cross_lags.max(1)) {
             let newest = other + readout.cross_lags - 1;
             let mut relative = a.slice_mut(s![other..=newest, newest]);
             relative -= 1.0;
@@ -345,19 +346,28 @@ fn fit(
 }
 
 /// Positions of a narrower read-out's features among the widest one's.
-fn positions(widest: &Readout, narrow: &Readout, others: usize) -> Vec<usize> {
+fn positions(config: &Config, widest: &Readout, narrow: &Readout) -> Vec<usize> {
     let tail = |start: usize, wide: usize, keep: usize| start + wide - keep..start + wide;
     let season = |readout: &Readout| readout.season.map_or(0, |s| s.period * SEASON_RATES.len());
-    let cross = widest.lags + season(widest);
+    let (cross, others) = (widest.lags + season(widest), config.variates - 1);
     let mut positions: Vec<usize> = tail(0, widest.lags, narrow.lags).collect();
     positions.extend(widest.lags..widest.lags + season(narrow));
     for other in 0..others {
         positions.extend(tail(cross + other * widest.cross_lags, widest.cross_lags, narrow.cross_lags));
     }
+    let mut start = cross + others * widest.cross_lags;
+    for (wide, keep, count) in [
+        (widest.calendar, narrow.calendar, CALENDAR),
+        (widest.known_ahead, narrow.known_ahead, config.ahead_len()),
+    ] {
+        let end = start + if wide { count } else { 0 };
+        positions.extend((start..end).filter(|_| keep));
+        start = end;
+    }
     positions
 }
 
-/// The narrower read-outs that are tried.
+/// The narrower read-outs that are tried; what is known of the rows to come is seen in all or not at all.
 fn candidates(widest: &Readout) -> Vec<Readout> {
     let mut list = Vec::new();
     let seasons = if widest.season.is_some() {
@@ -365,13 +375,23 @@ fn candidates(widest: &Readout) -> Vec<Readout> {
     } else {
         vec![None]
     };
-    for season in seasons {
+    let foresight = if widest.calendar || widest.known_ahead {
+        vec![false, true]
+    } else {
+        vec![false]
+    };
+    for (season, foresees) in seasons
+        .iter()
+        .flat_map(|&season| foresight.iter().map(move |&foresees| (season, foresees)))
+    {
         let fewest = if season.is_some() { vec![0] } else { vec![] };
         for lags in fewest.into_iter().chain(LAGS.into_iter().filter(|&l| l <= widest.lags)) {
             let readout = |per_variate, cross_lags| Readout {
                 lags,
                 season,
                 cross_lags,
+                calendar: foresees && widest.calendar,
+                known_ahead: foresees && widest.known_ahead,
                 per_variate,
             };
             list.push(readout(false, 0));
@@ -395,12 +415,16 @@ impl fmt::Display for Fitted {
             lags,
             season,
             cross_lags,
+            calendar,
+            known_ahead,
             per_variate,
         } = self.readout;
         let mut features = Vec::new();
         features.extend((lags > 0).then(|| format!("{lags} lags")));
         features.extend(season.map(|s| format!("averages of a season of {}", s.period)));
         features.extend((cross_lags > 0).then(|| format!("{cross_lags} lags of every other variate")));
+        features.extend(calendar.then(|| "the calendar".to_owned()));
+        features.extend(known_ahead.then(|| "what is known ahead".to_owned()));
         let weights = if per_variate { "per variate" } else { "shared" };
         let drawn = match self.view {
             View::Level => "the level",

@@ -62,8 +62,7 @@ pub fn bundle(folder: &Folder) -> PathBuf {
     let readout = Readout {
         lags: 4,
         season: Some(Season { period: 20 }),
-        cross_lags: 0,
-        per_variate: false,
+        ..Readout::default()
     };
     let config = Config {
         variates: 3,

@@ -25,6 +25,12 @@ pub struct Replay {
     /// Topic; with {variate} one message per value, without one JSON object per row
     #[arg(long, default_value = "sensors/{stream}/telemetry", value_name = "TEMPLATE")]
     topic: String,
+    /// Columns of which what comes is told ahead, as a schedule or a forecast would: a retained message every 60 rows tells of the next 780
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    known_ahead: Vec<String>,
+    /// Topic of what is known ahead
+    #[arg(long, default_value = "known-ahead/{stream}/{variate}", value_name = "TEMPLATE")]
+    known_ahead_topic: String,
     /// Name of the stream [default: the file's name]
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
@@ -49,6 +55,7 @@ impl Replay {
             self.speed
         );
         let template = Template::parse(&self.topic).context("--topic")?;
+        let ahead_template = Template::parse(&self.known_ahead_topic).context("--known-ahead-topic")?;
         let (host, port) = self.broker.rsplit_once(':').context("--broker wants HOST:PORT")?;
         let port = port.parse().with_context(|| format!("--broker: {port:?} is no port"))?;
         let file_name = || {
@@ -60,6 +67,17 @@ impl Replay {
         let stream = topic_level(&self.stream.clone().unwrap_or_else(file_name));
         ensure!(!stream.is_empty(), "--stream is empty");
         let table = Table::open(&self.data)?;
+        let column = |name| {
+            let column = table.names.iter().position(|column| column == name);
+            let column = column.with_context(|| format!("--known-ahead: {}: there is no column {name:?}", self.data.display()))?;
+            Ok((column, name))
+        };
+        let ahead = self
+            .known_ahead
+            .iter()
+            .map(String::as_str)
+            .map(column)
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let rows = table.slice(self.rows.clone());
         ensure!(
             !rows.is_empty(),
@@ -69,6 +87,14 @@ impl Replay {
             table.rows.len()
         );
 
+        let messages = |index: usize| {
+            let known = ahead
+                .iter()
+                .filter_map(|&column| replay::known_ahead(&ahead_template, &stream, column, rows, index));
+            known
+                .chain(replay::messages(&template, &stream, &table.names, &rows[index]))
+                .collect()
+        };
         let options = SessionOptions::new(host, port, format!("tsm2-replay-{}", std::process::id()));
         let started = Instant::now();
         let bar = ProgressBar::new(rows.len() as u64);
@@ -77,7 +103,7 @@ impl Replay {
             let signal = super::end_signal().context("cannot listen for signals")?;
             let (session, publisher, _) = Session::start(options)?;
             let played = tokio::select! {
-                played = replay::play(&publisher, &template, &stream, &table.names, rows, self.speed, |done| bar.set_position(done as u64)) => played,
+                played = replay::play(&publisher, rows, self.speed, messages, |done| bar.set_position(done as u64)) => played,
                 () = signal => bail!("interrupted after {} of {} rows", bar.position(), rows.len()),
             };
             session.shutdown().await;

@@ -24,6 +24,7 @@ impl Validate {
         let service = Service::prepare(&config)?;
         let meta = service.bundle().meta();
         let variates: Vec<&str> = meta.variates.iter().map(|v| v.name.as_str()).collect();
+        let known_ahead: Vec<&str> = meta.known_ahead().iter().map(|v| v.name.as_str()).collect();
         let interval_s = service.interval_ms() as f64 / 1e3;
         if self.json {
             let found = json!({
@@ -32,7 +33,8 @@ impl Validate {
                 "exogenous": &variates[meta.config.endogenous()..],
                 "horizon": meta.config.horizon,
                 "interval_s": interval_s,
-                "subscribes": service.filter(),
+                "known_ahead": known_ahead,
+                "subscribes": service.filters().join(", "),
                 "publishes": service.forecast_topic("+", 0).rsplit_once('/').map(|(topic, _)| format!("{topic}/+")),
             });
             return super::print(found);
@@ -52,11 +54,14 @@ impl Validate {
                 config.broker.client_id,
                 if config.broker.tls.is_some() { "with" } else { "without" }
             ),
-            format!("subscribes  {}", service.filter()),
+            format!("subscribes  {}", service.filters().join(", ")),
         ];
         let (forecast, exogenous) = variates.split_at(meta.config.endogenous());
         if !exogenous.is_empty() {
             lines.push(format!("only reads  {}", exogenous.join(", ")));
+        }
+        if !known_ahead.is_empty() {
+            lines.push(format!("is told     {} ahead", known_ahead.join(", ")));
         }
         for (variate, name) in forecast.iter().enumerate() {
             lines.push(format!("publishes   {}  ({name})", service.forecast_topic("<stream>", variate)));

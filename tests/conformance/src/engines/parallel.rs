@@ -109,8 +109,11 @@ impl<'b> Parallel<'b> {
         let mut phases: Vec<Tokens> = (0..config.phases).map(|_| Tokens::default()).collect();
         let mut patch = vec![0.0; config.patch_len()];
         let mut phi = vec![0.0; config.readout_features()];
-        for (row, time_ms) in stretch.rows(self.bundle) {
-            front.push(&mut self.front, row, time_ms).expect("lengths fit");
+        for row in stretch.rows(self.bundle) {
+            for (variate, values) in row.told() {
+                front.foretell(&mut self.front, variate, values).expect("known ahead");
+            }
+            front.push(&mut self.front, row.readings, row.time_ms).expect("lengths fit");
             self.rows += 1;
             let Some(tokens) = phases.get_mut(self.rows % config.stride) else {
                 continue;

@@ -3,7 +3,7 @@
 use tsm2_bundle::Bundle;
 use tsm2_core::Model;
 
-use crate::{Run, Stream};
+use crate::{Row, Run, Stream};
 
 /// A stream on its way through the device's step.
 #[derive(Clone, Debug)]
@@ -31,8 +31,11 @@ impl<'b> Stepper<'b> {
     ///
     /// # Panics
     /// When a length does not fit.
-    pub fn step(&mut self, row: &[f32], time_ms: i64, forecast: &mut [f32]) -> bool {
-        let token = self.model.step(&mut self.state, &mut self.scratch, row, time_ms);
+    pub fn step(&mut self, row: &Row<'_>, forecast: &mut [f32]) -> bool {
+        for (variate, values) in row.told() {
+            self.model.foretell(&mut self.state, variate, values).expect("known ahead");
+        }
+        let token = self.model.step(&mut self.state, &mut self.scratch, row.readings, row.time_ms);
         match token.expect("lengths fit") {
             Some(mut token) => {
                 token.forecast(forecast).expect("length fits");
@@ -55,8 +58,8 @@ pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
     let mut stepper = Stepper::new(bundle);
     let mut forecast = vec![0.0; config.forecast_len()];
     let mut run = Run::default();
-    for (t, (row, time_ms)) in stream.rows(bundle).enumerate() {
-        if stepper.step(row, time_ms, &mut forecast) {
+    for (t, row) in stream.rows(bundle).enumerate() {
+        if stepper.step(&row, &mut forecast) {
             run.issued.push(t);
             run.forecasts.extend_from_slice(&forecast);
         }

@@ -1,7 +1,9 @@
 //! The front end of the reference: it remembers every sample and computes everything anew from them, section 2 and 5 of the
 //! specification word by word. What the specification leaves open is as the core documents it: a missing reading is the last one held,
 //! a variate not read yet stands at its training mean, and its first reading then stands for all its past; an exponential normaliser counts no
-//! sample that was missing after the first reading.
+//! sample that was missing after the first reading. What was told of a variate counts as read where its reading is missing.
+
+use std::collections::BTreeMap;
 
 use tsm2_core::{Config, Normaliser, SEASON_RATES};
 
@@ -17,6 +19,8 @@ pub struct History {
     counted: Vec<Vec<bool>>,
     /// Which variates have been read.
     read: Vec<bool>,
+    /// `[M]`: by number of sample the values that were last told, scaled, up to the last one that is known.
+    told: Vec<BTreeMap<usize, f64>>,
     time_ms: i64,
 }
 
@@ -27,6 +31,7 @@ impl History {
             z: vec![Vec::new(); variates],
             counted: vec![Vec::new(); variates],
             read: vec![false; variates],
+            told: vec![BTreeMap::new(); variates],
             time_ms: 0,
         }
     }
@@ -36,14 +41,29 @@ impl History {
         self.z[0].len()
     }
 
+    /// What variate `m` will read from the next sample on, in the sensors' units, NaN where that is not known.
+    pub fn tell(&mut self, m: usize, values: &[f32], mean: f64, std: f64) {
+        self.told[m].clear();
+        let known = |x: &&f32| x.is_finite();
+        let last = values.iter().rposition(|x| x.is_finite()).map_or(0, |last| last + 1);
+        for (i, _) in values[..last].iter().enumerate() {
+            // What is not known stands at the last value before it that is; before the first nothing is told.
+            if let Some(x) = values[..=i].iter().rfind(known) {
+                let z = ((f64::from(*x) - mean) / std).clamp(-1000.0, 1000.0);
+                self.told[m].insert(self.z[m].len() + i, z);
+            }
+        }
+    }
+
     /// Consumes a row in the sensors' units.
     pub fn push(&mut self, row: &[f32], mean: &[f64], std: &[f64], time_ms: i64) {
         self.time_ms = time_ms;
         for (m, &x) in row.iter().enumerate() {
             let past = &mut self.z[m];
-            self.counted[m].push(x.is_finite() || !self.read[m]);
-            if x.is_finite() {
-                let z = ((f64::from(x) - mean[m]) / std[m]).clamp(-1000.0, 1000.0);
+            let own = x.is_finite().then(|| ((f64::from(x) - mean[m]) / std[m]).clamp(-1000.0, 1000.0));
+            let read = own.or(self.told[m].get(&past.len()).copied());
+            self.counted[m].push(read.is_some() || !self.read[m]);
+            if let Some(z) = read {
                 if !self.read[m] {
                     past.fill(z);
                     self.read[m] = true;
@@ -92,15 +112,43 @@ impl History {
             .collect()
     }
 
-    /// A token's patch vector of variate `m`: samples, then the calendar.
+    /// What is known ahead, `[K, B]`: of each variate the means over bands of leads, relative to its newest sample, in its deviations. The bands are
+    /// single leads up to the fourth; then each is half as long as all that lies before it, rounded down.
+    fn ahead(&self, config: &Config) -> Vec<f64> {
+        let now = self.samples() - 1;
+        let mut means = Vec::new();
+        for m in config.variates - config.known_ahead..config.variates {
+            let (newest, (_, sd)) = (self.z[m][now], self.statistics(config, m, now));
+            let at = |lead: usize| {
+                let still_known = || self.told[m].range(now + 1..);
+                let before = still_known().take_while(|&(&t, _)| t <= now + 1 + lead).last();
+                before.map_or(newest, |(_, &z)| z)
+            };
+            let mut lead = 0;
+            while lead < config.horizon {
+                let length = if lead < 4 { 1 } else { lead / 2 }.min(config.horizon - lead);
+                let sum: f64 = (lead..lead + length).map(at).sum();
+                means.push((sum / length as f64 - newest) / sd);
+                lead += length;
+            }
+        }
+        means
+    }
+
+    /// Sine and cosine of the time of day and of the day of the week.
+    fn calendar(&self) -> Vec<f64> {
+        let angles = [turn(self.time_ms, DAY_MS), turn(self.time_ms - FIRST_MONDAY_MS, 7 * DAY_MS)];
+        angles.iter().flat_map(|angle| [angle.sin(), angle.cos()]).collect()
+    }
+
+    /// A token's patch vector of variate `m`: samples, then the calendar, then what is known ahead.
     pub fn patch(&self, config: &Config, m: usize) -> Vec<f64> {
         let samples = self.last(config, m, config.patch);
         let mut patch: Vec<f64> = samples.into_iter().map(|x| x.clamp(-30.0, 30.0)).collect();
         if config.calendar {
-            for angle in [turn(self.time_ms, DAY_MS), turn(self.time_ms - FIRST_MONDAY_MS, 7 * DAY_MS)] {
-                patch.extend([angle.sin(), angle.cos()]);
-            }
+            patch.extend(self.calendar());
         }
+        patch.extend(self.ahead(config).into_iter().map(|x| x.clamp(-30.0, 30.0)));
         patch
     }
 
@@ -115,6 +163,12 @@ impl History {
         }
         for other in (0..config.variates).filter(|&other| other != m) {
             phi.extend(self.last(config, other, readout.cross_lags));
+        }
+        if readout.calendar {
+            phi.extend(self.calendar());
+        }
+        if readout.known_ahead {
+            phi.extend(self.ahead(config));
         }
         phi
     }

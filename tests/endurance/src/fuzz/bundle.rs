@@ -55,6 +55,10 @@ fn step(bundle: &Bundle) {
     model.reset(&mut state).expect("a state of the right length");
     for (time, value) in [1.0, f32::NAN, -1e30].into_iter().enumerate() {
         let mut forecast = vec![0.0; config.forecast_len()];
+        for variate in config.variates - config.known_ahead..config.variates {
+            let told = model.foretell(&mut state, variate, &[value, 2.0]);
+            told.expect("a variate that is known ahead");
+        }
         let token = model.step(&mut state, &mut scratch, &vec![value; config.variates], time as i64 * 60_000);
         if let Some(mut token) = token.expect("a row of the right length") {
             token.forecast(&mut forecast).expect("a forecast of the right length");

@@ -1,0 +1,156 @@
+//! What is known ahead of one variate: values from given times on, as a schedule or a forecast tells them.
+//!
+//! A value stands from its point's time until the next point; nothing is known before the first point nor after the last. Times are matched to
+//! slots as readings are: a point belongs to the nearest. Invariants: times increase; of what is over only the
+//! point in force is kept.
+
+use alloc::vec::Vec;
+
+use crate::bytes::{Bytes, put};
+
+/// Values from given times on. See the module's invariants.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outlook {
+    /// Milliseconds since 1970-01-01 UTC and the value from then on, NaN where it is not known.
+    points: Vec<(i64, f32)>,
+}
+
+impl Outlook {
+    /// The outlook of these points, in any order: times in milliseconds since 1970-01-01 UTC and the values from then on, NaN where it is not known.
+    /// Of several points of one time the last given counts.
+    pub fn new(mut points: Vec<(i64, f32)>) -> Self {
+        points.sort_by_key(|point| point.0);
+        points.reverse();
+        points.dedup_by_key(|point| point.0);
+        points.reverse();
+        Outlook { points }
+    }
+
+    /// Whether it tells nothing.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// Forgets what is over in the slot at `time_ms`; says whether that was the last of it.
+    pub fn pass(&mut self, time_ms: i64, interval_ms: i64) -> bool {
+        let begun = self.begun(time_ms, interval_ms);
+        let is_over = begun > 0 && begun == self.points.len() && !self.is_at(begun - 1, time_ms, interval_ms);
+        self.points.drain(..if is_over { begun } else { begun.saturating_sub(1) });
+        is_over
+    }
+
+    /// The values in the slot at `time_ms` and in those after it, as many as `out` has; NaN where nothing is known.
+    pub fn values(&self, time_ms: i64, interval_ms: i64, out: &mut [f32]) {
+        let mut begun = self.begun(time_ms, interval_ms);
+        let mut slot_ms = time_ms;
+        for out in out {
+            begun += self.points[begun..]
+                .iter()
+                .take_while(|point| is_begun(point.0, slot_ms, interval_ms))
+                .count();
+            *out = match begun.checked_sub(1) {
+                Some(last) if begun < self.points.len() || self.is_at(last, slot_ms, interval_ms) => self.points[last].1,
+                _ => f32::NAN,
+            };
+            slot_ms = slot_ms.saturating_add(interval_ms);
+        }
+    }
+
+    /// Appends its bytes.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        put(out, (self.points.len() as u32).to_le_bytes());
+        for (time_ms, value) in &self.points {
+            put(out, time_ms.to_le_bytes());
+            put(out, value.to_le_bytes());
+        }
+    }
+
+    /// What [`Outlook::save`] wrote, and the bytes after it; `None` for any others.
+    pub fn restore(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let mut bytes = Bytes(bytes);
+        let count = u32::from_le_bytes(bytes.take()?) as usize;
+        let mut points = Vec::new();
+        for _ in 0..count {
+            points.push((i64::from_le_bytes(bytes.take()?), f32::from_le_bytes(bytes.take()?)));
+        }
+        let increase = points.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        increase.then_some((Outlook { points }, bytes.0))
+    }
+
+    /// How many points have begun in the slot at `time_ms`.
+    fn begun(&self, time_ms: i64, interval_ms: i64) -> usize {
+        self.points.partition_point(|point| is_begun(point.0, time_ms, interval_ms))
+    }
+
+    /// Whether a point belongs to the slot at `time_ms`, or to one after it.
+    fn is_at(&self, point: usize, time_ms: i64, interval_ms: i64) -> bool {
+        !is_begun(self.points[point].0, time_ms.saturating_sub(interval_ms), interval_ms)
+    }
+}
+
+/// Whether what is told for `point_ms` holds in the slot at `slot_ms`, as a reading of that time would belong to it or to one before.
+fn is_begun(point_ms: i64, slot_ms: i64, interval_ms: i64) -> bool {
+    // Half an interval, the middle belonging to the later slot, as in the grid.
+    point_ms < slot_ms.saturating_add(interval_ms - interval_ms / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    fn values(outlook: &Outlook, time_ms: i64) -> Vec<f32> {
+        let mut out = vec![0.0; 5];
+        outlook.values(time_ms, 10, &mut out);
+        out.iter().map(|x| if x.is_nan() { -1.0 } else { *x }).collect()
+    }
+
+    #[test]
+    fn a_value_stands_until_the_next_and_nothing_is_known_before_the_first_and_after_the_last() {
+        let outlook = Outlook::new(vec![(40, 4.0), (20, 2.0)]);
+        assert_eq!(values(&outlook, 0), [-1.0, -1.0, 2.0, 2.0, 4.0]);
+        assert_eq!(values(&outlook, 20), [2.0, 2.0, 4.0, -1.0, -1.0]);
+        assert_eq!(values(&outlook, 50), [-1.0; 5]);
+        assert_eq!(values(&Outlook::default(), 0), [-1.0; 5]);
+        // As a reading: of the nearest slot, the middle being of the later one.
+        let near = Outlook::new(vec![(14, 1.0), (25, 2.0)]);
+        assert_eq!(values(&near, 0), [-1.0, 1.0, 1.0, 2.0, -1.0]);
+    }
+
+    #[test]
+    fn of_several_points_at_one_time_the_last_given_counts_and_what_is_not_known_is_said() {
+        let outlook = Outlook::new(vec![(0, 1.0), (20, f32::NAN), (0, 3.0), (30, 5.0)]);
+        assert_eq!(values(&outlook, 0), [3.0, 3.0, -1.0, 5.0, -1.0]);
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_its_end_is_told_once() {
+        let mut outlook = Outlook::new(vec![(0, 1.0), (20, 2.0), (40, 4.0)]);
+        for time_ms in [0, 10, 20, 30, 40] {
+            let before = values(&outlook, time_ms);
+            assert!(!outlook.pass(time_ms, 10), "{time_ms}");
+            assert_eq!(values(&outlook, time_ms), before);
+        }
+        assert_eq!(outlook.points.len(), 1);
+        assert!(outlook.pass(50, 10) && outlook.is_empty() && !outlook.pass(60, 10));
+    }
+
+    #[test]
+    fn what_was_saved_is_restored_and_other_bytes_are_refused() {
+        let outlook = Outlook::new(vec![(i64::MIN, 1.0), (7, -0.5), (i64::MAX, 2.0)]);
+        let mut bytes = Vec::new();
+        outlook.save(&mut bytes);
+        bytes.push(9);
+        assert_eq!(Outlook::restore(&bytes), Some((outlook.clone(), [9].as_slice())));
+        for end in 0..bytes.len() - 1 {
+            assert_eq!(Outlook::restore(&bytes[..end]), None);
+        }
+        let mut unordered = bytes.clone();
+        unordered[4..12].copy_from_slice(&8i64.to_le_bytes());
+        assert_eq!(Outlook::restore(&unordered), None);
+        assert_eq!(Outlook::restore(&[0xff; 64]), None);
+        // Times of any size are harmless.
+        values(&outlook, i64::MAX);
+        values(&outlook, i64::MIN);
+    }
+}
