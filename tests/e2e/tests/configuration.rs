@@ -399,10 +399,10 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     assert_refused!(&told, ahead("ahead/{variate}"), ServiceError::KnownAheadOf { .. }, "{stream}");
     assert_refused!(
         &told,
-        ahead("{stream}/{variate}"),
+        ahead("sensors/{stream}/{variate}"),
         ServiceError::KnownAheadOverlaps { .. },
         "input.known_ahead_topic",
-        "sensors/{stream}"
+        "sensors/{stream}/telemetry"
     );
     assert_refused!(
         &told,
