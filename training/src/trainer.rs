@@ -519,8 +519,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             let (target, linear) = (&mut target[place.clone()], &mut linear[place.clone()]);
             self.data.targets(row, target, linear, &mut weight[place]);
             if flipped {
-                let numbers = patches[i * m * p..].iter_mut().chain(target).chain(linear);
-                numbers.for_each(|number| *number = -*number);
+                self.data.turn(&mut patches[i * m * p..]);
+                target.iter_mut().chain(linear).for_each(|number| *number = -*number);
             }
         }
         let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
