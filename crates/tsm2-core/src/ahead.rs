@@ -1,7 +1,8 @@
 //! What is known of the rows to come: of each variate that is known ahead the next H + 1 values as they were last told, moved up by every row.
 //!
 //! Its part of the state holds, variate by variate: where what is known begins and ends `[2]`, the values, scaled `[H + 1]`, and what network and
-//! read-out see of them `[B]`: means over bands of leads, relative to the newest sample and in units of the normaliser's deviation.
+//! read-out see of them `[B]`: means over bands of leads, relative to the newest sample. They are in training standard deviations whatever the normaliser, for
+//! a schedule that stood still for a while has no other deviation.
 //! Invariants: zeros say that nothing was told. A lead before what is known stands at the newest sample, one beyond it at the last value that is
 //! known; so where nothing is, zero is seen throughout. The work per row is constant.
 
@@ -78,8 +79,8 @@ impl Ahead {
         (of_variate[0] < 1.0 && of_variate[1] >= 1.0).then_some(of_variate[2])
     }
 
-    /// Moves what is known of the `k`-th variate up by the row just read, in which it stood at `now`; `sd` is its normaliser's deviation.
-    pub fn advance(&self, state: &mut [f32], k: usize, now: f32, sd: f32) {
+    /// Moves what is known of the `k`-th variate up by the row just read, in which it stood at `now`.
+    pub fn advance(&self, state: &mut [f32], k: usize, now: f32) {
         let horizon = self.horizon;
         let (extent, known, seen) = self.parts(state, k);
         // Whatever a state from elsewhere holds, what is known stays within the values.
@@ -94,7 +95,7 @@ impl Ahead {
         };
         for (seen, band) in seen.iter_mut().zip(ahead_bands(horizon)) {
             let width = band.len() as f32;
-            *seen = band.map(|lead| value(lead) - now).sum::<f32>() / width / sd;
+            *seen = band.map(|lead| value(lead) - now).sum::<f32>() / width;
         }
     }
 

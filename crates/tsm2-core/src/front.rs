@@ -209,7 +209,7 @@ impl<'a> Front<'a> {
             ring[slot * m + v] = z;
             last[v] = z;
             if let Some(k) = known {
-                self.ahead.advance(ahead, k, z, sd[v]);
+                self.ahead.advance(ahead, k, z);
             }
             if self.period > 0 {
                 let normalised = (z - mu[v]) / sd[v];

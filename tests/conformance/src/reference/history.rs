@@ -112,13 +112,13 @@ impl History {
             .collect()
     }
 
-    /// What is known ahead, `[K, B]`: of each variate the means over bands of leads, relative to its newest sample, in its deviations. The bands are
+    /// What is known ahead, `[K, B]`: of each variate the means over bands of leads, relative to its newest sample, not normalised. The bands are
     /// single leads up to the fourth; then each is half as long as all that lies before it, rounded down.
     fn ahead(&self, config: &Config) -> Vec<f64> {
         let now = self.samples() - 1;
         let mut means = Vec::new();
         for m in config.variates - config.known_ahead..config.variates {
-            let (newest, (_, sd)) = (self.z[m][now], self.statistics(config, m, now));
+            let newest = self.z[m][now];
             let at = |lead: usize| {
                 let still_known = || self.told[m].range(now + 1..);
                 let before = still_known().take_while(|&(&t, _)| t <= now + 1 + lead).last();
@@ -128,7 +128,7 @@ impl History {
             while lead < config.horizon {
                 let length = if lead < 4 { 1 } else { lead / 2 }.min(config.horizon - lead);
                 let sum: f64 = (lead..lead + length).map(at).sum();
-                means.push((sum / length as f64 - newest) / sd);
+                means.push(sum / length as f64 - newest);
                 lead += length;
             }
         }
