@@ -10,8 +10,7 @@ use jiff::tz::TimeZone;
 use tsm2_bundle::{Bundle, BundleError, Metadata};
 use tsm2_mqtt::{
     Decoder, DecoderOptions, MOST_TAKEN, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError,
-    TlsError,
-    topic_level,
+    TlsError, topic_level,
 };
 use tsm2_stream::{Grid, GridConfig, GridError, MonitorConfig};
 
@@ -393,16 +392,11 @@ impl Service {
                 max_depth: MAX_DEPTH,
             })
         };
-        let known_ahead = match known_ahead_template(config, &template, meta)? {
-            None => None,
-            Some(template) => Some(KnownAhead {
-                template,
-                decoder: decoder(
-                    Shape::Single(input.value.clone()),
-                    Some(input.time_field.clone().unwrap_or_else(|| DEFAULT_TIME.to_owned())),
-                ),
-            }),
-        };
+        let time_of_point = || input.time_field.clone().unwrap_or_else(|| DEFAULT_TIME.to_owned());
+        let known_ahead = known_ahead_template(config, &template, meta)?.map(|template| KnownAhead {
+            template,
+            decoder: decoder(Shape::Single(input.value.clone()), Some(time_of_point())),
+        });
         let decoder = decoder(shape, input.time_field.clone());
         let session = SessionOptions {
             host: broker.host.clone(),
