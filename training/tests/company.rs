@@ -1,5 +1,8 @@
 //! The company: what its networks can learn, that they carry their state, and how they go with a training, its resumption and its file.
 
+#[path = "common/chaos.rs"]
+mod chaos;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -23,14 +26,7 @@ use tsm2_train::trainer::{Options, Target, Trainer};
 
 /// Two coupled logistic maps.
 fn chaos(rows: usize) -> Table {
-    let (mut x, mut y) = (0.3f64, 0.6f64);
-    let mut text = String::from("x,y\n");
-    for _ in 0..rows {
-        let (next_x, next_y) = (3.8 * x * (1.0 - x), 3.7 * y * (1.0 - y));
-        (x, y) = (0.8 * next_x + 0.2 * next_y, 0.2 * next_x + 0.8 * next_y);
-        text.push_str(&format!("{x:.5},{y:.5}\n"));
-    }
-    Table::parse(Path::new("chaos.csv"), text.as_bytes()).expect("a table")
+    chaos::logistic_maps(rows, |_| false)
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Window mode: what reaches what in its networks, what its windows hold, and that it learns.
 
-use std::path::Path;
+#[path = "common/chaos.rs"]
+mod chaos;
+
 
 use candle_core::{Device, Tensor, Var};
 use rand::SeedableRng;
@@ -239,15 +241,7 @@ fn a_window_is_what_it_was_when_its_mean_and_deviation_are_given_back() {
 
 /// Two coupled logistic maps; every fiftieth reading of the second is missing.
 fn chaos(rows: usize) -> Table {
-    let (mut x, mut y) = (0.3f64, 0.6f64);
-    let mut text = String::from("x,y\n");
-    for row in 0..rows {
-        let (next_x, next_y) = (3.8 * x * (1.0 - x), 3.7 * y * (1.0 - y));
-        (x, y) = (0.8 * next_x + 0.2 * next_y, 0.2 * next_x + 0.8 * next_y);
-        let second = if row % 50 == 49 { String::new() } else { format!("{y:.5}") };
-        text.push_str(&format!("{x:.5},{second}\n"));
-    }
-    Table::parse(Path::new("chaos.csv"), text.as_bytes()).expect("a table")
+    chaos::logistic_maps(rows, |row| row % 50 == 49)
 }
 
 const SPLIT: Split = Split {

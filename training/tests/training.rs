@@ -1,6 +1,9 @@
 //! Training as a whole, on a small chaotic system: it learns what no linear model can, repeats itself to the bit, and goes on from a
 //! checkpoint as if it had never stopped.
 
+#[path = "common/chaos.rs"]
+mod chaos;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
@@ -25,15 +28,7 @@ use tsm2_train::trainer::{Options, Progress, Target, Trainer};
 
 /// Two coupled logistic maps, observed as they are; every hundredth reading of the second is missing.
 fn chaos(rows: usize) -> Table {
-    let (mut x, mut y) = (0.3f64, 0.6f64);
-    let mut text = String::from("x,y\n");
-    for row in 0..rows {
-        let (next_x, next_y) = (3.8 * x * (1.0 - x), 3.7 * y * (1.0 - y));
-        (x, y) = (0.8 * next_x + 0.2 * next_y, 0.2 * next_x + 0.8 * next_y);
-        let second = if row % 100 == 50 { String::new() } else { format!("{y:.5}") };
-        text.push_str(&format!("{x:.5},{second}\n"));
-    }
-    Table::parse(Path::new("chaos.csv"), text.as_bytes()).expect("a table")
+    chaos::logistic_maps(rows, |row| row % 100 == 50)
 }
 
 /// A tank that is filled through a valve which nobody can foresee, with noise in between; columns `valve`, `level`.
@@ -320,17 +315,20 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
     assert!(all_complete < some_complete, "nothing missing: {all_complete} and {some_complete}");
 }
 
+/// What a few updates on the first 1000 rows come to.
+fn trained_briefly(table: &Table, out: &Path) -> train::Trained {
+    let options = TrainOptions {
+        split: SplitSpec::Rows([1000, 250, 250]),
+        updates: 40,
+        ..options(out)
+    };
+    train::run(table, &options, &mut |_| {}).expect("trains")
+}
+
 #[test]
 fn a_valve_that_is_read_only_lowers_the_error_of_the_level_and_is_not_measured_itself() {
     let (folder, table) = (tempfile::tempdir().expect("temporary folder"), tank(1500));
-    let trained = |table: &Table, name: &str| {
-        let options = TrainOptions {
-            split: SplitSpec::Rows([1000, 250, 250]),
-            updates: 40,
-            ..options(&folder.path().join(name))
-        };
-        train::run(table, &options, &mut |_| {}).expect("trains")
-    };
+    let trained = |table: &Table, name: &str| trained_briefly(table, &folder.path().join(name));
     let (alone, _) = table.clone().select(&["level"]).expect("a column");
     let apart = table.with_exogenous(&["valve".into()]).expect("a column");
     let (alone, with) = (trained(&alone, "alone"), trained(&apart, "with"));
@@ -356,14 +354,7 @@ fn a_valve_that_is_read_only_lowers_the_error_of_the_level_and_is_not_measured_i
 #[test]
 fn a_valve_that_is_known_ahead_lowers_the_error_where_one_that_is_only_read_cannot() {
     let (folder, table) = (tempfile::tempdir().expect("temporary folder"), tank(1500));
-    let trained = |table: &Table, name: &str| {
-        let options = TrainOptions {
-            split: SplitSpec::Rows([1000, 250, 250]),
-            updates: 40,
-            ..options(&folder.path().join(name))
-        };
-        train::run(table, &options, &mut |_| {}).expect("trains")
-    };
+    let trained = |table: &Table, name: &str| trained_briefly(table, &folder.path().join(name));
     let read = table.clone().with_exogenous(&["valve".into()]).expect("a column");
     let known = table.with_known_ahead(&["valve".into()]).expect("a column");
     let (without, with) = (trained(&read, "read"), trained(&known, "known"));

@@ -8,6 +8,7 @@ pub mod lines;
 pub mod paper;
 pub mod robustness;
 pub mod train;
+mod trainings;
 
 use std::fmt::Display;
 use std::path::Path;

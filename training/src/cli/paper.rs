@@ -1,16 +1,15 @@
 //! `tsm2 paper`: the paper's tables, made again in its own window mode.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use tsm2_train::paper::{self, Budget, Echo, Fitted, LOOKBACK, Published, Score, Variant, Windows, fit, peak, repeat_last};
 use tsm2_train::split::SplitSpec;
 
-use super::lines::{self, Cell, Csv};
+use super::lines::{self, Cell};
+use super::trainings::{Output, Trainings};
 
 /// Windows in an update on a recording.
 const WINDOWS: usize = 32;
@@ -127,19 +126,6 @@ struct Long {
     output: Output,
 }
 
-#[derive(Args)]
-struct Output {
-    /// Seeds of the initial weights and of every draw, a training each
-    #[arg(long, value_name = "S,..", value_delimiter = ',', default_value = "0")]
-    seeds: Vec<u64>,
-    /// Write a line per training as CSV to this file, as they are done, or to the standard output if it is -
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
-    /// Print one JSON array, an object per training
-    #[arg(long, conflicts_with = "csv")]
-    json: bool,
-}
-
 impl Paper {
     /// Trains, measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
@@ -174,7 +160,7 @@ impl OnData {
         let horizons = if self.horizons.is_empty() { horizons } else { &self.horizons };
         // All that can be wrong with the files is found before the first training.
         let grounds = self.grounds(variants, horizons)?;
-        let mut told = Told::new(&self.output, &HEADER, grounds.len() * variants.len() * self.updates)?;
+        let mut told = Trainings::new(&self.output, &HEADER, grounds.len() * variants.len() * self.updates)?;
         let mut groups = Vec::new();
         for ground in &grounds {
             for variant in variants {
@@ -183,7 +169,7 @@ impl OnData {
                     told.begin(format!("{} {} {}, seed {seed}", ground.name, variant.name, ground.horizon));
                     let budget = budget(self.updates, WINDOWS, seed);
                     let config = variant.config(ground.variates, ground.horizon);
-                    let fitted = fit(&config, budget, &ground.windows, &mut || told.bar.inc(1))?;
+                    let fitted = fit(&config, budget, &ground.windows, &mut || told.step())?;
                     told.line(line(ground, variant, budget, &fitted))?;
                     of_seeds.push(fitted);
                 }
@@ -278,7 +264,7 @@ impl Long {
     fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let all: Vec<_> = self.lookbacks.iter().flat_map(|&lookback| paper::long(lookback)).collect();
         all.iter().try_for_each(|(_, config)| config.validate())?;
-        let mut told = Told::new(&self.output, &LONG_HEADER, all.len() * self.updates)?;
+        let mut told = Trainings::new(&self.output, &LONG_HEADER, all.len() * self.updates)?;
         for (name, config) in &all {
             for &seed in &self.output.seeds {
                 told.begin(format!("{name} over {} samples, seed {seed}", config.lookback));
@@ -286,10 +272,10 @@ impl Long {
                 let fits = scores <= MOST_BYTES;
                 let measured = if fits {
                     let budget = budget(self.updates, LONG_WINDOWS, seed);
-                    let (fitted, bytes) = peak(|| fit(config, budget, &Echo { seed }, &mut || told.bar.inc(1)));
+                    let (fitted, bytes) = peak(|| fit(config, budget, &Echo { seed }, &mut || told.step()));
                     Some((fitted?, bytes))
                 } else {
-                    told.bar.inc(self.updates as u64);
+                    told.skip(self.updates);
                     None
                 };
                 let mib = |bytes: f64| bytes / f64::from(1 << 20);
@@ -333,63 +319,5 @@ fn budget(updates: usize, windows: usize, seed: u64) -> Budget {
         windows,
         learning_rate: LEARNING_RATE,
         seed,
-    }
-}
-
-impl Output {
-    fn to_stdout(&self) -> bool {
-        self.csv.as_ref().is_some_and(|path| path.as_os_str() == "-")
-    }
-}
-
-/// What is told while trainings go on: the progress, and their lines.
-struct Told {
-    bar: ProgressBar,
-    file: Option<(PathBuf, Csv<File>)>,
-    lines: Vec<Vec<Cell>>,
-}
-
-impl Told {
-    /// `updates`: of all trainings with one seed.
-    fn new(output: &Output, header: &[&str], updates: usize) -> anyhow::Result<Self> {
-        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} updates, {eta} left: {msg}")?;
-        let bar = ProgressBar::new((updates * output.seeds.len()) as u64).with_style(style);
-        let file = match &output.csv {
-            Some(path) if !output.to_stdout() => {
-                let named = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
-                let file = File::create(path).map_err(|error| named(&error))?;
-                Some((path.clone(), Csv::new(header, file).map_err(|error| named(&error))?))
-            }
-            _ => None,
-        };
-        Ok(Self {
-            bar,
-            file,
-            lines: Vec::new(),
-        })
-    }
-
-    fn begin(&self, name: String) {
-        self.bar.set_message(name);
-    }
-
-    /// A training is done.
-    fn line(&mut self, line: Vec<Cell>) -> anyhow::Result<()> {
-        if let Some((path, csv)) = &mut self.file {
-            csv.write(&line).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        }
-        self.lines.push(line);
-        Ok(())
-    }
-
-    /// All are done. Returns whether a table is still to be printed.
-    fn end(self, output: &Output, header: &[&str], out: &mut impl Write) -> anyhow::Result<bool> {
-        self.bar.finish_and_clear();
-        if output.json {
-            lines::json(header, &self.lines, out)?;
-        } else if output.to_stdout() {
-            lines::csv(header, &self.lines, out)?;
-        }
-        Ok(!output.json && !output.to_stdout())
     }
 }
