@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
-use tsm2_core::{CALENDAR, Config, Front, Scaler};
+use tsm2_core::{Config, Front, Scaler};
 
 use crate::scale;
 use crate::table::Table;
@@ -20,8 +20,6 @@ pub struct Dataset {
     endogenous: usize,
     horizon: usize,
     patch_len: usize,
-    /// Where in a patch the calendar stands.
-    calendar: Range<usize>,
     /// `[rows, M, patch]`.
     patches: Vec<f32>,
     /// Mean and standard deviation of the normaliser at each row, `[rows, M - X, 2]`.
@@ -116,7 +114,6 @@ impl Dataset {
             endogenous: f,
             horizon: h,
             patch_len: p,
-            calendar: config.patch..config.patch + if config.calendar { CALENDAR } else { 0 },
             patches,
             statistics,
             z,
@@ -159,14 +156,6 @@ impl Dataset {
     pub fn patches(&self, rows: Range<usize>) -> &[f32] {
         let width = self.variates * self.patch_len;
         &self.patches[(rows.start - self.first) * width..(rows.end - self.first) * width]
-    }
-
-    /// Turns patches upside down: what is read and what is known ahead, but not the calendar.
-    pub fn turn(&self, patches: &mut [f32]) {
-        for patch in patches.chunks_exact_mut(self.patch_len) {
-            let turned = patch.iter_mut().enumerate().filter(|(i, _)| !self.calendar.contains(i));
-            turned.for_each(|(_, number)| *number = -*number);
-        }
     }
 
     /// Numbers in a patch.

@@ -56,8 +56,6 @@ pub struct Options {
     pub validate_every: usize,
     /// Validations without a new best after which training stops.
     pub patience: usize,
-    /// Whether half of the streams, drawn anew at every restart, are shown with the opposite sign: for dynamics that are the same upside down.
-    pub sign_flips: bool,
     /// What the network is to say.
     pub target: Target,
     /// Seed of the initial weights and of every draw.
@@ -101,7 +99,6 @@ impl Default for Options {
             horizon_balance: true,
             validate_every: 200,
             patience: 10,
-            sign_flips: false,
             target: Target::Whole,
             seed: 0,
         }
@@ -152,17 +149,15 @@ pub enum Progress {
 struct Stream {
     row: usize,
     restarted: bool,
-    flipped: bool,
 }
 
 impl Stream {
-    /// Somewhere in the rows.
-    fn random(rng: &mut ChaCha8Rng, rows: &Range<usize>, options: &Options) -> Self {
-        let last = rows.end.saturating_sub(options.tokens);
+    /// At a row from which a stretch of `tokens` lies wholly in `rows`.
+    fn random(rng: &mut ChaCha8Rng, rows: &Range<usize>, tokens: usize) -> Self {
+        let last = rows.end.saturating_sub(tokens);
         Self {
             row: rng.random_range(rows.start..last.max(rows.start + 1)),
             restarted: true,
-            flipped: options.sign_flips && rng.random(),
         }
     }
 }
@@ -245,7 +240,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let rows = data.first()..train - data.horizon();
         let tokens = options.tokens.min(rows.len());
         let options = Options { tokens, ..options };
-        let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, &options)).collect();
+        let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, tokens)).collect();
         let per_shard = options.streams / SHARDS;
         let states = (0..SHARDS)
             .map(|_| learner.zero_state(per_shard, device))
@@ -443,7 +438,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             stream.row += tokens;
             stream.restarted = stream.row + tokens > self.rows.end || self.rng.random_range(0..self.options.restart_every) == 0;
             if stream.restarted {
-                *stream = Stream::random(&mut self.rng, &self.rows, &self.options);
+                *stream = Stream::random(&mut self.rng, &self.rows, tokens);
             }
         }
     }
@@ -463,7 +458,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let (f, h, tokens) = (self.data.endogenous(), self.data.horizon(), self.options.tokens);
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
-        let stretches: Vec<(Range<usize>, bool)> = streams.iter().map(|s| (s.row..s.row + tokens, s.flipped)).collect();
+        let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
         let Batch {
             patches,
             target,
@@ -502,26 +497,19 @@ impl<'a, L: Learner> Trainer<'a, L> {
         ))
     }
 
-    /// Stretches of rows as tensors and numbers, some with the opposite sign.
-    fn batch(&self, stretches: &[(Range<usize>, bool)]) -> Result<Batch, TrainError> {
+    /// Stretches of rows as tensors and numbers.
+    fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
         let (m, p) = (self.data.variates(), self.data.patch_len());
         let entries = self.data.endogenous() * self.data.horizon();
-        let tokens = stretches[0].0.len();
+        let tokens = stretches[0].len();
         let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
         let zeros = vec![0.0; stretches.len() * tokens * entries];
         let (mut target, mut linear, mut weight) = (zeros.clone(), zeros.clone(), zeros);
-        let rows = stretches
-            .iter()
-            .flat_map(|(rows, flipped)| rows.clone().map(move |row| (row, flipped)));
-        for (i, (row, &flipped)) in rows.enumerate() {
+        for (i, row) in stretches.iter().flat_map(|rows| rows.clone()).enumerate() {
             patches.extend_from_slice(self.data.patches(row..row + 1));
             let place = i * entries..(i + 1) * entries;
-            let (target, linear) = (&mut target[place.clone()], &mut linear[place.clone()]);
-            self.data.targets(row, target, linear, &mut weight[place]);
-            if flipped {
-                self.data.turn(&mut patches[i * m * p..]);
-                target.iter_mut().chain(linear).for_each(|number| *number = -*number);
-            }
+            self.data
+                .targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
         }
         let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
         let target = match self.options.target {

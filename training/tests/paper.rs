@@ -3,7 +3,6 @@
 #[path = "common/chaos.rs"]
 mod chaos;
 
-
 use candle_core::{Device, Tensor, Var};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

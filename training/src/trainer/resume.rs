@@ -30,11 +30,7 @@ impl<L: Learner> Trainer<'_, L> {
         }
         let counts = [self.update as i64, self.stale as i64];
         saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
-        let streams: Vec<i64> = self
-            .streams
-            .iter()
-            .flat_map(|s| [s.row as i64, i64::from(s.restarted), i64::from(s.flipped)])
-            .collect();
+        let streams: Vec<i64> = self.streams.iter().flat_map(|s| [s.row as i64, i64::from(s.restarted)]).collect();
         saved.insert("trainer.streams".into(), Tensor::new(streams, device)?);
         saved.insert("trainer.balance".into(), Tensor::new(self.balance.as_slice(), device)?);
         let position = self.rng.get_word_pos();
@@ -73,7 +69,7 @@ impl<L: Learner> Trainer<'_, L> {
         };
         let streams = integers("trainer.streams")?;
         let balance = get("trainer.balance")?.to_vec1::<f64>()?;
-        if streams.len() != 3 * self.streams.len() || balance.len() != self.balance.len() {
+        if streams.len() != 2 * self.streams.len() || balance.len() != self.balance.len() {
             return Err(mismatch("trainer.streams"));
         }
         self.optimiser.restore(saved)?;
@@ -89,11 +85,10 @@ impl<L: Learner> Trainer<'_, L> {
             }
         }
         self.streams = streams
-            .chunks_exact(3)
+            .chunks_exact(2)
             .map(|s| Stream {
                 row: s[0] as usize,
                 restarted: s[1] == 1,
-                flipped: s[2] == 1,
             })
             .collect();
         self.balance = balance;

@@ -43,8 +43,7 @@ impl<L: Learner> Trainer<'_, L> {
             // Stretches end where the warm-up does, so that each is counted as a whole or not at all.
             let left = if done < warm { warm - done } else { warm + share - done };
             let tokens = VALIDATION_TOKENS.min(left);
-            let stretch = |start: &usize| (start - warm + done..start - warm + done + tokens, false);
-            let stretches: Vec<_> = starts.iter().map(stretch).collect();
+            let stretches: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
             let Batch {
                 patches,
                 target,
