@@ -118,7 +118,7 @@ impl Variant {
             self,
             Variant::NoVariateMixer | Variant::VariateS6 | Variant::VariateS6Forward | Variant::VariateMlp | Variant::VariateBoth
         );
-        self == Variant::Recipe || !across || (recipe.variates > 1 && self.config(recipe) != *recipe)
+        !across || (recipe.variates > 1 && self.config(recipe) != *recipe)
     }
 
     /// How it is trained.

@@ -1,9 +1,10 @@
 //! What arrives, from the polling task to the consumer, and the way back for acknowledgements.
 //!
-//! Invariants: delivering never waits; what waits is bounded, by the broker at QoS 1 (it sends no more than it may have unacknowledged, at most one per packet identifier) and
-//! here at QoS 0; the consumer is given no more than [`MOST_TAKEN`] messages before it acknowledges some, however long that takes it: mosquitto 2.0.11 does not keep to its own bound
-//! in a flood, and beyond the packet identifiers there are it uses those of unacknowledged messages again; acknowledgements leave in the order of their messages, and only on the connection that those came by, for packet identifiers
-//! mean nothing on another.
+//! Invariants: delivering never waits; what waits is bounded, by the broker at QoS 1 (it sends no more than it may have unacknowledged, at most
+//! one per packet identifier) and here at QoS 0; the consumer is given no more than [`MOST_TAKEN`] messages before it acknowledges some, however
+//! long that takes it: mosquitto 2.0.11 does not keep to its own bound in a flood, and beyond the packet identifiers there are it uses those of
+//! unacknowledged messages again; acknowledgements leave in the order of their messages, and only on the connection that those came by, for
+//! packet identifiers mean nothing on another.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
