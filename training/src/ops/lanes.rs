@@ -5,6 +5,8 @@
 //! for the widest set the processor has. No fused multiply-add is used and no sum depends on the width of a vector, so every
 //! instruction set gives the same bits.
 
+use std::ops::Index;
+
 use pulp::{Arch, NullaryFnOnce};
 
 /// Features in a block: one AVX-512 register, two of AVX2, four of SSE2 or NEON.
@@ -40,15 +42,15 @@ pub fn map<const N: usize>(columns: [&[f32]; N], f: impl Fn([f32; N]) -> f32) ->
         || {
             let pieces = columns.map(|column| column[..len].as_chunks::<PIECE>().0);
             for i in 0..len / PIECE {
-                let rows = pieces.map(|pieces| &pieces[i]);
+                let rows = each(&pieces, i);
                 let mut piece = [0.0; PIECE];
                 for k in 0..PIECE {
-                    piece[k] = f(rows.map(|row| row[k]));
+                    piece[k] = f(across(&rows, k));
                 }
                 out.extend_from_slice(&piece);
             }
             for i in out.len()..len {
-                out.push(f(columns.map(|column| column[i])));
+                out.push(f(across(&columns, i)));
             }
         },
     );
@@ -68,19 +70,39 @@ pub fn total<const N: usize>(columns: [&[f32]; N], f: impl Fn([f32; N]) -> f32) 
             for start in (0..len / LANES).step_by(RUN) {
                 let mut lanes = [0.0; LANES];
                 for i in start..(start + RUN).min(len / LANES) {
-                    let rows = blocks.map(|blocks| &blocks[i]);
+                    let rows = each(&blocks, i);
                     for k in 0..LANES {
-                        lanes[k] += f(rows.map(|row| row[k]));
+                        lanes[k] += f(across(&rows, k));
                     }
                 }
                 total += f64::from(sum(&lanes));
             }
             for i in len - len % LANES..len {
-                total += f64::from(f(columns.map(|column| column[i])));
+                total += f64::from(f(across(&columns, i)));
             }
         },
     );
     total as f32
+}
+
+/// Piece `i` of each column. (`array::map` need not be inlined, and what it calls would then be compiled for the baseline.)
+#[inline(always)]
+fn each<'a, const N: usize, const P: usize>(columns: &[&'a [[f32; P]]; N], i: usize) -> [&'a [f32; P]; N] {
+    let mut rows = [&[0.0; P]; N];
+    for n in 0..N {
+        rows[n] = &columns[n][i];
+    }
+    rows
+}
+
+/// Number `k` of each column.
+#[inline(always)]
+fn across<const N: usize>(columns: &[&(impl Index<usize, Output = f32> + ?Sized); N], k: usize) -> [f32; N] {
+    let mut row = [0.0; N];
+    for n in 0..N {
+        row[n] = columns[n][k];
+    }
+    row
 }
 
 /// Inner product of slices of one length.
