@@ -19,8 +19,8 @@ const IDENTITY: &str = "training.identity";
 /// Entry that tells which candidate is trained.
 const CANDIDATE: &str = "training.candidate";
 
-/// Entry that tells how it was decided.
-const DECISION: &str = "training.decision";
+/// Entry that tells how it was decided, a line each.
+const DECISIONS: &str = "training.decisions";
 
 /// The checkpoints of one training.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Saved {
     /// Number of the candidate that is trained.
     pub candidate: usize,
     /// How that was decided.
-    pub decision: String,
+    pub decisions: Vec<String>,
     /// The trainer's own part.
     pub tensors: HashMap<String, Tensor>,
 }
@@ -108,12 +108,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, trainer: &Trainer<'_, Network>, candidate: usize, decision: &str) -> Result<(), CheckpointError> {
+    pub fn save(&self, trainer: &Trainer<'_, Network>, candidate: usize, decisions: &[String]) -> Result<(), CheckpointError> {
         let neighbour = self.last.with_extension("part");
         let write = || -> Result<(), TrainError> {
             let mut tensors = trainer.save()?;
             tensors.insert(CANDIDATE.into(), Tensor::new(&[candidate as i64], &Device::Cpu)?);
-            for (name, text) in [(IDENTITY, self.identity.as_str()), (DECISION, decision)] {
+            for (name, text) in [(IDENTITY, &self.identity), (DECISIONS, &decisions.join("\n"))] {
                 tensors.insert(name.into(), Tensor::new(text.as_bytes(), &Device::Cpu)?);
             }
             Ok(candle_core::safetensors::save(&tensors, &neighbour)?)
@@ -154,7 +154,7 @@ impl Checkpoints {
         let candidate = get(CANDIDATE).and_then(|c| c.get(0)?.to_scalar::<i64>()).map_err(file)? as usize;
         Ok(Saved {
             candidate,
-            decision: text(DECISION).map_err(file)?,
+            decisions: text(DECISIONS).map_err(file)?.lines().map(str::to_owned).collect(),
             tensors,
         })
     }

@@ -127,10 +127,10 @@ impl Dataset {
         config.variates * config.patch_len() + config.endogenous() * (2 + 1 + config.horizon)
     }
 
-    /// The first row that is held.
+    /// The rows that are held.
     #[must_use]
-    pub fn first(&self) -> usize {
-        self.first
+    pub fn rows(&self) -> Range<usize> {
+        self.first..self.first + self.z.len() / self.endogenous.max(1)
     }
 
     /// M.

@@ -1,7 +1,7 @@
 //! From a CSV file to a bundle: the recipe, its decisions and their evidence.
 //!
-//! In this order: read and standardise; choose normaliser and linear read-out on validation; train the network on what the read-out
-//! leaves; give the network, per band of leads, the weight in [0, 1] that is best on validation and fold it into the head, so that the
+//! In this order: read and standardise; choose normaliser, linear read-out and whether the calendar is seen on validation; try what the network is to say
+//! and a few forms of it, and train the best to the end; give the network, per band of leads, the weight in [0, 1] that is best on validation and fold it into the head, so that the
 //! model is never worse on validation than its own read-out; measure it with the device's own code beside the baselines; write the bundle; train
 //! and measure the company.
 
@@ -40,14 +40,35 @@ const MLP_VARIATES: usize = 40;
 /// The MLP across variates.
 pub(crate) const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
 
+/// Up to this many an MLP is tried in the place of the scan.
+const MOST_MLP_VARIATES: usize = 200;
+
 /// Up to this many variates have a head of their own.
 const OWN_HEADS: usize = 40;
 
 /// Numbers that the rows of one candidate's data may hold.
 pub(crate) const MEMORY: usize = 400_000_000;
 
-/// The share of all updates after which one of the two targets is chosen.
+/// Multiply-adds of the device's steps that training may run through, each forth and back: some ten minutes of two cores.
+const BUDGET: f64 = 2e12;
+
+/// Updates at least, however large a network is, and at most, however small.
+const UPDATES: (usize, usize) = (2000, 16_000);
+
+/// The share of all updates for which everything is tried from which one is chosen.
 const PILOT: usize = 10;
+
+/// Ways to train a network that are tried.
+const WAYS: usize = 3;
+
+/// By what share another form of the network must be better than the recipe's own.
+const FORM_MARGIN: f64 = 0.02;
+
+/// Samples in the longer patches that are tried.
+const LONG_PATCH: usize = 24;
+
+/// The calendar is seen where the training rows span so many milliseconds: two weeks, for nobody knows a week from one.
+const CALENDAR_SPAN: i64 = 14 * 24 * 3_600_000;
 
 /// What to train and where to put it.
 #[derive(Clone, Debug)]
@@ -62,9 +83,9 @@ pub struct TrainOptions {
     pub name: String,
     /// Seed of the initial weights and every draw.
     pub seed: u64,
-    /// Updates at most.
-    pub updates: usize,
-    /// Shows network and read-out the time of day and the day of the week.
+    /// Updates at most; without a number, as many as a bounded cost allows.
+    pub updates: Option<usize>,
+    /// Network and read-out may see the time of day and the day of the week, if that is worth it on validation.
     pub calendar: bool,
     /// Share of the training rows' readings that network and read-out are shown as missing, so that they learn to do without.
     pub missing_rate: Rate,
@@ -93,6 +114,8 @@ pub enum Event<'a> {
         name: &'a str,
         /// An update or a validation.
         progress: Progress,
+        /// Updates at most.
+        updates: usize,
     },
 }
 
@@ -188,7 +211,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     };
     let split = options.split.resolve(table.len()).map_err(in_file)?;
     let start = Config {
-        calendar: options.calendar,
+        calendar: options.calendar && spans_weeks(table, &split),
         ..start_config(table, options.horizon)
     };
     split.check_training(start.patch, options.horizon).map_err(in_file)?;
@@ -239,9 +262,14 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     decide(&mut decisions, format!("read-out: {:?}", choices[0].normaliser), tell);
     let recipe = Options {
         seed: options.seed,
-        updates: options.updates,
+        updates: options.updates.unwrap_or_else(|| affordable(&start)),
         ..Options::default()
     };
+    decide(
+        &mut decisions,
+        format!("the network is trained for {} updates at most", recipe.updates),
+        tell,
+    );
     let bands = bands(options.horizon);
     let validation = split.validation_range();
     let provenance = |decisions: &[String]| Provenance {
@@ -254,7 +282,14 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         metrics: BTreeMap::new(),
     };
     let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), table, options)?;
-    let rows = held(&start, table, &split)?;
+    let rows = held(
+        &Config {
+            patch: LONG_PATCH,
+            ..start
+        },
+        table,
+        &split,
+    )?;
     if rows.start > 0 {
         decide(
             &mut decisions,
@@ -265,61 +300,49 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             tell,
         );
     }
-    let candidates = candidates(&start, &choices, rows, &scaler, table)?;
+    let ways = ways(&start, &choices, rows, &scaler, table)?;
+    let trial = Trial {
+        recipe,
+        split: &split,
+        bands: &bands,
+        readout: &choices[0].mse,
+        device: &options.device,
+    };
+    let before = decisions.len();
+    let forms;
     let (candidate, mut trainer) = if options.resume {
         let saved = checkpoints.load()?;
-        decide(&mut decisions, saved.decision, tell);
-        let candidate = candidates
-            .get(saved.candidate)
-            .ok_or_else(|| TrainError::Checkpoint { name: "candidate".into() })?;
+        for decision in saved.decisions {
+            decide(&mut decisions, decision, tell);
+        }
+        let way = &ways[saved.candidate % WAYS];
+        forms = way.forms(&split, &scaler, table)?;
+        let candidate = match saved.candidate / WAYS {
+            0 => way,
+            form => forms
+                .get(form - 1)
+                .ok_or_else(|| TrainError::Checkpoint { name: "candidate".into() })?,
+        };
         let mut trainer = candidate.trainer(recipe, split.train, &options.device)?;
         trainer.restore(&saved.tensors)?;
         (candidate, trainer)
     } else {
-        // Each is tried for a while; the best one on validation goes on.
-        let pilot = recipe.updates.div_ceil(PILOT);
-        let mut tried = Vec::new();
-        for candidate in &candidates {
-            let mut trainer = candidate.trainer(recipe, split.train, &options.device)?;
-            while trainer.advance(pilot, validation.clone(), &bands, &mut |progress| {
-                tell(Event::Training {
-                    name: candidate.target.name(),
-                    progress,
-                })
-            })? {}
-            let errors = &trainer.best().ok_or(TrainError::NotFinite)?.errors;
-            let relative = errors
-                .leads(&bands)
-                .iter()
-                .zip(&choices[0].mse)
-                .map(|(mse, linear)| mse / linear)
-                .sum::<f64>()
-                / options.horizon as f64;
-            tell_of_divergence(&mut decisions, &trainer, tell);
-            tried.push((relative, candidate, trainer));
+        let mut best = trial.run(&ways, "the network says", &mut decisions, tell)?;
+        forms = best.candidate.forms(&split, &scaler, table)?;
+        if !forms.is_empty() {
+            let other = trial.run(&forms, "instead of the recipe's form of the network", &mut decisions, tell)?;
+            if other.score < (1.0 - FORM_MARGIN) * best.score {
+                best = other;
+            }
         }
-        let scores = tried
-            .iter()
-            .map(|(score, c, _)| format!("{:?} under {:?} {score:.4}", c.target, c.config.normaliser))
-            .collect::<Vec<_>>();
-        decide(
-            &mut decisions,
-            format!(
-                "network, by its error relative to the read-out after {pilot} updates: {}",
-                scores.join(", ")
-            ),
-            tell,
-        );
-        tried.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (_, candidate, trainer) = tried.swap_remove(0);
-        (candidate, trainer)
+        (best.candidate, best.trainer)
     };
-    let target = candidate.target;
+    let (target, tried) = (candidate.target, decisions[before..].to_vec());
     // The network with the weight per band that is best for it; where it adds nothing at any lead, the best read-out is what remains.
     let export = |trainer: &Trainer<'_, Network>, provenance| {
         let best = trainer.best().ok_or(TrainError::NotFinite)?;
         let folds = folds(best, candidate, &choices, split.validation_origins(options.horizon));
-        let candidate = if is_silent(&folds) { &candidates[0] } else { candidate };
+        let candidate = if is_silent(&folds) { &ways[0] } else { candidate };
         let export = Export {
             name: &options.name,
             table,
@@ -338,9 +361,10 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             tell(Event::Training {
                 name: target.name(),
                 progress,
+                updates: recipe.updates,
             })
         })?;
-        checkpoints.save(&trainer, candidate.number, decisions.last().map_or("", String::as_str))?;
+        checkpoints.save(&trainer, candidate.number, &tried)?;
         if trainer.score() < written {
             written = trainer.score();
             export(&trainer, provenance(&decisions))?.write(&checkpoints.best)?;
@@ -407,7 +431,8 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         };
         // Memory for the company's rows.
         drop(trainer);
-        drop(candidates);
+        drop(forms);
+        drop(ways);
         let company = train_company(about, ground, recipe, options, own_pace, tell)?;
         if let (Some(company), Some(test)) = (company, &mut test) {
             test.join(&company, table, &split)?;
@@ -463,6 +488,7 @@ fn train_company(
         Step::Training(progress) => tell(Event::Training {
             name: kind.name(),
             progress,
+            updates: recipe.updates,
         }),
         Step::Trained { updates, took } => {
             let pace = took.as_secs_f64() / updates.max(1) as f64;
@@ -479,16 +505,17 @@ fn train_company(
     Ok(Some(company))
 }
 
-/// One way to train the network.
+/// One network, and one way to train it.
 struct Candidate<'a> {
     number: usize,
+    what: String,
     target: Target,
     choice: &'a Choice,
     config: Config,
     data: Rc<Dataset>,
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
     fn trainer(&self, recipe: Options, train: usize, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
         Trainer::new(
             |rng| Network::initial(&self.config, rng, device),
@@ -500,6 +527,114 @@ impl Candidate<'_> {
             train,
             device,
         )
+    }
+
+    /// Networks of another form, trained in the same way: with longer patches, with the other mixer across variates, and of half the size.
+    fn forms(&self, split: &Split, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
+        let own = self.config;
+        let mut forms = Vec::new();
+        if split.check_training(LONG_PATCH, own.horizon).is_ok() {
+            forms.push((format!("patches of {LONG_PATCH} samples"), Config { patch: LONG_PATCH, ..own }));
+        }
+        let across = |variate_mixer| Config { variate_mixer, ..own };
+        match own.variate_mixer {
+            VariateMixer::Mlp(_) => forms.push(("a selective scan across variates".into(), across(VariateMixer::S6(own.time_mixer)))),
+            VariateMixer::S6(_) if own.variates <= MOST_MLP_VARIATES => {
+                forms.push(("an MLP across variates".into(), across(VariateMixer::Mlp(MLP))))
+            }
+            _ => {}
+        }
+        forms.push(("half the size".into(), half(&own)));
+        let candidate = |(i, (what, config)): (usize, (String, Config))| {
+            let data = match config.patch == own.patch {
+                true => Rc::clone(&self.data),
+                false => Rc::new(Dataset::new(&config, scaler, table, self.data.rows(), &self.choice.weights)?),
+            };
+            Ok(Self {
+                number: self.number + (i + 1) * WAYS,
+                what,
+                config,
+                data,
+                ..*self
+            })
+        };
+        forms.into_iter().enumerate().map(candidate).collect()
+    }
+}
+
+/// The same network with half the features everywhere.
+fn half(config: &Config) -> Config {
+    let s6 = |s6: S6| S6 {
+        d_inner: s6.d_inner / 2,
+        ..s6
+    };
+    Config {
+        d_model: config.d_model / 2,
+        time_mixer: s6(config.time_mixer),
+        variate_mixer: match config.variate_mixer {
+            VariateMixer::S6(across) => VariateMixer::S6(s6(across)),
+            VariateMixer::Mlp(mlp) => VariateMixer::Mlp(Mlp {
+                hidden: mlp.hidden / 2,
+                ..mlp
+            }),
+            other => other,
+        },
+        ..*config
+    }
+}
+
+/// A short training of several candidates, of which the best on validation goes on.
+struct Trial<'a> {
+    recipe: Options,
+    split: &'a Split,
+    bands: &'a [Range<usize>],
+    /// The best read-out's error on validation at each lead, relative to which all are judged.
+    readout: &'a [f64],
+    device: &'a Device,
+}
+
+/// The best of a trial.
+struct Winner<'a, 'c> {
+    score: f64,
+    candidate: &'a Candidate<'c>,
+    trainer: Trainer<'a, Network>,
+}
+
+impl Trial<'_> {
+    /// `of`: what the candidates are alternatives of.
+    fn run<'a, 'c>(
+        &self,
+        candidates: &'a [Candidate<'c>],
+        of: &str,
+        decisions: &mut Vec<String>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Winner<'a, 'c>, Error> {
+        let pilot = self.recipe.updates.div_ceil(PILOT);
+        let (mut scores, mut best) = (Vec::new(), None::<Winner<'a, 'c>>);
+        for candidate in candidates {
+            let mut trainer = candidate.trainer(self.recipe, self.split.train, self.device)?;
+            while trainer.advance(pilot, self.split.validation_range(), self.bands, &mut |progress| {
+                tell(Event::Training {
+                    name: candidate.target.name(),
+                    progress,
+                    updates: self.recipe.updates,
+                })
+            })? {}
+            let errors = &trainer.best().ok_or(TrainError::NotFinite)?.errors;
+            let errors = errors.leads(self.bands);
+            let score = errors.iter().zip(self.readout).map(|(mse, linear)| mse / linear).sum::<f64>() / self.readout.len() as f64;
+            tell_of_divergence(decisions, &trainer, tell);
+            scores.push(format!("{} {score:.4}", candidate.what));
+            if best.as_ref().is_none_or(|best| score < best.score) {
+                best = Some(Winner { score, candidate, trainer });
+            }
+        }
+        let text = format!(
+            "{of}, by its error relative to the read-out after {pilot} updates: {}",
+            scores.join(", ")
+        );
+        decide(decisions, text, tell);
+        best.ok_or_else(|| TrainError::NotFinite.into())
     }
 }
 
@@ -545,27 +680,30 @@ fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network
     }
 }
 
-/// The ways that are tried: on the whole forecast and on what the best read-out leaves, both under its normaliser; and on the whole forecast
+/// The ways that are tried: the network says the whole forecast or what the best read-out leaves, both under its normaliser; or the whole forecast
 /// under the other one, which a network may prefer where a linear model does not.
-fn candidates<'a>(
+fn ways<'a>(
     start: &Config,
     choices: &'a [Choice],
     rows: Range<usize>,
     scaler: &Scaler,
     table: &Table,
 ) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
-    let mut candidates = Vec::new();
+    let mut ways = Vec::with_capacity(WAYS);
     let targets = [&[Target::Whole, Target::Residual][..], &[Target::Whole]];
     for (choice, targets) in choices.iter().zip(targets) {
         let config = Config {
             normaliser: choice.normaliser,
             readout: choice.readout,
+            // What the read-out cannot use is not worth a network's while.
+            calendar: choice.readout.calendar,
             ..*start
         };
         let data = Rc::new(Dataset::new(&config, scaler, table, rows.clone(), &choice.weights)?);
         for &target in targets {
-            candidates.push(Candidate {
-                number: candidates.len(),
+            ways.push(Candidate {
+                number: ways.len(),
+                what: format!("{} under {:?}", target.name(), choice.normaliser),
                 target,
                 choice,
                 config,
@@ -573,7 +711,26 @@ fn candidates<'a>(
             });
         }
     }
-    Ok(candidates)
+    Ok(ways)
+}
+
+/// Updates of a network of this form within the budget.
+fn affordable(config: &Config) -> usize {
+    let Options { streams, tokens, .. } = Options::default();
+    let (step, forecast) = config.operations();
+    let updates = BUDGET / (streams * tokens * (step + forecast)) as f64;
+    (updates as usize).clamp(UPDATES.0, UPDATES.1)
+}
+
+/// Whether the training rows have times and are long enough for habits of the week to be told from chance.
+fn spans_weeks(table: &Table, split: &Split) -> bool {
+    let span = |times: &Vec<i64>| {
+        times
+            .get(split.train.saturating_sub(1))
+            .zip(times.first())
+            .map(|(last, first)| last - first)
+    };
+    table.times_ms.as_ref().and_then(span).is_some_and(|span| span >= CALENDAR_SPAN)
 }
 
 /// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.

@@ -20,7 +20,7 @@ use crate::dataset::Dataset;
 use crate::errors::Errors;
 use crate::learner::{Learner, State};
 use crate::ops::squared_error;
-use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients, warm_cosine};
+use crate::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients};
 
 /// Threads that share the examples of an update; fixed, because the order of additions depends on it.
 pub(crate) const SHARDS: usize = 2;
@@ -31,6 +31,9 @@ const BALANCE_RATE: f64 = 0.01;
 /// Errors below this, in units of z, are those of single precision: a lead with less is not made up for.
 const LEAST_ERROR: f64 = 1e-12;
 
+/// The learning rate is lowered over this part of the updates that were made at its full height.
+const COOLING: usize = 4;
+
 /// How a network is trained.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -38,9 +41,10 @@ pub struct Options {
     pub streams: usize,
     /// Tokens of each stream per update.
     pub tokens: usize,
-    /// Updates in all.
+    /// Updates at most.
     pub updates: usize,
-    /// Largest learning rate: reached after a warm-up, then lowered along a cosine to nothing.
+    /// Largest learning rate: reached after a warm-up, held, and at the end lowered along a line to nothing (as "warm-up, stable, decay", arXiv
+    /// 2404.06395), because when it will have been enough is not known beforehand.
     pub learning_rate: f64,
     /// Updates of the warm-up.
     pub warm_up: usize,
@@ -54,7 +58,7 @@ pub struct Options {
     pub horizon_balance: bool,
     /// Updates between validations.
     pub validate_every: usize,
-    /// Validations without a new best after which training stops.
+    /// Validations without a new best after which the end begins.
     pub patience: usize,
     /// What the network is to say.
     pub target: Target,
@@ -91,14 +95,14 @@ impl Default for Options {
             streams: 16,
             tokens: 16,
             updates: 6000,
-            learning_rate: 3e-3,
+            learning_rate: 4e-3,
             warm_up: 200,
-            ema_decay: 0.99,
-            weight_decay: 0.01,
+            ema_decay: 0.998,
+            weight_decay: 0.1,
             restart_every: 64,
             horizon_balance: true,
             validate_every: 200,
-            patience: 10,
+            patience: 5,
             target: Target::Whole,
             seed: 0,
         }
@@ -180,6 +184,8 @@ pub struct Trainer<'a, L> {
     best: Option<Best>,
     /// Validations since the best one.
     stale: usize,
+    /// The update from which on the learning rate is lowered.
+    cooling: Option<usize>,
     /// Whether the last gradient was not finite.
     diverged: bool,
 }
@@ -237,7 +243,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             },
         );
         let average = Ema::new(learner.parameters())?;
-        let rows = data.first()..train - data.horizon();
+        let rows = data.rows().start..train - data.horizon();
         let tokens = options.tokens.min(rows.len());
         let options = Options { tokens, ..options };
         let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, tokens)).collect();
@@ -261,13 +267,14 @@ impl<'a, L: Learner> Trainer<'a, L> {
             update: 0,
             best: None,
             stale: 0,
+            cooling: None,
             diverged: false,
         })
     }
 
     /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in `validation`;
     /// the initial ones too, so that there is a best whatever becomes of training.
-    /// Returns whether there is any use in going on: `until` is not reached, the last best is not too long ago, and training has not diverged.
+    /// Returns whether it goes on: neither `until` nor the end of training is reached, and it has not diverged.
     ///
     /// # Errors
     /// candle's.
@@ -291,6 +298,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
                 break;
             };
             loss += of_update;
+            if self.update + cooling_time(self.update) >= self.options.updates {
+                self.cool();
+            }
             report(Progress::Update(self.update));
             if self.update.is_multiple_of(self.options.validate_every) {
                 break;
@@ -300,6 +310,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
             self.average.swap(self.optimiser.parameters())?;
             let score = self.keep_if_best(validation, bands)?;
             self.average.swap(self.optimiser.parameters())?;
+            if self.stale >= self.options.patience {
+                self.cool();
+            }
             let best = self.best.as_ref().map_or(score, |best| best.score);
             report(Progress::Validation {
                 update: self.update,
@@ -311,8 +324,14 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(self.goes_on(until))
     }
 
+    /// The end begins, if it has not yet.
+    fn cool(&mut self) {
+        self.cooling.get_or_insert(self.update);
+    }
+
     fn goes_on(&self, until: usize) -> bool {
-        self.update < until && self.stale < self.options.patience && !self.diverged
+        let over = |from| self.update >= from + cooling_time(from);
+        self.update < until && !self.cooling.is_some_and(over) && !self.diverged
     }
 
     /// The score of the present weights, which are kept if it is the best.
@@ -445,12 +464,11 @@ impl<'a, L: Learner> Trainer<'a, L> {
 
     fn learning_rate(&self) -> f64 {
         let Options {
-            updates,
-            warm_up,
-            learning_rate,
-            ..
+            warm_up, learning_rate, ..
         } = self.options;
-        warm_cosine(self.update, updates, warm_up, learning_rate)
+        let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
+        let left = |from| 1.0 - (self.update - from) as f64 / cooling_time(from) as f64;
+        learning_rate * warm * self.cooling.map_or(1.0, left)
     }
 
     /// Forward and backward of some streams.
@@ -524,6 +542,11 @@ impl<'a, L: Learner> Trainer<'a, L> {
             weight,
         })
     }
+}
+
+/// Updates over which the learning rate is lowered when so many were made.
+fn cooling_time(updates: usize) -> usize {
+    updates.div_ceil(COOLING).max(1)
 }
 
 /// A device in words.

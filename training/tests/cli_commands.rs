@@ -381,7 +381,7 @@ fn every_command_knows_what_is_only_read() {
     for roles in [
         &["--exogenous", "b"][..],
         &["--known-ahead", "a"],
-        &["--exogenous", "a", "--calendar"],
+        &["--exogenous", "a", "--no-calendar"],
     ] {
         let other = train(&[roles, &["--resume"]].concat());
         let said = String::from_utf8(other.stderr).unwrap();
@@ -390,7 +390,7 @@ fn every_command_knows_what_is_only_read() {
 }
 
 #[test]
-fn what_is_known_ahead_and_the_calendar_go_from_training_into_the_model() {
+fn what_is_known_ahead_goes_from_training_into_the_model() {
     let folder = Folder::new();
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
     let args = [
@@ -404,7 +404,7 @@ fn what_is_known_ahead_and_the_calendar_go_from_training_into_the_model() {
         "--out",
         arg(&out),
     ];
-    stdout(tsm2(args.iter().chain(&["--exogenous", "b,a", "--known-ahead", "a", "--calendar"])));
+    stdout(tsm2(args.iter().chain(&["--exogenous", "b,a", "--known-ahead", "a"])));
     let model = out.join("model.safetensors");
     let bundle = Bundle::open(&model).unwrap();
     let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
@@ -414,6 +414,47 @@ fn what_is_known_ahead_and_the_calendar_go_from_training_into_the_model() {
     let metrics = &bundle.meta().provenance.metrics;
     assert!((evaluated["results"][0]["mse"].as_f64().unwrap() - metrics["test_mse_4"]).abs() < 1e-9);
     assert!(evaluated["baselines"]["gru"].is_array(), "its company knows the same: {evaluated}");
+}
+
+#[test]
+fn the_calendar_is_seen_where_it_helps() {
+    let folder = Folder::new();
+    // Twice as much noise as day: what comes at this hour is told from the hour better than from yesterday.
+    let reading = |hour: i64| (hour as f64 * std::f64::consts::TAU / 24.0).sin() + ((hour * 7919 % 104_729) as f64 * 12.9898).sin() * 2.0;
+    let line = |hour| format!("{},{:.3}\n", 1_772_000_000 / 86_400 * 86_400 + hour * 3600, reading(hour));
+    let text: String = std::iter::once("time,a\n".to_owned())
+        .chain((0..480).map(|row| line(3 * row)))
+        .collect();
+    let data = folder.file("days.csv", &text);
+    let trained = |more: &[&str]| {
+        let out = folder.path("out");
+        let args = [
+            "train",
+            "--data",
+            arg(&data),
+            "--horizon",
+            "4",
+            "--updates",
+            "4",
+            "--no-company",
+            "--out",
+            arg(&out),
+        ];
+        stdout(tsm2(args.iter().chain(more)));
+        Bundle::open(&out.join("model.safetensors")).unwrap().meta().clone()
+    };
+    let (seen, kept_away) = (trained(&[]), trained(&["--no-calendar"]));
+    assert!(
+        seen.config.readout.calendar && !kept_away.config.readout.calendar,
+        "{:?}",
+        seen.provenance.decisions
+    );
+    let mse = |meta: &tsm2_bundle::Metadata| meta.provenance.metrics["test_mse_4"];
+    assert!(mse(&seen) < 0.98 * mse(&kept_away), "{} {}", mse(&seen), mse(&kept_away));
+    // Of a training part of ten days nobody knows a week.
+    let short: String = text.lines().take(110).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&data, short).unwrap();
+    assert!(!trained(&[]).config.readout.calendar);
 }
 
 #[test]

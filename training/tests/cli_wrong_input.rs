@@ -309,16 +309,6 @@ fn exogenous_columns_that_cannot_be() {
 }
 
 #[test]
-fn a_calendar_without_times() {
-    let folder = Folder::new();
-    let data = folder.file("timeless.csv", "a,b\n1,2\n3,4\n");
-    refused(
-        &["train", "--data", arg(&data), "--calendar"],
-        &["--calendar", "timeless.csv", "no column of times"],
-    );
-}
-
-#[test]
 fn rows_that_are_not_there() {
     let folder = Folder::new();
     let (data, model) = (folder.file("fifty.csv", recording(50)), bundle(&folder));

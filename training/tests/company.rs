@@ -117,7 +117,7 @@ fn options(out: &Path) -> TrainOptions {
         out: out.to_owned(),
         name: "chaos".into(),
         seed: 3,
-        updates: 40,
+        updates: Some(40),
         calendar: false,
         missing_rate: Rate::default(),
         resume: false,

@@ -53,7 +53,7 @@ fn options(out: &Path) -> TrainOptions {
         out: out.to_owned(),
         name: "chaos".into(),
         seed: 7,
-        updates: 400,
+        updates: Some(400),
         calendar: false,
         missing_rate: Rate::default(),
         resume: false,
@@ -222,7 +222,7 @@ fn a_dataset_of_the_last_rows_holds_the_same_numbers() {
     let (scaler, _) = Scaler::fit(&table, 0..200);
     let readout: Vec<f32> = (0..config.readout_features() * 3).map(|i| (i as f32).sin()).collect();
     let [all, last] = [0, 37].map(|first| Dataset::new(&config, &scaler, &table, first..300, &readout).expect("valid"));
-    assert_eq!(last.first(), 37);
+    assert_eq!(last.rows().start, 37);
     for row in [37, 38, 150, 292, 299] {
         assert_eq!(all.patches(row..row + 1), last.patches(row..row + 1));
         let [mut of_all, mut of_last] = [(); 2].map(|()| [[0.0; 6]; 3]);
@@ -282,7 +282,7 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
         let options = TrainOptions {
             split: SplitSpec::Rows([900, 200, 400]),
             missing_rate,
-            updates: 2,
+            updates: Some(2),
             ..options(&folder.path().join(name))
         };
         train::run(&table, &options, &mut |_| {}).expect("trains").path
@@ -319,7 +319,7 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
 fn trained_briefly(table: &Table, out: &Path) -> train::Trained {
     let options = TrainOptions {
         split: SplitSpec::Rows([1000, 250, 250]),
-        updates: 40,
+        updates: Some(40),
         ..options(out)
     };
     train::run(table, &options, &mut |_| {}).expect("trains")

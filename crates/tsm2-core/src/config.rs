@@ -355,6 +355,23 @@ impl Config {
         self.endogenous() * self.horizon
     }
 
+    /// Multiply-adds of one step that makes a token, and of reading one forecast: matrix products, convolutions and scans.
+    #[must_use]
+    pub fn operations(&self) -> (usize, usize) {
+        let (m, d) = (self.variates, self.d_model);
+        let s6 = |s: &S6| {
+            let selection = if self.selection_from == SelectionFrom::Conv { s.d_inner } else { d };
+            s.d_inner * s.d_conv + (s.dt_rank + 2 * s.d_state) * selection + s.d_inner * (s.dt_rank + 3 * s.d_state + 1)
+        };
+        let time = 3 * self.time_mixer.d_inner * d + s6(&self.time_mixer);
+        let scan = self.variate_mixer.s6().map_or(0, |s| 4 * s.d_inner * d + 2 * s6(&s));
+        let mlp = self.variate_mixer.mlp().map_or(0, |s| s.reduce * d + s.hidden * (s.reduce + d));
+        (
+            m * (d * self.patch_len() + self.layers * (time + scan + mlp)),
+            self.forecast_len() * (d + self.readout_features()),
+        )
+    }
+
     /// Numbers in a patch vector: P samples, the calendar's four, and what is known ahead.
     #[must_use]
     pub fn patch_len(&self) -> usize {

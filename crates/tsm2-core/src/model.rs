@@ -79,24 +79,6 @@ impl<'a> Model<'a> {
         time.max(scan).max(mlp)
     }
 
-    /// Multiply-adds of one step that makes a token, and of reading one forecast: matrix products, convolutions and scans.
-    #[must_use]
-    pub fn operations(&self) -> (usize, usize) {
-        let c = &self.config;
-        let (m, d) = (c.variates, c.d_model);
-        let s6 = |s: &crate::S6| {
-            let selection = if c.selection_from == SelectionFrom::Conv { s.d_inner } else { d };
-            s.d_inner * s.d_conv + (s.dt_rank + 2 * s.d_state) * selection + s.d_inner * (s.dt_rank + 3 * s.d_state + 1)
-        };
-        let time = 3 * c.time_mixer.d_inner * d + s6(&c.time_mixer);
-        let scan = c.variate_mixer.s6().map_or(0, |s| 4 * s.d_inner * d + 2 * s6(&s));
-        let mlp = c.variate_mixer.mlp().map_or(0, |s| s.reduce * d + s.hidden * (s.reduce + d));
-        (
-            m * (d * c.patch_len() + c.layers * (time + scan + mlp)),
-            c.forecast_len() * (d + c.readout_features()),
-        )
-    }
-
     /// Sets the state to that of a stream that has seen nothing.
     ///
     /// # Errors

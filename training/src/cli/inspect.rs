@@ -26,7 +26,7 @@ impl Inspect {
         let bundle = Bundle::open(&self.bundle)?;
         let (meta, model) = (bundle.meta(), bundle.model());
         let bytes = std::fs::metadata(&self.bundle)?.len();
-        let (step, forecast) = model.operations();
+        let (step, forecast) = meta.config.operations();
         let parameters = bundle.weights().len();
         let (state, scratch) = (4 * model.state_len(), 4 * model.scratch_len());
         if self.json {

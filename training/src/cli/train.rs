@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tsm2_train::split::SplitSpec;
 use tsm2_train::thin::Rate;
 use tsm2_train::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
-use tsm2_train::trainer::{Options, Progress};
+use tsm2_train::trainer::Progress;
 
 /// Train a model on a recording and tell what it is worth.
 ///
@@ -21,7 +20,7 @@ use tsm2_train::trainer::{Options, Progress};
 #[command(after_long_help = "Examples:
   tsm2 train --data building.csv --horizon 60 --out building
   tsm2 train --data building.csv --horizon 60 --exogenous outdoor_temp,occupancy
-  tsm2 train --data building.csv --horizon 60 --calendar --known-ahead outdoor_temp,occupancy
+  tsm2 train --data building.csv --horizon 60 --known-ahead outdoor_temp,occupancy
   tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
 pub struct Train {
     /// CSV of readings, oldest first
@@ -40,18 +39,19 @@ pub struct Train {
     /// not forecast. Training takes the readings that came true for what was known [default: none]
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     known_ahead: Vec<String>,
-    /// Show the model the time of day and the day of the week (UTC), for systems that people or the sun drive
+    /// Keep the time of day and the day of the week (UTC) from the model. It sees them otherwise, if the recording has times, trains on two weeks of
+    /// them, and does better on the validation part
     #[arg(long)]
-    calendar: bool,
+    no_calendar: bool,
     /// Folder for the model (model.safetensors), its metrics (metrics.csv) and its trained company (company.safetensors)
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
     /// Name published with every forecast [default: that of the folder]
     #[arg(long)]
     name: Option<String>,
-    /// Updates of the network at most; fewer train faster and worse
-    #[arg(long, value_name = "N", default_value_t = Options::default().updates)]
-    updates: usize,
+    /// Updates of the network at most; fewer train faster and worse [default: as many as some ten minutes of two cores make]
+    #[arg(long, value_name = "N")]
+    updates: Option<usize>,
     /// Share of the readings that training shows as missing, at random, for sensors that are often silent; forecasts are then
     /// worse where all are there
     #[arg(long, value_name = "SHARE", default_value = "0")]
@@ -88,11 +88,6 @@ impl Train {
         let exogenous = self.exogenous.iter().filter(|name| !self.known_ahead.contains(name)).cloned();
         let table = super::read_table(&self.data)?.with_exogenous(&exogenous.collect::<Vec<_>>())?;
         let table = table.with_known_ahead(&self.known_ahead)?;
-        ensure!(
-            !self.calendar || table.times_ms.is_some(),
-            "--calendar: {} has no column of times",
-            self.data.display()
-        );
         let folder_name = || {
             self.out
                 .file_name()
@@ -105,21 +100,22 @@ impl Train {
             out: self.out.clone(),
             seed: self.seed,
             updates: self.updates,
-            calendar: self.calendar,
+            calendar: !self.no_calendar,
             missing_rate: self.missing_rate,
             resume: self.resume,
             company: !self.no_company,
             device: self.device.open()?,
         };
         let style = ProgressStyle::with_template("{prefix:>8} {wide_bar} {pos}/{len} {msg} {eta} left")?;
-        let bar = ProgressBar::new(options.updates as u64).with_style(style);
+        let bar = ProgressBar::new(0).with_style(style);
         let tell = |line: String| bar.suspend(|| super::note(line));
         let trained = run(&table, &options, &mut |event| match event {
             Event::Warning(text) => tell(format!("{}: {text}", self.data.display())),
             Event::Decision(text) | Event::Pace(text) | Event::Company(text) => tell(text.to_owned()),
-            Event::Training { name, progress } => match progress {
+            Event::Training { name, progress, updates } => match progress {
                 Progress::Update(update) => {
                     bar.set_prefix(name.to_owned());
+                    bar.set_length(updates as u64);
                     bar.set_position(update as u64);
                 }
                 Progress::Validation { update, loss, score, best } => {

@@ -30,6 +30,9 @@ const OWN_LAGS: usize = 96;
 /// By what share a map that trusts the level must be better than one that does not, beside the margin of its kind where that is more particular.
 const LEVEL_MARGIN: f64 = 0.01;
 
+/// By what share a map that sees the calendar must be better than one that does not: a habit is learned from as many examples as it was followed.
+const CALENDAR_MARGIN: f64 = 0.02;
+
 /// What the ridge draws a map to: what is forecast where the examples say nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum View {
@@ -85,8 +88,8 @@ impl Fitted {
     }
 }
 
-/// Of the maps for one band the best of each kind, those that trust the level (`true`) apart.
-type Bests = BTreeMap<(bool, Kind), Fitted>;
+/// Of the maps for one band the best of each kind, apart from each other those that trust the level (`true`) and those that see the calendar.
+type Bests = BTreeMap<(bool, bool, Kind), Fitted>;
 
 /// The forecast of the leads of one band, in words.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,13 +170,21 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
     })
 }
 
-/// The last kind that proves itself, among those that trust the level or those that do not.
+/// The last kind that proves itself, among those that trust the level or those that do not; then, if it does too, the last that sees the calendar.
 fn ladder(bests: &Bests, trusts: bool, certain: f64) -> Option<&Fitted> {
-    let kinds = bests.range((trusts, Kind::Repeat)..=(trusts, Kind::Cross)).map(|(_, best)| best);
-    kinds.reduce(|plainer, next| match next.beats(plainer, next.kind.margin() / certain.powi(2)) {
-        true => next,
-        false => plainer,
-    })
+    let last = |dated| {
+        let kinds = bests.range((trusts, dated, Kind::Repeat)..=(trusts, dated, Kind::Cross));
+        kinds
+            .map(|(_, best)| best)
+            .reduce(|plainer, next| match next.beats(plainer, next.kind.margin() / certain.powi(2)) {
+                true => next,
+                false => plainer,
+            })
+    };
+    match (last(false), last(true)) {
+        (Some(plain), Some(dated)) if !dated.beats(plain, CALENDAR_MARGIN / certain.powi(2)) => Some(plain),
+        (plain, dated) => dated.or(plain),
+    }
 }
 
 /// Fits every candidate on the training rows, with the ridge per band that is best on validation, and keeps the best for each band.
@@ -214,7 +225,14 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
             let errors = errors(examples.iter().map(|(_, validation)| validation).zip(&weights), config.horizon);
             // A normaliser that follows knows no level but that of the other variates.
             let trusts = view == View::Level && (normaliser == Normaliser::Global || kind == Kind::Cross);
-            keep(&mut bests, leads, (trusts, kind), (readout, view), &weights, &errors);
+            keep(
+                &mut bests,
+                leads,
+                (trusts, readout.calendar, kind),
+                (readout, view),
+                &weights,
+                &errors,
+            );
         }
     }
     for lags in [Some(1), gathered.widest.season.map(|season| season.period)].into_iter().flatten() {
@@ -231,7 +249,14 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
                 .collect();
             let weights = Array2::from_shape_fn((config.horizon, lags), |(lead, lag)| f64::from(u8::from(lead % lags == lag)));
             let errors = errors(validation.iter().zip(std::iter::repeat(&weights)), config.horizon);
-            keep(&mut bests, leads, (false, Kind::Repeat), (readout, View::Last), &[weights], &errors);
+            keep(
+                &mut bests,
+                leads,
+                (false, false, Kind::Repeat),
+                (readout, View::Last),
+                &[weights],
+                &errors,
+            );
         }
     }
     Ok(bests)
@@ -241,7 +266,7 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
 fn keep(
     bests: &mut [Bests],
     leads: &[Range<usize>],
-    key: (bool, Kind),
+    key: (bool, bool, Kind),
     (readout, view): (Readout, View),
     weights: &[Array2<f64>],
     errors: &[Vec<f64>; PARTS],
@@ -252,7 +277,7 @@ fn keep(
             let of_band = |weights: &Array2<f64>| weights.slice(s![band.clone(), ..]).to_owned();
             let weights = weights.iter().map(of_band).collect();
             let fitted = Fitted {
-                kind: key.1,
+                kind: key.2,
                 readout,
                 view,
                 weights,
@@ -367,7 +392,7 @@ fn positions(config: &Config, widest: &Readout, narrow: &Readout) -> Vec<usize> 
     positions
 }
 
-/// The narrower read-outs that are tried; what is known of the rows to come is seen in all or not at all.
+/// The narrower read-outs that are tried.
 fn candidates(widest: &Readout) -> Vec<Readout> {
     let mut list = Vec::new();
     let seasons = if widest.season.is_some() {
@@ -375,23 +400,17 @@ fn candidates(widest: &Readout) -> Vec<Readout> {
     } else {
         vec![None]
     };
-    let foresight = if widest.calendar || widest.known_ahead {
-        vec![false, true]
-    } else {
-        vec![false]
-    };
-    for (season, foresees) in seasons
-        .iter()
-        .flat_map(|&season| foresight.iter().map(move |&foresees| (season, foresees)))
-    {
+    let both = |possible: bool| [false, true].into_iter().filter(move |&seen| possible || !seen);
+    let seen = both(widest.calendar).flat_map(|calendar| both(widest.known_ahead).map(move |known_ahead| (calendar, known_ahead)));
+    for (season, (calendar, known_ahead)) in seasons.iter().flat_map(|&season| seen.clone().map(move |seen| (season, seen))) {
         let fewest = if season.is_some() { vec![0] } else { vec![] };
         for lags in fewest.into_iter().chain(LAGS.into_iter().filter(|&l| l <= widest.lags)) {
             let readout = |per_variate, cross_lags| Readout {
                 lags,
                 season,
                 cross_lags,
-                calendar: foresees && widest.calendar,
-                known_ahead: foresees && widest.known_ahead,
+                calendar,
+                known_ahead,
                 per_variate,
             };
             list.push(readout(false, 0));

@@ -37,7 +37,7 @@ impl<L: Learner> Trainer<'_, L> {
         let (f, h) = (self.data.endogenous(), self.data.horizon());
         let mut state = self.learner.zero_state(starts.len(), &self.device)?;
         let mut sums = vec![vec![Sums::default(); h]; starts.len()];
-        let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.first());
+        let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.rows().start);
         let mut done = 0;
         while done < warm + share {
             // Stretches end where the warm-up does, so that each is counted as a whole or not at all.
