@@ -19,6 +19,9 @@ use crate::table::Table;
 /// Rows that a model sees before each origin under [`Protocol::Reset`].
 pub const RESET_ROWS: usize = 512;
 
+/// The file beside a model's that holds its linear read-out alone, where it has a network as well.
+pub const READOUT: &str = "readout.safetensors";
+
 /// What a model has seen before an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,13 +63,34 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// Adds the errors of the model's own read-out, its state carried, at the same origins.
+    ///
+    /// # Errors
+    /// As [`model_errors`].
+    pub fn join_readout(&mut self, readout: &Model<'_>, table: &Table, scaler: &Scaler, split: &Split) -> Result<(), EvaluateError> {
+        let errors = model_errors(
+            readout,
+            table,
+            scaler,
+            split.test_range(),
+            &self.horizons(),
+            Protocol::Carried,
+            &|| (),
+        )?;
+        self.baselines.readout = Some(errors);
+        Ok(())
+    }
+
+    fn horizons(&self) -> Vec<usize> {
+        self.results.iter().map(|error| error.horizon).collect()
+    }
+
     /// Adds the trained company's errors at the same origins.
     ///
     /// # Errors
     /// As [`model_errors`].
     pub fn join(&mut self, company: &Company, table: &Table, split: &Split) -> Result<(), EvaluateError> {
-        let horizons: Vec<usize> = self.results.iter().map(|error| error.horizon).collect();
-        for (kind, errors) in company.errors(table, split.test_range(), &horizons)? {
+        for (kind, errors) in company.errors(table, split.test_range(), &self.horizons())? {
             match kind {
                 Kind::Gru => self.baselines.gru = Some(errors),
                 Kind::Mlp => self.baselines.mlp = Some(errors),
@@ -88,6 +112,9 @@ pub struct BaselineErrors {
     /// The closed-form linear model of all variates' readings; `None` for one variate, where it is no other, and where it would be too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_all: Option<Vec<HorizonError>>,
+    /// The model's own linear read-out without its network, if it has one and the other is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readout: Option<Vec<HorizonError>>,
     /// The streaming GRU, if it was trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gru: Option<Vec<HorizonError>>,
@@ -104,6 +131,7 @@ impl BaselineErrors {
             ("seasonal-naive", Some(&self.seasonal_naive)),
             ("linear", Some(&self.linear)),
             ("linear-all", self.linear_all.as_ref()),
+            ("readout", self.readout.as_ref()),
         ];
         let trained = [(Kind::Gru.name(), self.gru.as_ref()), (Kind::Mlp.name(), self.mlp.as_ref())];
         let all = fitted.into_iter().chain(trained);
@@ -311,6 +339,7 @@ pub fn baseline_errors(
                 .map(|linear| errors(Baseline::LinearAll(linear)))
                 .transpose()?,
         },
+        readout: None,
         gru: None,
         mlp: None,
     };

@@ -20,7 +20,7 @@ use crate::baselines::Series;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::company::{self, About, Company, CompanyError, Ground, Kind, Step};
 use crate::dataset::Dataset;
-use crate::evaluate::{EvaluateError, Evaluation, HorizonError, Protocol, evaluate, model_errors};
+use crate::evaluate::{self, EvaluateError, Evaluation, HorizonError, Protocol, model_errors};
 use crate::export::{self, Export};
 use crate::network::Network;
 use crate::readout::{self, Choice, ReadoutError};
@@ -220,10 +220,9 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         move |source| Error::Out { path, source }
     };
     fs::create_dir_all(&options.out).map_err(out(&options.out))?;
-    let company = options.out.join(company::FILE);
-    if !options.resume && company.exists() {
+    if !options.resume {
         // Trained beside another model, which is about to be replaced.
-        fs::remove_file(&company).map_err(out(&company))?;
+        remove(&options.out.join(company::FILE))?;
     }
     let (scaler, warnings) = Scaler::fit(table, split.train_range());
     for warning in warnings {
@@ -339,10 +338,9 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     };
     let (target, tried) = (candidate.target, decisions[before..].to_vec());
     // The network with the weight per band that is best for it; where it adds nothing at any lead, the best read-out is what remains.
-    let export = |trainer: &Trainer<'_, Network>, provenance| {
-        let best = trainer.best().ok_or(TrainError::NotFinite)?;
-        let folds = folds(best, candidate, &choices, split.validation_origins(options.horizon));
-        let candidate = if is_silent(&folds) { &ways[0] } else { candidate };
+    let folds = |best: &Best| folds(best, candidate, &choices, split.validation_origins(options.horizon));
+    let export = |best: &Best, folds: &[f64], provenance| {
+        let candidate = if is_silent(folds) { &ways[0] } else { candidate };
         let export = Export {
             name: &options.name,
             table,
@@ -350,7 +348,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             config: &candidate.config,
             readout: &candidate.choice.weights,
             target: candidate.target,
-            folds: &folds,
+            folds,
         };
         Ok::<_, Error>(export.bundle(&best.weights, provenance)?)
     };
@@ -367,7 +365,8 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         checkpoints.save(&trainer, candidate.number, &tried)?;
         if trainer.score() < written {
             written = trainer.score();
-            export(&trainer, provenance(&decisions))?.write(&checkpoints.best)?;
+            let best = trainer.best().ok_or(TrainError::NotFinite)?;
+            export(best, &folds(best), provenance(&decisions))?.write(&checkpoints.best)?;
         }
         if !on {
             break;
@@ -381,18 +380,12 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
     tell_of_divergence(&mut decisions, &trainer, tell);
     let best = trainer.best().ok_or(TrainError::NotFinite)?;
-    decide(
-        &mut decisions,
-        export::describe(
-            &best.errors,
-            &folds(best, candidate, &choices, split.validation_origins(options.horizon)),
-        ),
-        tell,
-    );
+    let folds = folds(best);
+    decide(&mut decisions, export::describe(&best.errors, &folds), tell);
 
     let horizons = horizons(options.horizon);
     let mut provenance = provenance(&decisions);
-    let measured = export(&trainer, provenance.clone())?;
+    let measured = export(best, &folds, provenance.clone())?;
     let model = measured.model();
     let validation = model_errors(
         &model,
@@ -404,7 +397,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         &|| (),
     )?;
     // The model stands without it.
-    let mut test = match evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
+    let mut test = match evaluate::evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
         Ok(test) => Some(test),
         Err(error) => {
             tell(Event::Warning(&format!("nothing is measured on the test part: {error}")));
@@ -418,7 +411,18 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }
     }
     let path = options.out.join("model.safetensors");
-    export(&trainer, provenance)?.write(&path)?;
+    export(best, &folds, provenance.clone())?.write(&path)?;
+    // What remains of the model without its network, to be measured beside it.
+    let alone = options.out.join(evaluate::READOUT);
+    if is_silent(&folds) {
+        remove(&alone)?;
+    } else {
+        let readout = export(best, &vec![0.0; folds.len()], provenance)?;
+        readout.write(&alone)?;
+        if let Some(test) = &mut test {
+            test.join_readout(&readout.model(), table, &scaler, &split)?;
+        }
+    }
 
     if options.company {
         let about = About::new(&candidate.config, measured.meta(), trainer.updates());
@@ -449,6 +453,17 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         validation,
         test,
     })
+}
+
+/// Removes a file that may be there.
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Out {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The company, written into the folder, or as it lies there when the training that is resumed had come so far. None if there is none to train.

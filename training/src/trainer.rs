@@ -48,7 +48,7 @@ pub struct Options {
     pub learning_rate: f64,
     /// Updates of the warm-up.
     pub warm_up: usize,
-    /// Decay of the averaged weights.
+    /// Decay of the averaged weights in the long run.
     pub ema_decay: f32,
     /// Weight decay of matrices.
     pub weight_decay: f32,
@@ -102,7 +102,7 @@ impl Default for Options {
             restart_every: 64,
             horizon_balance: true,
             validate_every: 200,
-            patience: 5,
+            patience: 10,
             target: Target::Whole,
             seed: 0,
         }
@@ -431,7 +431,10 @@ impl<'a, L: Learner> Trainer<'a, L> {
         if !norm.is_finite() {
             return Ok(None);
         }
-        self.average.update(self.optimiser.parameters(), self.options.ema_decay)?;
+        // Over the last tenth at first: the initial weights are soon forgotten.
+        let short = (1 + self.update) as f32 / (10 + self.update) as f32;
+        self.average
+            .update(self.optimiser.parameters(), self.options.ema_decay.min(short))?;
         let loss = results.iter().map(|r| r.loss).sum();
         let balanced = if self.options.horizon_balance { self.data.horizon() } else { 0 };
         for lead in 0..balanced {

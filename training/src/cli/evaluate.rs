@@ -7,11 +7,13 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
 use indicatif::{ProgressBar, ProgressStyle};
-use tsm2_bundle::Metadata;
+use tsm2_bundle::{Bundle, Metadata};
 use tsm2_train::company::{self, Company};
-use tsm2_train::evaluate::{Evaluation, HorizonError, Protocol, evaluate};
+use tsm2_train::evaluate::{Evaluation, HorizonError, Protocol, READOUT, evaluate};
 use tsm2_train::split::SplitSpec;
 use tsm2_train::table::Table;
+
+use super::lines::{Cell, csv_to};
 
 /// Measure a model on test rows, beside simple forecasts, closed-form linear models and two other networks.
 ///
@@ -19,8 +21,8 @@ use tsm2_train::table::Table;
 /// averages over all variates and over steps 1..=h of all those origins, in units of the training standard deviation; missing readings
 /// are left out. All others are fitted on the training part, what they choose is chosen on the validation part, and they are scored at the
 /// same origins: repeat-last, seasonal-naive, a linear map of each variate's own readings (linear) and of all variates' (linear-all); and if
-/// `tsm2 train` left company.safetensors beside the model, a streaming GRU (gru) and a network over the last 24 readings (mlp), run from
-/// row 0 under either protocol.
+/// `tsm2 train` left them beside the model, its own linear part alone (readout), and a streaming GRU (gru) and a network over the last 24
+/// readings (mlp), all run from row 0 under either protocol.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 evaluate --model out/model.safetensors --data building.csv --horizons 15,60
@@ -41,10 +43,16 @@ pub struct Evaluate {
     /// What the model has seen before each origin
     #[arg(long, value_enum, default_value_t = ProtocolName::Carried)]
     protocol: ProtocolName,
+    /// Write a line per forecaster and horizon as CSV to this file, or to the standard output if it is -
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     /// Print one JSON object: protocol, results and baselines
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
 }
+
+/// Columns of `--csv`.
+const HEADER: [&str; 6] = ["model", "forecaster", "horizon", "mse", "mae", "origins"];
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ProtocolName {
@@ -80,8 +88,15 @@ impl Evaluate {
             Ok(company) => evaluation.join(&company, &table, &split).map_err(|error| name(&error))?,
             Err(none) => super::note(none),
         }
+        if let Some(readout) = readout(&self.model, meta)? {
+            let joined = evaluation.join_readout(&readout.model(), &table, &super::scaler(meta), &split);
+            joined.map_err(|error| name(&error))?;
+        }
         note_left_out(&evaluation, &table);
 
+        if let Some(path) = &self.csv {
+            return csv_to(path, &HEADER, &lines(&meta.name, &evaluation), out);
+        }
         if self.json {
             serde_json::to_writer(&mut *out, &evaluation)?;
             writeln!(out)?;
@@ -112,6 +127,38 @@ pub fn note_left_out(evaluation: &Evaluation, table: &Table) {
             table.variates()
         ));
     }
+}
+
+/// The model's own read-out beside it, if there is one.
+fn readout(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
+    let path = model.with_file_name(READOUT);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bundle = Bundle::open(&path)?;
+    let own = bundle.meta();
+    if own.variates == meta.variates && own.config.horizon == meta.config.horizon && own.provenance == meta.provenance {
+        return Ok(Some(bundle));
+    }
+    super::note(format_args!("{}: of another model; readout is left out", path.display()));
+    Ok(None)
+}
+
+/// A line per forecaster and horizon.
+fn lines(model: &str, evaluation: &Evaluation) -> Vec<Vec<Cell>> {
+    let all = std::iter::once(("tsm2", evaluation.results.as_slice())).chain(evaluation.baselines.named());
+    let line = |name: &'static str, error: &HorizonError| {
+        vec![
+            model.into(),
+            name.into(),
+            Cell::Count(error.horizon),
+            Cell::Real(error.mse),
+            Cell::Real(error.mae),
+            Cell::Count(error.origins),
+        ]
+    };
+    all.flat_map(|(name, errors)| errors.iter().map(move |error| line(name, error)))
+        .collect()
 }
 
 /// The company that was trained beside the model, or why there is none.
@@ -145,18 +192,13 @@ fn best(evaluation: &Evaluation, i: usize) -> (&'static str, f64) {
 
 /// The model at every horizon, the squared errors of its company, and its own relative to the best of those.
 pub fn print(evaluation: &Evaluation) -> Printed {
-    let before = ["steps", "origins", "MAE", "MSE: model"];
+    let before = ["steps", "MAE", "MSE: model"];
     // Short enough for all of them to stand side by side.
     let names = evaluation.baselines.named().map(|(name, _)| name.trim_end_matches("-naive"));
     let mut printed = super::printed(before.into_iter().chain(names).chain(["MSE / best"]), 0);
     for (i, result) in evaluation.results.iter().enumerate() {
         let number = |number: f64| format!("{number:.4}");
-        let mut row = vec![
-            result.horizon.to_string(),
-            result.origins.to_string(),
-            number(result.mae),
-            number(result.mse),
-        ];
+        let mut row = vec![result.horizon.to_string(), number(result.mae), number(result.mse)];
         row.extend(others(evaluation, i).map(|(_, mse)| number(mse)));
         row.push(format!("{:.3}", best(evaluation, i).1));
         printed.add_row(row);
@@ -212,6 +254,7 @@ mod tests {
                 seasonal_naive: errors([2.0, 2.0]),
                 linear: errors([3.0, 3.0]),
                 linear_all: Some(errors([5.0, 5.0])),
+                readout: Some(errors([5.0, 5.0])),
                 gru: Some(errors([5.0, 5.0])),
                 mlp: Some(errors([5.0, 5.0])),
             },
@@ -253,6 +296,7 @@ mod tests {
         assert!(printed.contains("linear-all") && printed.contains("gru"), "{printed}");
         let baselines = BaselineErrors {
             linear_all: None,
+            readout: None,
             gru: None,
             mlp: None,
             ..whole.baselines.clone()
@@ -271,7 +315,7 @@ mod tests {
         assert_eq!(keys(&json), ["baselines", "protocol", "results"]);
         assert_eq!(
             keys(&json["baselines"]),
-            ["gru", "linear", "linear_all", "mlp", "repeat_last", "seasonal_naive"]
+            ["gru", "linear", "linear_all", "mlp", "readout", "repeat_last", "seasonal_naive"]
         );
         assert_eq!(keys(&json["results"][1]), ["horizon", "mae", "mse", "origins"]);
         assert_eq!((&json["protocol"], &json["results"][1]["horizon"]), (&"carried".into(), &20.into()));

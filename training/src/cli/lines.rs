@@ -1,7 +1,10 @@
 //! Lines of figures under one header, as a table for the terminal, as CSV and as JSON.
 
+use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
+use anyhow::anyhow;
 use comfy_table::Table as Printed;
 use serde_json::{Map, Value};
 
@@ -73,6 +76,16 @@ impl<W: Write> Csv<W> {
 pub fn csv(header: &[&str], lines: &[Vec<Cell>], out: impl Write) -> csv::Result<()> {
     let mut csv = Csv::new(header, out)?;
     lines.iter().try_for_each(|line| csv.write(line))
+}
+
+/// Writes all lines as CSV to a file, or to `out` where it is `-`.
+pub fn csv_to(path: &Path, header: &[&str], lines: &[Vec<Cell>], out: impl Write) -> anyhow::Result<()> {
+    if path.as_os_str() == "-" {
+        return Ok(csv(header, lines, out)?);
+    }
+    let named = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
+    let file = File::create(path).map_err(|error| named(&error))?;
+    csv(header, lines, file).map_err(|error| named(&error))
 }
 
 /// Writes one JSON array, an object a line.

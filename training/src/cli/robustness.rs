@@ -137,12 +137,7 @@ impl Robustness {
             super::note("rows are not known to be an hour apart or less: gaps of 1 and of 24 rows");
         }
         match &self.csv {
-            Some(path) if path.as_os_str() == "-" => lines::csv(self.test.header(), &lines, out)?,
-            Some(path) => {
-                let named = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
-                let file = std::fs::File::create(path).map_err(|error| named(&error))?;
-                lines::csv(self.test.header(), &lines, file).map_err(|error| named(&error))?;
-            }
+            Some(path) => lines::csv_to(path, self.test.header(), &lines, out)?,
             None if self.json => lines::json(self.test.header(), &lines, out)?,
             None => {
                 let printed = lines::table(self.test.header(), 0, &lines);
