@@ -98,7 +98,7 @@ impl Default for Options {
             learning_rate: 4e-3,
             warm_up: 200,
             ema_decay: 0.998,
-            weight_decay: 0.1,
+            weight_decay: 0.02,
             restart_every: 64,
             horizon_balance: true,
             validate_every: 200,
