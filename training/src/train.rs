@@ -689,6 +689,10 @@ fn decide(decisions: &mut Vec<String>, text: String, tell: &mut dyn FnMut(Event<
 
 /// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the read-out alone.
 fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network>, tell: &mut dyn FnMut(Event<'_>)) {
+    if trainer.strayed() > 0 {
+        let text = format!("training strayed {} times and went on from the averaged weights", trainer.strayed());
+        decide(decisions, text, tell);
+    }
     if let Some(update) = trainer.diverged() {
         let text = format!("training diverged at update {update}: the best weights before are taken");
         decide(decisions, text, tell);

@@ -31,6 +31,9 @@ const BALANCE_RATE: f64 = 0.01;
 /// Errors below this, in units of z, are those of single precision: a lead with less is not made up for.
 const LEAST_ERROR: f64 = 1e-12;
 
+/// A loss so many times the usual one is that of a network that has strayed.
+const STRAYED: f64 = 100.0;
+
 /// The learning rate is lowered over this part of the updates that were made at its full height.
 const COOLING: usize = 4;
 
@@ -186,6 +189,8 @@ pub struct Trainer<'a, L> {
     stale: usize,
     /// The update from which on the learning rate is lowered.
     cooling: Option<usize>,
+    /// How often it was taken back to its averaged weights.
+    strayed: usize,
     /// Whether the last gradient was not finite.
     diverged: bool,
 }
@@ -268,6 +273,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             best: None,
             stale: 0,
             cooling: None,
+            strayed: 0,
             diverged: false,
         })
     }
@@ -361,6 +367,12 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.diverged.then_some(self.update)
     }
 
+    /// How often a loss far beyond the usual took the network back to its averaged weights.
+    #[must_use]
+    pub fn strayed(&self) -> usize {
+        self.strayed
+    }
+
     /// Updates done.
     #[must_use]
     pub fn updates(&self) -> usize {
@@ -426,6 +438,13 @@ impl<'a, L: Learner> Trainer<'a, L> {
                 .collect();
             threads.into_iter().map(join).collect::<Result<_, _>>()
         })?;
+        let loss: f64 = results.iter().map(|r| r.loss).sum();
+        if self.options.horizon_balance && self.update > self.options.warm_up && loss > STRAYED {
+            self.return_to_average()?;
+            self.strayed += 1;
+            self.update += 1;
+            return Ok(Some(loss));
+        }
         let gradients = sum_gradients(self.optimiser.parameters(), &gradients)?;
         let norm = self.optimiser.step(&gradients, self.learning_rate())?;
         if !norm.is_finite() {
@@ -435,7 +454,6 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let short = (1 + self.update) as f32 / (10 + self.update) as f32;
         self.average
             .update(self.optimiser.parameters(), self.options.ema_decay.min(short))?;
-        let loss = results.iter().map(|r| r.loss).sum();
         let balanced = if self.options.horizon_balance { self.data.horizon() } else { 0 };
         for lead in 0..balanced {
             let (error, weight) = results
@@ -451,6 +469,16 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.move_on();
         self.update += 1;
         Ok(Some(loss))
+    }
+
+    /// Begins anew from the averaged weights: now and then a high learning rate throws a selective scan so far off that it would take hundreds of updates to
+    /// come back.
+    fn return_to_average(&mut self) -> Result<(), TrainError> {
+        self.average.copy_to(self.optimiser.parameters())?;
+        for stream in &mut self.streams {
+            *stream = Stream::random(&mut self.rng, &self.rows, self.options.tokens);
+        }
+        Ok(())
     }
 
     /// Moves every stream on; one that reaches the end of the rows, and now and then any, restarts elsewhere.

@@ -181,8 +181,8 @@ fn every_parameter_is_trained() {
     }
 }
 
-#[test]
-fn a_training_that_diverges_keeps_the_best_weights_before() {
+/// Trains for 100 updates at a learning rate, calls `see` with the trainer, and checks that the best weights are none the worse for it.
+fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_, Network>)) {
     let table = chaos(600);
     let config = Config {
         variates: 2,
@@ -192,7 +192,7 @@ fn a_training_that_diverges_keeps_the_best_weights_before() {
     let (scaler, _) = Scaler::fit(&table, 0..500);
     let data = Dataset::new(&config, &scaler, &table, 0..600, &[]).expect("valid");
     let options = Options {
-        learning_rate: 1e38,
+        learning_rate,
         warm_up: 1,
         ..Options::default()
     };
@@ -205,10 +205,26 @@ fn a_training_that_diverges_keeps_the_best_weights_before() {
     )
     .expect("valid");
     while trainer.advance(100, 500..600, &bands(3), &mut |_| {}).expect("no error") {}
-    assert!(trainer.diverged().is_some_and(|update| update < 100), "{:?}", trainer.diverged());
+    see(&trainer);
     let best = trainer.best().expect("the initial weights at least");
     assert!(best.score.is_finite() && best.score <= 1.0, "{}", best.score);
     assert!(best.weights.values().flatten().all(|w| w.is_finite()));
+}
+
+#[test]
+fn a_training_that_diverges_keeps_the_best_weights_before() {
+    at_a_rate(1e38, |trainer| {
+        assert!(trainer.diverged().is_some_and(|update| update < 100), "{:?}", trainer.diverged());
+    });
+}
+
+#[test]
+fn a_training_that_strays_goes_on_from_its_average() {
+    at_a_rate(3.0, |trainer| {
+        assert!(trainer.strayed() > 0);
+        assert_eq!((trainer.updates(), trainer.diverged()), (100, None));
+    });
+    at_a_rate(3e-3, |trainer| assert_eq!((trainer.updates(), trainer.strayed()), (100, 0)));
 }
 
 #[test]

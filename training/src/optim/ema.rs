@@ -53,6 +53,15 @@ impl Ema {
         Ok(())
     }
 
+    /// Gives the parameters their averages.
+    ///
+    /// # Errors
+    /// A parameter that is not f32.
+    pub fn copy_to(&self, parameters: &[Parameter]) -> Result<(), OptimError> {
+        change(parameters, |i, weights| weights.copy_from_slice(&self.values[i]))?;
+        Ok(())
+    }
+
     /// The averages as named tensors, `ema.NAME`.
     ///
     /// # Errors

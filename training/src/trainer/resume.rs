@@ -9,7 +9,7 @@ use crate::errors::{Errors, Sums};
 use crate::learner::Learner;
 use crate::optim::Parameter;
 
-/// Updates done, validations since the best, and the update at which the end began or -1.
+/// Updates done, validations since the best, the update at which the end began or -1, and how often the network strayed.
 const COUNTS: &str = "trainer.counts";
 
 impl<L: Learner> Trainer<'_, L> {
@@ -28,7 +28,8 @@ impl<L: Learner> Trainer<'_, L> {
             let named = |(i, tensor): (usize, &Tensor)| (format!("state.{shard}.{i}"), tensor.clone());
             saved.extend(state.0.iter().enumerate().map(named));
         }
-        let counts = [self.update as i64, self.stale as i64, self.cooling.map_or(-1, |from| from as i64)];
+        let cooling = self.cooling.map_or(-1, |from| from as i64);
+        let counts = [self.update as i64, self.stale as i64, cooling, self.strayed as i64];
         saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
         let streams: Vec<i64> = self.streams.iter().flat_map(|s| [s.row as i64, i64::from(s.restarted)]).collect();
         saved.insert("trainer.streams".into(), Tensor::new(streams, device)?);
@@ -64,7 +65,7 @@ impl<L: Learner> Trainer<'_, L> {
         let integers = |name: &str| Ok::<_, TrainError>(get(name)?.to_vec1::<i64>()?);
         let mismatch = |name: &str| TrainError::Checkpoint { name: name.to_owned() };
         let counts = integers(COUNTS)?;
-        let &[update, stale, cooling] = counts.as_slice() else {
+        let &[update, stale, cooling, strayed] = counts.as_slice() else {
             return Err(mismatch(COUNTS));
         };
         let streams = integers("trainer.streams")?;
@@ -97,7 +98,8 @@ impl<L: Learner> Trainer<'_, L> {
             .rev()
             .fold(0u128, |sum, part| sum << 32 | *part as u128);
         self.rng.set_word_pos(position);
-        (self.update, self.stale, self.cooling) = (update as usize, stale as usize, usize::try_from(cooling).ok());
+        (self.update, self.stale, self.strayed) = (update as usize, stale as usize, strayed as usize);
+        self.cooling = usize::try_from(cooling).ok();
         if saved.contains_key("best.score") {
             let sums = |s: &Vec<f64>| match s.as_slice() {
                 &[linear, cross, network, count] => Ok(Sums {
