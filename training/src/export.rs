@@ -12,8 +12,8 @@ use crate::scale::Scaler;
 use crate::table::Table;
 use crate::trainer::Target;
 
-/// A network that lowers the validation error by less than this share is not worth what it costs to run.
-const LEAST_GAIN: f64 = 0.01;
+/// A network that lowers the validation error by less than this share is not worth what it costs to run, nor the risk that the rows to come are others.
+const LEAST_GAIN: f64 = 0.03;
 
 /// A whole weight is taken when it costs less than this share of the best weight's error.
 const AS_GOOD: f64 = 1e-3;
