@@ -19,7 +19,8 @@ use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::split::{Split, SplitError};
 use crate::table::Table;
-use crate::train;
+use crate::train::MEMORY;
+use crate::train::recipe::{MLP, start_config};
 use crate::trainer::{Options, Progress, Target, TrainError, Trainer};
 
 /// A part of TSM2, or another in its place.
@@ -97,7 +98,7 @@ impl Variant {
 
     /// The network's configuration, from that of the recipe.
     fn config(self, recipe: &Config) -> Config {
-        let (s6, mlp) = (recipe.time_mixer, recipe.variate_mixer.mlp().unwrap_or(train::MLP));
+        let (s6, mlp) = (recipe.time_mixer, recipe.variate_mixer.mlp().unwrap_or(MLP));
         let mut config = *recipe;
         match self {
             Variant::NoVariateMixer => config.variate_mixer = VariateMixer::None,
@@ -204,7 +205,7 @@ impl Ablation<'_> {
         let config = self.recipe();
         self.split.check_training(config.patch, config.horizon)?;
         self.split.check_test(config.horizon)?;
-        let most = train::MEMORY / Dataset::row_len(&config);
+        let most = MEMORY / Dataset::row_len(&config);
         match self.table.len() {
             rows if rows > most => Err(AblationError::TooLarge { rows, most }),
             _ => Ok(()),
@@ -213,7 +214,7 @@ impl Ablation<'_> {
 
     fn recipe(&self) -> Config {
         let horizon = self.horizons.iter().copied().max().unwrap_or(1);
-        train::start_config(self.table, horizon)
+        start_config(self.table, horizon)
     }
 
     /// Trains and measures one of them; every token's forecast whose leads lie within the test rows counts, but for the remainder that four streams leave.

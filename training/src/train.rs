@@ -5,17 +5,21 @@
 //! model is never worse on validation than its own read-out; measure it with the device's own code beside the baselines; write the bundle; train
 //! and measure the company.
 
+pub(crate) mod recipe;
+mod trial;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use tsm2_bundle::{BundleError, Provenance};
-use tsm2_core::{Config, Head, Mlp, S6, VariateMixer};
+use tsm2_core::Config;
 
+use self::recipe::{affordable, spans_weeks, start_config};
+use self::trial::{Candidate, FORM_MARGIN, LONG_PATCH, Trial, WAYS, ways};
 use crate::baselines::Series;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::company::{self, About, Company, CompanyError, Ground, Kind, Step};
@@ -29,46 +33,13 @@ use crate::scale::Scaler;
 use crate::split::{Split, SplitError, SplitSpec};
 use crate::table::Table;
 use crate::thin::Rate;
-use crate::trainer::{self, Best, Options, Progress, Target, TrainError, Trainer};
+use crate::trainer::{self, Best, Options, Progress, TrainError, Trainer};
 
 /// Rows ahead that a model forecasts unless told otherwise.
 pub const DEFAULT_HORIZON: usize = 24;
 
-/// Up to this many variates are mixed by an MLP, whose cost grows with their square; more by the selective scan.
-const MLP_VARIATES: usize = 40;
-
-/// The MLP across variates.
-pub(crate) const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
-
-/// Up to this many an MLP is tried in the place of the scan.
-const MOST_MLP_VARIATES: usize = 200;
-
-/// Up to this many variates have a head of their own.
-const OWN_HEADS: usize = 40;
-
 /// Numbers that the rows of one candidate's data may hold.
 pub(crate) const MEMORY: usize = 400_000_000;
-
-/// Multiply-adds of the device's steps that training may run through, each forth and back: some ten minutes of two cores.
-const BUDGET: f64 = 2.4e12;
-
-/// Updates at least, however large a network is, and at most, however small.
-const UPDATES: (usize, usize) = (2000, 20_000);
-
-/// The share of all updates for which everything is tried from which one is chosen.
-const PILOT: usize = 10;
-
-/// Ways to train a network that are tried.
-const WAYS: usize = 3;
-
-/// By what share another form of the network must be better than the recipe's own.
-const FORM_MARGIN: f64 = 0.02;
-
-/// Samples in the longer patches that are tried.
-const LONG_PATCH: usize = 24;
-
-/// The calendar is seen where the training rows span so many milliseconds: two weeks, for nobody knows a week from one.
-const CALENDAR_SPAN: i64 = 14 * 24 * 3_600_000;
 
 /// What to train and where to put it.
 #[derive(Clone, Debug)]
@@ -520,139 +491,6 @@ fn train_company(
     Ok(Some(company))
 }
 
-/// One network, and one way to train it.
-struct Candidate<'a> {
-    number: usize,
-    what: String,
-    target: Target,
-    choice: &'a Choice,
-    config: Config,
-    data: Rc<Dataset>,
-}
-
-impl<'a> Candidate<'a> {
-    fn trainer(&self, recipe: Options, train: usize, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
-        Trainer::new(
-            |rng| Network::initial(&self.config, rng, device),
-            Options {
-                target: self.target,
-                ..recipe
-            },
-            &self.data,
-            train,
-            device,
-        )
-    }
-
-    /// Networks of another form, trained in the same way: with longer patches, with the other mixer across variates, and of half the size.
-    fn forms(&self, split: &Split, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
-        let own = self.config;
-        let mut forms = Vec::new();
-        if split.check_training(LONG_PATCH, own.horizon).is_ok() {
-            forms.push((format!("patches of {LONG_PATCH} samples"), Config { patch: LONG_PATCH, ..own }));
-        }
-        let across = |variate_mixer| Config { variate_mixer, ..own };
-        match own.variate_mixer {
-            VariateMixer::Mlp(_) => forms.push(("a selective scan across variates".into(), across(VariateMixer::S6(own.time_mixer)))),
-            VariateMixer::S6(_) if own.variates <= MOST_MLP_VARIATES => {
-                forms.push(("an MLP across variates".into(), across(VariateMixer::Mlp(MLP))))
-            }
-            _ => {}
-        }
-        forms.push(("half the size".into(), half(&own)));
-        let candidate = |(i, (what, config)): (usize, (String, Config))| {
-            let data = match config.patch == own.patch {
-                true => Rc::clone(&self.data),
-                false => Rc::new(Dataset::new(&config, scaler, table, self.data.rows(), &self.choice.weights)?),
-            };
-            Ok(Self {
-                number: self.number + (i + 1) * WAYS,
-                what,
-                config,
-                data,
-                ..*self
-            })
-        };
-        forms.into_iter().enumerate().map(candidate).collect()
-    }
-}
-
-/// The same network with half the features everywhere.
-fn half(config: &Config) -> Config {
-    let s6 = |s6: S6| S6 {
-        d_inner: s6.d_inner / 2,
-        ..s6
-    };
-    Config {
-        d_model: config.d_model / 2,
-        time_mixer: s6(config.time_mixer),
-        variate_mixer: match config.variate_mixer {
-            VariateMixer::S6(across) => VariateMixer::S6(s6(across)),
-            VariateMixer::Mlp(mlp) => VariateMixer::Mlp(Mlp {
-                hidden: mlp.hidden / 2,
-                ..mlp
-            }),
-            other => other,
-        },
-        ..*config
-    }
-}
-
-/// A short training of several candidates, of which the best on validation goes on.
-struct Trial<'a> {
-    recipe: Options,
-    split: &'a Split,
-    bands: &'a [Range<usize>],
-    /// The best read-out's error on validation at each lead, relative to which all are judged.
-    readout: &'a [f64],
-    device: &'a Device,
-}
-
-/// The best of a trial.
-struct Winner<'a, 'c> {
-    score: f64,
-    candidate: &'a Candidate<'c>,
-    trainer: Trainer<'a, Network>,
-}
-
-impl Trial<'_> {
-    /// `of`: what the candidates are alternatives of.
-    fn run<'a, 'c>(
-        &self,
-        candidates: &'a [Candidate<'c>],
-        of: &str,
-        decisions: &mut Vec<String>,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) -> Result<Winner<'a, 'c>, Error> {
-        let pilot = self.recipe.updates.div_ceil(PILOT);
-        let (mut scores, mut best) = (Vec::new(), None::<Winner<'a, 'c>>);
-        for candidate in candidates {
-            let mut trainer = candidate.trainer(self.recipe, self.split.train, self.device)?;
-            while trainer.advance(pilot, self.split.validation_range(), self.bands, &mut |progress| {
-                tell(Event::Training {
-                    name: candidate.target.name(),
-                    progress,
-                    updates: self.recipe.updates,
-                })
-            })? {}
-            let errors = &trainer.best().ok_or(TrainError::NotFinite)?.errors;
-            let errors = errors.leads(self.bands);
-            let score = errors.iter().zip(self.readout).map(|(mse, linear)| mse / linear).sum::<f64>() / self.readout.len() as f64;
-            tell_of_divergence(decisions, &trainer, tell);
-            scores.push(format!("{} {score:.4}", candidate.what));
-            if best.as_ref().is_none_or(|best| score < best.score) {
-                best = Some(Winner { score, candidate, trainer });
-            }
-        }
-        let text = format!(
-            "{of}, by its error relative to the read-out after {pilot} updates: {}",
-            scores.join(", ")
-        );
-        decide(decisions, text, tell);
-        best.ok_or_else(|| TrainError::NotFinite.into())
-    }
-}
-
 /// The weight per band of a candidate's network: none where its own read-out is so much worse than the best one that the network does not
 /// make up for it.
 fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[Choice], origins: usize) -> Vec<f64> {
@@ -696,86 +534,6 @@ fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network
     if let Some(update) = trainer.diverged() {
         let text = format!("training diverged at update {update}: the best weights before are taken");
         decide(decisions, text, tell);
-    }
-}
-
-/// The ways that are tried: the network says the whole forecast or what the best read-out leaves, both under its normaliser; or the whole forecast
-/// under the other one, which a network may prefer where a linear model does not.
-fn ways<'a>(
-    start: &Config,
-    choices: &'a [Choice],
-    rows: Range<usize>,
-    scaler: &Scaler,
-    table: &Table,
-) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
-    let mut ways = Vec::with_capacity(WAYS);
-    let targets = [&[Target::Whole, Target::Residual][..], &[Target::Whole]];
-    for (choice, targets) in choices.iter().zip(targets) {
-        let config = Config {
-            normaliser: choice.normaliser,
-            readout: choice.readout,
-            // What the read-out cannot use is not worth a network's while.
-            calendar: choice.readout.calendar,
-            ..*start
-        };
-        let data = Rc::new(Dataset::new(&config, scaler, table, rows.clone(), &choice.weights)?);
-        for &target in targets {
-            ways.push(Candidate {
-                number: ways.len(),
-                what: format!("{} under {:?}", target.name(), choice.normaliser),
-                target,
-                choice,
-                config,
-                data: Rc::clone(&data),
-            });
-        }
-    }
-    Ok(ways)
-}
-
-/// Updates of a network of this form within the budget.
-fn affordable(config: &Config) -> usize {
-    let Options { streams, tokens, .. } = Options::default();
-    let (step, forecast) = config.operations();
-    let updates = BUDGET / (streams * tokens * (step + forecast)) as f64;
-    (updates as usize).clamp(UPDATES.0, UPDATES.1)
-}
-
-/// Whether the training rows have times and are long enough for habits of the week to be told from chance.
-fn spans_weeks(table: &Table, split: &Split) -> bool {
-    let span = |times: &Vec<i64>| {
-        times
-            .get(split.train.saturating_sub(1))
-            .zip(times.first())
-            .map(|(last, first)| last - first)
-    };
-    table.times_ms.as_ref().and_then(span).is_some_and(|span| span >= CALENDAR_SPAN)
-}
-
-/// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.
-pub(crate) fn start_config(table: &Table, horizon: usize) -> Config {
-    let variates = table.variates();
-    let s6 = S6 {
-        d_inner: 32,
-        d_state: 2,
-        dt_rank: 4,
-        d_conv: 4,
-    };
-    let variate_mixer = match variates {
-        1 => VariateMixer::None,
-        2..=MLP_VARIATES => VariateMixer::Mlp(MLP),
-        _ => VariateMixer::S6(s6),
-    };
-    let head = if variates <= OWN_HEADS { Head::PerVariate } else { Head::Shared };
-    Config {
-        variates,
-        exogenous: table.exogenous,
-        known_ahead: table.known_ahead,
-        horizon,
-        time_mixer: s6,
-        variate_mixer,
-        head,
-        ..Config::default()
     }
 }
 

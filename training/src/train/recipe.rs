@@ -1,0 +1,92 @@
+//! The form of the network and the length of its training, before anything about the data is decided.
+
+use tsm2_core::{Config, Head, Mlp, S6, VariateMixer};
+
+use crate::split::Split;
+use crate::table::Table;
+use crate::trainer::Options;
+
+/// Up to this many variates are mixed by an MLP, whose cost grows with their square; more by the selective scan.
+const MLP_VARIATES: usize = 40;
+
+/// The MLP across variates.
+pub(crate) const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
+
+/// Up to this many variates have a head of their own.
+const OWN_HEADS: usize = 40;
+
+/// Multiply-adds of the device's steps that training may run through, each forth and back: some ten minutes of two cores.
+const BUDGET: f64 = 2.4e12;
+
+/// Updates at least, however large a network is, and at most, however small.
+const UPDATES: (usize, usize) = (2000, 20_000);
+
+/// The calendar is seen where the training rows span so many milliseconds: two weeks, for nobody knows a week from one.
+const CALENDAR_SPAN: i64 = 14 * 24 * 3_600_000;
+
+/// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.
+pub(crate) fn start_config(table: &Table, horizon: usize) -> Config {
+    let variates = table.variates();
+    let s6 = S6 {
+        d_inner: 32,
+        d_state: 2,
+        dt_rank: 4,
+        d_conv: 4,
+    };
+    let variate_mixer = match variates {
+        1 => VariateMixer::None,
+        2..=MLP_VARIATES => VariateMixer::Mlp(MLP),
+        _ => VariateMixer::S6(s6),
+    };
+    let head = if variates <= OWN_HEADS { Head::PerVariate } else { Head::Shared };
+    Config {
+        variates,
+        exogenous: table.exogenous,
+        known_ahead: table.known_ahead,
+        horizon,
+        time_mixer: s6,
+        variate_mixer,
+        head,
+        ..Config::default()
+    }
+}
+
+/// The same network with half the features everywhere.
+pub(super) fn half(config: &Config) -> Config {
+    let s6 = |s6: S6| S6 {
+        d_inner: s6.d_inner / 2,
+        ..s6
+    };
+    Config {
+        d_model: config.d_model / 2,
+        time_mixer: s6(config.time_mixer),
+        variate_mixer: match config.variate_mixer {
+            VariateMixer::S6(across) => VariateMixer::S6(s6(across)),
+            VariateMixer::Mlp(mlp) => VariateMixer::Mlp(Mlp {
+                hidden: mlp.hidden / 2,
+                ..mlp
+            }),
+            other => other,
+        },
+        ..*config
+    }
+}
+
+/// Updates of a network of this form within the budget.
+pub(super) fn affordable(config: &Config) -> usize {
+    let Options { streams, tokens, .. } = Options::default();
+    let (step, forecast) = config.operations();
+    let updates = BUDGET / (streams * tokens * (step + forecast)) as f64;
+    (updates as usize).clamp(UPDATES.0, UPDATES.1)
+}
+
+/// Whether the training rows have times and are long enough for habits of the week to be told from chance.
+pub(super) fn spans_weeks(table: &Table, split: &Split) -> bool {
+    let span = |times: &Vec<i64>| {
+        times
+            .get(split.train.saturating_sub(1))
+            .zip(times.first())
+            .map(|(last, first)| last - first)
+    };
+    table.times_ms.as_ref().and_then(span).is_some_and(|span| span >= CALENDAR_SPAN)
+}
