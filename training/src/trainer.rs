@@ -426,7 +426,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(self.learner.parameters().iter().map(values).collect::<candle_core::Result<_>>()?)
     }
 
-    /// One update; returns its loss, or nothing where the gradient is not finite, and then nothing has changed.
+    /// One update; returns its loss, [`STRAYED`] at most, or nothing where the gradient is not finite, and then nothing has changed.
     fn step(&mut self) -> Result<Option<f64>, TrainError> {
         let per_shard = self.options.streams / SHARDS;
         let shards: Vec<(&[Stream], &State)> = self.streams.chunks(per_shard).zip(&self.states).collect();
@@ -443,7 +443,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             self.return_to_average()?;
             self.strayed += 1;
             self.update += 1;
-            return Ok(Some(loss));
+            return Ok(Some(STRAYED));
         }
         let gradients = sum_gradients(self.optimiser.parameters(), &gradients)?;
         let norm = self.optimiser.step(&gradients, self.learning_rate())?;
