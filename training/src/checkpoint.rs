@@ -95,6 +95,7 @@ impl Checkpoints {
             "horizon": options.horizon,
             "seed": options.seed,
             "updates": options.updates,
+            "statics_sha256": options.statics.as_ref().map(|statics| &statics.sha256),
             "missing_rate": options.missing_rate,
         });
         Ok(Self {

@@ -21,6 +21,7 @@ pub mod ridge;
 pub mod robustness;
 pub mod scale;
 pub mod split;
+pub mod statics;
 pub mod table;
 pub mod thin;
 pub mod train;

@@ -11,12 +11,15 @@ use crate::mixer::{Directions, Mixers, TimeState};
 use crate::ops::linear;
 use crate::optim::Parameter;
 use crate::parameters::Parameters;
+use crate::statics::{PROJECTION, Statics};
 
 /// TSM2's network, with the current values of its parameters.
 #[derive(Clone, Debug)]
 pub struct Network {
     config: Config,
     parameters: Parameters,
+    /// Static features `[M, C]`.
+    statics: Option<Tensor>,
 }
 
 impl Learner for Network {
@@ -53,6 +56,7 @@ impl Network {
         Self {
             config: *config,
             parameters,
+            statics: None,
         }
     }
 
@@ -62,6 +66,19 @@ impl Network {
     /// A fault of the configuration, or of the device.
     pub fn initial(config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
         Ok(Self::new(config, Parameters::initial(config, rng, device)?))
+    }
+
+    /// The same network, which sees static features of its variates, if there are any.
+    ///
+    /// # Errors
+    /// Features of another number of variates; a fault of the device.
+    pub fn with_statics(mut self, statics: Option<&Statics>, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        if let Some(statics) = statics {
+            let (c, d) = (statics.width(), self.config.d_model);
+            self.statics = Some(Tensor::from_slice(&statics.values, (self.config.variates, c), device)?);
+            self.parameters.add(PROJECTION, &[d, c], statics.initial(d, rng), device)?;
+        }
+        Ok(self)
     }
 
     /// Its parameters, to be set or held.
@@ -75,6 +92,9 @@ impl Network {
         let mut bias = p.get("embed.bias")?;
         if self.config.variate_embedding {
             bias = p.get("embed.variate")?.broadcast_add(&bias)?;
+        }
+        if let Some(statics) = &self.statics {
+            bias = linear(statics, &p.get(PROJECTION)?, None)?.broadcast_add(&bias)?;
         }
         let u = linear(patches, &p.get("embed.weight")?, Some(&bias))?;
         let mixers = Mixers {
@@ -123,5 +143,51 @@ impl Network {
             _ => features.narrow(2, 0, self.config.endogenous())?.contiguous()?,
         };
         linear(&forecast, &weight, Some(&bias))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// What the network of these weights says of patches in which all numbers differ.
+    fn said(network: &Network) -> Vec<f32> {
+        let patches: Vec<f32> = (0..4 * 3 * 2).map(|i| (i as f32).sin()).collect();
+        let patches = Tensor::from_vec(patches, (1, 4, 3, 2), &Device::Cpu).unwrap();
+        let (features, _) = network.features(&patches, &network.zero_state(1, &Device::Cpu).unwrap()).unwrap();
+        features.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn static_features_are_part_of_the_vectors_once_folded() {
+        let config = Config {
+            variates: 3,
+            horizon: 4,
+            patch: 2,
+            d_model: 8,
+            ..Config::default()
+        };
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let statics = Statics::parse(Path::new("s.csv"), b"name,kind,floor\na,x,1\nb,y,2\nc,y,4\n", &names).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let plain = Network::initial(&config, &mut rng, &Device::Cpu).unwrap();
+        let told = plain.clone().with_statics(Some(&statics), &mut rng, &Device::Cpu).unwrap();
+        let values = |p: &Parameter| (p.name.clone(), p.var.flatten_all().unwrap().to_vec1().unwrap());
+        let mut weights: BTreeMap<String, Vec<f32>> = told.parameters().iter().map(values).collect();
+        statics.fold(&mut weights);
+        let folded = Parameters::new(crate::parameters::layout(&config).unwrap(), &Device::Cpu, |name, _| {
+            Ok(weights.remove(name).unwrap_or_default())
+        });
+        let folded = Network::new(&config, folded.unwrap());
+        assert!(weights.is_empty(), "nothing is left that a model file does not have");
+        let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+        assert!(apart(&said(&told), &said(&folded)) < 1e-5);
+        assert!(apart(&said(&told), &said(&plain)) > 1e-3, "they are seen");
     }
 }

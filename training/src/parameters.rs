@@ -85,6 +85,17 @@ impl Parameters {
         Ok(Self { list, index })
     }
 
+    /// Adds a tensor that a model file does not have.
+    ///
+    /// # Errors
+    /// Values that do not fill their shape; a fault of the device.
+    pub fn add(&mut self, name: &str, shape: &[usize], values: Vec<f32>, device: &Device) -> Result<()> {
+        let one = Self::new(vec![(name.to_owned(), shape.to_vec())], device, |_, _| Ok(values.clone()))?;
+        self.index.insert(name.to_owned(), self.list.len());
+        self.list.extend(one.list);
+        Ok(())
+    }
+
     /// Every parameter, in the layout's order.
     #[must_use]
     pub fn list(&self) -> &[Parameter] {
@@ -162,7 +173,7 @@ fn step_sizes(range: (f32, f32), count: usize, rng: &mut impl Rng) -> Vec<f32> {
 }
 
 /// Names and shapes of a model's tensors, in the layout's order.
-fn layout(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
+pub(crate) fn layout(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
     let mut layout = Vec::new();
     tsm2_core::layout(config, |name, shape| layout.push((name.to_string(), shape.to_vec()))).map_err(candle_core::Error::wrap)?;
     Ok(layout)

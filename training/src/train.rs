@@ -31,6 +31,7 @@ use crate::readout::{self, Choice, ReadoutError};
 use crate::ridge::bands;
 use crate::scale::Scaler;
 use crate::split::{Split, SplitError, SplitSpec};
+use crate::statics::Statics;
 use crate::table::Table;
 use crate::thin::Rate;
 use crate::trainer::{self, Best, Options, Progress, TrainError, Trainer};
@@ -58,6 +59,8 @@ pub struct TrainOptions {
     pub updates: Option<usize>,
     /// Network and read-out may see the time of day and the day of the week, if that is worth it on validation.
     pub calendar: bool,
+    /// What is known of each variate besides its readings.
+    pub statics: Option<Statics>,
     /// Share of the training rows' readings that network and read-out are shown as missing, so that they learn to do without.
     pub missing_rate: Rate,
     /// Goes on from the last checkpoint in `out`.
@@ -240,6 +243,13 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         format!("the network is trained for {} updates at most", recipe.updates),
         tell,
     );
+    if let Some(statics) = &options.statics {
+        decide(
+            &mut decisions,
+            format!("the network sees static features: {}", statics.features.join(", ")),
+            tell,
+        );
+    }
     let bands = bands(options.horizon);
     let validation = split.validation_range();
     let provenance = |decisions: &[String]| Provenance {
@@ -270,7 +280,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             tell,
         );
     }
-    let ways = ways(&start, &choices, rows, &scaler, table)?;
+    let ways = ways(&start, &choices, rows, &scaler, table, options.statics.as_ref())?;
     let trial = Trial {
         recipe,
         split: &split,
@@ -321,7 +331,11 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             target: candidate.target,
             folds,
         };
-        Ok::<_, Error>(export.bundle(&best.weights, provenance)?)
+        let mut weights = best.weights.clone();
+        if let Some(statics) = &options.statics {
+            statics.fold(&mut weights);
+        }
+        Ok::<_, Error>(export.bundle(&weights, provenance)?)
     };
     let mut written = f64::INFINITY;
     let (start, before) = (Instant::now(), trainer.updates());

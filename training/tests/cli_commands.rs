@@ -417,6 +417,36 @@ fn what_is_known_ahead_goes_from_training_into_the_model() {
 }
 
 #[test]
+fn static_features_are_seen_and_belong_to_the_training() {
+    let folder = Folder::new();
+    let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
+    let sensors = folder.file("sensors.csv", "name,kind,floor\na,tank,1\nb,tank,2\nc,pump,2\n");
+    let train = |more: &[&str]| {
+        let args = [
+            "train",
+            "--data",
+            arg(&data),
+            "--horizon",
+            "4",
+            "--updates",
+            "4",
+            "--no-company",
+            "--out",
+            arg(&out),
+        ];
+        tsm2(args.iter().chain(&["--static-features", arg(&sensors)]).chain(more))
+    };
+    stdout(train(&[]));
+    let bundle = Bundle::open(&out.join("model.safetensors")).unwrap();
+    let said = "the network sees static features: kind=pump, kind=tank, floor";
+    assert!(bundle.meta().provenance.decisions.iter().any(|decision| decision == said));
+    stdout(train(&["--resume"]));
+    std::fs::write(&sensors, "name,floor\na,1\nb,2\nc,2\n").unwrap();
+    let other = String::from_utf8(train(&["--resume"]).stderr).unwrap();
+    assert!(other.contains("belongs to another training"), "{other}");
+}
+
+#[test]
 fn the_calendar_is_seen_where_it_helps() {
     let folder = Folder::new();
     // Twice as much noise as day: what comes at this hour is told from the hour better than from yesterday.

@@ -309,6 +309,26 @@ fn exogenous_columns_that_cannot_be() {
 }
 
 #[test]
+fn static_features_that_cannot_be() {
+    let folder = Folder::new();
+    let data = folder.file("fifty.csv", recording(50));
+    for (text, said) in [
+        ("name,floor\na,1\nc,2\n", "no line for `b`"),
+        ("name,floor\na,1\nb,2\nc,2\nb,3\n", "line 5: a second line for `b`"),
+        ("name,floor\na,1\nb,1\nc,1\n", "no feature"),
+        ("name,floor\na,1\nb,1,7\nc,1\n", "line: 3"),
+    ] {
+        let sensors = folder.file("sensors.csv", text);
+        let arguments = ["train", "--data", arg(&data), "--static-features", arg(&sensors)];
+        refused(&arguments, &["sensors.csv", said]);
+    }
+    refused(
+        &["train", "--data", arg(&data), "--static-features", "nowhere.csv"],
+        &["nowhere.csv"],
+    );
+}
+
+#[test]
 fn rows_that_are_not_there() {
     let folder = Folder::new();
     let (data, model) = (folder.file("fifty.csv", recording(50)), bundle(&folder));

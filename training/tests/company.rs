@@ -119,6 +119,7 @@ fn options(out: &Path) -> TrainOptions {
         seed: 3,
         updates: Some(40),
         calendar: false,
+        statics: None,
         missing_rate: Rate::default(),
         resume: false,
         company: true,

@@ -55,6 +55,7 @@ fn options(out: &Path) -> TrainOptions {
         seed: 7,
         updates: Some(400),
         calendar: false,
+        statics: None,
         missing_rate: Rate::default(),
         resume: false,
         company: false,

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tsm2_train::split::SplitSpec;
+use tsm2_train::statics::Statics;
 use tsm2_train::thin::Rate;
 use tsm2_train::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
 use tsm2_train::trainer::Progress;
@@ -21,6 +22,7 @@ use tsm2_train::trainer::Progress;
   tsm2 train --data building.csv --horizon 60 --out building
   tsm2 train --data building.csv --horizon 60 --exogenous outdoor_temp,occupancy
   tsm2 train --data building.csv --horizon 60 --known-ahead outdoor_temp,occupancy
+  tsm2 train --data building.csv --horizon 60 --static-features sensors.csv
   tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
 pub struct Train {
     /// CSV of readings, oldest first
@@ -39,6 +41,10 @@ pub struct Train {
     /// not forecast. Training takes the readings that came true for what was known [default: none]
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     known_ahead: Vec<String>,
+    /// CSV of what is known of each column besides its readings, such as what it measures, where, or what its machine is rated for: a header, and a
+    /// line per column whose first cell is its name. The device pays nothing for it [default: none]
+    #[arg(long, value_name = "FILE")]
+    static_features: Option<PathBuf>,
     /// Keep the time of day and the day of the week (UTC) from the model. It sees them otherwise, if the recording has times, trains on two weeks of
     /// them, and does better on the validation part
     #[arg(long)]
@@ -88,6 +94,8 @@ impl Train {
         let exogenous = self.exogenous.iter().filter(|name| !self.known_ahead.contains(name)).cloned();
         let table = super::read_table(&self.data)?.with_exogenous(&exogenous.collect::<Vec<_>>())?;
         let table = table.with_known_ahead(&self.known_ahead)?;
+        let statics = self.static_features.as_ref();
+        let statics = statics.map(|path| Statics::read(path, &table.names)).transpose()?;
         let folder_name = || {
             self.out
                 .file_name()
@@ -101,6 +109,7 @@ impl Train {
             seed: self.seed,
             updates: self.updates,
             calendar: !self.no_calendar,
+            statics,
             missing_rate: self.missing_rate,
             resume: self.resume,
             company: !self.no_company,

@@ -13,6 +13,7 @@ use crate::network::Network;
 use crate::readout::Choice;
 use crate::scale::Scaler;
 use crate::split::Split;
+use crate::statics::Statics;
 use crate::table::Table;
 use crate::trainer::{Options, Target, TrainError, Trainer};
 
@@ -39,12 +40,13 @@ pub(super) struct Candidate<'a> {
     pub(super) choice: &'a Choice,
     pub(super) config: Config,
     pub(super) data: Rc<Dataset>,
+    pub(super) statics: Option<&'a Statics>,
 }
 
 impl<'a> Candidate<'a> {
     pub(super) fn trainer(&self, recipe: Options, train: usize, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
         Trainer::new(
-            |rng| Network::initial(&self.config, rng, device),
+            |rng| Network::initial(&self.config, rng, device)?.with_statics(self.statics, rng, device),
             Options {
                 target: self.target,
                 ..recipe
@@ -96,6 +98,7 @@ pub(super) fn ways<'a>(
     rows: Range<usize>,
     scaler: &Scaler,
     table: &Table,
+    statics: Option<&'a Statics>,
 ) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
     let mut ways = Vec::with_capacity(WAYS);
     let targets = [&[Target::Whole, Target::Residual][..], &[Target::Whole]];
@@ -116,6 +119,7 @@ pub(super) fn ways<'a>(
                 choice,
                 config,
                 data: Rc::clone(&data),
+                statics,
             });
         }
     }
