@@ -4,7 +4,8 @@
 //! season repeated, one map that variates share, a map per variate, and one that also sees the other variates. Maps that trust the level of the
 //! training rows to stay are kept apart from those that know no level: where they are better they are given a share of the forecast that grows
 //! with how many times validation holds the lead, for whether a level stays for so long is told once in so many rows only, and an average of
-//! two forecasts is at most as wrong as they are on average.
+//! two forecasts is at most as wrong as they are on average. For the same reason maps of other views and kinds that are about as good on validation
+//! are given a part of the forecast: which of them is the best is chance, and what they err by differs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,8 +34,11 @@ const LEVEL_MARGIN: f64 = 0.01;
 /// By what share a map that sees the calendar must be better than one that does not: a habit is learned from as many examples as it was followed.
 const CALENDAR_MARGIN: f64 = 0.02;
 
+/// A map that errs at most by this share more than the chosen one is as good.
+const AS_GOOD: f64 = 0.01;
+
 /// What the ridge draws a map to: what is forecast where the examples say nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum View {
     /// The normaliser's level.
     Level,
@@ -54,6 +58,8 @@ enum Kind {
 }
 
 impl Kind {
+    const ALL: [Kind; 4] = [Kind::Repeat, Kind::Shared, Kind::Own, Kind::Cross];
+
     /// By what share it must be better than the plainer ones where validation is certain, for what is more particular is the first to fail on the rows
     /// to come.
     fn margin(self) -> f64 {
@@ -65,11 +71,21 @@ impl Kind {
     }
 }
 
+/// What distinguishes maps of which the best is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Sort {
+    /// Whether it trusts the level.
+    trusts: bool,
+    /// Whether it sees the calendar.
+    dated: bool,
+    kind: Kind,
+    view: View,
+}
+
 /// A map for the leads of one band, and its errors on validation in units of z.
 struct Fitted {
-    kind: Kind,
+    sort: Sort,
     readout: Readout,
-    view: View,
     /// `[leads of the band, features]` per variate, or one for all.
     weights: Vec<Array2<f64>>,
     /// Sums of squared errors over the band, by part of the validation rows.
@@ -88,8 +104,8 @@ impl Fitted {
     }
 }
 
-/// Of the maps for one band the best of each kind, apart from each other those that trust the level (`true`) and those that see the calendar.
-type Bests = BTreeMap<(bool, bool, Kind), Fitted>;
+/// Of the maps for one band the best of each sort.
+type Bests = BTreeMap<Sort, Fitted>;
 
 /// The forecast of the leads of one band, in words.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +130,11 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
         let (free, level) = (ladder(bests, false, certain), ladder(bests, true, certain));
         let chosen = match (free, level) {
             (Some(free), Some(level)) => {
-                let kind = if level.kind > free.kind { level.kind.margin() } else { 0.0 };
+                let kind = if level.sort.kind > free.sort.kind {
+                    level.sort.kind.margin()
+                } else {
+                    0.0
+                };
                 match level.beats(free, (LEVEL_MARGIN + kind) / certain.powi(2)) {
                     true => vec![(level, certain), (free, 1.0 - certain)],
                     false => vec![(free, 1.0)],
@@ -126,7 +146,12 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
             true => format!("{share:.2} of {f}"),
             false => f.to_string(),
         });
-        let what = said.collect::<Vec<_>>().join(" and ");
+        let mut what = said.collect::<Vec<_>>().join(" and ");
+        let alone = chosen.len();
+        let chosen: Vec<_> = chosen.into_iter().flat_map(|(f, share)| beside(f, share, bests, certain)).collect();
+        if chosen.len() > alone {
+            what += &format!(", beside {} as good", chosen.len() - alone);
+        }
         parts.push((Band { leads, what }, chosen));
     }
     let chosen = || parts.iter().flat_map(|(_, chosen)| chosen.iter().map(|(f, _)| f));
@@ -173,18 +198,41 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
 /// The last kind that proves itself, among those that trust the level or those that do not; then, if it does too, the last that sees the calendar.
 fn ladder(bests: &Bests, trusts: bool, certain: f64) -> Option<&Fitted> {
     let last = |dated| {
-        let kinds = bests.range((trusts, dated, Kind::Repeat)..=(trusts, dated, Kind::Cross));
-        kinds
-            .map(|(_, best)| best)
-            .reduce(|plainer, next| match next.beats(plainer, next.kind.margin() / certain.powi(2)) {
+        let kinds = Kind::ALL.into_iter().filter_map(|kind| {
+            let of_kind = |sort: &Sort| (sort.trusts, sort.dated, sort.kind) == (trusts, dated, kind);
+            let views = bests.iter().filter(|(sort, _)| of_kind(sort)).map(|(_, best)| best);
+            views.min_by(|a, b| a.whole().total_cmp(&b.whole()))
+        });
+        kinds.reduce(
+            |plainer, next| match next.beats(plainer, next.sort.kind.margin() / certain.powi(2)) {
                 true => next,
                 false => plainer,
-            })
+            },
+        )
     };
     match (last(false), last(true)) {
         (Some(plain), Some(dated)) if !dated.beats(plain, CALENDAR_MARGIN / certain.powi(2)) => Some(plain),
         (plain, dated) => dated.or(plain),
     }
+}
+
+/// What was chosen, with what is as good: maps of one level, in other views, and of other kinds up to a map per variate or the chosen kind. All together have
+/// `share` of the forecast, and what stands beside the chosen one the more of it the more certain validation is. Nothing stands beside a repetition, which nothing beats.
+fn beside<'a>(chosen: &'a Fitted, share: f64, bests: &'a Bests, certain: f64) -> Vec<(&'a Fitted, f64)> {
+    let Sort { trusts, dated, kind, .. } = chosen.sort;
+    let kinds = Kind::Shared..=kind.max(Kind::Own);
+    let alike = |sort: &Sort| (sort.trusts, sort.dated) == (trusts, dated) && kinds.contains(&sort.kind);
+    let good: Vec<&Fitted> = bests
+        .iter()
+        .filter(|(sort, best)| kind != Kind::Repeat && alike(sort) && best.whole() <= (1.0 + AS_GOOD) * chosen.whole())
+        .map(|(_, best)| best)
+        .collect();
+    if good.len() < 2 {
+        return vec![(chosen, share)];
+    }
+    let each = share * certain / good.len() as f64;
+    let own = |map: &Fitted| if map.sort == chosen.sort { share * (1.0 - certain) } else { 0.0 };
+    good.into_iter().map(|map| (map, each + own(map))).collect()
 }
 
 /// Fits every candidate on the training rows, with the ridge per band that is best on validation, and keeps the best for each band.
@@ -204,7 +252,8 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
         };
         let features = positions.len() as f64;
         let once = features * features * (features / 3.0 + 2.0 * config.horizon as f64);
-        if readout.per_variate && (LAMBDAS.len() * train.len()) as f64 * once > SOLVING {
+        let differs = readout.cross_lags > 0 || gathered.train.len() > 1;
+        if readout.per_variate && (!differs || (LAMBDAS.len() * train.len()) as f64 * once > SOLVING) {
             continue;
         }
         let kind = match (readout.cross_lags, readout.per_variate) {
@@ -225,14 +274,13 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
             let errors = errors(examples.iter().map(|(_, validation)| validation).zip(&weights), config.horizon);
             // A normaliser that follows knows no level but that of the other variates.
             let trusts = view == View::Level && (normaliser == Normaliser::Global || kind == Kind::Cross);
-            keep(
-                &mut bests,
-                leads,
-                (trusts, readout.calendar, kind),
-                (readout, view),
-                &weights,
-                &errors,
-            );
+            let sort = Sort {
+                trusts,
+                dated: readout.calendar,
+                kind,
+                view,
+            };
+            keep(&mut bests, leads, sort, readout, &weights, &errors);
         }
     }
     for lags in [Some(1), gathered.widest.season.map(|season| season.period)].into_iter().flatten() {
@@ -249,41 +297,32 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
                 .collect();
             let weights = Array2::from_shape_fn((config.horizon, lags), |(lead, lag)| f64::from(u8::from(lead % lags == lag)));
             let errors = errors(validation.iter().zip(std::iter::repeat(&weights)), config.horizon);
-            keep(
-                &mut bests,
-                leads,
-                (false, false, Kind::Repeat),
-                (readout, View::Last),
-                &[weights],
-                &errors,
-            );
+            let sort = Sort {
+                trusts: false,
+                dated: false,
+                kind: Kind::Repeat,
+                view: View::Last,
+            };
+            keep(&mut bests, leads, sort, readout, &[weights], &errors);
         }
     }
     Ok(bests)
 }
 
-/// Keeps what is the best of its kind so far, band by band.
-fn keep(
-    bests: &mut [Bests],
-    leads: &[Range<usize>],
-    key: (bool, bool, Kind),
-    (readout, view): (Readout, View),
-    weights: &[Array2<f64>],
-    errors: &[Vec<f64>; PARTS],
-) {
+/// Keeps what is the best of its sort so far, band by band.
+fn keep(bests: &mut [Bests], leads: &[Range<usize>], sort: Sort, readout: Readout, weights: &[Array2<f64>], errors: &[Vec<f64>; PARTS]) {
     for (bests, band) in bests.iter_mut().zip(leads) {
         let errors = errors.each_ref().map(|part| part[band.clone()].iter().sum());
-        if bests.get(&key).is_none_or(|best| errors.iter().sum::<f64>() < best.whole()) {
+        if bests.get(&sort).is_none_or(|best| errors.iter().sum::<f64>() < best.whole()) {
             let of_band = |weights: &Array2<f64>| weights.slice(s![band.clone(), ..]).to_owned();
             let weights = weights.iter().map(of_band).collect();
             let fitted = Fitted {
-                kind: key.2,
+                sort,
                 readout,
-                view,
                 weights,
                 errors,
             };
-            bests.insert(key, fitted);
+            bests.insert(sort, fitted);
         }
     }
 }
@@ -426,7 +465,7 @@ fn candidates(widest: &Readout) -> Vec<Readout> {
 
 impl fmt::Display for Fitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind == Kind::Repeat {
+        if self.sort.kind == Kind::Repeat {
             let last = if self.readout.lags == 1 { "sample" } else { "season" };
             return write!(f, "the last {last} again");
         }
@@ -445,7 +484,7 @@ impl fmt::Display for Fitted {
         features.extend(calendar.then(|| "the calendar".to_owned()));
         features.extend(known_ahead.then(|| "what is known ahead".to_owned()));
         let weights = if per_variate { "per variate" } else { "shared" };
-        let drawn = match self.view {
+        let drawn = match self.sort.view {
             View::Level => "the level",
             View::Mean => "the lags' mean",
             View::Last => "the newest sample",
