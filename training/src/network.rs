@@ -76,7 +76,7 @@ impl Network {
         if let Some(statics) = statics {
             let (c, d) = (statics.width(), self.config.d_model);
             self.statics = Some(Tensor::from_slice(&statics.values, (self.config.variates, c), device)?);
-            self.parameters.add(PROJECTION, &[d, c], statics.initial(d, rng), device)?;
+            self.parameters.add(PROJECTION, (d, c), statics.initial(d, rng), device)?;
         }
         Ok(self)
     }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use candle_core::{Device, Result, Tensor, Var, bail};
+use candle_core::{Device, Result, Shape, Tensor, Var, bail};
 use rand::{Rng, RngExt};
 use tsm2_core::{Config, SelectionFrom};
 
@@ -66,33 +66,33 @@ impl Parameters {
         device: &Device,
         mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Self> {
-        let mut list = Vec::with_capacity(layout.len());
+        let mut parameters = Self {
+            list: Vec::with_capacity(layout.len()),
+            index: HashMap::new(),
+        };
         for (name, shape) in layout {
             let data = values(&name, &shape)?;
             if name.starts_with("readout.") {
                 continue;
             }
-            // Biases, norms, step sizes, A and the averaging coefficients have natural scales that decay would pull them from.
-            let decay = name.ends_with(".weight") && !name.ends_with("norm.weight");
-            list.push(Parameter {
-                decay,
-                var: Var::from_vec(data, shape, device)?,
-                held: 0..0,
-                name,
-            });
+            parameters.add(&name, shape, data, device)?;
         }
-        let index = list.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
-        Ok(Self { list, index })
+        Ok(parameters)
     }
 
-    /// Adds a tensor that a model file does not have.
+    /// Adds a tensor, which a model file need not have.
     ///
     /// # Errors
     /// Values that do not fill their shape; a fault of the device.
-    pub fn add(&mut self, name: &str, shape: &[usize], values: Vec<f32>, device: &Device) -> Result<()> {
-        let one = Self::new(vec![(name.to_owned(), shape.to_vec())], device, |_, _| Ok(values.clone()))?;
+    pub fn add(&mut self, name: &str, shape: impl Into<Shape>, values: Vec<f32>, device: &Device) -> Result<()> {
         self.index.insert(name.to_owned(), self.list.len());
-        self.list.extend(one.list);
+        self.list.push(Parameter {
+            // Biases, norms, step sizes, A and the averaging coefficients have natural scales that decay would pull them from.
+            decay: name.ends_with(".weight") && !name.ends_with("norm.weight"),
+            var: Var::from_vec(values, shape, device)?,
+            held: 0..0,
+            name: name.to_owned(),
+        });
         Ok(())
     }
 

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, Trim};
 use rand::{Rng, RngExt};
-use sha2::{Digest, Sha256};
+
+use crate::table::cells::{Cell, Record, records};
+use crate::table::{TableError, sha256};
 
 /// The projection, `[D, C]`, among the trained tensors.
 pub const PROJECTION: &str = "embed.static.weight";
@@ -35,14 +36,9 @@ pub struct Statics {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StaticsError {
-    /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason, or the line that is not like the first.
-        source: csv::Error,
-    },
+    /// The file cannot be read, or a line has more or fewer cells than the first.
+    #[error(transparent)]
+    File(#[from] TableError),
     /// A variate has no line.
     #[error("{}: no line for `{variate}`; each column of the recording needs one, its name in the first cell", path.display())]
     Missing {
@@ -70,16 +66,13 @@ pub enum StaticsError {
 }
 
 impl Statics {
-    /// Reads a CSV file with a header and a line per variate, its name first. A column of numbers is one feature, any other one feature per word in it; an empty cell
+    /// Reads a CSV file, delimited as [`crate::table::Table::read`] has it, with a header and a line per variate, its name first. A column of numbers is one feature, any other one feature per word in it; an empty cell
     /// is an average number, or none of the words. Lines of other variates are passed over, and so are features in which these do not differ.
     ///
     /// # Errors
     /// Every [`StaticsError`].
     pub fn read(path: &Path, variates: &[String]) -> Result<Self, StaticsError> {
-        let bytes = std::fs::read(path).map_err(|source| StaticsError::Read {
-            path: path.into(),
-            source: source.into(),
-        })?;
+        let bytes = std::fs::read(path).map_err(|source| TableError::Read { path: path.into(), source })?;
         Self::parse(path, &bytes, variates)
     }
 
@@ -88,15 +81,21 @@ impl Statics {
     /// # Errors
     /// As [`Statics::read`].
     pub fn parse(path: &Path, bytes: &[u8], variates: &[String]) -> Result<Self, StaticsError> {
-        let of_file = |source| StaticsError::Read { path: path.into(), source };
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(bytes);
-        let header = reader.headers().map_err(of_file)?.clone();
+        let (_, records) = records(bytes);
+        let mut records = records();
+        let header = records.next().map_or(Vec::new(), |first| first.cells);
         let mut lines = BTreeMap::new();
-        for record in reader.records() {
-            let record = record.map_err(of_file)?;
-            let line = record.position().map_or(0, csv::Position::line);
-            let variate = record.get(0).unwrap_or_default().to_owned();
-            if variates.contains(&variate) && lines.insert(variate.clone(), record).is_some() {
+        for Record { line, cells } in records {
+            if cells.len() != header.len() {
+                return Err(StaticsError::File(TableError::Ragged {
+                    path: path.into(),
+                    line,
+                    found: cells.len(),
+                    expected: header.len(),
+                }));
+            }
+            let variate = cells[0].0.clone();
+            if variates.contains(&variate) && lines.insert(variate.clone(), cells).is_some() {
                 return Err(StaticsError::Twice {
                     path: path.into(),
                     line,
@@ -112,8 +111,8 @@ impl Statics {
         }
         let (mut features, mut columns) = (Vec::new(), Vec::new());
         for (c, column) in header.iter().enumerate().skip(1) {
-            let cells: Vec<&str> = variates.iter().map(|name| lines[name].get(c).unwrap_or_default()).collect();
-            for (feature, values) in numbers(column, &cells) {
+            let cells: Vec<&Cell> = variates.iter().map(|name| &lines[name][c]).collect();
+            for (feature, values) in numbers(&column.0, &cells) {
                 if let Some(values) = standardised(values) {
                     features.push(feature);
                     columns.push(values);
@@ -128,7 +127,7 @@ impl Statics {
             values: (0..variates.len())
                 .flat_map(|m| columns.iter().map(move |column| column[m]))
                 .collect(),
-            sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: sha256(bytes),
         })
     }
 
@@ -160,16 +159,16 @@ impl Statics {
 }
 
 /// A column as features: its numbers, or whether each word stands there. An empty cell is NaN among numbers.
-fn numbers(column: &str, cells: &[&str]) -> Vec<(String, Vec<f64>)> {
-    let number = |cell: &&str| match cell.is_empty() {
+fn numbers(column: &str, cells: &[&Cell]) -> Vec<(String, Vec<f64>)> {
+    let number = |cell: &&Cell| match cell.is_missing() {
         true => Some(f64::NAN),
-        false => cell.parse().ok().filter(|number: &f64| number.is_finite()),
+        false => cell.number().map(f64::from),
     };
     if let Some(numbers) = cells.iter().map(number).collect() {
         return vec![(column.to_owned(), numbers)];
     }
-    let words: BTreeSet<&str> = cells.iter().copied().filter(|cell| !cell.is_empty()).collect();
-    let is = |word| cells.iter().map(|&cell| f64::from(u8::from(cell == word))).collect();
+    let words: BTreeSet<&str> = cells.iter().filter(|cell| !cell.is_missing()).map(|cell| cell.0.as_str()).collect();
+    let is = |word| cells.iter().map(|cell| f64::from(u8::from(cell.0 == word))).collect();
     words.into_iter().map(|word| (format!("{column}={word}"), is(word))).collect()
 }
 
@@ -217,11 +216,18 @@ mod tests {
             ("sensor,floor\na,\nb,\n", "no feature"),
             ("sensor\na\nb\n", "no feature"),
             ("", "no line for `a`"),
-            ("sensor,floor\na,1\nb,2,3\n", "line: 3"),
+            ("sensor,floor\na,1\nb,2,3\n", "line 3 has 3 cells"),
         ] {
             let message = parse(text, &["a", "b"]).unwrap_err().to_string();
             assert!(message.contains("sensors.csv") && message.contains(said), "{message}");
         }
+    }
+
+    #[test]
+    fn delimiters_and_empty_cells_are_those_of_recordings() {
+        let plain = parse("sensor,floor,kind\na,1,\nb,,x\nc,2,y\n", &["a", "b", "c"]).unwrap();
+        let other = parse("\u{feff}sensor;floor;kind\na;1;NA\nb;nan;x\n\nc;2;y\n", &["a", "b", "c"]).unwrap();
+        assert_eq!((plain.features, plain.values), (other.features, other.values));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! Invariants of a [`Table`]: `values.len() == len() * names.len()`; `known_ahead <= exogenous < names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
 //! `r` lies on grid slot `r`, so that neighbouring rows are always one interval apart.
 
-mod cells;
+pub(crate) mod cells;
 mod grid;
 mod time;
 
@@ -236,7 +236,6 @@ impl Table {
     /// # Errors
     /// As [`Table::read`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let cells = cells::Cells::parse(path, bytes)?;
         let missing = missing(&cells);
         let mut report = Report {
@@ -263,7 +262,7 @@ impl Table {
             shown: None,
             times_ms,
             interval_ms,
-            sha256,
+            sha256: sha256(bytes),
             report,
         })
     }
@@ -459,6 +458,11 @@ impl fmt::Display for Missing {
             "column `{name}`: {cells} readings missing, the longest run {longest}, the first in line {first_line}"
         )
     }
+}
+
+/// SHA-256 of a file's bytes, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn list(names: &[String]) -> String {

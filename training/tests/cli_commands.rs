@@ -389,21 +389,16 @@ fn every_command_knows_what_is_only_read() {
     }
 }
 
+/// A training of four updates for four rows ahead.
+fn brief<'a>(data: &'a Path, out: &'a Path) -> [&'a str; 9] {
+    ["train", "--data", arg(data), "--horizon", "4", "--updates", "4", "--out", arg(out)]
+}
+
 #[test]
 fn what_is_known_ahead_goes_from_training_into_the_model() {
     let folder = Folder::new();
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
-    let args = [
-        "train",
-        "--data",
-        arg(&data),
-        "--horizon",
-        "4",
-        "--updates",
-        "4",
-        "--out",
-        arg(&out),
-    ];
+    let args = brief(&data, &out);
     stdout(tsm2(args.iter().chain(&["--exogenous", "b,a", "--known-ahead", "a"])));
     let model = out.join("model.safetensors");
     let bundle = Bundle::open(&model).unwrap();
@@ -422,18 +417,7 @@ fn static_features_are_seen_and_belong_to_the_training() {
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
     let sensors = folder.file("sensors.csv", "name,kind,floor\na,tank,1\nb,tank,2\nc,pump,2\n");
     let train = |more: &[&str]| {
-        let args = [
-            "train",
-            "--data",
-            arg(&data),
-            "--horizon",
-            "4",
-            "--updates",
-            "4",
-            "--no-company",
-            "--out",
-            arg(&out),
-        ];
+        let args = [&brief(&data, &out)[..], &["--no-company"]].concat();
         tsm2(args.iter().chain(&["--static-features", arg(&sensors)]).chain(more))
     };
     stdout(train(&[]));
@@ -458,18 +442,7 @@ fn the_calendar_is_seen_where_it_helps() {
     let data = folder.file("days.csv", &text);
     let trained = |more: &[&str]| {
         let out = folder.path("out");
-        let args = [
-            "train",
-            "--data",
-            arg(&data),
-            "--horizon",
-            "4",
-            "--updates",
-            "4",
-            "--no-company",
-            "--out",
-            arg(&out),
-        ];
+        let args = [&brief(&data, &out)[..], &["--no-company"]].concat();
         stdout(tsm2(args.iter().chain(more)));
         Bundle::open(&out.join("model.safetensors")).unwrap().meta().clone()
     };

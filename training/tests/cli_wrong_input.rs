@@ -316,7 +316,7 @@ fn static_features_that_cannot_be() {
         ("name,floor\na,1\nc,2\n", "no line for `b`"),
         ("name,floor\na,1\nb,2\nc,2\nb,3\n", "line 5: a second line for `b`"),
         ("name,floor\na,1\nb,1\nc,1\n", "no feature"),
-        ("name,floor\na,1\nb,1,7\nc,1\n", "line: 3"),
+        ("name,floor\na,1\nb,1,7\nc,1\n", "line 3 has 3 cells"),
     ] {
         let sensors = folder.file("sensors.csv", text);
         let arguments = ["train", "--data", arg(&data), "--static-features", arg(&sensors)];

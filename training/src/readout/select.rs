@@ -199,8 +199,8 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
 fn ladder(bests: &Bests, trusts: bool, certain: f64) -> Option<&Fitted> {
     let last = |dated| {
         let kinds = Kind::ALL.into_iter().filter_map(|kind| {
-            let of_kind = |sort: &Sort| (sort.trusts, sort.dated, sort.kind) == (trusts, dated, kind);
-            let views = bests.iter().filter(|(sort, _)| of_kind(sort)).map(|(_, best)| best);
+            let of_kind = |sort: Sort| (sort.trusts, sort.dated, sort.kind) == (trusts, dated, kind);
+            let views = bests.values().filter(|map| of_kind(map.sort));
             views.min_by(|a, b| a.whole().total_cmp(&b.whole()))
         });
         kinds.reduce(
@@ -220,16 +220,13 @@ fn ladder(bests: &Bests, trusts: bool, certain: f64) -> Option<&Fitted> {
 /// `share` of the forecast, and what stands beside the chosen one the more of it the more certain validation is. Nothing stands beside a repetition, which nothing beats.
 fn beside<'a>(chosen: &'a Fitted, share: f64, bests: &'a Bests, certain: f64) -> Vec<(&'a Fitted, f64)> {
     let Sort { trusts, dated, kind, .. } = chosen.sort;
-    let kinds = Kind::Shared..=kind.max(Kind::Own);
-    let alike = |sort: &Sort| (sort.trusts, sort.dated) == (trusts, dated) && kinds.contains(&sort.kind);
-    let good: Vec<&Fitted> = bests
-        .iter()
-        .filter(|(sort, best)| kind != Kind::Repeat && alike(sort) && best.whole() <= (1.0 + AS_GOOD) * chosen.whole())
-        .map(|(_, best)| best)
-        .collect();
-    if good.len() < 2 {
+    if kind == Kind::Repeat {
         return vec![(chosen, share)];
     }
+    let kinds = Kind::Shared..=kind.max(Kind::Own);
+    let alike = |sort: &Sort| (sort.trusts, sort.dated) == (trusts, dated) && kinds.contains(&sort.kind);
+    let as_good = |map: &Fitted| map.whole() <= (1.0 + AS_GOOD) * chosen.whole();
+    let good: Vec<&Fitted> = bests.values().filter(|map| alike(&map.sort) && as_good(map)).collect();
     let each = share * certain / good.len() as f64;
     let own = |map: &Fitted| if map.sort == chosen.sort { share * (1.0 - certain) } else { 0.0 };
     good.into_iter().map(|map| (map, each + own(map))).collect()

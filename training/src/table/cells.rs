@@ -37,9 +37,7 @@ struct Column {
 
 impl Cells {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Cells, TableError> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let delimiter = delimiter(bytes);
-        let records = || Records::new(bytes, delimiter);
+        let (delimiter, records) = records(bytes);
         let Some(first) = records().next() else {
             return Err(TableError::Empty { path: path.into() });
         };
@@ -161,6 +159,13 @@ impl Cells {
     }
 }
 
+/// The character between cells, and the lines that are not blank, from the first.
+pub(crate) fn records<'a>(bytes: &'a [u8]) -> (u8, impl Fn() -> Records<'a>) {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let delimiter = delimiter(bytes);
+    (delimiter, move || Records::new(bytes, delimiter))
+}
+
 /// The candidate that cuts most of the first lines into equally many cells, and of those the one that makes most cells.
 fn delimiter(bytes: &[u8]) -> u8 {
     let score = |delimiter: u8| {
@@ -214,22 +219,22 @@ fn shown(cell: &str) -> String {
 }
 
 /// One line of the file.
-struct Record {
-    line: u64,
-    cells: Vec<Cell>,
+pub(crate) struct Record {
+    pub line: u64,
+    pub cells: Vec<Cell>,
 }
 
-struct Cell(String);
+pub(crate) struct Cell(pub String);
 
 impl Cell {
-    fn is_missing(&self) -> bool {
+    pub fn is_missing(&self) -> bool {
         self.0.is_empty()
             || ["nan", "na", "n/a", "null", "none"]
                 .iter()
                 .any(|word| self.0.eq_ignore_ascii_case(word))
     }
 
-    fn number(&self) -> Option<f32> {
+    pub fn number(&self) -> Option<f32> {
         // Through f64, as readings arrive on the device, so that both round alike.
         self.0
             .parse::<f64>()
@@ -244,7 +249,7 @@ impl Cell {
 }
 
 /// Lines that are not blank.
-struct Records<'a> {
+pub(crate) struct Records<'a> {
     reader: csv::Reader<&'a [u8]>,
 }
 
