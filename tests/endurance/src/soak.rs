@@ -21,7 +21,7 @@ use crate::sampler::{Sample, Sampler, slope};
 use crate::wire::{Listener, Sender};
 
 /// Rows from one forecast to the next.
-const STRIDE: usize = 15;
+pub const STRIDE: usize = 15;
 /// Rows of each stream that may be on their way: with what the daemon has not acknowledged, fewer messages than MQTT has packet identifiers, for mosquitto 2.0.11 does
 /// not keep to `max_inflight_messages` in a flood and uses those of unacknowledged messages again.
 const AHEAD: u64 = 25;
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Soak {
     /// Streams.
     pub streams: usize,
-    /// Rows of each, one a minute.
+    /// Rows of each, one a minute; a multiple of `STRIDE`, so that the last one gives the forecast by which the run knows that all were read.
     pub rows: u64,
     /// Connections that publish.
     pub publishers: usize,
@@ -116,8 +116,13 @@ impl Soak {
     /// Runs it to the end.
     ///
     /// # Errors
-    /// When the broker or the daemon do not go on.
+    /// When the broker or the daemon do not go on, or `rows` is not a multiple of `STRIDE`.
     pub fn run(&self) -> anyhow::Result<Outcome> {
+        anyhow::ensure!(
+            self.rows.is_multiple_of(STRIDE as u64),
+            "{} rows are not a multiple of {STRIDE}: the last of them give no forecast",
+            self.rows
+        );
         let fleet = Fleet::start(self.streams, STRIDE, Running::start)?;
         let port = fleet.broker.port();
         let (forecasts, readings) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tsm2_e2e::{broker, data};
 use tsm2_endurance::load::Load;
-use tsm2_endurance::soak::Soak;
+use tsm2_endurance::soak::{STRIDE, Soak};
 
 #[test]
 fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
@@ -13,14 +13,14 @@ fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
     }
     let soak = Soak {
         streams: 50,
-        rows: 200,
+        rows: 14 * STRIDE as u64,
         publishers: 2,
         csv: None,
         every: Duration::from_millis(200),
     };
     let outcome = soak.run().unwrap();
     assert!(outcome.holds(), "{}", outcome.report());
-    assert_eq!((outcome.sent, outcome.consumed), (10_000, 10_000));
+    assert_eq!((outcome.sent, outcome.consumed), (10_500, 10_500));
     assert!(outcome.compared.0 > 0 && outcome.samples.iter().any(|sample| sample.memory > 0 && sample.file > 0));
 }
 
