@@ -493,6 +493,10 @@ fn every_part_is_ablated_and_told() {
     }
     assert!(lines[1..].iter().all(|line| line[6].parse::<f64>().unwrap() > 0.0));
     assert!(parts.iter().all(|part| printed.contains(part)), "{printed}");
+    let two = ["--seeds", "0", "--horizons", "4", "--parts", "no-gate,variate-s6"];
+    let printed = stdout(tsm2(arguments[..3].iter().chain(&["--updates", "3", "--csv", "-"]).chain(&two)));
+    let parts: Vec<&str> = printed.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(parts, ["recipe", "variate-s6", "no-gate"]);
 }
 
 #[test]

@@ -408,6 +408,16 @@ fn ablations_that_cannot_be() {
         &[&ablate[..], &["--horizons", "21"]].concat(),
         &["data.csv", "validation part has 20 rows", "horizon of 21"],
     );
+    refused(
+        &[&ablate[..], &["--horizons", "2", "--parts", "variate-mlp"]].concat(),
+        &["--parts: variate-mlp", "data.csv"],
+    );
+    let output = tsm2(["ablate", "--data", arg(&data), "--parts", "engine"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(2) && told.contains("'engine'") && told.contains("no-gate"),
+        "{told}"
+    );
     let unwritable = folder.path("no/such.csv");
     refused(
         &[&ablate[..], &["--horizons", "2", "--csv", arg(&unwritable)]].concat(),

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{anyhow, ensure};
+use anyhow::{anyhow, bail, ensure};
 use candle_core::Device;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tsm2_train::ablation::{Ablation, Outcome, Variant};
 use tsm2_train::split::SplitSpec;
 use tsm2_train::trainer::Progress;
@@ -27,6 +28,7 @@ const PRINTED: [&str; 7] = ["part", "horizon", "parameters", "seconds", "mse", "
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 ablate --data building.csv --horizons 15,60 --seeds 0,1,2 --csv parts.csv
+  tsm2 ablate --data plant.csv --parts variate-s6,variate-both --seeds 0,1,2
   tsm2 ablate --data plant.csv --horizons 24 --updates 500 --json")]
 pub struct Ablate {
     /// CSV of readings, oldest first
@@ -41,8 +43,17 @@ pub struct Ablate {
     /// Updates of each training
     #[arg(long, value_name = "N", default_value_t = 1000)]
     updates: usize,
+    /// Try these parts alone, beside the recipe; all, unless given
+    #[arg(long, value_name = "PART,..", value_delimiter = ',', value_parser = part())]
+    parts: Vec<Variant>,
     #[command(flatten)]
     output: Output,
+}
+
+/// Reads the name of a part.
+fn part() -> impl TypedValueParser<Value = Variant> {
+    let named = |name: String| Variant::ALL.into_iter().find(|variant| variant.name() == name);
+    PossibleValuesParser::new(Variant::ALL.map(Variant::name)).try_map(move |name| named(name).ok_or("no part of this name"))
 }
 
 impl Ablate {
@@ -61,7 +72,16 @@ impl Ablate {
             device: &Device::Cpu,
         };
         ablation.check().map_err(|error| in_file(&error))?;
-        let variants: Vec<Variant> = ablation.variants().collect();
+        let has = |variant: &Variant| ablation.variants().any(|other| other == *variant);
+        if let Some(absent) = self.parts.iter().find(|variant| !has(variant)) {
+            bail!(
+                "--parts: {} is what the recipe does on {} anyway",
+                absent.name(),
+                self.data.display()
+            );
+        }
+        let wanted = |variant: &Variant| *variant == Variant::Recipe || self.parts.is_empty() || self.parts.contains(variant);
+        let variants: Vec<Variant> = ablation.variants().filter(wanted).collect();
         let mut told = Trainings::new(&self.output, &HEADER, variants.len() * self.updates)?;
         let mut all: Vec<Vec<Outcome>> = vec![Vec::new(); variants.len()];
         // Seed by seed, so that what is done when it is interrupted can be compared.

@@ -598,6 +598,23 @@ mod tests {
     }
 
     #[test]
+    fn maps_that_are_as_good_share_the_forecast() {
+        let damped = |seed| {
+            let push = |value: &mut f32, push: f32| {
+                *value = 0.9 * *value + push;
+                Some(*value)
+            };
+            Vec::from_iter(noise(seed).into_iter().scan(0.0, push))
+        };
+        let (first, second) = (damped(3), damped(4));
+        let choice = chosen(&[&|row| first[row], &|row| second[row]]);
+        assert!(choice.bands[0].what.contains(" beside "), "{choice}");
+        // One row ahead nothing but the push is unknown.
+        let known = 1.0 - 0.9_f64 * 0.9;
+        assert!((choice.mse[0] / known - 1.0).abs() < 0.1, "{:?}", choice.mse);
+    }
+
+    #[test]
     fn the_other_variates_are_seen_where_they_lead() {
         let leader = noise(7);
         let choice = chosen(&[&|row| leader[row], &|row| if row < 3 { 0.0 } else { leader[row - 3] }]);
