@@ -186,7 +186,8 @@ impl CustomOp1 for Gelu {
 fn gelu_slope(x: f32) -> f32 {
     let cube = math::GELU_CUBIC * x * x;
     let s = math::sigmoid(math::GELU_SCALE * x * (1.0 + cube));
-    s + x * s * (1.0 - s) * math::GELU_SCALE * (1.0 + 3.0 * cube)
+    let slope = s + x * s * (1.0 - s) * math::GELU_SCALE * (1.0 + 3.0 * cube);
+    if x < math::GELU_FLAT { 0.0 } else { slope }
 }
 
 /// softplus of every number: ln(1 + e^x).
