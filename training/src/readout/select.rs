@@ -34,11 +34,11 @@ const LEVEL_MARGIN: f64 = 0.01;
 /// By what share a map that sees the calendar must be better than one that does not: a habit is learned from as many examples as it was followed.
 const CALENDAR_MARGIN: f64 = 0.02;
 
-/// A map that errs at most by this share more than the chosen one is as good; where validation is less certain and the map no more particular, a larger
-/// share may be chance,
+/// A map that errs at most by this share more than the chosen one is as good. One that is no more particular is so up to a larger share where validation is
+/// less certain.
 const AS_GOOD: f64 = 0.01;
 
-/// but never more than this.
+/// Where validation is least certain: the share up to which a map that is no more particular is as good.
 const STILL_AS_GOOD: f64 = 0.1;
 
 /// What the ridge draws a map to: what is forecast where the examples say nothing.
