@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-/// A lead that fits this many times into what validation holds is half certain.
-const HALF_CERTAIN: f64 = 10.0;
+/// A lead that fits this many times into what validation holds is a quarter certain.
+const QUARTER_CERTAIN: f64 = 10.0;
 
 /// How far what the forecasts from `origins` successive rows say of a lead can be relied on, in (0, 1): neighbouring forecasts share most of
 /// their rows, so what counts is how many times the lead fits into them.
 #[must_use]
 pub fn certainty(origins: usize, lead: usize) -> f64 {
     let times = origins.max(1) as f64 / lead.max(1) as f64;
-    times / (times + HALF_CERTAIN)
+    (times / (times + QUARTER_CERTAIN)).powi(2)
 }
 
 /// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the read-out's error and n the step

@@ -138,7 +138,7 @@ pub fn folds(errors: &Errors, origins: usize) -> Vec<f64> {
         let whole: Sums = parts.iter().copied().sum();
         let best = whole.best_weight();
         let gains = |sums: &Sums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
-        if !gains(&whole, LEAST_GAIN / certainty(origins, band.end).powi(2)) || !parts.iter().all(|part| gains(part, 0.0)) {
+        if !gains(&whole, LEAST_GAIN / certainty(origins, band.end)) || !parts.iter().all(|part| gains(part, 0.0)) {
             0.0
         } else if whole.mse(1.0) * (1.0 - AS_GOOD) <= whole.mse(best) {
             1.0

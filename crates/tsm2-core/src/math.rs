@@ -126,6 +126,8 @@ mod tests {
         assert!(exp(f32::NAN).is_nan() && softplus(f32::NAN).is_nan());
         assert_eq!(softplus(1000.0), 1000.0);
         assert!(sigmoid(-1000.0) < 1e-30 && sigmoid(1000.0) == 1.0);
+        assert!(gelu(f32::NAN).is_nan() && gelu(f32::NEG_INFINITY) == 0.0 && gelu(GELU_FLAT - 1e-3) == 0.0);
+        assert!((-3e-15..-1e-15).contains(&gelu(GELU_FLAT)));
     }
 
     #[test]

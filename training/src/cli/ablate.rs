@@ -72,16 +72,11 @@ impl Ablate {
             device: &Device::Cpu,
         };
         ablation.check().map_err(|error| in_file(&error))?;
-        let has = |variant: &Variant| ablation.variants().any(|other| other == *variant);
-        if let Some(absent) = self.parts.iter().find(|variant| !has(variant)) {
-            bail!(
-                "--parts: {} is what the recipe does on {} anyway",
-                absent.name(),
-                self.data.display()
-            );
+        let mut variants: Vec<Variant> = ablation.variants().collect();
+        if let Some(absent) = self.parts.iter().find(|part| !variants.contains(part)) {
+            bail!("--parts: {} is no other than the recipe on {}", absent.name(), self.data.display());
         }
-        let wanted = |variant: &Variant| *variant == Variant::Recipe || self.parts.is_empty() || self.parts.contains(variant);
-        let variants: Vec<Variant> = ablation.variants().filter(wanted).collect();
+        variants.retain(|variant| *variant == Variant::Recipe || self.parts.is_empty() || self.parts.contains(variant));
         let mut told = Trainings::new(&self.output, &HEADER, variants.len() * self.updates)?;
         let mut all: Vec<Vec<Outcome>> = vec![Vec::new(); variants.len()];
         // Seed by seed, so that what is done when it is interrupted can be compared.
