@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tsm2_edge::http::{HttpOptions, Server, Token};
-use tsm2_edge::vitals::Vitals;
+use tsm2_edge::observe::http::{HttpOptions, Server, Token};
+use tsm2_edge::observe::vitals::Vitals;
 
 /// A server on a free port.
 async fn start(token: Option<&str>) -> (SocketAddr, Arc<Vitals>) {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use tsm2_edge::replay::messages;
-use tsm2_edge::table::{Record, Table, TableError};
+use tsm2_edge::cli::replay::messages;
+use tsm2_edge::cli::table::{Record, Table, TableError};
 use tsm2_mqtt::Template;
 
 const NEW_YEAR: i64 = 1_704_067_200_000;

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use tsm2_edge::config::Config;
-use tsm2_edge::engine::Engine;
-use tsm2_edge::service::Service;
-use tsm2_edge::shelf::Rows;
-use tsm2_edge::store::Store;
+use tsm2_edge::config::service::Service;
+use tsm2_edge::runtime::engine::Engine;
+use tsm2_edge::state::shelf::Rows;
+use tsm2_edge::state::store::Store;
 
 /// A stream's counts over all its lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tempfile::tempdir;
 use tsm2_e2e::{bundle, process};
+use tsm2_edge::config::service::{Service, ServiceError};
 use tsm2_edge::config::{Aggregate, Config, ConfigError};
-use tsm2_edge::service::{Service, ServiceError};
 
 const TOPIC: &str = "sensors/{stream}/telemetry";
 

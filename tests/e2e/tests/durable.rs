@@ -11,8 +11,8 @@ use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payloa
 use tsm2_e2e::watcher::{Watcher, numbers};
 use tsm2_e2e::{bundle, data, process, stored};
 use tsm2_edge::config::Config;
-use tsm2_edge::engine::Engine;
-use tsm2_edge::service::Service;
+use tsm2_edge::config::service::Service;
+use tsm2_edge::runtime::engine::Engine;
 use tsm2_mqtt::rfc3339;
 
 const STATE: &str = "state.path = 'state.redb'";

@@ -6,9 +6,9 @@ use serde_json::json;
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_e2e::bundle;
+use tsm2_edge::config::service::Service;
 use tsm2_edge::config::{Aggregate, Config};
-use tsm2_edge::engine::Engine;
-use tsm2_edge::service::Service;
+use tsm2_edge::runtime::engine::Engine;
 use tsm2_mqtt::rfc3339;
 
 const HORIZON: usize = 3;

@@ -10,7 +10,7 @@ use tsm2_bundle::Bundle;
 use tsm2_e2e::process::{self, Running};
 use tsm2_e2e::watcher::{Watcher, numbers};
 use tsm2_e2e::{broker::Broker, bundle, data};
-use tsm2_edge::table::Table;
+use tsm2_edge::cli::table::Table;
 use tsm2_mqtt::rfc3339;
 
 /// Rows played; the first is row 0, so that all streams are the same.

@@ -10,12 +10,12 @@ use tsm2_e2e::broker::Broker;
 use tsm2_e2e::site::{HORIZON, MINUTE, Site, payload, summary};
 use tsm2_e2e::watcher::numbers;
 use tsm2_e2e::{bundle, process};
-use tsm2_edge::backtest::backtest;
+use tsm2_edge::cli::backtest::backtest;
+use tsm2_edge::cli::table::{Record, Table};
 use tsm2_edge::config::Config as EdgeConfig;
-use tsm2_edge::engine::Engine;
-use tsm2_edge::service::Service;
+use tsm2_edge::config::service::Service;
+use tsm2_edge::runtime::engine::Engine;
 use tsm2_edge::simulator::NAMES;
-use tsm2_edge::table::{Record, Table};
 
 /// Writes a bundle of these variates, the last `exogenous` of which are only read.
 fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon: usize) -> PathBuf {

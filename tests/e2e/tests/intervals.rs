@@ -7,8 +7,8 @@ use serde_json::Value;
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_e2e::{bundle, data, process};
-use tsm2_edge::backtest::{Backtest, Line, backtest};
-use tsm2_edge::table::{Record, Table};
+use tsm2_edge::cli::backtest::{Backtest, Line, backtest};
+use tsm2_edge::cli::table::{Record, Table};
 
 const MINUTE_MS: i64 = 60_000;
 

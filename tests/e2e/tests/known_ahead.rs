@@ -9,12 +9,12 @@ use tsm2_core::{Config, Readout};
 use tsm2_e2e::broker::Broker;
 use tsm2_e2e::bundle;
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site};
-use tsm2_edge::backtest::backtest;
+use tsm2_edge::cli::backtest::backtest;
+use tsm2_edge::cli::table::{Record, Table};
 use tsm2_edge::config::Config as EdgeConfig;
-use tsm2_edge::engine::Engine;
-use tsm2_edge::service::Service;
-use tsm2_edge::shelf::Rows;
-use tsm2_edge::table::{Record, Table};
+use tsm2_edge::config::service::Service;
+use tsm2_edge::runtime::engine::Engine;
+use tsm2_edge::state::shelf::Rows;
 use tsm2_mqtt::rfc3339;
 
 const ROWS: usize = 24;

@@ -10,9 +10,9 @@ use tsm2_e2e::broker::{Broker, free_port};
 use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{Site, exchange};
 use tsm2_e2e::{PATIENCE, data};
-use tsm2_edge::http::metrics;
-use tsm2_edge::report::Summary;
-use tsm2_edge::vitals::{Part, Score, Shown, Vitals};
+use tsm2_edge::observe::http::metrics;
+use tsm2_edge::observe::vitals::{Part, Score, Shown, Vitals};
+use tsm2_edge::runtime::report::Summary;
 
 /// What promtool has to say, from its exit status on; `None`, with a line printed, where it is not installed.
 fn promtool(arguments: &[&str], folder: &Path, input: &str) -> Option<String> {

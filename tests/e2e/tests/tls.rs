@@ -10,7 +10,7 @@ use tsm2_e2e::site::{Site, exchange, summary};
 use tsm2_e2e::watcher::Watcher;
 use tsm2_e2e::{bundle, process};
 use tsm2_edge::config::Config;
-use tsm2_edge::service::Service;
+use tsm2_edge::config::service::Service;
 use tsm2_mqtt::{SessionOptions, TlsOptions};
 
 const ADDRESS: &str = "127.0.0.1";

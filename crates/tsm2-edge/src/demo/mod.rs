@@ -15,8 +15,8 @@ pub use table::{Style, WIDE, picture};
 
 use crate::broker::{Broker, BrokerError};
 use crate::config::Config;
-use crate::daemon::{self, DaemonError};
-use crate::service::{Service, ServiceError};
+use crate::config::service::{Service, ServiceError};
+use crate::runtime::daemon::{self, DaemonError};
 use crate::simulator::{INTERVAL_MS, NAMES};
 use stage::Stage;
 use std::future::Future;

@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 use tsm2_edge::config::Config;
-use tsm2_edge::engine::Engine;
-use tsm2_edge::service::Service;
-use tsm2_edge::shelf::Rows;
+use tsm2_edge::config::service::Service;
+use tsm2_edge::runtime::engine::Engine;
+use tsm2_edge::state::shelf::Rows;
 
 const MINUTE: i64 = 60_000;
 const DIGEST: usize = 32;

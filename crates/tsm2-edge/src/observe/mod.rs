@@ -1,0 +1,6 @@
+//! What the daemon shows of itself: metrics, health, HTTP, log.
+
+pub mod http;
+pub mod log;
+pub mod notify;
+pub mod vitals;
