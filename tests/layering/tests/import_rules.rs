@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::process::Command;
-use tsm2_layering::{Metadata, ROOMS, violations};
+use tsm2_layering::{ALLOWED_DEPENDENCIES, Metadata, violations};
 
 #[test]
 fn the_workspace_keeps_the_import_rules() {
@@ -23,21 +23,21 @@ fn the_workspace_keeps_the_import_rules() {
 }
 
 #[test]
-fn a_house_in_order_has_no_violations() {
-    assert_eq!(found_in(&House::in_order()), Vec::<String>::new());
+fn a_valid_workspace_has_no_violations() {
+    assert_eq!(found_in(&Workspace::valid()), Vec::<String>::new());
 }
 
 #[test]
 fn an_import_against_the_direction_is_found() {
-    let house = House::in_order().import("tsm2-stream", "tsm2-mqtt", None);
-    assert_only(&house, &["tsm2-stream", "tsm2-mqtt"]);
-    let house = House::in_order().import("tsm2-bundle", "tsm2-stream", Some("build"));
-    assert_only(&house, &["tsm2-bundle", "tsm2-stream"]);
+    let workspace = Workspace::valid().import("tsm2-stream", "tsm2-mqtt", None);
+    assert_only(&workspace, &["tsm2-stream", "tsm2-mqtt"]);
+    let workspace = Workspace::valid().import("tsm2-bundle", "tsm2-stream", Some("build"));
+    assert_only(&workspace, &["tsm2-bundle", "tsm2-stream"]);
 }
 
 #[test]
 fn dev_dependencies_and_the_crates_under_tests_are_free() {
-    let house = House::in_order()
+    let workspace = Workspace::valid()
         .member("tests", "tsm2-e2e")
         .import("tsm2-e2e", "tsm2-edge", None)
         .import("tsm2-e2e", "tsm2-train", None)
@@ -45,74 +45,74 @@ fn dev_dependencies_and_the_crates_under_tests_are_free() {
         .import("tsm2-stream", "rumqttc", Some("dev"))
         .import("tsm2-stream", "candle-core", Some("dev"))
         .import("tsm2-stream", "ndarray", Some("dev"));
-    assert_eq!(found_in(&house), Vec::<String>::new());
+    assert_eq!(found_in(&workspace), Vec::<String>::new());
 }
 
 #[test]
 fn the_mqtt_client_belongs_to_one_crate() {
-    let house = House::in_order().import("tsm2-edge", "rumqttc", None);
-    assert_only(&house, &["tsm2-edge", "rumqttc"]);
-    let house = House::in_order().import("tsm2-train", "rumqttc-v4-next", None);
-    assert_only(&house, &["tsm2-train", "rumqttc-v4-next"]);
+    let workspace = Workspace::valid().import("tsm2-edge", "rumqttc", None);
+    assert_only(&workspace, &["tsm2-edge", "rumqttc"]);
+    let workspace = Workspace::valid().import("tsm2-train", "rumqttc-v4-next", None);
+    assert_only(&workspace, &["tsm2-train", "rumqttc-v4-next"]);
     assert_eq!(
-        found_in(&House::in_order().import("tsm2-mqtt", "rumqttc-v4-next", None)),
+        found_in(&Workspace::valid().import("tsm2-mqtt", "rumqttc-v4-next", None)),
         Vec::<String>::new()
     );
 }
 
 #[test]
 fn the_core_imports_libm_and_optional_serde_only() {
-    let house = House::in_order().import("tsm2-core", "heapless", None);
-    assert_only(&house, &["tsm2-core", "heapless"]);
-    let house = House::in_order().import("tsm2-core", "serde", None);
-    assert_only(&house, &["tsm2-core", "serde", "optional"]);
+    let workspace = Workspace::valid().import("tsm2-core", "heapless", None);
+    assert_only(&workspace, &["tsm2-core", "heapless"]);
+    let workspace = Workspace::valid().import("tsm2-core", "serde", None);
+    assert_only(&workspace, &["tsm2-core", "serde", "optional"]);
 }
 
 #[test]
 fn candle_is_found_at_any_distance_from_a_device_crate() {
-    let house = House::in_order()
+    let workspace = Workspace::valid()
         .import("tsm2-edge", "quick-net", None)
         .import("quick-net", "candle-nn", None);
-    assert_only(&house, &["tsm2-edge", "tsm2-edge -> quick-net -> candle-nn"]);
+    assert_only(&workspace, &["tsm2-edge", "tsm2-edge -> quick-net -> candle-nn"]);
 }
 
 #[test]
 fn ndarray_is_no_direct_dependency_of_a_device_crate() {
     assert_only(
-        &House::in_order().import("tsm2-bundle", "ndarray", None),
+        &Workspace::valid().import("tsm2-bundle", "ndarray", None),
         &["tsm2-bundle", "ndarray"],
     );
-    let behind_another = House::in_order()
+    let behind_another = Workspace::valid()
         .import("tsm2-edge", "statistics", None)
         .import("statistics", "ndarray", None);
     assert_eq!(found_in(&behind_another), Vec::<String>::new());
 }
 
 #[test]
-fn rooms_and_members_are_the_same_set() {
+fn rules_and_members_are_the_same_set() {
     assert_only(
-        &House::in_order().member("crates", "tsm2-cellar"),
+        &Workspace::valid().member("crates", "tsm2-cellar"),
         &["tsm2-cellar", "without an import rule"],
     );
-    let mut house = House::in_order();
-    house.members.retain(|(_, name)| *name != "tsm2-mqtt");
-    assert_only(&house, &["tsm2-mqtt", "no member"]);
+    let mut workspace = Workspace::valid();
+    workspace.members.retain(|(_, name)| *name != "tsm2-mqtt");
+    assert_only(&workspace, &["tsm2-mqtt", "no member"]);
 }
 
 /// A workspace as data, from which `cargo metadata`'s JSON is made.
-struct House {
+struct Workspace {
     members: Vec<(&'static str, &'static str)>,
     imports: Vec<(&'static str, &'static str, Option<&'static str>)>,
 }
 
-impl House {
-    fn in_order() -> Self {
-        let folder = |room| if room == "tsm2-train" { "training" } else { "crates" };
-        let house = Self {
-            members: ROOMS.iter().map(|(room, _)| (folder(*room), *room)).collect(),
+impl Workspace {
+    fn valid() -> Self {
+        let folder = |name| if name == "tsm2-train" { "training" } else { "crates" };
+        let workspace = Self {
+            members: ALLOWED_DEPENDENCIES.iter().map(|(name, _)| (folder(*name), *name)).collect(),
             imports: Vec::new(),
         };
-        house
+        workspace
             .import("tsm2-core", "libm", None)
             .import("tsm2-train", "candle-core", None)
             .import("tsm2-train", "ndarray", None)
@@ -150,7 +150,7 @@ impl House {
                 .iter()
                 .map(|(_, to, kind)| json!({"name": to, "kind": kind, "optional": false}))
                 .collect();
-            let manifest = format!("/house/{}/{name}/Cargo.toml", folder_of(name));
+            let manifest = format!("/workspace/{}/{name}/Cargo.toml", folder_of(name));
             json!({"id": name, "name": name, "manifest_path": manifest, "dependencies": dependencies})
         };
         let node = |name: &str| {
@@ -163,19 +163,19 @@ impl House {
         json!({
             "packages": self.names().into_iter().map(package).collect::<Vec<_>>(),
             "workspace_members": self.members.iter().map(|(_, name)| name).collect::<Vec<_>>(),
-            "workspace_root": "/house",
+            "workspace_root": "/workspace",
             "resolve": {"nodes": self.names().into_iter().map(node).collect::<Vec<_>>()},
         })
     }
 }
 
-fn found_in(house: &House) -> Vec<String> {
-    violations(&serde_json::from_value(house.metadata()).expect("synthetic metadata is well formed"))
+fn found_in(workspace: &Workspace) -> Vec<String> {
+    violations(&serde_json::from_value(workspace.metadata()).expect("synthetic metadata is well formed"))
 }
 
 /// Exactly one violation, and its sentence holds every one of `parts`.
-fn assert_only(house: &House, parts: &[&str]) {
-    let found = found_in(house);
+fn assert_only(workspace: &Workspace, parts: &[&str]) {
+    let found = found_in(workspace);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(parts.iter().all(|part| found[0].contains(part)), "{found:?} lacks one of {parts:?}");
 }
