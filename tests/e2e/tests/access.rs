@@ -1,4 +1,4 @@
-//! The broker's settings and access list that `docs/security.md` recommends, as they stand there, at a real mosquitto.
+//! The broker's settings and access list that `docs/how-to/secure.md` recommends, as they stand there, at a real mosquitto.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use tsm2_e2e::data;
 use tsm2_e2e::site::{Site, payload, summary};
 use tsm2_mqtt::{Message, Publisher, Receiver, Session, SessionOptions, TlsOptions};
 
-const DOCUMENT: &str = include_str!("../../../docs/security.md");
+const DOCUMENT: &str = include_str!("../../../docs/how-to/secure.md");
 
 /// The block of code under a mark in the document.
 fn block(mark: &str) -> &'static str {
