@@ -30,7 +30,7 @@ const CLIP: f32 = 8.0;
 
 /// The watch over one variate.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Drift {
+pub(crate) struct DriftDetector {
     /// Of the batch at hand.
     sum: f32,
     scores: u32,
@@ -44,7 +44,7 @@ pub(crate) struct Drift {
     pub(crate) raised: bool,
 }
 
-impl Drift {
+impl DriftDetector {
     /// An error, in units of its usual size.
     pub(crate) fn add(&mut self, relative: f32) {
         self.sum += relative.min(CLIP);
@@ -88,7 +88,7 @@ impl Drift {
     pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
         let count = |from: &mut Bytes<'_>| from.take().map(u32::from_le_bytes);
         let small = |from: &mut Bytes<'_>| from.amount(1e30);
-        Some(Drift {
+        Some(DriftDetector {
             sum: small(from)?,
             mean: small(from)?,
             deviation: small(from)?,

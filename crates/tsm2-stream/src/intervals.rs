@@ -15,7 +15,7 @@
 use alloc::vec::Vec;
 
 use crate::bytes::{Bytes, put};
-use crate::skill::WINDOW;
+use crate::live_metrics::WINDOW;
 
 /// Largest error that counts, so that squares stay finite.
 pub(crate) const MAX_ERROR: f32 = 1e18;
@@ -34,7 +34,7 @@ const MAX_Q: f32 = 1e4;
 
 /// A forecast and how far its interval reaches, as published.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Bounded {
+pub(crate) struct PredictionInterval {
     pub(crate) mean: f32,
     pub(crate) down: f32,
     pub(crate) up: f32,
@@ -42,7 +42,7 @@ pub(crate) struct Bounded {
 
 /// What is known of the errors of one variate at one lead.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Width {
+pub(crate) struct IntervalState {
     down_q: f32,
     up_q: f32,
     /// Running mean of the error's size.
@@ -53,33 +53,33 @@ pub(crate) struct Width {
     pub(crate) covered: f32,
 }
 
-impl Bounded {
+impl PredictionInterval {
     /// Finite where the forecast is, and never on the wrong side of it.
-    pub(crate) fn lo(&self) -> f32 {
+    pub(crate) fn lower(&self) -> f32 {
         (self.mean - self.down).max(f32::MIN).min(self.mean)
     }
 
     /// As [`Bounded::lo`], above.
-    pub(crate) fn hi(&self) -> f32 {
+    pub(crate) fn upper(&self) -> f32 {
         (self.mean + self.up).min(f32::MAX).max(self.mean)
     }
 }
 
-impl Width {
+impl IntervalState {
     /// Bounds of which nothing is known but half their width.
-    pub(crate) fn new(prior: f32) -> Self {
-        Width {
+    pub(crate) fn new(initial_widths: f32) -> Self {
+        IntervalState {
             down_q: PRIOR_Q,
             up_q: PRIOR_Q,
-            scale: prior / PRIOR_Q,
+            scale: initial_widths / PRIOR_Q,
             scored: 0,
             covered: 0.0,
         }
     }
 
     /// A forecast in today's bounds.
-    pub(crate) fn around(&self, mean: f32) -> Bounded {
-        Bounded {
+    pub(crate) fn around(&self, mean: f32) -> PredictionInterval {
+        PredictionInterval {
             mean,
             down: self.down_q * self.scale,
             up: self.up_q * self.scale,
@@ -87,10 +87,10 @@ impl Width {
     }
 
     /// The reading of a forecast has come. `miss` is how much of the readings may lie beyond either bound, `least` the least scale.
-    pub(crate) fn score(&mut self, value: f32, issued: &Bounded, miss: f32, least: f32) {
+    pub(crate) fn score(&mut self, value: f32, issued: &PredictionInterval, miss: f32, least: f32) {
         let n = self.scored as f32;
         let step = (FIRST_STEP / (1.0 + n / HALVED_AFTER)).max(LEAST_STEP);
-        let (below, above) = (value < issued.lo(), value > issued.hi());
+        let (below, above) = (value < issued.lower(), value > issued.upper());
         let moved = |q: f32, missed: bool| (q + step * (f32::from(u8::from(missed)) - miss)).clamp(0.0, MAX_Q);
         self.down_q = moved(self.down_q, below);
         self.up_q = moved(self.up_q, above);
@@ -110,7 +110,7 @@ impl Width {
 
     /// What [`Width::save`] wrote; `None` for anything else.
     pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
-        Some(Width {
+        Some(IntervalState {
             down_q: from.amount(MAX_Q)?,
             up_q: from.amount(MAX_Q)?,
             scale: from.amount(MAX_ERROR)?,

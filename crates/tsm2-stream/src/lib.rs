@@ -1,23 +1,26 @@
-//! Readings in, rows on the sampling grid out, and what their forecasts are worth: pure logic, no I/O, no clock of its own.
+//! One sensor stream: readings in, evenly spaced time steps out, and the evaluation of their forecasts.
+//! Pure logic: no I/O and no clock of its own.
 //!
-//! A sensor reports when it likes; the forecaster wants one row of all variates per sampling interval. [`Grid`] stands between the two: it
-//! takes [`Reading`]s one at a time and hands out [`Event`]s, most of them rows; [`Aggregate`] says what several readings of one slot come to.
-//! [`Monitor`] holds rows against the forecasts that were made of them, and puts bounds around the next. Both allocate when they are made and
-//! never again. [`Outlook`] is what was told of a variate's rows to come.
+//! - [`Resampler`]: readings at any time become one [`TimeStep`] of all variates per sampling interval.
+//!   [`Aggregate`] combines several readings of one time bin.
+//! - [`Monitor`]: prediction intervals, live metrics and a drift flag.
+//! - [`FutureCovariate`]: values of a variate that are known in advance.
+//!
+//! A resampler and a monitor allocate when they are made and never again.
 //!
 //! ```
-//! use tsm2_stream::{Event, Grid, GridConfig, Reading};
+//! use tsm2_stream::{Event, Reading, Resampler, ResamplerConfig};
 //!
-//! let mut grid = Grid::new(GridConfig::new(2, 60_000, 1440))?;
-//! let mut rows = Vec::new();
+//! let mut resampler = Resampler::new(ResamplerConfig::new(2, 60_000, 1440))?;
+//! let mut steps = Vec::new();
 //! for (variate, value, time_ms) in [(0, 20.5, 1_000), (1, 410.0, 2_000), (0, 20.6, 61_000)] {
-//!     grid.push(Reading { variate, value, time_ms }, |event| {
-//!         if let Event::Row(row) = event {
-//!             rows.push((row.time_ms, row.values.to_vec()));
+//!     resampler.push(Reading { variate, value, time_ms }, |event| {
+//!         if let Event::TimeStep(step) = event {
+//!             steps.push((step.time_ms, step.values.to_vec()));
 //!         }
 //!     })?;
 //! }
-//! assert_eq!(rows, [(0, vec![20.5, 410.0])]); // the second row waits for its other variate
+//! assert_eq!(steps, [(0, vec![20.5, 410.0])]); // the second step waits for its other variate
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![no_std]
@@ -29,30 +32,30 @@ extern crate std;
 
 mod aggregate;
 mod bytes;
-mod candidate;
+mod clock_history;
 mod config;
 mod drift;
 mod event;
-mod grid;
-mod history;
-mod hold;
+mod forward_fill;
+mod future_covariate;
 mod intervals;
+mod live_metrics;
 mod monitor;
-mod outlook;
-mod past;
-mod pending;
-mod row;
-mod skill;
-mod times;
+mod open_forecasts;
+mod pending_jump;
+mod recent_times;
+mod resampler;
+mod seasons;
+mod time_bin;
 
 pub use aggregate::Aggregate;
-pub use config::{GridConfig, GridError};
-pub use event::{Counts, Event, Refused};
-pub use grid::Grid;
+pub use config::{ResamplerConfig, ResamplerError};
+pub use event::{Counts, Event, Rejected};
+pub use future_covariate::FutureCovariate;
+pub use live_metrics::{Errors, LiveMetrics};
 pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError};
-pub use outlook::Outlook;
-pub use row::Row;
-pub use skill::{Errors, Skill};
+pub use resampler::Resampler;
+pub use time_bin::TimeStep;
 
 /// One sensor's value at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]

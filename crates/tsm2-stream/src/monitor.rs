@@ -8,11 +8,11 @@ use alloc::{vec, vec::Vec};
 use core::fmt;
 
 use crate::bytes::{Bytes, put, put_all};
-use crate::drift::Drift;
-use crate::history::{self, History};
-use crate::intervals::{MAX_ERROR, Width};
-use crate::pending::{self, Pending};
-use crate::skill::{Comparison, Skill};
+use crate::drift::DriftDetector;
+use crate::intervals::{IntervalState, MAX_ERROR};
+use crate::live_metrics::{Comparison, LiveMetrics};
+use crate::open_forecasts::{self, OpenForecasts};
+use crate::seasons::{self, Seasons};
 
 /// Longest season, in rows, of which the readings are kept.
 pub const MAX_SEASON: usize = 1500;
@@ -55,14 +55,14 @@ pub enum MonitorError {
         coverage: f32,
     },
     /// The prior does not have M * H widths that are positive and finite.
-    Prior,
+    InitialWidths,
     /// The bytes are not those of a saved monitor of this shape, season and coverage.
-    Saved,
+    Snapshot,
 }
 
 /// Watches the forecasts of one stream. See the module's invariants.
 ///
-/// For each row in this order: [`Monitor::row`] with its readings; then, when it made a forecast, [`Monitor::issue`] with it and
+/// For each row in this order: [`Monitor::observe`] with its readings; then, when it made a forecast, [`Monitor::issue`] with it and
 /// [`Monitor::interval`] for its bounds.
 #[derive(Debug, Clone)]
 pub struct Monitor {
@@ -74,13 +74,13 @@ pub struct Monitor {
     /// Each variate's last reading, NaN before its first. `[M]`.
     last: Vec<f32>,
     /// `[M][H]`.
-    widths: Vec<Width>,
+    widths: Vec<IntervalState>,
     /// `[M][H]`.
     comparisons: Vec<Comparison>,
     /// `[M]`.
-    drift: Vec<Drift>,
-    pending: Pending,
-    history: Option<History>,
+    drift: Vec<DriftDetector>,
+    pending: OpenForecasts,
+    history: Option<Seasons>,
 }
 
 impl Monitor {
@@ -89,7 +89,7 @@ impl Monitor {
     ///
     /// # Errors
     /// Any fault of the configuration or the prior.
-    pub fn new(config: MonitorConfig, prior: &[f32]) -> Result<Self, MonitorError> {
+    pub fn new(config: MonitorConfig, initial_widths: &[f32]) -> Result<Self, MonitorError> {
         let MonitorConfig {
             variates,
             horizon,
@@ -103,22 +103,25 @@ impl Monitor {
         if !(coverage > 0.0 && coverage < 1.0) {
             return Err(MonitorError::Coverage { coverage });
         }
-        if prior.len() != cells || !prior.iter().all(|width| *width > 0.0 && width.is_finite()) {
-            return Err(MonitorError::Prior);
+        if initial_widths.len() != cells || !initial_widths.iter().all(|width| *width > 0.0 && width.is_finite()) {
+            return Err(MonitorError::InitialWidths);
         }
-        let widest = |prior: &[f32]| prior.iter().copied().fold(0.0, f32::max).min(MAX_ERROR);
+        let widest = |initial_widths: &[f32]| initial_widths.iter().copied().fold(0.0, f32::max).min(MAX_ERROR);
         Ok(Monitor {
             config,
             miss: (1.0 - coverage) / 2.0,
-            units: prior.chunks_exact(horizon).map(widest).collect(),
+            units: initial_widths.chunks_exact(horizon).map(widest).collect(),
             last: vec![f32::NAN; variates],
-            widths: prior.iter().map(|prior| Width::new(prior.min(MAX_ERROR))).collect(),
+            widths: initial_widths
+                .iter()
+                .map(|initial_widths| IntervalState::new(initial_widths.min(MAX_ERROR)))
+                .collect(),
             comparisons: vec![Comparison::default(); cells],
-            drift: vec![Drift::default(); variates],
-            pending: Pending::new(variates, horizon),
+            drift: vec![DriftDetector::default(); variates],
+            pending: OpenForecasts::new(variates, horizon),
             history: season
                 .filter(|&season| season <= MAX_SEASON)
-                .map(|season| History::new(variates, season, horizon)),
+                .map(|season| Seasons::new(variates, season, horizon)),
         })
     }
 
@@ -134,31 +137,32 @@ impl Monitor {
         } = *config;
         let seasons = season
             .filter(|&season| (1..=MAX_SEASON).contains(&season))
-            .map_or(0, |season| history::rows(season, horizon));
-        let per_cell = size_of::<Width>() + size_of::<Comparison>();
-        let per_variate = horizon * per_cell + pending::slots(horizon) * (12 * horizon + 4) + 4 * seasons + 8 + size_of::<Drift>();
-        size_of::<Monitor>() + pending::slots(horizon) * size_of::<usize>() + variates * per_variate
+            .map_or(0, |season| seasons::rows(season, horizon));
+        let per_cell = size_of::<IntervalState>() + size_of::<Comparison>();
+        let per_variate =
+            horizon * per_cell + open_forecasts::slots(horizon) * (12 * horizon + 4) + 4 * seasons + 8 + size_of::<DriftDetector>();
+        size_of::<Monitor>() + open_forecasts::slots(horizon) * size_of::<usize>() + variates * per_variate
     }
 
     /// A row is closed: holds its readings `[M]`, NaN where missing, against the forecasts that were waiting for them.
-    pub fn row(&mut self, values: &[f32]) {
+    pub fn observe(&mut self, values: &[f32]) {
         debug_assert_eq!(values.len(), self.config.variates);
         let horizon = self.config.horizon;
         let (widths, comparisons, drift, history) = (&mut self.widths, &mut self.comparisons, &mut self.drift, &self.history);
         let (miss, units) = (self.miss, &self.units);
-        self.pending.advance(|variate, lead, issued, last| {
+        self.pending.advance(|variate, step, issued, last| {
             let value = values.get(variate).copied().unwrap_or(f32::NAN);
             if !(value.is_finite() && issued.mean.is_finite()) {
                 return;
             }
-            let (width, comparison) = (&mut widths[variate * horizon + lead], &mut comparisons[variate * horizon + lead]);
+            let (width, comparison) = (&mut widths[variate * horizon + step], &mut comparisons[variate * horizon + step]);
             let least = LEAST_SCALE * units[variate];
             width.score(value, issued, miss, least);
             let error = value - issued.mean;
             if comparison.compared >= SETTLED {
                 drift[variate].add(error.abs() / comparison.model.mae.max(least).max(f32::MIN_POSITIVE));
             }
-            let seasonal = history.as_ref().map_or(value, |history| history.seasonal(variate, lead));
+            let seasonal = history.as_ref().map_or(value, |history| history.seasonal(variate, step));
             if last.is_finite() && seasonal.is_finite() {
                 let limit = (LARGEST_ERROR * units[variate]).min(MAX_ERROR);
                 comparison.add([error, value - last, value - seasonal], limit);
@@ -185,11 +189,11 @@ impl Monitor {
     }
 
     /// Bounds of a forecast, all `[M][H]`: `lo <= forecast <= hi`, and finite where the forecast is.
-    pub fn interval(&self, forecast: &[f32], lo: &mut [f32], hi: &mut [f32]) {
-        debug_assert!([forecast.len(), lo.len(), hi.len()] == [self.widths.len(); 3]);
-        for (((width, &mean), lo), hi) in self.widths.iter().zip(forecast).zip(lo).zip(hi) {
+    pub fn interval(&self, forecast: &[f32], lower: &mut [f32], upper: &mut [f32]) {
+        debug_assert!([forecast.len(), lower.len(), upper.len()] == [self.widths.len(); 3]);
+        for (((width, &mean), lower), upper) in self.widths.iter().zip(forecast).zip(lower).zip(upper) {
             let bounded = width.around(mean);
-            (*lo, *hi) = (bounded.lo(), bounded.hi());
+            (*lower, *upper) = (bounded.lower(), bounded.upper());
         }
     }
 
@@ -203,18 +207,18 @@ impl Monitor {
     }
 
     /// How forecasts of a variate at a lead (from 0) have fared; `None` for a variate or a lead that does not exist.
-    pub fn skill(&self, variate: usize, lead: usize) -> Option<Skill> {
+    pub fn live_metrics(&self, variate: usize, step: usize) -> Option<LiveMetrics> {
         let MonitorConfig { variates, horizon, .. } = self.config;
-        if variate >= variates || lead >= horizon {
+        if variate >= variates || step >= horizon {
             return None;
         }
-        let (width, comparison) = (&self.widths[variate * horizon + lead], &self.comparisons[variate * horizon + lead]);
-        Some(Skill {
+        let (width, comparison) = (&self.widths[variate * horizon + step], &self.comparisons[variate * horizon + step]);
+        Some(LiveMetrics {
             scored: width.scored,
             coverage: width.covered,
             compared: comparison.compared,
             model: comparison.model,
-            repeat_last: comparison.repeat_last,
+            naive: comparison.naive,
             seasonal: self.history.as_ref().map(|_| comparison.seasonal),
         })
     }
@@ -251,15 +255,15 @@ impl Monitor {
     /// The monitor that [`Monitor::save`] wrote, which goes on as if it had never been interrupted.
     ///
     /// # Errors
-    /// As [`Monitor::new`], and [`MonitorError::Saved`] for bytes of a monitor of another configuration or of none.
+    /// As [`Monitor::new`], and [`MonitorError::Snapshot`] for bytes of a monitor of another configuration or of none.
     pub fn restore(config: MonitorConfig, saved: &[u8]) -> Result<Self, MonitorError> {
         let cells = config.variates.saturating_mul(config.horizon);
         // Refused before anything of the size that the configuration asks for is made.
         let mut shape = Vec::new();
         put_shape(&config, &mut shape);
-        let rest = saved.strip_prefix(shape.as_slice()).ok_or(MonitorError::Saved)?;
+        let rest = saved.strip_prefix(shape.as_slice()).ok_or(MonitorError::Snapshot)?;
         let mut monitor = Monitor::new(config, &vec![1.0; cells.min(MAX_CELLS)])?;
-        monitor.read(&mut Bytes(rest)).ok_or(MonitorError::Saved)?;
+        monitor.read(&mut Bytes(rest)).ok_or(MonitorError::Snapshot)?;
         Ok(monitor)
     }
 
@@ -270,11 +274,11 @@ impl Monitor {
         }
         from.fill(&mut self.last)?;
         for (width, comparison) in self.widths.iter_mut().zip(&mut self.comparisons) {
-            *width = Width::restore(from)?;
+            *width = IntervalState::restore(from)?;
             *comparison = Comparison::restore(from)?;
         }
         for drift in &mut self.drift {
-            *drift = Drift::restore(from)?;
+            *drift = DriftDetector::restore(from)?;
         }
         self.pending.restore(from)?;
         if let Some(history) = &mut self.history {
@@ -298,8 +302,8 @@ impl fmt::Display for MonitorError {
                 write!(f, "{variates} variates, {horizon} rows ahead and a season make no monitor")
             }
             MonitorError::Coverage { coverage } => write!(f, "a coverage of {coverage} is not between 0 and 1"),
-            MonitorError::Prior => f.write_str("the prior widths are not one positive number per variate and lead"),
-            MonitorError::Saved => f.write_str("what was saved is no monitor of this shape, season and coverage"),
+            MonitorError::InitialWidths => f.write_str("the initial_widths widths are not one positive number per variate and step"),
+            MonitorError::Snapshot => f.write_str("what was saved is no monitor of this shape, season and coverage"),
         }
     }
 }

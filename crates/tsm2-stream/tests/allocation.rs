@@ -1,4 +1,4 @@
-//! A grid allocates nothing after it was made: a counting allocator watches readings in every order, gaps, leaps and steps back.
+//! A resampler allocates nothing after it was made: a counting allocator watches readings in every order, gaps, leaps and steps back.
 //! It counts this thread only, so the test harness may allocate beside it.
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait; this one only counts and passes on")]
 
@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-use tsm2_stream::{Aggregate, Grid, GridConfig, Reading};
+use tsm2_stream::{Aggregate, Reading, Resampler, ResamplerConfig};
 
 thread_local! {
     // Constant and without a destructor, so reading it never allocates.
@@ -58,11 +58,11 @@ fn allocations(work: impl FnOnce()) -> usize {
 #[test]
 fn readings_allocate_nothing() {
     assert_eq!(allocations(|| drop(black_box(vec![0u8; 16]))), 1, "the counter counts");
-    for lateness_ms in [0, 5_500] {
-        let mut config = GridConfig::new(5, 1_000, 20);
+    for allowed_lateness_ms in [0, 5_500] {
+        let mut config = ResamplerConfig::new(5, 1_000, 20);
         config.aggregates = vec![Aggregate::Last, Aggregate::Mean, Aggregate::Sum, Aggregate::Min, Aggregate::Max];
-        (config.lateness_ms, config.max_hold) = (lateness_ms, 3);
-        let mut grid = Grid::new(config).unwrap();
+        (config.allowed_lateness_ms, config.forward_fill_limit) = (allowed_lateness_ms, 3);
+        let mut resampler = Resampler::new(config).unwrap();
         let mut rows = 0;
         let count = allocations(|| {
             for index in 0..100_000i64 {
@@ -75,13 +75,13 @@ fn readings_allocate_nothing() {
                     value: index as f32,
                     time_ms,
                 };
-                let _ = grid.push(reading, |_| rows += 1);
+                let _ = resampler.push(reading, |_| rows += 1);
             }
         });
-        assert_eq!(count, 0, "lateness {lateness_ms}");
-        let counts = grid.counts();
+        assert_eq!(count, 0, "lateness {allowed_lateness_ms}");
+        let counts = resampler.counts();
         assert!(
-            rows > 1_000 && counts.gap_rows > 10 && counts.steps_back > 0 && counts.further > 0,
+            rows > 1_000 && counts.bridged_steps > 10 && counts.clock_rollbacks > 0 && counts.merged > 0,
             "{counts:?}"
         );
     }

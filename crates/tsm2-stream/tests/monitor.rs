@@ -35,11 +35,11 @@ impl Noise {
 
 /// One row and the forecast made at it; the bounds of that forecast.
 fn step(monitor: &mut Monitor, values: &[f32], forecast: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    monitor.row(values);
+    monitor.observe(values);
     monitor.issue(forecast);
-    let (mut lo, mut hi) = (vec![0.0; forecast.len()], vec![0.0; forecast.len()]);
-    monitor.interval(forecast, &mut lo, &mut hi);
-    (lo, hi)
+    let (mut lower, mut upper) = (vec![0.0; forecast.len()], vec![0.0; forecast.len()]);
+    monitor.interval(forecast, &mut lower, &mut upper);
+    (lower, upper)
 }
 
 fn saved(monitor: &Monitor) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn saved(monitor: &Monitor) -> Vec<u8> {
 
 #[test]
 fn a_shape_without_cells_a_coverage_without_bounds_and_a_wrong_prior_make_no_monitor() {
-    let made = |config: MonitorConfig, prior: &[f32]| Monitor::new(config, prior).map(|_| ());
+    let made = |config: MonitorConfig, initial_widths: &[f32]| Monitor::new(config, initial_widths).map(|_| ());
     for (variates, horizon, season) in [(0, 20, None), (2, 0, None), (usize::MAX, 2, None), (2, 20, Some(0))] {
         let config = MonitorConfig {
             variates,
@@ -64,24 +64,24 @@ fn a_shape_without_cells_a_coverage_without_bounds_and_a_wrong_prior_make_no_mon
         let config = MonitorConfig { coverage, ..CONFIG };
         assert_eq!(made(config, &[1.0; CELLS]), Err(MonitorError::Coverage { coverage }));
     }
-    for prior in [
+    for initial_widths in [
         vec![1.0; CELLS - 1],
         vec![0.0; CELLS],
         vec![f32::NAN; CELLS],
         vec![f32::INFINITY; CELLS],
     ] {
-        assert_eq!(made(CONFIG, &prior), Err(MonitorError::Prior));
+        assert_eq!(made(CONFIG, &initial_widths), Err(MonitorError::InitialWidths));
     }
 }
 
 #[test]
 fn the_first_bounds_are_the_prior() {
-    let prior: Vec<f32> = (1..=CELLS).map(|cell| cell as f32).collect();
-    let monitor = Monitor::new(CONFIG, &prior).unwrap();
-    let (mut lo, mut hi) = ([0.0; CELLS], [0.0; CELLS]);
-    monitor.interval(&[100.0; CELLS], &mut lo, &mut hi);
-    for (cell, width) in prior.iter().enumerate() {
-        assert_eq!((lo[cell], hi[cell]), (100.0 - width, 100.0 + width));
+    let initial_widths: Vec<f32> = (1..=CELLS).map(|cell| cell as f32).collect();
+    let monitor = Monitor::new(CONFIG, &initial_widths).unwrap();
+    let (mut lower, mut upper) = ([0.0; CELLS], [0.0; CELLS]);
+    monitor.interval(&[100.0; CELLS], &mut lower, &mut upper);
+    for (cell, width) in initial_widths.iter().enumerate() {
+        assert_eq!((lower[cell], upper[cell]), (100.0 - width, 100.0 + width));
     }
 }
 
@@ -92,18 +92,18 @@ fn skill_is_that_of_the_forecasts_and_of_repeating() {
     let truth = |row: usize| [[0.0, 1.0, 4.0, 2.0, 8.0, 3.0][row % 6], row as f32];
     for row in 0..2000 {
         let forecast: Vec<f32> = (0..2)
-            .flat_map(|variate| (1..=20).map(move |lead| truth(row + lead)[variate] + 0.5))
+            .flat_map(|variate| (1..=20).map(move |step| truth(row + step)[variate] + 0.5))
             .collect();
         step(&mut monitor, &truth(row), &forecast);
     }
-    for lead in 0..20 {
-        let first = monitor.skill(0, lead).unwrap();
+    for step in 0..20 {
+        let first = monitor.live_metrics(0, step).unwrap();
         assert_eq!(first.model, Errors { mae: 0.5, mse: 0.25 });
         assert_eq!(first.seasonal, Some(Errors { mae: 0.0, mse: 0.0 }));
-        let second = monitor.skill(1, lead).unwrap();
-        let ahead = (lead + 1) as f32;
-        assert!((second.repeat_last.mae - ahead).abs() < 1e-3 && (second.repeat_last.mse - ahead * ahead).abs() < 0.1);
-        let back = (6 * (lead / 6 + 1)) as f32;
+        let second = monitor.live_metrics(1, step).unwrap();
+        let ahead = (step + 1) as f32;
+        assert!((second.naive.mae - ahead).abs() < 1e-3 && (second.naive.mse - ahead * ahead).abs() < 0.1);
+        let back = (6 * (step / 6 + 1)) as f32;
         assert!((second.seasonal.unwrap().mae - back).abs() < 1e-3);
         assert!((2000 / 11 - 2..=2000 / 11 + 1).contains(&(second.scored as usize)), "{second:?}");
         assert!(
@@ -111,7 +111,7 @@ fn skill_is_that_of_the_forecasts_and_of_repeating() {
             "{second:?}"
         );
     }
-    assert_eq!((monitor.skill(2, 0), monitor.skill(0, 20)), (None, None));
+    assert_eq!((monitor.live_metrics(2, 0), monitor.live_metrics(0, 20)), (None, None));
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn a_season_that_is_too_long_is_not_kept() {
     for row in 0..50 {
         step(&mut monitor, &[row as f32; 2], &[0.0; CELLS]);
     }
-    let skill = monitor.skill(0, 0).unwrap();
-    assert_eq!(skill.seasonal, None);
-    assert!(skill.compared > 0);
+    let live_metrics = monitor.live_metrics(0, 0).unwrap();
+    assert_eq!(live_metrics.seasonal, None);
+    assert!(live_metrics.compared > 0);
     assert!(Monitor::bytes(&config) < Monitor::bytes(&CONFIG));
 }
 
@@ -135,11 +135,11 @@ fn a_missing_reading_scores_nothing_and_the_last_one_stands() {
     let mut monitor = Monitor::new(MonitorConfig { season: None, ..CONFIG }, &[1.0; CELLS]).unwrap();
     step(&mut monitor, &[1.0, 5.0], &[2.0; CELLS]);
     step(&mut monitor, &[f32::NAN, 6.0], &[2.0; CELLS]);
-    assert_eq!(monitor.skill(0, 0).unwrap().scored, 0);
-    assert_eq!(monitor.skill(1, 0).unwrap().scored, 1);
-    monitor.row(&[4.0, f32::INFINITY]);
-    assert_eq!(monitor.skill(0, 1).unwrap().repeat_last.mae, 3.0);
-    assert_eq!(monitor.skill(1, 1).unwrap().scored, 0);
+    assert_eq!(monitor.live_metrics(0, 0).unwrap().scored, 0);
+    assert_eq!(monitor.live_metrics(1, 0).unwrap().scored, 1);
+    monitor.observe(&[4.0, f32::INFINITY]);
+    assert_eq!(monitor.live_metrics(0, 1).unwrap().naive.mae, 3.0);
+    assert_eq!(monitor.live_metrics(1, 1).unwrap().scored, 0);
 }
 
 #[test]
@@ -149,17 +149,17 @@ fn a_restart_forgets_what_waits_and_keeps_what_was_learned() {
         step(&mut monitor, &[(row % 7) as f32; 2], &[3.0; CELLS]);
     }
     let bounds = |monitor: &Monitor| {
-        let (mut lo, mut hi) = ([0.0; CELLS], [0.0; CELLS]);
-        monitor.interval(&[0.0; CELLS], &mut lo, &mut hi);
-        (lo, hi)
+        let (mut lower, mut upper) = ([0.0; CELLS], [0.0; CELLS]);
+        monitor.interval(&[0.0; CELLS], &mut lower, &mut upper);
+        (lower, upper)
     };
-    let before = (bounds(&monitor), monitor.skill(1, 5));
+    let before = (bounds(&monitor), monitor.live_metrics(1, 5));
     monitor.restart();
-    assert_eq!((bounds(&monitor), monitor.skill(1, 5)), before);
+    assert_eq!((bounds(&monitor), monitor.live_metrics(1, 5)), before);
     for _ in 0..20 {
-        monitor.row(&[1e9; 2]);
+        monitor.observe(&[1e9; 2]);
     }
-    assert_eq!((bounds(&monitor), monitor.skill(1, 5)), before);
+    assert_eq!((bounds(&monitor), monitor.live_metrics(1, 5)), before);
 }
 
 /// Coverage of white noise around a forecast of 0 over rows `from..to`, by lead, of the bounds that stood when the forecast was issued.
@@ -169,11 +169,11 @@ fn coverage(monitor: &mut Monitor, noise: &mut Noise, rows: usize, size: impl Fn
     let (mut within, mut all) = (0_u64, 0_u64);
     for row in 0..rows {
         let values = [size(row) * noise.normal(), size(row) * noise.normal()];
-        for lead in 0..20.min(row) {
-            let (lo, hi) = &bounds[row - 1 - lead];
+        for step in 0..20.min(row) {
+            let (lower, upper) = &bounds[row - 1 - step];
             for (variate, value) in values.iter().enumerate().filter(|_| count(row)) {
-                let cell = variate * 20 + lead;
-                within += u64::from(lo[cell] <= *value && *value <= hi[cell]);
+                let cell = variate * 20 + step;
+                within += u64::from(lower[cell] <= *value && *value <= upper[cell]);
                 all += 1;
             }
         }
@@ -184,8 +184,8 @@ fn coverage(monitor: &mut Monitor, noise: &mut Noise, rows: usize, size: impl Fn
 
 #[test]
 fn nine_of_ten_readings_are_covered_whatever_the_prior_and_after_noise_doubles() {
-    for prior in [0.01, 1.0, 100.0] {
-        let mut monitor = Monitor::new(CONFIG, &[prior; CELLS]).unwrap();
+    for initial_widths in [0.01, 1.0, 100.0] {
+        let mut monitor = Monitor::new(CONFIG, &[initial_widths; CELLS]).unwrap();
         let mut noise = Noise(7);
         coverage(&mut monitor, &mut noise, 6000, |_| 1.0, |_| true);
         let settled = coverage(&mut monitor, &mut noise, 20_000, |_| 1.0, |_| true);
@@ -238,23 +238,23 @@ proptest! {
     #[test]
     fn bounds_hold_the_forecast_and_are_finite_whatever_is_read(
         rows in prop::collection::vec((any::<f32>(), any::<f32>(), any::<f32>(), any::<bool>()), 1..200),
-        prior in 1e-30_f32..1e30,
+        initial_widths in 1e-30_f32..1e30,
     ) {
-        let mut monitor = Monitor::new(CONFIG, &[prior; CELLS]).unwrap();
+        let mut monitor = Monitor::new(CONFIG, &[initial_widths; CELLS]).unwrap();
         for (first, second, forecast, restarts) in rows {
             if restarts && first > 0.0 {
                 monitor.restart();
             }
-            let (lo, hi) = step(&mut monitor, &[first, second], &[forecast; CELLS]);
-            for (lo, hi) in lo.iter().zip(&hi) {
-                let holds = lo <= &forecast && &forecast <= hi && lo.is_finite() && hi.is_finite();
-                prop_assert!(holds || !forecast.is_finite(), "{lo} {forecast} {hi}");
+            let (lower, upper) = step(&mut monitor, &[first, second], &[forecast; CELLS]);
+            for (lower, upper) in lower.iter().zip(&upper) {
+                let holds = lower <= &forecast && &forecast <= upper && lower.is_finite() && upper.is_finite();
+                prop_assert!(holds || !forecast.is_finite(), "{lower} {forecast} {upper}");
             }
         }
-        for (variate, lead) in (0..2).flat_map(|variate| (0..20).map(move |lead| (variate, lead))) {
-            let skill = monitor.skill(variate, lead).unwrap();
-            let numbers = [skill.model, skill.repeat_last, skill.seasonal.unwrap()].map(|errors| errors.mae + errors.mse);
-            prop_assert!(numbers.iter().all(|number| number.is_finite()) && (0.0..=1.0).contains(&skill.coverage), "{skill:?}");
+        for (variate, step) in (0..2).flat_map(|variate| (0..20).map(move |step| (variate, step))) {
+            let live_metrics = monitor.live_metrics(variate, step).unwrap();
+            let numbers = [live_metrics.model, live_metrics.naive, live_metrics.seasonal.unwrap()].map(|errors| errors.mae + errors.mse);
+            prop_assert!(numbers.iter().all(|number| number.is_finite()) && (0.0..=1.0).contains(&live_metrics.coverage), "{live_metrics:?}");
         }
         prop_assert!(Monitor::restore(CONFIG, &saved(&monitor)).is_ok());
     }
@@ -277,7 +277,7 @@ proptest! {
                 if index % stride == 0 {
                     step(monitor, row, &[index as f32 / 100.0; CELLS]);
                 } else {
-                    monitor.row(row);
+                    monitor.observe(row);
                 }
             }
         }
@@ -295,14 +295,14 @@ proptest! {
             step(&mut monitor, &[row as f32, 1.0], &[3.0; CELLS]);
         }
         let saved = saved(&monitor);
-        prop_assert_eq!(Monitor::restore(CONFIG, &saved[..cut.index(saved.len())]).err(), Some(MonitorError::Saved));
+        prop_assert_eq!(Monitor::restore(CONFIG, &saved[..cut.index(saved.len())]).err(), Some(MonitorError::Snapshot));
         let mut changed = saved.clone();
         let at = at.index(saved.len() - bytes.len());
         changed[at..at + bytes.len()].copy_from_slice(&bytes);
         if let Ok(mut restored) = Monitor::restore(CONFIG, &changed) {
             for row in 0..70 {
-                let (lo, hi) = step(&mut restored, &[row as f32, 1.0], &[3.0; CELLS]);
-                prop_assert!(lo.iter().zip(&hi).all(|(lo, hi)| *lo <= 3.0 && *hi >= 3.0));
+                let (lower, upper) = step(&mut restored, &[row as f32, 1.0], &[3.0; CELLS]);
+                prop_assert!(lower.iter().zip(&upper).all(|(lower, upper)| *lower <= 3.0 && *upper >= 3.0));
             }
         }
     }
@@ -317,6 +317,6 @@ fn a_monitor_of_another_configuration_is_refused() {
         MonitorConfig { season: None, ..CONFIG },
         MonitorConfig { coverage: 0.8, ..CONFIG },
     ] {
-        assert_eq!(Monitor::restore(config, &saved).err(), Some(MonitorError::Saved));
+        assert_eq!(Monitor::restore(config, &saved).err(), Some(MonitorError::Snapshot));
     }
 }

@@ -1,10 +1,10 @@
-//! The grid's invariants, whatever arrives and wherever it is interrupted.
+//! The resampler's invariants, whatever arrives and wherever it is interrupted.
 
 mod common;
 
-use common::{MINUTE, Said, config, grid, push};
+use common::{MINUTE, OwnedEvent, config, push, resampler};
 use proptest::prelude::*;
-use tsm2_stream::{Aggregate, Counts, Grid};
+use tsm2_stream::{Aggregate, Counts, Resampler};
 
 fn aggregate() -> impl Strategy<Value = Aggregate> {
     prop::sample::select(vec![
@@ -35,26 +35,26 @@ proptest! {
         readings in prop::collection::vec((0usize..4, prop_oneof![Just(f32::NAN), -1e3f32..1e3],
             prop_oneof![8 => -2_000_000i64..2_000_000, 1 => any::<i64>()]), 0..200),
     ) {
-        let (aggregates, lateness_ms, max_hold) = rules;
+        let (aggregates, allowed_lateness_ms, forward_fill_limit) = rules;
         let variates = aggregates.len();
-        let open = lateness_ms.div_ceil(MINUTE as u64) + 1;
+        let open = allowed_lateness_ms.div_ceil(MINUTE as u64) + 1;
         let mut config = config(variates, max_gap);
-        (config.aggregates, config.lateness_ms, config.max_hold) = (aggregates, lateness_ms, max_hold);
-        let mut grid = Grid::new(config).unwrap();
+        (config.aggregates, config.allowed_lateness_ms, config.forward_fill_limit) = (aggregates, allowed_lateness_ms, forward_fill_limit);
+        let mut resampler = Resampler::new(config).unwrap();
         let mut longest = 0;
         let (mut last, mut restarted, mut refused) = (None::<i64>, false, 0u64);
         for &(variate, value, time_ms) in &readings {
-            let said = match push(&mut grid, variate, value, time_ms) {
-                Ok(said) => said,
+            let events = match push(&mut resampler, variate, value, time_ms) {
+                Ok(events) => events,
                 Err(_) => { refused += 1; continue }
             };
-            prop_assert!(said.len() as u64 <= max_gap + 2 * open + 3);
+            prop_assert!(events.len() as u64 <= max_gap + 2 * open + 3);
             let mut saved = Vec::new();
-            grid.save(&mut saved);
+            resampler.save(&mut saved);
             longest = longest.max(saved.len());
-            for event in said {
+            for event in events {
                 match event {
-                    Said::Row(time_ms, values) => {
+                    OwnedEvent::TimeStep(time_ms, values) => {
                         prop_assert_eq!(values.len(), variates);
                         if let Some(last) = last {
                             prop_assert!(restarted || time_ms > last);
@@ -62,16 +62,16 @@ proptest! {
                         }
                         (last, restarted) = (Some(time_ms), false);
                     }
-                    Said::Restart(_, _) => restarted = true,
-                    Said::LeapDropped(_, readings) => prop_assert!(readings > 0),
+                    OwnedEvent::Restart(_, _) => restarted = true,
+                    OwnedEvent::ClockJumpDropped(_, readings) => prop_assert!(readings > 0),
                 }
             }
         }
-        let counts = grid.counts();
+        let counts = resampler.counts();
         let taken = readings.len() as u64 - refused;
-        prop_assert!(counts.readings + counts.leapt <= taken);
-        prop_assert!(counts.rows <= counts.readings);
-        prop_assert!(counts.held <= variates as u64 * (counts.rows + counts.gap_rows));
+        prop_assert!(counts.readings + counts.clock_jump_readings <= taken);
+        prop_assert!(counts.time_steps <= counts.readings);
+        prop_assert!(counts.forward_filled <= variates as u64 * (counts.time_steps + counts.bridged_steps));
         // What is remembered is bounded: at most 350 bytes per variate and open row, the candidate's row among them.
         prop_assert!(longest as u64 <= 300 + (open + 1) * (16 + 350 * variates as u64));
     }
@@ -81,21 +81,21 @@ proptest! {
     fn rows_in_are_rows_out(
         rows in prop::collection::vec((prop::collection::vec(prop::option::of(-1e3f32..1e3), 3), -20_000i64..20_000, any::<bool>()), 1..60),
     ) {
-        let mut grid = grid(3, 100);
+        let mut resampler = resampler(3, 100);
         let mut out = Vec::new();
         for (index, (values, offset, reverse)) in rows.iter().enumerate() {
             let mut order: Vec<usize> = (0..3).collect();
             if *reverse { order.reverse(); }
             for variate in order {
                 let value = values[variate].unwrap_or(f32::NAN);
-                out.extend(push(&mut grid, variate, value, 1_000 * MINUTE + index as i64 * MINUTE + offset).unwrap());
+                out.extend(push(&mut resampler, variate, value, 1_000 * MINUTE + index as i64 * MINUTE + offset).unwrap());
             }
         }
-        let expected: Vec<Said> = rows.iter().enumerate().map(|(i, row)| Said::Row((1_000 + i as i64) * MINUTE, row.0.clone())).collect();
+        let expected: Vec<OwnedEvent> = rows.iter().enumerate().map(|(i, row)| OwnedEvent::TimeStep((1_000 + i as i64) * MINUTE, row.0.clone())).collect();
         prop_assert_eq!(out, expected);
     }
 
-    /// Saved and restored anywhere, any number of times, a grid says what it would have said; and what was taken before comes again, all of
+    /// Saved and restored anywhere, any number of times, a resampler says what it would have events; and what was taken before comes again, all of
     /// it, without a trace in the rows.
     #[test]
     fn an_interrupted_grid_goes_on_as_if_it_had_not_been(
@@ -104,15 +104,15 @@ proptest! {
         readings in prop::collection::vec((0usize..3, prop_oneof![Just(f32::NAN), -1e3f32..1e3],
             prop_oneof![8 => -2_000_000i64..2_000_000, 1 => any::<i64>()], any::<bool>()), 0..200),
     ) {
-        let (aggregates, lateness_ms, max_hold) = rules;
+        let (aggregates, allowed_lateness_ms, forward_fill_limit) = rules;
         let mut config = config(aggregates.len(), max_gap);
-        (config.aggregates, config.lateness_ms, config.max_hold) = (aggregates, lateness_ms, max_hold);
-        let (mut whole, mut interrupted) = (Grid::new(config.clone()).unwrap(), Grid::new(config.clone()).unwrap());
+        (config.aggregates, config.allowed_lateness_ms, config.forward_fill_limit) = (aggregates, allowed_lateness_ms, forward_fill_limit);
+        let (mut whole, mut interrupted) = (Resampler::new(config.clone()).unwrap(), Resampler::new(config.clone()).unwrap());
         for &(variate, value, time_ms, interrupt) in &readings {
             if interrupt {
                 let mut saved = Vec::new();
                 interrupted.save(&mut saved);
-                interrupted = Grid::restore(config.clone(), &saved).unwrap();
+                interrupted = Resampler::restore(config.clone(), &saved).unwrap();
             }
             prop_assert_eq!(push(&mut whole, variate, value, time_ms), push(&mut interrupted, variate, value, time_ms));
             prop_assert_eq!(whole.counts(), interrupted.counts());
@@ -130,31 +130,31 @@ proptest! {
             time_ms += step_ms;
             (variate, value, time_ms)
         }).collect();
-        let (mut whole, mut interrupted) = (grid(3, 100), grid(3, 100));
-        let (mut expected, mut said) = (Vec::new(), Vec::new());
+        let (mut whole, mut interrupted) = (resampler(3, 100), resampler(3, 100));
+        let (mut expected, mut events) = (Vec::new(), Vec::new());
         for (index, &(variate, value, time_ms)) in readings.iter().enumerate() {
             expected.extend(push(&mut whole, variate, value, time_ms).unwrap_or_default());
-            said.extend(push(&mut interrupted, variate, value, time_ms).unwrap_or_default());
+            events.extend(push(&mut interrupted, variate, value, time_ms).unwrap_or_default());
             for &(_, back) in repeats.iter().filter(|repeat| repeat.0 == index) {
                 for &(variate, value, time_ms) in &readings[index.saturating_sub(back)..=index] {
                     prop_assert!(push(&mut interrupted, variate, value, time_ms).is_err());
                 }
             }
         }
-        prop_assert_eq!(said, expected);
-        let but_late = |counts: Counts| Counts { late: 0, ..counts };
+        prop_assert_eq!(events, expected);
+        let but_late = |counts: Counts| Counts { rejected: 0, ..counts };
         prop_assert_eq!(but_late(interrupted.counts()), but_late(whole.counts()));
     }
 
-    /// No bytes make a grid panic, neither when they are restored nor afterwards.
+    /// No bytes make a resampler panic, neither when they are restored nor afterwards.
     #[test]
     fn any_saved_bytes_are_refused_or_work(
         changes in prop::collection::vec((0usize..10_000, any::<u8>()), 0..6),
         readings in prop::collection::vec((0usize..2, -1e3f32..1e3, prop_oneof![-2_000_000i64..2_000_000, any::<i64>()]), 0..20),
     ) {
         let mut config = config(2, 5);
-        (config.aggregates[1], config.lateness_ms) = (Aggregate::Mean, 90_000);
-        let mut original = Grid::new(config.clone()).unwrap();
+        (config.aggregates[1], config.allowed_lateness_ms) = (Aggregate::Mean, 90_000);
+        let mut original = Resampler::new(config.clone()).unwrap();
         for time_ms in [0, 1, MINUTE, 100 * MINUTE] {
             push(&mut original, 0, 1.0, time_ms).unwrap();
         }
@@ -164,9 +164,9 @@ proptest! {
             let at = at % saved.len();
             saved[at] = value;
         }
-        if let Ok(mut grid) = Grid::restore(config, &saved) {
+        if let Ok(mut resampler) = Resampler::restore(config, &saved) {
             for (variate, value, time_ms) in readings {
-                let _ = push(&mut grid, variate, value, time_ms);
+                let _ = push(&mut resampler, variate, value, time_ms);
             }
         }
     }

@@ -114,7 +114,7 @@ fn a_monitor_takes_the_memory_it_tells_of_and_no_more_while_it_runs() {
         assert_eq!(BYTES.get() - before + size_of::<Monitor>(), Monitor::bytes(&config), "{config:?}");
         let count = allocations(|| {
             for row in 0..ROWS {
-                monitor.row(&[row as f32, f32::NAN, 1.0]);
+                monitor.observe(&[row as f32, f32::NAN, 1.0]);
                 monitor.issue(&forecast);
                 monitor.interval(&forecast, &mut lo, &mut hi);
             }

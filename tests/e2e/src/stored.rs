@@ -30,8 +30,8 @@ pub fn counts<S: AsRef<str>>(config: &Path, file: &Path, streams: &[S]) -> Vec<S
     let counts = |name: &S| {
         engine.counts(name.as_ref()).map_or_else(Stored::default, |counts| Stored {
             readings: counts.readings,
-            rows: counts.rows,
-            gap_rows: counts.gap_rows,
+            rows: counts.time_steps,
+            gap_rows: counts.bridged_steps,
         })
     };
     streams.iter().map(counts).collect()

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 use tsm2_bundle::Bundle;
-use tsm2_stream::{Event, Grid, GridConfig, GridError, Monitor, MonitorConfig, MonitorError, Outlook, Reading};
+use tsm2_stream::{Event, FutureCovariate, Monitor, MonitorConfig, MonitorError, Reading, Resampler, ResamplerConfig, ResamplerError};
 
 use crate::cli::table::{Record, Table};
 use crate::config::prior::half_widths;
@@ -33,7 +33,7 @@ pub enum BacktestError {
     },
     /// The interval makes no grid.
     #[error(transparent)]
-    Grid(#[from] GridError),
+    Resampler(#[from] ResamplerError),
     /// The coverage makes no intervals.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
@@ -161,7 +161,7 @@ pub fn backtest(
     let interval_ms = meta
         .interval_ms
         .ok_or_else(|| BacktestError::NoInterval { model: meta.name.clone() })?;
-    let mut grid = Grid::new(GridConfig::new(meta.config.variates, interval_ms, max_gap))?;
+    let mut grid = Resampler::new(ResamplerConfig::new(meta.config.variates, interval_ms, max_gap))?;
     let mut outcome = Backtest {
         model: meta.name.clone(),
         variates: meta.endogenous().iter().map(|variate| variate.name.clone()).collect(),
@@ -181,7 +181,7 @@ pub fn backtest(
         outcome: &mut outcome,
     };
     let first = meta.config.variates - meta.config.known_ahead;
-    let outlooks: Vec<Outlook> = columns[first..].iter().map(|&column| outlook(table, column)).collect();
+    let covariates: Vec<FutureCovariate> = columns[first..].iter().map(|&column| covariate(table, column)).collect();
     let mut ahead = vec![0.0; horizon + 1];
     let step_ms = i64::try_from(interval_ms).unwrap_or(i64::MAX);
     let mut state = vec![0.0; model.state_len()];
@@ -198,9 +198,9 @@ pub fn backtest(
             };
             // One that is late or comes twice is refused here as it is by the daemon.
             let _ = grid.push(reading, |event| match event {
-                Event::Row(row) => {
-                    let told = (first..).zip(&outlooks).try_for_each(|(variate, outlook)| {
-                        outlook.values(row.time_ms, step_ms, &mut ahead);
+                Event::TimeStep(row) => {
+                    let told = (first..).zip(&covariates).try_for_each(|(variate, covariate)| {
+                        covariate.values(row.time_ms, step_ms, &mut ahead);
                         model.foretell(&mut state, variate, &ahead)
                     });
                     let made = told
@@ -244,9 +244,9 @@ fn column(table: &Table, name: &str, model: &str) -> Result<usize, BacktestError
 }
 
 /// What a column tells of its rows to come.
-fn outlook(table: &Table, column: usize) -> Outlook {
+fn covariate(table: &Table, column: usize) -> FutureCovariate {
     let point = |record: &Record| (record.time_ms, record.values.get(column).map_or(f32::NAN, |&value| value as f32));
-    Outlook::new(table.rows.iter().map(point).collect())
+    FutureCovariate::new(table.rows.iter().map(point).collect())
 }
 
 /// The times of the slots that these records fall in.
@@ -285,7 +285,7 @@ impl Run<'_> {
             self.seen.push(if value.is_finite() { value } else { last });
         }
 
-        self.monitor.row(values);
+        self.monitor.observe(values);
         let (mut lo, mut hi) = (vec![f32::NAN; forecast.len()], vec![f32::NAN; forecast.len()]);
         if forecast.iter().all(|mean| mean.is_finite()) {
             self.monitor.issue(forecast);

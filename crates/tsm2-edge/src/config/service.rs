@@ -12,7 +12,7 @@ use tsm2_mqtt::{
     Decoder, DecoderOptions, MOST_TAKEN, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError,
     TlsError, topic_level,
 };
-use tsm2_stream::{Grid, GridConfig, GridError, MonitorConfig};
+use tsm2_stream::{MonitorConfig, Resampler, ResamplerConfig, ResamplerError};
 
 use crate::config::prior::half_widths;
 use crate::config::{Config, Http, Input};
@@ -121,7 +121,7 @@ pub enum ServiceError {
     },
     /// No grid can be made.
     #[error("input: {0}")]
-    Grid(#[from] GridError),
+    Resampler(#[from] ResamplerError),
     /// There is no such zone.
     #[error("input.time_zone: {name:?} is no time zone of the IANA database, as Europe/Berlin is")]
     TimeZone {
@@ -232,7 +232,7 @@ pub struct Service {
     /// Per variate that is forecast its level in an output topic.
     pub(crate) outputs: Vec<String>,
     pub(crate) prefix: String,
-    pub(crate) grid: GridConfig,
+    pub(crate) grid: ResamplerConfig,
     pub(crate) monitor: MonitorConfig,
     /// Half-widths of the intervals to begin with, `[M - X][H]`.
     pub(crate) prior: Vec<f32>,
@@ -329,12 +329,12 @@ impl Service {
         distinct(&names, &inputs)?;
         distinct(&names, &outputs)?;
 
-        let mut grid = GridConfig::new(names.len(), interval_ms(meta, model.interval_s)?, input.max_gap);
+        let mut grid = ResamplerConfig::new(names.len(), interval_ms(meta, model.interval_s)?, input.max_gap);
         for (aggregate, name) in grid.aggregates.iter_mut().zip(&names) {
             *aggregate = input.aggregates.get(*name).copied().unwrap_or(input.aggregate);
         }
-        (grid.lateness_ms, grid.max_hold) = (lateness_ms(input.lateness_s)?, input.max_hold);
-        Grid::new(grid.clone())?;
+        (grid.allowed_lateness_ms, grid.forward_fill_limit) = (lateness_ms(input.lateness_s)?, input.max_hold);
+        Resampler::new(grid.clone())?;
         let monitor = MonitorConfig {
             variates: outputs.len(),
             horizon: meta.config.horizon,

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::info;
 use tsm2_core::Model;
 use tsm2_mqtt::{FieldError, Template};
-use tsm2_stream::{Counts, Event, Grid, Monitor, Outlook, Reading};
+use tsm2_stream::{Counts, Event, FutureCovariate, Monitor, Reading, Resampler};
 
 use crate::config::service::{KnownAhead, Service};
 use crate::observe::vitals::Score;
-use crate::runtime::ahead::Outlooks;
+use crate::runtime::ahead::FutureCovariates;
 use crate::runtime::report::{Reporter, Summary};
 use crate::state::shelf::{Change, Changes, Rows};
 use crate::state::snapshot::{self, Kinship, SnapshotError};
@@ -44,9 +44,9 @@ pub struct Step<'a> {
 
 /// One stream: its grid, the model's state for it, and who watches its forecasts.
 struct Stream {
-    grid: Grid,
+    grid: Resampler,
     monitor: Monitor,
-    outlooks: Outlooks,
+    covariates: FutureCovariates,
     state: Vec<f32>,
     /// Whether it is another one than when it was last collected.
     changed: bool,
@@ -57,11 +57,11 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(grid: Grid, monitor: Monitor, outlooks: Outlooks, state: Vec<f32>) -> Self {
+    fn new(grid: Resampler, monitor: Monitor, covariates: FutureCovariates, state: Vec<f32>) -> Self {
         Stream {
             grid,
             monitor,
-            outlooks,
+            covariates,
             state,
             changed: false,
             rows: Rows::default(),
@@ -173,8 +173,8 @@ impl<'s> Engine<'s> {
             let rows = self.warm_up(&mut state, &mut monitor, &rows());
             info!(stream = name, rows, "the model warmed up again from the stream's last rows");
         }
-        let outlooks = decoded.outlooks.unwrap_or_else(|| Outlooks::none(&self.model));
-        let mut stream = Stream::new(decoded.grid, monitor, outlooks, state);
+        let covariates = decoded.covariates.unwrap_or_else(|| FutureCovariates::none(&self.model));
+        let mut stream = Stream::new(decoded.grid, monitor, covariates, state);
         stream.changed = !decoded.has_state;
         self.streams.insert(name.to_owned(), stream);
         Ok(())
@@ -196,7 +196,7 @@ impl<'s> Engine<'s> {
         all.enumerate()
             .skip(first)
             .take_while(|(index, (time_ms, values))| {
-                monitor.row(&values[..config.endogenous()]);
+                monitor.observe(&values[..config.endogenous()]);
                 // What came true stands for what was known.
                 for variate in config.variates - config.known_ahead..config.variates {
                     let to_come = rows.values[index * config.variates + variate..].iter().step_by(config.variates);
@@ -223,7 +223,7 @@ impl<'s> Engine<'s> {
 
     /// Name and change of each stream that is another one than when it was last collected, or of all; from now on they count as unchanged.
     pub fn collect(&mut self, all: bool) -> Changes {
-        let outlooks = self.model.config().known_ahead > 0;
+        let covariates = self.model.config().known_ahead > 0;
         let wanted = self.streams.iter_mut().filter(|(_, stream)| all || stream.changed);
         wanted
             .map(|(name, stream)| {
@@ -232,7 +232,7 @@ impl<'s> Engine<'s> {
                     &self.service.identity,
                     &stream.grid,
                     &stream.monitor,
-                    outlooks.then_some(&stream.outlooks),
+                    covariates.then_some(&stream.covariates),
                     &stream.state,
                 );
                 let rows = std::mem::take(&mut stream.rows);
@@ -248,7 +248,7 @@ impl<'s> Engine<'s> {
         for stream in self.streams.values() {
             for (place, score) in scores.iter_mut().enumerate() {
                 let (variate, lead) = (place / leads.len(), leads[place % leads.len()].saturating_sub(1));
-                if let Some(skill) = stream.monitor.skill(variate, lead) {
+                if let Some(skill) = stream.monitor.live_metrics(variate, lead) {
                     *score += Score::of(&skill);
                 }
             }
@@ -296,7 +296,7 @@ impl<'s> Engine<'s> {
         if let Some(known_ahead) = &service.known_ahead
             && known_ahead.template.capture(topic).is_ok()
         {
-            return self.take_outlook(known_ahead, topic, payload, arrival_ms);
+            return self.take_future_covariate(known_ahead, topic, payload, arrival_ms);
         }
         let Some((name, variate)) = self.address(&service.template, topic) else {
             return 0;
@@ -343,7 +343,7 @@ impl<'s> Engine<'s> {
 
     /// Takes a message that tells what is known ahead of one variate, from now on instead of what was told before. It may be one that the broker had
     /// retained, and may come before the stream's first reading.
-    fn take_outlook(&mut self, known_ahead: &'s KnownAhead, topic: &str, payload: &[u8], arrival_ms: i64) -> u64 {
+    fn take_future_covariate(&mut self, known_ahead: &'s KnownAhead, topic: &str, payload: &[u8], arrival_ms: i64) -> u64 {
         let Some((name, Some(variate))) = self.address(&known_ahead.template, topic) else {
             return 0;
         };
@@ -367,7 +367,10 @@ impl<'s> Engine<'s> {
             return 0;
         }
         let Some(stream) = self.streams.get_mut(name) else { return 0 };
-        if let Err(error) = stream.outlooks.take(&self.model, &mut stream.state, variate, Outlook::new(points)) {
+        if let Err(error) = stream
+            .covariates
+            .set_future(&self.model, &mut stream.state, variate, FutureCovariate::new(points))
+        {
             let why = format_args!("topic {topic:?}: {error}");
             self.reporter.refuse(&mut self.summary, "not_known_ahead", topic, why);
             return 0;
@@ -429,14 +432,14 @@ impl<'s> Engine<'s> {
         }
         let mut state = vec![0.0; self.model.state_len()];
         let monitor = Monitor::new(self.service.monitor, &self.service.prior);
-        let (Ok(grid), Ok(monitor), Ok(())) = (Grid::new(self.service.grid.clone()), monitor, self.model.reset(&mut state)) else {
+        let (Ok(grid), Ok(monitor), Ok(())) = (Resampler::new(self.service.grid.clone()), monitor, self.model.reset(&mut state)) else {
             self.reporter
                 .refuse(&mut self.summary, "stream", "", "the model's shape makes no stream");
             return false;
         };
         info!(stream = name, "a new stream");
-        let outlooks = Outlooks::none(&self.model);
-        self.streams.insert(name.to_owned(), Stream::new(grid, monitor, outlooks, state));
+        let covariates = FutureCovariates::none(&self.model);
+        self.streams.insert(name.to_owned(), Stream::new(grid, monitor, covariates, state));
         true
     }
 
@@ -446,7 +449,7 @@ impl<'s> Engine<'s> {
         let Stream {
             grid,
             monitor,
-            outlooks,
+            covariates,
             state,
             rows,
             ..
@@ -459,12 +462,12 @@ impl<'s> Engine<'s> {
         let (ahead, variates) = (&mut self.ahead, &self.service.bundle.meta().variates);
         let (reporter, summary) = (&mut self.reporter, &mut self.summary);
         let before = grid.counts();
-        let mut closed = before.rows;
+        let mut closed = before.time_steps;
         for &(variate, value) in &self.values {
             let refused = grid.push(Reading { variate, value, time_ms }, |event| match event {
-                Event::Row(row) => {
+                Event::TimeStep(row) => {
                     Stream::note(rows, row.time_ms, row.values, keep);
-                    monitor.row(&row.values[..endogenous]);
+                    monitor.observe(&row.values[..endogenous]);
                     closed += u64::from(row.last_reading_ms.is_some());
                     let over = |variate: usize| {
                         let variate = &variates[variate].name;
@@ -473,7 +476,7 @@ impl<'s> Engine<'s> {
                             variate, "what was told ahead of it is over; it stands at its last reading until it is told anew"
                         );
                     };
-                    let told = outlooks.tell(model, state, (row.time_ms, interval_ms), ahead, over);
+                    let told = covariates.tell(model, state, (row.time_ms, interval_ms), ahead, over);
                     let stepped = told.and_then(|()| model.step(state, scratch, row.values, row.time_ms));
                     let made = stepped.and_then(|token| match token {
                         Some(mut token) => token.forecast(forecast).map(|()| true),
@@ -509,7 +512,7 @@ impl<'s> Engine<'s> {
                         reporter.refuse(summary, "step", name, format_args!("stream {name:?}: {error}"));
                     }
                 }
-                Event::LeapDropped { time_ms, readings } => {
+                Event::ClockJumpDropped { time_ms, readings } => {
                     let why = format_args!(
                         "stream {name:?}: {readings} readings leapt to {} alone",
                         tsm2_mqtt::rfc3339(time_ms)
@@ -529,12 +532,12 @@ impl<'s> Engine<'s> {
         // A damaged snapshot may have counters near the end of their range.
         for (sum, after, before) in [
             (&mut summary.readings, after.readings, before.readings),
-            (&mut summary.rows, after.rows, before.rows),
-            (&mut summary.gap_rows, after.gap_rows, before.gap_rows),
+            (&mut summary.rows, after.time_steps, before.time_steps),
+            (&mut summary.gap_rows, after.bridged_steps, before.bridged_steps),
             (&mut summary.restarts, after.restarts, before.restarts),
-            (&mut summary.steps_back, after.steps_back, before.steps_back),
-            (&mut summary.further, after.further, before.further),
-            (&mut summary.held, after.held, before.held),
+            (&mut summary.steps_back, after.clock_rollbacks, before.clock_rollbacks),
+            (&mut summary.further, after.merged, before.merged),
+            (&mut summary.held, after.forward_filled, before.forward_filled),
         ] {
             *sum = sum.saturating_add(after.saturating_sub(before));
         }

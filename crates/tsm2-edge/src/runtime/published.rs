@@ -50,14 +50,14 @@ impl<'a> Judged<'a> {
             drift: monitor.is_drifting(variate),
             ..Judged::default()
         };
-        for skill in (0..monitor.config().horizon).filter_map(|lead| monitor.skill(variate, lead)) {
-            judged.scored.push(skill.scored);
-            judged.coverage.push(skill.coverage);
-            judged.mae.push(skill.model.mae);
-            judged.mse.push(skill.model.mse);
-            judged.repeat_last_mae.push(skill.repeat_last.mae);
-            judged.repeat_last_mse.push(skill.repeat_last.mse);
-            if let Some(seasonal) = skill.seasonal {
+        for metrics in (0..monitor.config().horizon).filter_map(|lead| monitor.live_metrics(variate, lead)) {
+            judged.scored.push(metrics.scored);
+            judged.coverage.push(metrics.coverage);
+            judged.mae.push(metrics.model.mae);
+            judged.mse.push(metrics.model.mse);
+            judged.repeat_last_mae.push(metrics.naive.mae);
+            judged.repeat_last_mse.push(metrics.naive.mse);
+            if let Some(seasonal) = metrics.seasonal {
                 judged.seasonal_mae.push(seasonal.mae);
                 judged.seasonal_mse.push(seasonal.mse);
             }

@@ -1,21 +1,21 @@
 //! One stream as bytes: its grid and the model's state for it, whose they are, and a digest.
 //!
 //! `b"TSM2" | format u32 | identity | length of the grid u32 | grid | length of the monitor u32 | monitor | state, f32 each | sha256 of all
-//! before`, least significant byte first; of a model that is told what is known ahead, under a format of its own, with `length of the outlooks u32 |
-//! outlooks` before the state.
+//! before`, least significant byte first; of a model that is told what is known ahead, under a format of its own, with `length of the covariates u32 |
+//! covariates` before the state.
 //! Invariants: a snapshot of another format or of other variates is refused, never guessed at; of another model only grid and monitor are
 //! used, for those have none of its state; any bytes are decoded without a panic.
 
 use sha2::{Digest, Sha256};
 use tsm2_bundle::{Bundle, BundleError};
 use tsm2_core::Model;
-use tsm2_stream::{Grid, GridConfig, GridError, Monitor, MonitorConfig};
+use tsm2_stream::{Monitor, MonitorConfig, Resampler, ResamplerConfig, ResamplerError};
 
-use crate::runtime::ahead::Outlooks;
+use crate::runtime::ahead::FutureCovariates;
 
 /// Raise it with every change of this layout, of the grid's, or of what the numbers of the model's state mean.
 const FORMAT: u32 = 3;
-/// The same with outlooks.
+/// The same with covariates.
 const FORMAT_AHEAD: u32 = 4;
 const MAGIC: [u8; 4] = *b"TSM2";
 
@@ -96,7 +96,7 @@ pub enum SnapshotError {
     OtherRows,
     /// The grid in it breaks its own rules, or has other aggregations.
     #[error("{0}")]
-    Grid(#[from] GridError),
+    Resampler(#[from] ResamplerError),
     /// The configuration names the streams, and this is none of them.
     #[error("the stream is not in input.streams")]
     NotServed,
@@ -109,17 +109,23 @@ pub enum SnapshotError {
 }
 
 /// The snapshot's bytes.
-pub(crate) fn encode(identity: &Identity, grid: &Grid, monitor: &Monitor, outlooks: Option<&Outlooks>, state: &[f32]) -> Vec<u8> {
+pub(crate) fn encode(
+    identity: &Identity,
+    grid: &Resampler,
+    monitor: &Monitor,
+    covariates: Option<&FutureCovariates>,
+    state: &[f32],
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 * state.len() + Monitor::bytes(monitor.config()) + 1024);
     out.extend(MAGIC);
-    out.extend(if outlooks.is_some() { FORMAT_AHEAD } else { FORMAT }.to_le_bytes());
+    out.extend(if covariates.is_some() { FORMAT_AHEAD } else { FORMAT }.to_le_bytes());
     for hash in [identity.rows, identity.shape, identity.model] {
         out.extend(hash);
     }
     append(&mut out, |out| grid.save(out));
     append(&mut out, |out| monitor.save(out));
-    if let Some(outlooks) = outlooks {
-        append(&mut out, |out| outlooks.save(out));
+    if let Some(covariates) = covariates {
+        append(&mut out, |out| covariates.save(out));
     }
     out.extend(state.iter().flat_map(|number| number.to_le_bytes()));
     let digest: Hash = Sha256::digest(&out).into();
@@ -148,7 +154,7 @@ struct Parts<'b> {
     identity: Identity,
     grid: &'b [u8],
     monitor: &'b [u8],
-    outlooks: Option<&'b [u8]>,
+    covariates: Option<&'b [u8]>,
     state: &'b [[u8; 4]],
 }
 
@@ -175,8 +181,8 @@ impl<'b> Parts<'b> {
         let (&model, rest) = rest.split_first_chunk()?;
         let (grid, rest) = part(rest)?;
         let (monitor, rest) = part(rest)?;
-        let (outlooks, rest) = match has_outlooks {
-            true => part(rest).map(|(outlooks, rest)| (Some(outlooks), rest))?,
+        let (covariates, rest) = match has_outlooks {
+            true => part(rest).map(|(covariates, rest)| (Some(covariates), rest))?,
             false => (None, rest),
         };
         let (state, []) = rest.as_chunks() else { return None };
@@ -184,7 +190,7 @@ impl<'b> Parts<'b> {
             identity: Identity { rows, shape, model },
             grid,
             monitor,
-            outlooks,
+            covariates,
             state,
         })
     }
@@ -198,11 +204,11 @@ pub(crate) fn kinship(bytes: &[u8], identity: &Identity) -> Result<Kinship, Snap
 /// What was in a snapshot.
 #[derive(Debug)]
 pub(crate) struct Decoded {
-    pub(crate) grid: Grid,
+    pub(crate) grid: Resampler,
     /// `None` where it is one of another horizon, season or coverage.
     pub(crate) monitor: Option<Monitor>,
     /// `None` where there are none of these variates.
-    pub(crate) outlooks: Option<Outlooks>,
+    pub(crate) covariates: Option<FutureCovariates>,
     /// Whether the state is used.
     pub(crate) has_state: bool,
 }
@@ -211,16 +217,16 @@ pub(crate) struct Decoded {
 pub(crate) fn decode(
     bytes: &[u8],
     identity: &Identity,
-    (grid, monitor, model): (GridConfig, MonitorConfig, &Model<'_>),
+    (grid, monitor, model): (ResamplerConfig, MonitorConfig, &Model<'_>),
     accepts: impl FnOnce(Kinship, &Hash) -> bool,
     state: &mut [f32],
 ) -> Result<Decoded, SnapshotError> {
     let parts = Parts::of(bytes)?;
     let kinship = identity.kinship(&parts.identity).ok_or(SnapshotError::OtherRows)?;
     let decoded = Decoded {
-        grid: Grid::restore(grid, parts.grid)?,
+        grid: Resampler::restore(grid, parts.grid)?,
         monitor: Monitor::restore(monitor, parts.monitor).ok(),
-        outlooks: parts.outlooks.and_then(|outlooks| Outlooks::restore(model, outlooks)),
+        covariates: parts.covariates.and_then(|covariates| FutureCovariates::restore(model, covariates)),
         has_state: accepts(kinship, &parts.identity.model),
     };
     if decoded.has_state {
@@ -238,10 +244,10 @@ pub(crate) fn decode(
 mod tests {
     use super::*;
     use tsm2_core::{Config, Scaler, parameter_count};
-    use tsm2_stream::{Outlook, Reading};
+    use tsm2_stream::{FutureCovariate, Reading};
 
-    fn config() -> GridConfig {
-        GridConfig::new(2, 1000, 5)
+    fn config() -> ResamplerConfig {
+        ResamplerConfig::new(2, 1000, 5)
     }
 
     const MODEL: Identity = Identity {
@@ -258,7 +264,7 @@ mod tests {
     const STATE: [f32; 3] = [1.5, -0.0, f32::NAN];
 
     fn snapshot() -> Vec<u8> {
-        let mut grid = Grid::new(config()).unwrap();
+        let mut grid = Resampler::new(config()).unwrap();
         let reading = Reading {
             variate: 1,
             value: 2.5,
@@ -266,7 +272,7 @@ mod tests {
         };
         grid.push(reading, |_| ()).unwrap();
         let mut monitor = Monitor::new(WATCH, &[1.0; 6]).unwrap();
-        monitor.row(&[1.0, 2.0]);
+        monitor.observe(&[1.0, 2.0]);
         monitor.issue(&[1.0; 6]);
         encode(&MODEL, &grid, &monitor, None, &STATE)
     }
@@ -336,22 +342,22 @@ mod tests {
     fn outlooks_go_along_and_are_not_taken_for_those_of_other_variates() {
         let same = |kinship, _: &Hash| kinship == Kinship::Same;
         let bytes = with_model(1, |model| {
-            let mut outlooks = Outlooks::none(model);
+            let mut covariates = FutureCovariates::none(model);
             let mut state = vec![0.0; model.state_len()];
-            let outlook = Outlook::new(vec![(60_000, 1.5), (120_000, 2.5)]);
-            outlooks.take(model, &mut state, 1, outlook.clone()).unwrap();
-            assert!(outlooks.take(model, &mut state, 0, outlook).is_err());
-            let grid = Grid::new(config()).unwrap();
+            let covariate = FutureCovariate::new(vec![(60_000, 1.5), (120_000, 2.5)]);
+            covariates.set_future(model, &mut state, 1, covariate.clone()).unwrap();
+            assert!(covariates.set_future(model, &mut state, 0, covariate).is_err());
+            let grid = Resampler::new(config()).unwrap();
             let monitor = Monitor::new(WATCH, &[1.0; 6]).unwrap();
-            let bytes = encode(&MODEL, &grid, &monitor, Some(&outlooks), &STATE);
+            let bytes = encode(&MODEL, &grid, &monitor, Some(&covariates), &STATE);
             let decoded = decode(&bytes, &MODEL, (config(), WATCH, model), same, &mut [0.0; 3]).unwrap();
-            assert_eq!(decoded.outlooks, Some(outlooks));
+            assert_eq!(decoded.covariates, Some(covariates));
             let none = decode(&snapshot(), &MODEL, (config(), WATCH, model), same, &mut [0.0; 3]).unwrap();
-            assert_eq!(none.outlooks, None, "from before there were any");
+            assert_eq!(none.covariates, None, "from before there were any");
             bytes
         });
         let decoded = with_model(0, |model| decode(&bytes, &MODEL, (config(), WATCH, model), same, &mut [0.0; 3])).unwrap();
-        assert_eq!((decoded.outlooks, decoded.has_state), (None, true));
+        assert_eq!((decoded.covariates, decoded.has_state), (None, true));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub fn snapshot(data: &[u8]) {
             engine.collect(true)["a"].snapshot == saved,
             "restored and saved again, it is the same"
         );
-        let time = engine.counts("a").map_or(0, |counts| counts.rows as i64 % 1000) * MINUTE;
+        let time = engine.counts("a").map_or(0, |counts| counts.time_steps as i64 % 1000) * MINUTE;
         engine.take("s/a", br#"{"temp": 1, "power": 2}"#, false, time, |_| 0);
     });
 }

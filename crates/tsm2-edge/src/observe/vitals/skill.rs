@@ -4,7 +4,7 @@
 
 use std::ops::AddAssign;
 
-use tsm2_stream::Skill;
+use tsm2_stream::LiveMetrics;
 
 /// Which variates and leads are shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -69,13 +69,13 @@ impl AddAssign for Score {
 
 impl Score {
     /// One stream's, which weighs as many forecasts as were judged.
-    pub fn of(skill: &Skill) -> Self {
+    pub fn of(skill: &LiveMetrics) -> Self {
         let (weight, intervals) = (f64::from(skill.compared), f64::from(skill.scored));
         Score {
             weight,
             absolute: weight * f64::from(skill.model.mae),
             squared: weight * f64::from(skill.model.mse),
-            repeat_last_squared: weight * f64::from(skill.repeat_last.mse),
+            repeat_last_squared: weight * f64::from(skill.naive.mse),
             intervals,
             covered: intervals * f64::from(skill.coverage),
         }

@@ -11,16 +11,16 @@ use crate::bytes::{Bytes, put};
 pub(crate) const REMEMBERED: usize = 32;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Times {
+pub(crate) struct RecentTimes {
     /// Times up to here are known.
     floor: Option<i64>,
     /// Increasing, above the floor, at most [`REMEMBERED`].
     newest: Vec<i64>,
 }
 
-impl Times {
+impl RecentTimes {
     pub(crate) fn new() -> Self {
-        Times {
+        RecentTimes {
             floor: None,
             newest: Vec::with_capacity(REMEMBERED),
         }
@@ -52,9 +52,9 @@ impl Times {
 
     /// All times up to `floor` known.
     pub(crate) fn known_to(floor: i64) -> Self {
-        Times {
+        RecentTimes {
             floor: Some(floor),
-            ..Times::new()
+            ..RecentTimes::new()
         }
     }
 
@@ -65,7 +65,7 @@ impl Times {
     }
 
     pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
-        let mut times = Times::new();
+        let mut times = RecentTimes::new();
         let has_floor = from.flag()?;
         let [length] = from.take()?;
         let floor = i64::from_le_bytes(from.take()?);
@@ -85,12 +85,12 @@ impl Times {
 
 #[cfg(test)]
 mod tests {
-    use super::{REMEMBERED, Times};
+    use super::{REMEMBERED, RecentTimes};
     use proptest::prelude::*;
 
     #[test]
     fn a_time_overtaken_by_too_many_is_taken_for_known() {
-        let mut times = Times::new();
+        let mut times = RecentTimes::new();
         for time_ms in 10..10 + REMEMBERED as i64 {
             assert!(times.insert(time_ms));
         }
@@ -102,7 +102,7 @@ mod tests {
         /// No time is taken twice, whatever the order; and all that are fewer than are remembered are taken once.
         #[test]
         fn a_time_is_taken_once(all in prop::collection::vec(0i64..200, 0..200)) {
-            let mut times = Times::new();
+            let mut times = RecentTimes::new();
             let mut taken = std::collections::HashSet::new();
             for &time_ms in &all {
                 let is_new = times.insert(time_ms);

@@ -1,17 +1,17 @@
 //! A row: one slot of the grid, with what the readings of each variate come to.
 //!
 //! Invariants: a variate without a reading is not heard and has no value; one that was heard may have none too (its sensor said so). The
-//! same readings again leave a row as it is, and so does their order, as far as [`crate::times`] remembers.
+//! same readings again leave a row as it is, and so does their order, as far as [`crate::recent_times`] remembers.
 
 use alloc::{vec, vec::Vec};
 
 use crate::aggregate::{Aggregate, Sum};
 use crate::bytes::{Bytes, put};
-use crate::times::Times;
+use crate::recent_times::RecentTimes;
 
 /// A closed row, as the forecaster takes it.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
+pub struct TimeStep<'a> {
     /// The slot's time on the grid, a multiple of the interval, in milliseconds since 1970-01-01 UTC.
     pub time_ms: i64,
     /// Time of the newest reading in this row; `None` in a row that fills a gap.
@@ -51,7 +51,7 @@ struct Cell {
     extreme: f32,
 }
 
-const UNHEARD: Cell = Cell {
+const EMPTY: Cell = Cell {
     newest: None,
     finite: 0,
     extreme: f32::NAN,
@@ -59,56 +59,56 @@ const UNHEARD: Cell = Cell {
 
 /// A reading as its row took it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum Insert {
     /// The first of its variate.
     First,
     /// Another one of its variate.
-    Further,
+    Merged,
     /// Not: it is known, or so old that it may be.
     Known,
 }
 
 /// A row being filled.
 #[derive(Debug, Clone)]
-pub(crate) struct OpenRow {
+pub(crate) struct TimeBin {
     cells: Vec<Cell>,
     /// Per variate; empty where no variate is summed.
     sums: Vec<Sum>,
     /// Per variate; empty where none remembers times.
-    times: Vec<Times>,
+    times: Vec<RecentTimes>,
     unheard: usize,
     /// Readings taken.
     pub(crate) readings: u64,
     /// Those of them that were not the first of their variate.
-    pub(crate) further: u64,
+    pub(crate) merged: u64,
 }
 
-impl OpenRow {
+impl TimeBin {
     pub(crate) fn new(shape: &Shape) -> Self {
         let variates = shape.variates();
         let sums = shape.aggregates.iter().any(|aggregate| aggregate.sums());
         let times = shape.aggregates.iter().any(|&aggregate| shape.remembers(aggregate));
-        OpenRow {
-            cells: vec![UNHEARD; variates],
+        TimeBin {
+            cells: vec![EMPTY; variates],
             sums: if sums { vec![Sum::default(); variates] } else { Vec::new() },
             // Cloning a vector would not keep its capacity.
-            times: (0..if times { variates } else { 0 }).map(|_| Times::new()).collect(),
+            times: (0..if times { variates } else { 0 }).map(|_| RecentTimes::new()).collect(),
             unheard: variates,
             readings: 0,
-            further: 0,
+            merged: 0,
         }
     }
 
     /// Starts over, empty.
     pub(crate) fn clear(&mut self) {
-        self.cells.fill(UNHEARD);
+        self.cells.fill(EMPTY);
         self.sums.fill(Sum::default());
-        self.times.iter_mut().for_each(Times::clear);
-        (self.unheard, self.readings, self.further) = (self.cells.len(), 0, 0);
+        self.times.iter_mut().for_each(RecentTimes::clear);
+        (self.unheard, self.readings, self.merged) = (self.cells.len(), 0, 0);
     }
 
     /// Takes a reading of the row's slot.
-    pub(crate) fn put(&mut self, shape: &Shape, variate: usize, value: f32, time_ms: i64) -> Taken {
+    pub(crate) fn insert(&mut self, shape: &Shape, variate: usize, value: f32, time_ms: i64) -> Insert {
         let (cell, aggregate) = (&mut self.cells[variate], shape.aggregates[variate]);
         let is_newest = cell.newest.is_none_or(|(newest_ms, _)| time_ms > newest_ms);
         let is_new = match self.times.get_mut(variate) {
@@ -116,7 +116,7 @@ impl OpenRow {
             _ => is_newest,
         };
         if !is_new {
-            return Taken::Known;
+            return Insert::Known;
         }
         let is_first = cell.newest.is_none();
         if is_newest {
@@ -138,8 +138,8 @@ impl OpenRow {
         }
         self.unheard -= usize::from(is_first);
         self.readings += 1;
-        self.further += u64::from(!is_first);
-        if is_first { Taken::First } else { Taken::Further }
+        self.merged += u64::from(!is_first);
+        if is_first { Insert::First } else { Insert::Merged }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -172,7 +172,7 @@ impl OpenRow {
     /// Appends counts, and per variate whether it was heard and what of.
     pub(crate) fn save(&self, shape: &Shape, out: &mut Vec<u8>) {
         put(out, self.readings.to_le_bytes());
-        put(out, self.further.to_le_bytes());
+        put(out, self.merged.to_le_bytes());
         for (variate, cell) in self.cells.iter().enumerate() {
             let Some((time_ms, value)) = cell.newest else {
                 put(out, [0]);
@@ -196,8 +196,8 @@ impl OpenRow {
 
     /// The row that [`OpenRow::save`] wrote, perhaps with another `any_order`; `None` for anything else.
     pub(crate) fn restore(shape: &Shape, from: &mut Bytes<'_>) -> Option<Self> {
-        let mut row = OpenRow::new(shape);
-        (row.readings, row.further) = (from.count()?, from.count()?);
+        let mut row = TimeBin::new(shape);
+        (row.readings, row.merged) = (from.count()?, from.count()?);
         for (variate, &aggregate) in shape.aggregates.iter().enumerate() {
             if !from.flag()? {
                 continue;
@@ -215,13 +215,13 @@ impl OpenRow {
             if aggregate.sums() {
                 row.sums[variate] = Sum::restore(from)?;
             }
-            let saved = if from.flag()? { Some(Times::restore(from)?) } else { None };
+            let saved = if from.flag()? { Some(RecentTimes::restore(from)?) } else { None };
             if let Some(times) = row.times.get_mut(variate).filter(|_| shape.remembers(aggregate)) {
                 // Without times it was written while they had to come in order.
-                *times = saved.unwrap_or_else(|| Times::known_to(time_ms));
+                *times = saved.unwrap_or_else(|| RecentTimes::known_to(time_ms));
             }
         }
         let heard = (shape.variates() - row.unheard) as u64;
-        (row.readings.checked_sub(row.further) == Some(heard)).then_some(row)
+        (row.readings.checked_sub(row.merged) == Some(heard)).then_some(row)
     }
 }

@@ -7,7 +7,7 @@ use alloc::{vec, vec::Vec};
 use crate::bytes::{Bytes, put, put_all};
 
 #[derive(Debug, Clone)]
-pub(crate) struct History {
+pub(crate) struct Seasons {
     variates: usize,
     period: usize,
     /// A ring, `[rows][M]`.
@@ -21,9 +21,9 @@ pub(crate) fn rows(period: usize, horizon: usize) -> usize {
     period * horizon.div_ceil(period)
 }
 
-impl History {
+impl Seasons {
     pub(crate) fn new(variates: usize, period: usize, horizon: usize) -> Self {
-        History {
+        Seasons {
             variates,
             period,
             rows: vec![f32::NAN; rows(period, horizon) * variates],
@@ -32,9 +32,9 @@ impl History {
     }
 
     /// The seasonal-naive forecast at `lead` (from 0) of the row that comes next; NaN when that season was not seen.
-    pub(crate) fn seasonal(&self, variate: usize, lead: usize) -> f32 {
+    pub(crate) fn seasonal(&self, variate: usize, step: usize) -> f32 {
         let len = self.rows.len() / self.variates;
-        let back = self.period * (lead / self.period + 1);
+        let back = self.period * (step / self.period + 1);
         self.rows[(self.next + len - back) % len * self.variates + variate]
     }
 
@@ -68,13 +68,13 @@ mod tests {
     #[test]
     fn the_newest_season_that_was_known_at_the_origin_is_repeated() {
         let (period, horizon) = (3, 7);
-        let mut history = History::new(1, period, horizon);
+        let mut history = Seasons::new(1, period, horizon);
         for row in 0..40_usize {
-            for lead in 0..horizon {
+            for step in 0..horizon {
                 // The origin is the row `lead + 1` before this one.
                 let newest = (1..).map(|season| row as isize - (season * period) as isize);
-                let known = newest.into_iter().find(|&seen| seen < row as isize - lead as isize).unwrap();
-                let seasonal = history.seasonal(0, lead);
+                let known = newest.into_iter().find(|&seen| seen < row as isize - step as isize).unwrap();
+                let seasonal = history.seasonal(0, step);
                 assert!(if known < 0 { seasonal.is_nan() } else { seasonal == known as f32 });
             }
             history.push(&[row as f32]);

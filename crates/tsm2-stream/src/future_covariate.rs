@@ -10,12 +10,12 @@ use crate::bytes::{Bytes, put};
 
 /// Values from given times on. See the module's invariants.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Outlook {
+pub struct FutureCovariate {
     /// Milliseconds since 1970-01-01 UTC and the value from then on, NaN where it is not known.
     points: Vec<(i64, f32)>,
 }
 
-impl Outlook {
+impl FutureCovariate {
     /// The outlook of these points, in any order: times in milliseconds since 1970-01-01 UTC and the values from then on, NaN where it is not known.
     /// Of several points of one time the last given counts.
     pub fn new(mut points: Vec<(i64, f32)>) -> Self {
@@ -23,7 +23,7 @@ impl Outlook {
         points.reverse();
         points.dedup_by_key(|point| point.0);
         points.reverse();
-        Outlook { points }
+        FutureCovariate { points }
     }
 
     /// Whether it tells nothing.
@@ -74,7 +74,7 @@ impl Outlook {
             points.push((i64::from_le_bytes(bytes.take()?), f32::from_le_bytes(bytes.take()?)));
         }
         let increase = points.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        increase.then_some((Outlook { points }, bytes.0))
+        increase.then_some((FutureCovariate { points }, bytes.0))
     }
 
     /// How many points have begun in the slot at `time_ms`.
@@ -99,58 +99,58 @@ mod tests {
     use super::*;
     use std::vec;
 
-    fn values(outlook: &Outlook, time_ms: i64) -> Vec<f32> {
+    fn values(covariate: &FutureCovariate, time_ms: i64) -> Vec<f32> {
         let mut out = vec![0.0; 5];
-        outlook.values(time_ms, 10, &mut out);
+        covariate.values(time_ms, 10, &mut out);
         out.iter().map(|x| if x.is_nan() { -1.0 } else { *x }).collect()
     }
 
     #[test]
     fn a_value_stands_until_the_next_and_nothing_is_known_before_the_first_and_after_the_last() {
-        let outlook = Outlook::new(vec![(40, 4.0), (20, 2.0)]);
-        assert_eq!(values(&outlook, 0), [-1.0, -1.0, 2.0, 2.0, 4.0]);
-        assert_eq!(values(&outlook, 20), [2.0, 2.0, 4.0, -1.0, -1.0]);
-        assert_eq!(values(&outlook, 50), [-1.0; 5]);
-        assert_eq!(values(&Outlook::default(), 0), [-1.0; 5]);
+        let covariate = FutureCovariate::new(vec![(40, 4.0), (20, 2.0)]);
+        assert_eq!(values(&covariate, 0), [-1.0, -1.0, 2.0, 2.0, 4.0]);
+        assert_eq!(values(&covariate, 20), [2.0, 2.0, 4.0, -1.0, -1.0]);
+        assert_eq!(values(&covariate, 50), [-1.0; 5]);
+        assert_eq!(values(&FutureCovariate::default(), 0), [-1.0; 5]);
         // As a reading: of the nearest slot, the middle being of the later one.
-        let near = Outlook::new(vec![(14, 1.0), (25, 2.0)]);
+        let near = FutureCovariate::new(vec![(14, 1.0), (25, 2.0)]);
         assert_eq!(values(&near, 0), [-1.0, 1.0, 1.0, 2.0, -1.0]);
     }
 
     #[test]
     fn of_several_points_at_one_time_the_last_given_counts_and_what_is_not_known_is_said() {
-        let outlook = Outlook::new(vec![(0, 1.0), (20, f32::NAN), (0, 3.0), (30, 5.0)]);
-        assert_eq!(values(&outlook, 0), [3.0, 3.0, -1.0, 5.0, -1.0]);
+        let covariate = FutureCovariate::new(vec![(0, 1.0), (20, f32::NAN), (0, 3.0), (30, 5.0)]);
+        assert_eq!(values(&covariate, 0), [3.0, 3.0, -1.0, 5.0, -1.0]);
     }
 
     #[test]
     fn what_is_over_is_forgotten_and_its_end_is_told_once() {
-        let mut outlook = Outlook::new(vec![(0, 1.0), (20, 2.0), (40, 4.0)]);
+        let mut covariate = FutureCovariate::new(vec![(0, 1.0), (20, 2.0), (40, 4.0)]);
         for time_ms in [0, 10, 20, 30, 40] {
-            let before = values(&outlook, time_ms);
-            assert!(!outlook.pass(time_ms, 10), "{time_ms}");
-            assert_eq!(values(&outlook, time_ms), before);
+            let before = values(&covariate, time_ms);
+            assert!(!covariate.pass(time_ms, 10), "{time_ms}");
+            assert_eq!(values(&covariate, time_ms), before);
         }
-        assert_eq!(outlook.points.len(), 1);
-        assert!(outlook.pass(50, 10) && outlook.is_empty() && !outlook.pass(60, 10));
+        assert_eq!(covariate.points.len(), 1);
+        assert!(covariate.pass(50, 10) && covariate.is_empty() && !covariate.pass(60, 10));
     }
 
     #[test]
     fn what_was_saved_is_restored_and_other_bytes_are_refused() {
-        let outlook = Outlook::new(vec![(i64::MIN, 1.0), (7, -0.5), (i64::MAX, 2.0)]);
+        let covariate = FutureCovariate::new(vec![(i64::MIN, 1.0), (7, -0.5), (i64::MAX, 2.0)]);
         let mut bytes = Vec::new();
-        outlook.save(&mut bytes);
+        covariate.save(&mut bytes);
         bytes.push(9);
-        assert_eq!(Outlook::restore(&bytes), Some((outlook.clone(), [9].as_slice())));
+        assert_eq!(FutureCovariate::restore(&bytes), Some((covariate.clone(), [9].as_slice())));
         for end in 0..bytes.len() - 1 {
-            assert_eq!(Outlook::restore(&bytes[..end]), None);
+            assert_eq!(FutureCovariate::restore(&bytes[..end]), None);
         }
         let mut unordered = bytes.clone();
         unordered[4..12].copy_from_slice(&8i64.to_le_bytes());
-        assert_eq!(Outlook::restore(&unordered), None);
-        assert_eq!(Outlook::restore(&[0xff; 64]), None);
+        assert_eq!(FutureCovariate::restore(&unordered), None);
+        assert_eq!(FutureCovariate::restore(&[0xff; 64]), None);
         // Times of any size are harmless.
-        values(&outlook, i64::MAX);
-        values(&outlook, i64::MIN);
+        values(&covariate, i64::MAX);
+        values(&covariate, i64::MIN);
     }
 }

@@ -22,7 +22,7 @@ pub struct Errors {
 /// How forecasts of one variate at one lead have fared: means over the last 4096 scores or so. An error counts as at most 1000 times the widest
 /// of the variate's prior widths, so that one nonsense reading does not hide the rest.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Skill {
+pub struct LiveMetrics {
     /// Readings that were held against their interval.
     pub scored: u32,
     /// Part of them that lay within it.
@@ -32,7 +32,7 @@ pub struct Skill {
     /// Of the model.
     pub model: Errors,
     /// Of repeating the last reading before the forecast.
-    pub repeat_last: Errors,
+    pub naive: Errors,
     /// Of repeating the last season before the forecast; `None` without a season.
     pub seasonal: Option<Errors>,
 }
@@ -42,7 +42,7 @@ pub struct Skill {
 pub(crate) struct Comparison {
     pub(crate) compared: u32,
     pub(crate) model: Errors,
-    pub(crate) repeat_last: Errors,
+    pub(crate) naive: Errors,
     pub(crate) seasonal: Errors,
 }
 
@@ -56,17 +56,17 @@ impl Errors {
 
 impl Comparison {
     /// Errors of the three at one reading, each as if it were at most `limit` large.
-    pub(crate) fn add(&mut self, [model, repeat_last, seasonal]: [f32; 3], limit: f32) {
+    pub(crate) fn add(&mut self, [model, naive, seasonal]: [f32; 3], limit: f32) {
         self.compared = self.compared.saturating_add(1);
         let n = self.compared.min(WINDOW) as f32;
         self.model.add(model, limit, n);
-        self.repeat_last.add(repeat_last, limit, n);
+        self.naive.add(naive, limit, n);
         self.seasonal.add(seasonal, limit, n);
     }
 
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
         put(out, self.compared.to_le_bytes());
-        for errors in [self.model, self.repeat_last, self.seasonal] {
+        for errors in [self.model, self.naive, self.seasonal] {
             put(out, errors.mae.to_le_bytes());
             put(out, errors.mse.to_le_bytes());
         }
@@ -83,7 +83,7 @@ impl Comparison {
         Some(Comparison {
             compared,
             model: errors(from)?,
-            repeat_last: errors(from)?,
+            naive: errors(from)?,
             seasonal: errors(from)?,
         })
     }

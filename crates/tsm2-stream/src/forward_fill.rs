@@ -7,19 +7,19 @@ use alloc::{vec, vec::Vec};
 
 use crate::aggregate::Aggregate;
 use crate::bytes::{Bytes, put};
-use crate::row::{OpenRow, Shape};
+use crate::time_bin::{Shape, TimeBin};
 
 #[derive(Debug, Clone)]
-pub(crate) struct Hold {
+pub(crate) struct ForwardFill {
     /// The row that leaves. Shape `[M]`.
     pub(crate) values: Vec<f32>,
     /// Per variate the newest reading, NaN where there is none to repeat, and the rows since.
     last: Vec<(f32, u64)>,
 }
 
-impl Hold {
+impl ForwardFill {
     pub(crate) fn new(variates: usize) -> Self {
-        Hold {
+        ForwardFill {
             values: vec![f32::NAN; variates],
             last: vec![(f32::NAN, 0); variates],
         }
@@ -31,8 +31,8 @@ impl Hold {
     }
 
     /// Sets `values` to those of the next row, `None` being one without readings; returns how many are repeated.
-    pub(crate) fn fill(&mut self, shape: &Shape, row: Option<&OpenRow>, max_hold: u64) -> u64 {
-        let mut held = 0;
+    pub(crate) fn fill(&mut self, shape: &Shape, row: Option<&TimeBin>, forward_fill_limit: u64) -> u64 {
+        let mut forward_filled = 0;
         for (variate, (value, (last, age))) in self.values.iter_mut().zip(&mut self.last).enumerate() {
             if let Some((row, newest)) = row.and_then(|row| Some((row, row.newest(variate)?))) {
                 *value = row.value(shape, variate);
@@ -40,11 +40,11 @@ impl Hold {
                 continue;
             }
             *age = age.saturating_add(1);
-            let repeats = *age <= max_hold && !last.is_nan() && shape.aggregates[variate] != Aggregate::Sum;
+            let repeats = *age <= forward_fill_limit && !last.is_nan() && shape.aggregates[variate] != Aggregate::Sum;
             *value = if repeats { *last } else { f32::NAN };
-            held += u64::from(repeats);
+            forward_filled += u64::from(repeats);
         }
-        held
+        forward_filled
     }
 
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
@@ -55,7 +55,7 @@ impl Hold {
     }
 
     pub(crate) fn restore(variates: usize, from: &mut Bytes<'_>) -> Option<Self> {
-        let mut hold = Hold::new(variates);
+        let mut hold = ForwardFill::new(variates);
         for (last, age) in &mut hold.last {
             let value = f32::from_le_bytes(from.take()?);
             *last = if value.is_finite() { value } else { f32::NAN };

@@ -7,13 +7,13 @@
 use alloc::{vec, vec::Vec};
 
 use crate::bytes::{Bytes, put, put_all};
-use crate::intervals::Bounded;
+use crate::intervals::PredictionInterval;
 
 /// The most origins that wait at a time.
 const MOST: usize = 10;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Pending {
+pub(crate) struct OpenForecasts {
     variates: usize,
     horizon: usize,
     spacing: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Pending {
     since: usize,
     ages: Vec<usize>,
     /// `[slots][M][H]`.
-    forecasts: Vec<Bounded>,
+    forecasts: Vec<PredictionInterval>,
     /// The last readings when the forecast was issued. `[slots][M]`.
     lasts: Vec<f32>,
 }
@@ -40,22 +40,22 @@ pub(crate) fn slots(horizon: usize) -> usize {
     horizon.div_ceil(spacing(horizon))
 }
 
-impl Pending {
+impl OpenForecasts {
     pub(crate) fn new(variates: usize, horizon: usize) -> Self {
         let (spacing, slots) = (spacing(horizon), slots(horizon));
-        Pending {
+        OpenForecasts {
             variates,
             horizon,
             spacing,
             since: spacing - 1,
             ages: vec![horizon; slots],
-            forecasts: vec![Bounded::default(); slots * variates * horizon],
+            forecasts: vec![PredictionInterval::default(); slots * variates * horizon],
             lasts: vec![0.0; slots * variates],
         }
     }
 
     /// Takes a forecast `[M][H]`, made after the readings `lasts`, when one is due.
-    pub(crate) fn issue(&mut self, forecast: impl Iterator<Item = Bounded>, lasts: &[f32]) {
+    pub(crate) fn issue(&mut self, forecast: impl Iterator<Item = PredictionInterval>, lasts: &[f32]) {
         let free = self.ages.iter().position(|&age| age == self.horizon);
         let Some(slot) = free.filter(|_| self.since >= self.spacing) else {
             return;
@@ -72,7 +72,7 @@ impl Pending {
 
     /// A row has come: `due` hears, for each waiting origin and variate, of the variate, the lead (from 0), its forecast, and the variate's
     /// last reading at the origin.
-    pub(crate) fn advance(&mut self, mut due: impl FnMut(usize, usize, &Bounded, f32)) {
+    pub(crate) fn advance(&mut self, mut due: impl FnMut(usize, usize, &PredictionInterval, f32)) {
         self.since = self.since.saturating_add(1);
         for (slot, age) in self.ages.iter_mut().enumerate().filter(|(_, age)| **age < self.horizon) {
             for variate in 0..self.variates {
@@ -151,33 +151,33 @@ mod tests {
     #[test]
     fn each_lead_falls_due_once_per_spacing_with_its_own_forecast() {
         const HORIZON: usize = 60;
-        let mut pending = Pending::new(1, HORIZON);
+        let mut pending = OpenForecasts::new(1, HORIZON);
         let mut due_at = vec![Vec::new(); HORIZON];
         for row in 0..600 {
-            pending.advance(|_, lead, forecast, last| {
-                assert_eq!((forecast.mean, last), (row as f32, (row - lead - 1) as f32));
-                due_at[lead].push(row);
+            pending.advance(|_, step, forecast, last| {
+                assert_eq!((forecast.mean, last), (row as f32, (row - step - 1) as f32));
+                due_at[step].push(row);
             });
-            let mean = |lead: usize| Bounded {
-                mean: (row + lead) as f32,
-                ..Bounded::default()
+            let mean = |step: usize| PredictionInterval {
+                mean: (row + step) as f32,
+                ..PredictionInterval::default()
             };
             pending.issue((1..=HORIZON).map(mean), &[row as f32]);
         }
-        for (lead, rows) in due_at.iter().enumerate() {
-            assert_eq!(rows[0], lead + 1);
-            assert!(rows.windows(2).all(|pair| pair[1] - pair[0] == 11), "lead {lead}: {rows:?}");
+        for (step, rows) in due_at.iter().enumerate() {
+            assert_eq!(rows[0], step + 1);
+            assert!(rows.windows(2).all(|pair| pair[1] - pair[0] == 11), "step {step}: {rows:?}");
         }
     }
 
     #[test]
     fn forecasts_at_every_fourth_row_are_kept_at_their_average_spacing() {
-        let mut pending = Pending::new(1, 60);
+        let mut pending = OpenForecasts::new(1, 60);
         let mut scored = 0;
         for row in 0..11_000 {
-            pending.advance(|_, lead, _, _| scored += usize::from(lead == 0));
+            pending.advance(|_, step, _, _| scored += usize::from(step == 0));
             if row % 4 == 0 {
-                pending.issue([Bounded::default(); 60].into_iter(), &[0.0]);
+                pending.issue([PredictionInterval::default(); 60].into_iter(), &[0.0]);
             }
         }
         assert!((900..=1000).contains(&scored), "{scored}");
