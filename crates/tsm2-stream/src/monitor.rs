@@ -79,7 +79,7 @@ pub struct Monitor {
     comparisons: Vec<Comparison>,
     /// `[M]`.
     drift: Vec<DriftDetector>,
-    pending: OpenForecasts,
+    open_forecasts: OpenForecasts,
     history: Option<Seasons>,
 }
 
@@ -118,7 +118,7 @@ impl Monitor {
                 .collect(),
             comparisons: vec![Comparison::default(); cells],
             drift: vec![DriftDetector::default(); variates],
-            pending: OpenForecasts::new(variates, horizon),
+            open_forecasts: OpenForecasts::new(variates, horizon),
             history: season
                 .filter(|&season| season <= MAX_SEASON)
                 .map(|season| Seasons::new(variates, season, horizon)),
@@ -150,7 +150,7 @@ impl Monitor {
         let horizon = self.config.horizon;
         let (widths, comparisons, drift, history) = (&mut self.widths, &mut self.comparisons, &mut self.drift, &self.history);
         let (miss, units) = (self.miss, &self.units);
-        self.pending.advance(|variate, step, issued, last| {
+        self.open_forecasts.advance(|variate, step, issued, last| {
             let value = values.get(variate).copied().unwrap_or(f32::NAN);
             if !(value.is_finite() && issued.mean.is_finite()) {
                 return;
@@ -171,6 +171,17 @@ impl Monitor {
         for drift in drift {
             drift.row(horizon);
         }
+        self.remember(values);
+    }
+
+    /// A time step that was observed before, by a monitor that this one continues: its readings `[M]` are remembered and
+    /// the open forecasts age, but nothing is scored a second time.
+    pub fn recall(&mut self, values: &[f32]) {
+        self.open_forecasts.advance(|_, _, _, _| ());
+        self.remember(values);
+    }
+
+    fn remember(&mut self, values: &[f32]) {
         for (last, &value) in self.last.iter_mut().zip(values).filter(|(_, value)| value.is_finite()) {
             *last = value;
         }
@@ -184,7 +195,7 @@ impl Monitor {
         debug_assert_eq!(forecast.len(), self.widths.len());
         if forecast.len() == self.widths.len() {
             let bounded = self.widths.iter().zip(forecast).map(|(width, &mean)| width.around(mean));
-            self.pending.issue(bounded, &self.last);
+            self.open_forecasts.issue(bounded, &self.last);
         }
     }
 
@@ -199,7 +210,7 @@ impl Monitor {
 
     /// The stream starts over after a silence: waiting forecasts and past readings are forgotten, what was learned from them stays.
     pub fn restart(&mut self) {
-        self.pending.clear();
+        self.open_forecasts.clear();
         self.last.fill(f32::NAN);
         if let Some(history) = &mut self.history {
             history.clear();
@@ -246,7 +257,7 @@ impl Monitor {
         for drift in &self.drift {
             drift.save(out);
         }
-        self.pending.save(out);
+        self.open_forecasts.save(out);
         if let Some(history) = &self.history {
             history.save(out);
         }
@@ -280,7 +291,7 @@ impl Monitor {
         for drift in &mut self.drift {
             *drift = DriftDetector::restore(from)?;
         }
-        self.pending.restore(from)?;
+        self.open_forecasts.restore(from)?;
         if let Some(history) = &mut self.history {
             history.restore(from)?;
         }

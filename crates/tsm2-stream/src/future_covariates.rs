@@ -1,18 +1,68 @@
-//! What is known ahead of one variate: values from given times on, as a schedule or a forecast tells them.
+//! Future covariates: values of variates that are known in advance, such as a schedule or a weather forecast.
 //!
-//! A value stands from its point's time until the next point; nothing is known before the first point nor after the last. Times are matched to
-//! slots as readings are: a point belongs to the nearest. Invariants: times increase; of what is over only the
-//! point in force is kept.
+//! - A value holds from the time of its point until the next point. Nothing is known before the first point, and
+//!   nothing after the time bin of the last one.
+//! - A point belongs to the nearest time bin, as a reading does.
+//!
+//! Invariants: the times of a covariate increase; of the points that are over only the one in force is kept.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use crate::bytes::{Bytes, put};
 
-/// Values from given times on. See the module's invariants.
+/// Known future values of one variate. See the module's documentation.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FutureCovariate {
     /// Milliseconds since 1970-01-01 UTC and the value from then on, NaN where it is not known.
     points: Vec<(i64, f32)>,
+}
+
+/// The future covariates of one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FutureCovariates {
+    /// Index of the first in a time step.
+    first: usize,
+    /// Empty where nothing is known.
+    all: Vec<FutureCovariate>,
+}
+
+impl FutureCovariates {
+    /// The last `count` of `variates`, of which nothing is known.
+    pub(crate) fn new(variates: usize, count: usize) -> Self {
+        FutureCovariates {
+            first: variates - count,
+            all: vec![FutureCovariate::default(); count],
+        }
+    }
+
+    /// Replaces the values of a variate of a time step; without effect for one that is no future covariate.
+    pub(crate) fn set(&mut self, variate: usize, values: FutureCovariate) {
+        if let Some(place) = variate.checked_sub(self.first).and_then(|k| self.all.get_mut(k)) {
+            *place = values;
+        }
+    }
+
+    /// Calls `set_future` with the values of each variate at `time_ms` and in the H steps after it, and drops what is over.
+    ///
+    /// Every step sends them again, so the model knows as much as they do however long ago they came. A variate without
+    /// future values keeps what the model's state holds. `values` is working memory of shape `[H + 1]`; `expired`
+    /// receives the variates whose last value is over.
+    pub(crate) fn advance<E>(
+        &mut self,
+        (time_ms, interval_ms): (i64, i64),
+        values: &mut [f32],
+        mut set_future: impl FnMut(usize, &[f32]) -> Result<(), E>,
+        mut expired: impl FnMut(usize),
+    ) -> Result<(), E> {
+        for (variate, covariate) in (self.first..).zip(&mut self.all).filter(|(_, covariate)| !covariate.is_empty()) {
+            covariate.values(time_ms, interval_ms, values);
+            set_future(variate, values)?;
+            if covariate.pass(time_ms, interval_ms) {
+                expired(variate);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl FutureCovariate {

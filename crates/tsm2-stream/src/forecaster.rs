@@ -1,0 +1,189 @@
+//! Forecaster: the model state, future covariates and forecast evaluation of one stream.
+//!
+//! The order of work for each time step is fixed here and nowhere else:
+//! 1. the future covariates for this step and the next H steps go to the model;
+//! 2. the model steps and forecasts;
+//! 3. the monitor scores the open forecasts of earlier steps against the readings;
+//! 4. the monitor keeps the new forecast and computes its prediction intervals.
+
+use alloc::{vec, vec::Vec};
+
+use tsm2_core::{Config, Error, Model};
+
+use crate::future_covariates::{FutureCovariate, FutureCovariates};
+use crate::monitor::{Monitor, MonitorConfig, MonitorError};
+use crate::time_bin::TimeStep;
+
+/// Settings of a forecaster; the model determines the rest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForecasterConfig {
+    /// Sampling interval in milliseconds.
+    pub interval_ms: u64,
+    /// Fraction of the readings that the prediction intervals are to cover, between 0 and 1.
+    pub coverage: f32,
+    /// Half-widths of the first prediction intervals, in the sensors' units. Shape `[targets][H]`.
+    pub initial_widths: Vec<f32>,
+}
+
+/// Working memory for one model; all streams of a thread share it.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    scratch: Vec<f32>,
+    /// Known values of one future covariate. Shape `[H + 1]`.
+    future: Vec<f32>,
+    mean: Vec<f32>,
+    lower: Vec<f32>,
+    upper: Vec<f32>,
+    expired: Vec<usize>,
+}
+
+/// A forecast with its prediction intervals, in the sensors' units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast<'w> {
+    /// Forecast values; step 0 is the time step after the one just consumed. Shape `[targets][H]`.
+    pub mean: &'w [f32],
+    /// Lower bounds. Shape `[targets][H]`.
+    pub lower: &'w [f32],
+    /// Upper bounds. Shape `[targets][H]`.
+    pub upper: &'w [f32],
+    /// Variates whose last known future value ended with this time step.
+    pub expired: &'w [usize],
+}
+
+/// One stream's forecaster. See the module's documentation.
+#[derive(Debug, Clone)]
+pub struct Forecaster {
+    interval_ms: i64,
+    covariates: FutureCovariates,
+    monitor: Monitor,
+    state: Vec<f32>,
+}
+
+impl Workspace {
+    /// Working memory for streams of `model`.
+    pub fn new(model: &Model<'_>) -> Self {
+        let config = model.config();
+        let forecast = vec![0.0; config.forecast_len()];
+        Workspace {
+            scratch: vec![0.0; model.scratch_len()],
+            future: vec![0.0; config.horizon + 1],
+            mean: forecast.clone(),
+            lower: forecast.clone(),
+            upper: forecast,
+            expired: Vec::with_capacity(future_covariates(config)),
+        }
+    }
+}
+
+/// Number of future covariates, the last variates of a time step.
+fn future_covariates(config: &Config) -> usize {
+    config.known_ahead
+}
+
+impl MonitorConfig {
+    /// The configuration of the monitor for a model's forecasts.
+    pub fn of(config: &Config, coverage: f32) -> Self {
+        MonitorConfig {
+            variates: config.endogenous(),
+            horizon: config.horizon,
+            season: config.readout.season.map(|season| season.period),
+            coverage,
+        }
+    }
+}
+
+impl Forecaster {
+    /// A forecaster of a stream without history.
+    ///
+    /// # Errors
+    /// A coverage that is not between 0 and 1, or initial widths of another shape.
+    pub fn new(model: &Model<'_>, config: &ForecasterConfig) -> Result<Self, MonitorError> {
+        let of = model.config();
+        Ok(Forecaster {
+            interval_ms: i64::try_from(config.interval_ms).unwrap_or(i64::MAX),
+            covariates: FutureCovariates::new(of.variates, future_covariates(of)),
+            monitor: Monitor::new(MonitorConfig::of(of, config.coverage), &config.initial_widths)?,
+            // A new state is all zeros, as after `Model::reset`.
+            state: vec![0.0; model.state_len()],
+        })
+    }
+
+    /// Prediction intervals, live metrics and drift flags of this stream.
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// Replaces the future values of a variate. They take effect with the next time step.
+    ///
+    /// # Errors
+    /// The variate is not a future covariate, or the model is not the one of this forecaster. Nothing has changed then.
+    pub fn set_future(&mut self, model: &Model<'_>, variate: usize, values: FutureCovariate) -> Result<(), Error> {
+        // The old values are void at once, although the next time step may be far away.
+        model.foretell(&mut self.state, variate, &[])?;
+        self.covariates.set(variate, values);
+        Ok(())
+    }
+
+    /// Consumes one time step and returns the forecast made at it.
+    ///
+    /// # Errors
+    /// The model or the workspace is not the one of this forecaster.
+    pub fn step<'w>(&mut self, model: &Model<'_>, workspace: &'w mut Workspace, step: &TimeStep<'_>) -> Result<Forecast<'w>, Error> {
+        self.advance(model, workspace, step)?;
+        self.monitor.observe(self.targets(step));
+        self.monitor.issue(&workspace.mean);
+        self.monitor.interval(&workspace.mean, &mut workspace.lower, &mut workspace.upper);
+        Ok(Forecast {
+            mean: &workspace.mean,
+            lower: &workspace.lower,
+            upper: &workspace.upper,
+            expired: &workspace.expired,
+        })
+    }
+
+    /// Consumes a time step that the monitor has seen before: the model's state advances, nothing is scored again.
+    ///
+    /// # Errors
+    /// The model or the workspace is not the one of this forecaster.
+    pub fn warm_up(&mut self, model: &Model<'_>, workspace: &mut Workspace, step: &TimeStep<'_>) -> Result<(), Error> {
+        self.advance(model, workspace, step)?;
+        self.monitor.recall(self.targets(step));
+        self.monitor.issue(&workspace.mean);
+        Ok(())
+    }
+
+    /// Starts the stream over after an [`crate::Event::Restart`]. Future covariates and what the monitor learned stay.
+    pub fn restart(&mut self) {
+        self.state.fill(0.0);
+        self.monitor.restart();
+    }
+
+    /// Steps 1 and 2 of the module's order of work.
+    fn advance(&mut self, model: &Model<'_>, workspace: &mut Workspace, step: &TimeStep<'_>) -> Result<(), Error> {
+        let Workspace {
+            scratch,
+            future,
+            mean,
+            expired,
+            ..
+        } = workspace;
+        expired.clear();
+        let (state, time_ms) = (&mut self.state, step.time_ms);
+        self.covariates.advance(
+            (time_ms, self.interval_ms),
+            future,
+            |variate, values| model.foretell(state, variate, values),
+            |variate| expired.push(variate),
+        )?;
+        match model.step(&mut self.state, scratch, step.values, time_ms)? {
+            Some(mut token) => token.forecast(mean)?,
+            None => mean.fill(f32::NAN),
+        }
+        Ok(())
+    }
+
+    /// The readings of the variates that are forecast: the first of a time step.
+    fn targets<'s>(&self, step: &TimeStep<'s>) -> &'s [f32] {
+        &step.values[..self.monitor.config().variates.min(step.values.len())]
+    }
+}
