@@ -274,7 +274,13 @@ fn parts_that_do_not_fit_are_refused_by_name() {
             "input.lateness_s"
         );
     }
-    assert_refused!(&timed, |c| c.input.lateness_s = 1e6, ServiceError::Resampler(_), "input", "245700000 ms");
+    assert_refused!(
+        &timed,
+        |c| c.input.lateness_s = 1e6,
+        ServiceError::Resampler(_),
+        "input",
+        "245700000 ms"
+    );
     let zoned = |field: Option<&'static str>, zone: &'static str| {
         move |c: &mut Config| (c.input.time_field, c.input.time_zone) = (field.map(str::to_owned), Some(zone.into()))
     };
