@@ -1,28 +1,9 @@
 //! Trains, evaluates and exports TSM2 models on a workstation.
 
-pub mod ablation;
-pub mod baselines;
-pub mod checkpoint;
-pub mod company;
-pub mod dataset;
-pub mod errors;
+pub mod cli;
+pub mod data;
 pub mod evaluate;
-pub mod export;
-pub mod learner;
-pub mod mixer;
+pub mod linear;
 pub mod network;
 pub mod ops;
-pub mod optim;
-pub mod paper;
-pub mod parameters;
-pub mod period;
-pub mod readout;
-pub mod ridge;
-pub mod robustness;
-pub mod scale;
-pub mod split;
-pub mod statics;
-pub mod table;
-pub mod thin;
 pub mod train;
-pub mod trainer;

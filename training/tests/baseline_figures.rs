@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use tsm2_train::baselines::Series;
+use tsm2_train::data::scale::Scaler;
+use tsm2_train::data::split::{Split, SplitSpec};
+use tsm2_train::data::table::Table;
+use tsm2_train::evaluate::baselines::Series;
 use tsm2_train::evaluate::{BaselineErrors, HorizonError, baseline_errors};
-use tsm2_train::scale::Scaler;
-use tsm2_train::split::{Split, SplitSpec};
-use tsm2_train::table::Table;
 
 /// The file of this name, or `None` (with a line saying so) where there is none.
 fn data(name: &str) -> Option<Table> {

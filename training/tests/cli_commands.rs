@@ -1,4 +1,4 @@
-//! What `tsm2 evaluate`, `forecast`, `inspect`, `robustness` and `paper` print for a model and a recording that are in order.
+//! What `tsm2 evaluate`, `forecast`, `inspect` print for a model and a recording that are in order.
 
 mod common;
 
@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
-use common::{Folder, arg, bundle, recording, stdout, tsm2};
+use common::{Folder, arg, bundle, recording, stdout};
 use serde::Deserialize;
 use tsm2_bundle::Bundle;
 use tsm2_core::Config;
-use tsm2_train::ablation::Variant;
-use tsm2_train::company::{About, Company, Ground};
-use tsm2_train::scale::Scaler;
-use tsm2_train::split::Split;
-use tsm2_train::table::Table;
-use tsm2_train::trainer::Options;
+use tsm2_train::data::scale::Scaler;
+use tsm2_train::data::split::Split;
+use tsm2_train::data::table::Table;
+use tsm2_train::evaluate::company::{About, Company, Ground};
+use tsm2_train::train::trainer::Options;
+
+/// Runs `tsm2` with these arguments.
+fn tsm2<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> std::process::Output {
+    common::run(env!("CARGO_BIN_EXE_tsm2"), arguments)
+}
 
 #[derive(Deserialize)]
 struct Line {
@@ -174,71 +178,6 @@ fn evaluate_ends_with_a_verdict() {
     assert!(printed.contains("rows 800..1000"), "{printed}");
     // Weights that mean nothing are not worth it, and that is said.
     assert!(printed.lines().last().unwrap().contains("not worth it"), "{printed}");
-}
-
-#[test]
-fn robustness_prints_the_same_lines_as_a_table_as_csv_and_as_json() {
-    let folder = Folder::new();
-    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
-    let run = |test: &str, more: &[&str]| {
-        let arguments = [
-            "robustness",
-            test,
-            "--model",
-            arg(&model),
-            "--data",
-            arg(&data),
-            "--horizons",
-            "1,6",
-        ];
-        stdout(tsm2(arguments.iter().chain(more)))
-    };
-    let json = |text: String| serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap();
-    let evaluate = [
-        "evaluate",
-        "--model",
-        arg(&model),
-        "--data",
-        arg(&data),
-        "--horizons",
-        "1,6",
-        "--json",
-    ];
-    let evaluation: serde_json::Value = serde_json::from_str(&stdout(tsm2(evaluate))).unwrap();
-    let missing = json(run("missing", &["--json"]));
-    for i in 0..2 {
-        assert_eq!(missing[i]["missing_percent"], 0);
-        for key in ["horizon", "mse", "mae", "origins"] {
-            assert_eq!(missing[i][key], evaluation["results"][i][key]);
-        }
-        assert_eq!(missing[i]["repeat_last_mse"], evaluation["baselines"]["repeat_last"][i]["mse"]);
-    }
-    assert_eq!(missing[7]["missing_percent"], 30);
-
-    let file = folder.path("lines.csv");
-    // A day does not fit in 200 rows of a minute each, an hour does.
-    for (test, first, lines) in [
-        ("missing", "missing_percent,horizon,mse", 8),
-        ("gap", "gap,gap_rows,", 2 * 7),
-        ("cold-start", "samples,", 2 * 7),
-    ] {
-        let printed = run(test, &["--csv", "-"]);
-        assert!(printed.starts_with(first), "{printed}");
-        assert_eq!(
-            (printed.lines().count(), json(run(test, &["--json"])).len()),
-            (1 + lines, lines),
-            "{printed}"
-        );
-        assert_eq!(run(test, &["--csv", arg(&file)]), "");
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), printed);
-        let table = run(test, &[]);
-        assert!(
-            table.contains("rows 800..1000") && printed.lines().next().unwrap().split(',').all(|name| table.contains(name)),
-            "{table}"
-        );
-    }
-    let other = run("missing", &["--csv", "-", "--seed", "1"]);
-    assert_ne!(other, run("missing", &["--csv", "-"]));
 }
 
 /// A company for the small model, hardly trained, of this seed.
@@ -461,119 +400,10 @@ fn the_calendar_is_seen_where_it_helps() {
 }
 
 #[test]
-fn every_part_is_ablated_and_told() {
-    let folder = Folder::new();
-    let (data, csv) = (folder.file("data.csv", recording(400)), folder.path("parts.csv"));
-    let arguments = [
-        "ablate",
-        "--data",
-        arg(&data),
-        "--horizons",
-        "1,4",
-        "--updates",
-        "3",
-        "--seeds",
-        "0,1",
-    ];
-    let printed = stdout(tsm2(arguments.iter().chain(&["--csv", arg(&csv)])));
-    let lines = std::fs::read_to_string(&csv).unwrap();
-    let parts: Vec<&str> = Variant::ALL
-        .iter()
-        .map(|v| v.name())
-        .filter(|name| *name != "variate-mlp")
-        .collect();
-    let lines: Vec<Vec<&str>> = lines.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(lines[0], ["part", "seed", "updates", "parameters", "seconds", "horizon", "mse"]);
-    let of = |seed: &str, horizon: &str| {
-        let lines = lines.iter().filter(|line| (line[1], line[5]) == (seed, horizon));
-        lines.map(|line| line[0]).collect::<Vec<_>>()
-    };
-    for (seed, horizon) in [("0", "1"), ("0", "4"), ("1", "1"), ("1", "4")] {
-        assert_eq!(of(seed, horizon), parts);
-    }
-    assert!(lines[1..].iter().all(|line| line[6].parse::<f64>().unwrap() > 0.0));
-    assert!(parts.iter().all(|part| printed.contains(part)), "{printed}");
-    let two = ["--seeds", "0", "--horizons", "4", "--parts", "no-gate,variate-s6"];
-    let printed = stdout(tsm2(arguments[..3].iter().chain(&["--updates", "3", "--csv", "-"]).chain(&two)));
-    let parts: Vec<&str> = printed.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
-    assert_eq!(parts, ["recipe", "variate-s6", "no-gate"]);
-}
-
-#[test]
 fn help_is_there_for_every_command() {
-    for command in ["train", "evaluate", "forecast", "inspect", "robustness", "paper", "ablate"] {
+    for command in ["train", "evaluate", "forecast", "inspect"] {
         let help = stdout(tsm2([command, "--help"]));
         assert!(help.contains("Example") && help.contains("--json"), "{help}");
     }
     assert_eq!(tsm2(["frobnicate"]).status.code(), Some(2));
-}
-
-#[test]
-fn paper_prints_a_line_per_training_and_writes_the_same_to_a_file() {
-    let folder = Folder::new();
-    // A name that the paper's figures go with, and rows that its split would not fit.
-    let data = folder.file("exchange.csv", recording(1000));
-    let file = folder.path("lines.csv");
-    let run = |more: &[&str]| {
-        let arguments = ["paper", "horizons", "--data", arg(&data), "--horizons", "96,5", "--updates", "2"];
-        stdout(tsm2(arguments.iter().chain(more)))
-    };
-    let printed = run(&["--seeds", "3,4", "--csv", arg(&file)]);
-    for part in ["Exchange", "tsm2", "0.1630", "2 updates of 32 windows", "spread", "S6 over time"] {
-        assert!(printed.contains(part), "no {part:?} in {printed}");
-    }
-    let written = std::fs::read_to_string(&file).unwrap();
-    let mut reader = csv::Reader::from_reader(written.as_bytes());
-    let place = |name: &str| reader.headers().unwrap().iter().position(|column| column == name).unwrap();
-    let [horizon, seed, updates, mse, paper] = ["horizon", "seed", "updates", "mse", "paper_mse"].map(place);
-    let lines: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
-    let names: Vec<_> = lines.iter().map(|line| (line[horizon].to_owned(), line[seed].to_owned())).collect();
-    assert_eq!(
-        names,
-        [("96", "3"), ("96", "4"), ("5", "3"), ("5", "4")].map(|(h, s)| (h.to_owned(), s.to_owned()))
-    );
-    assert_eq!((&lines[0][updates], &lines[0][paper], &lines[2][paper]), ("2", "0.163000", ""));
-    assert_ne!(lines[0][mse], lines[1][mse]);
-    // The same seed makes the same line, in whatever form it is printed.
-    let again = run(&["--seeds", "3", "--csv", "-"]);
-    assert_eq!(again.lines().nth(1), written.lines().nth(1));
-    let json: serde_json::Value = serde_json::from_str(&run(&["--seeds", "3", "--json"])).unwrap();
-    assert_eq!((&json[0]["horizon"], &json[1]["paper_mse"]), (&96.into(), &serde_json::Value::Null));
-}
-
-#[test]
-fn paper_has_a_line_for_every_variant_and_every_mixer() {
-    let folder = Folder::new();
-    let data = folder.file("plant.csv", recording(800));
-    for (table, variants) in [
-        (
-            "ablations",
-            &["time-only", "one-direction", "both-directions", "tsm2", "tsm2-mlp", "linear-time"][..],
-        ),
-        ("spans", &["span-0", "span-1", "span-2", "span-all"]),
-    ] {
-        let printed = stdout(tsm2([
-            "paper",
-            table,
-            "--data",
-            arg(&data),
-            "--horizons",
-            "2",
-            "--updates",
-            "0",
-            "--csv",
-            "-",
-        ]));
-        let found: Vec<&str> = printed.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
-        assert_eq!(found, variants, "{printed}");
-    }
-    let printed = stdout(tsm2(["paper", "long", "--lookbacks", "128", "--updates", "0", "--json"]));
-    let lines: Vec<serde_json::Value> = serde_json::from_str(&printed).unwrap();
-    let found: Vec<&str> = lines.iter().filter_map(|line| line["mixer"].as_str()).collect();
-    assert_eq!(found, ["s6", "gru", "linear-attention", "softmax-attention"]);
-    for line in &lines {
-        // Who has learned nothing says 0 to everything.
-        assert!(line["tokens"] == 8 && line["mse"].as_f64().unwrap() == 1.0, "{line}");
-    }
-    assert!(lines[0]["estimated_scores_mib"].is_null() && lines[3]["estimated_scores_mib"].as_f64().unwrap() > 0.0);
 }

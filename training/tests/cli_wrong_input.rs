@@ -1,23 +1,19 @@
 //! Wrong input at the command line: each gives one line on stderr that names the culprit, exit code 1, and nothing on stdout.
 
 mod common;
+#[path = "common/refused.rs"]
+mod refused;
 
-use common::{Folder, arg, bundle, recording, stdout, tsm2};
+use common::{Folder, arg, bundle, recording, stdout};
+
+/// Runs `tsm2` with these arguments.
+fn tsm2<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> std::process::Output {
+    common::run(env!("CARGO_BIN_EXE_tsm2"), arguments)
+}
 
 /// Runs a command that must fail with one line of error containing all of `named`.
 fn refused(arguments: &[&str], named: &[&str]) {
-    let output = tsm2(arguments);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
-    assert!(output.stdout.is_empty(), "{arguments:?}");
-    let errors: Vec<_> = stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
-    let [line] = errors[..] else {
-        panic!("{arguments:?}: more or less than one line: {stderr}")
-    };
-    assert!(line.starts_with("error: "), "{line}");
-    for name in named {
-        assert!(line.contains(name), "{line:?} does not name {name:?}");
-    }
+    refused::refused_by(env!("CARGO_BIN_EXE_tsm2"), arguments, named);
 }
 
 /// What is wrong with a file is said by every command that reads it; training is the one that needs no model.
@@ -358,74 +354,6 @@ fn horizons_that_cannot_be() {
 }
 
 #[test]
-fn robustness_that_cannot_be_measured() {
-    let folder = Folder::new();
-    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
-    let robustness = |test| ["robustness", test, "--model", arg(&model), "--data", arg(&data)];
-    for test in ["missing", "gap", "cold-start"] {
-        refused(
-            &[&robustness(test)[..], &["--horizons", "7"]].concat(),
-            &["data.csv", "horizon 7", "6"],
-        );
-        refused(
-            &[&robustness(test)[..], &["--split", "800,150,100"]].concat(),
-            &["data.csv", "1050", "1000"],
-        );
-        let unwritable = folder.path("no/such.csv");
-        refused(&[&robustness(test)[..], &["--csv", arg(&unwritable)]].concat(), &["no/such.csv"]);
-    }
-    refused(
-        &[&robustness("gap")[..], &["--split", "800,150,50"]].concat(),
-        &["data.csv", "test part has 50 rows", "a gap of 60 rows"],
-    );
-    refused(
-        &[&robustness("cold-start")[..], &["--split", "800,150,6"]].concat(),
-        &["data.csv", "test part has 6 rows", "cold start"],
-    );
-    let told = String::from_utf8(tsm2(robustness("gap")).stderr).unwrap();
-    assert!(
-        told.contains("data.csv: the test part has 200 rows") && told.contains("1440 rows"),
-        "{told}"
-    );
-    let times = recording(1000)
-        .lines()
-        .map(|line| line.split_once(',').unwrap().1.to_string() + "\n")
-        .collect::<String>();
-    let timeless = folder.file("timeless.csv", times);
-    let output = tsm2(["robustness", "gap", "--model", arg(&model), "--data", arg(&timeless), "--csv", "-"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("gaps of 1 and of 24 rows"));
-    assert!(stdout(output).lines().any(|line| line.starts_with("24 rows,24,")));
-    assert_eq!(tsm2(robustness("flood")).status.code(), Some(2));
-}
-
-#[test]
-fn ablations_that_cannot_be() {
-    let folder = Folder::new();
-    let data = folder.file("data.csv", recording(200));
-    let ablate = ["ablate", "--data", arg(&data), "--updates", "1", "--seeds", "1"];
-    refused(&[&ablate[..], &["--horizons", "0"]].concat(), &["--horizons"]);
-    refused(
-        &[&ablate[..], &["--horizons", "21"]].concat(),
-        &["data.csv", "validation part has 20 rows", "horizon of 21"],
-    );
-    refused(
-        &[&ablate[..], &["--horizons", "2", "--parts", "variate-mlp"]].concat(),
-        &["--parts: variate-mlp", "data.csv"],
-    );
-    let output = tsm2(["ablate", "--data", arg(&data), "--parts", "engine"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        output.status.code() == Some(2) && told.contains("'engine'") && told.contains("no-gate"),
-        "{told}"
-    );
-    let unwritable = folder.path("no/such.csv");
-    refused(
-        &[&ablate[..], &["--horizons", "2", "--csv", arg(&unwritable)]].concat(),
-        &["no/such.csv"],
-    );
-}
-
-#[test]
 fn shares_that_are_none() {
     let folder = Folder::new();
     let data = folder.file("data.csv", recording(100));
@@ -488,25 +416,4 @@ fn a_bundle_that_is_none() {
         refused(&["evaluate", "--model", arg(&path), "--data", arg(&data)], &named);
     }
     refused(&["inspect", "no/such.safetensors"], &["no/such.safetensors"]);
-}
-
-#[test]
-fn paper_without_rows_steps_or_samples_enough() {
-    let folder = Folder::new();
-    let data = folder.file("short.csv", recording(300));
-    let data = arg(&data);
-    refused(
-        &["paper", "horizons", "--data", data],
-        &["short.csv", "210 rows", "lookback of 512"],
-    );
-    refused(&["paper", "spans", "--data", "no/such.csv"], &["no/such.csv", "cannot be read"]);
-    refused(
-        &["paper", "ablations", "--data", data, "--horizons", "0"],
-        &["short.csv", "horizon"],
-    );
-    refused(&["paper", "long", "--lookbacks", "15"], &["lookback of 15", "patch of 16"]);
-    refused(
-        &["paper", "long", "--lookbacks", "64", "--csv", "no/such/file.csv"],
-        &["no/such/file.csv"],
-    );
 }

@@ -12,17 +12,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
 use tsm2_core::Config;
-use tsm2_train::company::{Company, Kind, Peer, WINDOW};
-use tsm2_train::dataset::Dataset;
+use tsm2_train::data::dataset::Dataset;
+use tsm2_train::data::scale::Scaler;
+use tsm2_train::data::split::{Split, SplitSpec};
+use tsm2_train::data::table::Table;
+use tsm2_train::data::thin::Rate;
 use tsm2_train::evaluate::baseline_errors;
-use tsm2_train::learner::Learner;
-use tsm2_train::ridge::bands;
-use tsm2_train::scale::Scaler;
-use tsm2_train::split::{Split, SplitSpec};
-use tsm2_train::table::Table;
-use tsm2_train::thin::Rate;
+use tsm2_train::evaluate::company::{Company, Kind, Peer, WINDOW};
+use tsm2_train::linear::ridge::bands;
+use tsm2_train::network::learner::Learner;
+use tsm2_train::train::trainer::{Options, Target, Trainer};
 use tsm2_train::train::{self, Event, TrainOptions};
-use tsm2_train::trainer::{Options, Target, Trainer};
 
 /// Two coupled logistic maps.
 fn chaos(rows: usize) -> Table {
@@ -60,10 +60,10 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
             .expect("trains")
         {}
         let best = trainer.best().expect("a best");
-        let mse = best.errors.band(0..1).sum::<tsm2_train::errors::Sums>().mse(1.0);
+        let mse = best.errors.band(0..1).sum::<tsm2_train::evaluate::errors::Sums>().mse(1.0);
         assert!(mse < 0.2 * linear, "{kind:?}: {mse}, linear {linear}");
         // Nothing stands beside the network: its own error is what it is judged by.
-        let whole = best.errors.band(0..1).sum::<tsm2_train::errors::Sums>();
+        let whole = best.errors.band(0..1).sum::<tsm2_train::evaluate::errors::Sums>();
         assert!((best.score - whole.mse(1.0) / whole.mse(0.0)).abs() < 1e-9, "{}", best.score);
     }
 }

@@ -14,17 +14,16 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, Mlp, Normaliser, S6, VariateMixer};
-use tsm2_train::dataset::Dataset;
-use tsm2_train::evaluate::{HorizonError, run};
+use tsm2_train::data::dataset::Dataset;
+use tsm2_train::data::scale::Scaler;
+use tsm2_train::data::split::SplitSpec;
+use tsm2_train::data::table::Table;
+use tsm2_train::data::thin::{Rate, thin};
+use tsm2_train::evaluate::{HorizonError, Tally, carried, run};
+use tsm2_train::linear::ridge::bands;
 use tsm2_train::network::Network;
-use tsm2_train::ridge::bands;
-use tsm2_train::robustness::Trial;
-use tsm2_train::scale::Scaler;
-use tsm2_train::split::SplitSpec;
-use tsm2_train::table::Table;
-use tsm2_train::thin::Rate;
+use tsm2_train::train::trainer::{Options, Progress, Target, Trainer};
 use tsm2_train::train::{self, Event, TrainOptions};
-use tsm2_train::trainer::{Options, Progress, Target, Trainer};
 
 /// Two coupled logistic maps, observed as they are; every hundredth reading of the second is missing.
 fn chaos(rows: usize) -> Table {
@@ -316,16 +315,15 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
     assert!(said.contains("0.3") && said.contains("missing"), "{said}");
     let errors = |bundle: &Bundle| {
         let (scaler, _) = Scaler::fit(&table, 0..900);
-        let trial = Trial {
-            model: &bundle.model(),
-            table: &table,
-            scaler: &scaler,
-            rows: 1100..1500,
-            horizons: &[3],
-            seed: 0,
+        let z = scaler.standardise_endogenous(&table);
+        let tally = Tally::new(&z, 2, 1100..1500, &[3]).expect("a horizon");
+        let at = |percent| {
+            let mut seen = table.clone();
+            thin(&mut seen.values, Rate::percent(percent), 0);
+            let tally = carried(&bundle.model(), &seen, &scaler, tally.clone(), &|| ()).expect("runs");
+            tally.errors().expect("measures")[0].mse
         };
-        let shares = trial.missing(&|| ()).expect("measures");
-        [shares[0].model[0].mse, shares[3].model[0].mse]
+        [at(0), at(30)]
     };
     let ([all_complete, all_missing], [some_complete, some_missing]) = (errors(&all), errors(&some));
     assert!(some_missing < 0.9 * all_missing, "30 % missing: {some_missing} and {all_missing}");

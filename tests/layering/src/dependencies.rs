@@ -16,6 +16,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("tsm2-mqtt", &[]),
     ("tsm2-edge", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt"]),
     ("tsm2-train", &["tsm2-core", "tsm2-bundle"]),
+    ("tsm2-lab", &["tsm2-core", "tsm2-train"]),
 ];
 
 /// All that the core may import: what compiles for a microcontroller without an allocator.

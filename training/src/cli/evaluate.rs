@@ -3,15 +3,15 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::data::split::SplitSpec;
+use crate::data::table::Table;
+use crate::evaluate::company::{self, Company};
+use crate::evaluate::{Evaluation, HorizonError, Protocol, READOUT, evaluate};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
 use indicatif::{ProgressBar, ProgressStyle};
 use tsm2_bundle::{Bundle, Metadata};
-use tsm2_train::company::{self, Company};
-use tsm2_train::evaluate::{Evaluation, HorizonError, Protocol, READOUT, evaluate};
-use tsm2_train::split::SplitSpec;
-use tsm2_train::table::Table;
 
 use super::lines::{Cell, csv_to};
 
@@ -65,10 +65,10 @@ enum ProtocolName {
 impl Evaluate {
     /// Evaluates and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (bundle, table) = super::open(&self.model, &self.data)?;
+        let (bundle, table) = super::common::open(&self.model, &self.data)?;
         let (meta, model) = (bundle.meta(), bundle.model());
         let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", self.data.display());
-        let split = super::split(self.split, &self.model, meta, &table)?;
+        let split = super::common::split(self.split, &self.model, meta, &table)?;
         let horizons = if self.horizons.is_empty() {
             vec![meta.config.horizon]
         } else {
@@ -81,15 +81,17 @@ impl Evaluate {
         let company = beside(&self.model, meta)?;
         let style = ProgressStyle::with_template("origins {wide_bar} {pos}/{len} {eta} left")?;
         let bar = ProgressBar::new(split.test as u64).with_style(style);
-        let evaluation = evaluate(&model, &table, &super::scaler(meta), &split, &horizons, protocol, &|| bar.inc(1));
+        let evaluation = evaluate(&model, &table, &super::common::scaler(meta), &split, &horizons, protocol, &|| {
+            bar.inc(1)
+        });
         bar.finish_and_clear();
         let mut evaluation = evaluation.map_err(|error| name(&error))?;
         match company {
             Ok(company) => evaluation.join(&company, &table, &split).map_err(|error| name(&error))?,
-            Err(none) => super::note(none),
+            Err(none) => super::common::note(none),
         }
         if let Some(readout) = readout(&self.model, meta)? {
-            let joined = evaluation.join_readout(&readout.model(), &table, &super::scaler(meta), &split);
+            let joined = evaluation.join_readout(&readout.model(), &table, &super::common::scaler(meta), &split);
             joined.map_err(|error| name(&error))?;
         }
         note_left_out(&evaluation, &table);
@@ -104,13 +106,13 @@ impl Evaluate {
         }
         let missing: usize = evaluation.results.iter().map(|error| error.missing).max().unwrap_or(0);
         if missing > 0 {
-            super::note(format_args!(
+            super::common::note(format_args!(
                 "{}: {missing} times a forecast met a missing reading",
                 self.data.display()
             ));
         }
         if evaluation.period.is_none() {
-            super::note("the training rows have no season: seasonal-naive repeats the last reading");
+            super::common::note("the training rows have no season: seasonal-naive repeats the last reading");
         }
         writeln!(out, "{} on rows {:?} of {}", meta.name, split.test_range(), self.data.display())?;
         writeln!(out, "{}", print(&evaluation))?;
@@ -122,7 +124,7 @@ impl Evaluate {
 /// Tells which of the baselines would have been too large.
 pub fn note_left_out(evaluation: &Evaluation, table: &Table) {
     if evaluation.baselines.linear_all.is_none() && table.variates() > 1 {
-        super::note(format_args!(
+        super::common::note(format_args!(
             "linear-all is left out: a linear map of {} variates to each of them would be too large",
             table.variates()
         ));
@@ -140,7 +142,7 @@ fn readout(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
     if own.variates == meta.variates && own.config.horizon == meta.config.horizon && own.provenance == meta.provenance {
         return Ok(Some(bundle));
     }
-    super::note(format_args!("{}: of another model; readout is left out", path.display()));
+    super::common::note(format_args!("{}: of another model; readout is left out", path.display()));
     Ok(None)
 }
 
@@ -195,7 +197,7 @@ pub fn print(evaluation: &Evaluation) -> Printed {
     let before = ["steps", "MAE", "MSE: model"];
     // Short enough for all of them to stand side by side.
     let names = evaluation.baselines.named().map(|(name, _)| name.trim_end_matches("-naive"));
-    let mut printed = super::printed(before.into_iter().chain(names).chain(["MSE / best"]), 0);
+    let mut printed = super::common::printed(before.into_iter().chain(names).chain(["MSE / best"]), 0);
     for (i, result) in evaluation.results.iter().enumerate() {
         let number = |number: f64| format!("{number:.4}");
         let mut row = vec![result.horizon.to_string(), number(result.mae), number(result.mse)];
@@ -231,7 +233,7 @@ pub fn verdict(evaluation: &Evaluation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tsm2_train::evaluate::BaselineErrors;
+    use crate::evaluate::BaselineErrors;
 
     use super::*;
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::data::table::Table;
+use crate::evaluate;
 use anyhow::{anyhow, ensure};
 use clap::Args;
 use comfy_table::Table as Printed;
 use jiff::Timestamp;
 use serde::Serialize;
 use tsm2_bundle::{Metadata, Variate};
-use tsm2_train::evaluate;
-use tsm2_train::table::Table;
 
 /// Forecast from given rows of a recording, as a device that had seen all rows before would.
 ///
@@ -47,7 +47,7 @@ struct Line<'a> {
 impl Forecast {
     /// Forecasts and prints, in the order asked for.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (bundle, table) = super::open(&self.model, &self.data)?;
+        let (bundle, table) = super::common::open(&self.model, &self.data)?;
         let (meta, model) = (bundle.meta(), bundle.model());
         for row in &self.at {
             ensure!(
@@ -104,7 +104,7 @@ fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
     let header = ["row".to_string(), "time".to_string()]
         .into_iter()
         .chain(meta.endogenous().iter().map(heading));
-    let mut printed = super::printed(header, 0);
+    let mut printed = super::common::printed(header, 0);
     let ahead = |lead: usize| {
         let issued = table.times_ms.as_ref()?[line.row - 1];
         let interval = i64::try_from(table.interval_ms?).ok()?;

@@ -96,7 +96,7 @@ impl Inspect {
         }
         writeln!(out, "{}", lines.join("\n"))?;
 
-        let mut variates = super::printed(["variate", "unit", "training mean", "standard deviation"], 2);
+        let mut variates = super::common::printed(["variate", "unit", "training mean", "standard deviation"], 2);
         for variate in &meta.variates {
             variates.add_row([
                 &variate.name,

@@ -101,7 +101,7 @@ pub fn json(header: &[&str], lines: &[Vec<Cell>], out: &mut impl Write) -> anyho
 
 /// A table for the terminal, its first `left` columns aligned left.
 pub fn table(header: &[&str], left: usize, lines: &[Vec<Cell>]) -> Printed {
-    let mut printed = super::printed(header, left);
+    let mut printed = super::common::printed(header, left);
     for line in lines {
         printed.add_row(line.iter().map(|cell| cell.text(4)));
     }

@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::data::split::SplitSpec;
+use crate::data::thin::Rate;
+use crate::train::statics::Statics;
+use crate::train::trainer::Progress;
+use crate::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use tsm2_train::split::SplitSpec;
-use tsm2_train::statics::Statics;
-use tsm2_train::thin::Rate;
-use tsm2_train::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
-use tsm2_train::trainer::Progress;
 
 /// Train a model on a recording and tell what it is worth.
 ///
@@ -92,7 +92,7 @@ impl Train {
     /// Trains, saves and reports.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let exogenous = self.exogenous.iter().filter(|name| !self.known_ahead.contains(name)).cloned();
-        let table = super::read_table(&self.data)?.with_exogenous(&exogenous.collect::<Vec<_>>())?;
+        let table = super::common::read_table(&self.data)?.with_exogenous(&exogenous.collect::<Vec<_>>())?;
         let table = table.with_known_ahead(&self.known_ahead)?;
         let statics = self.static_features.as_ref();
         let statics = statics.map(|path| Statics::read(path, &table.names)).transpose()?;
@@ -117,7 +117,7 @@ impl Train {
         };
         let style = ProgressStyle::with_template("{prefix:>8} {wide_bar} {pos}/{len} {msg} {eta} left")?;
         let bar = ProgressBar::new(0).with_style(style);
-        let tell = |line: String| bar.suspend(|| super::note(line));
+        let tell = |line: String| bar.suspend(|| super::common::note(line));
         let trained = run(&table, &options, &mut |event| match event {
             Event::Warning(text) => tell(format!("{}: {text}", self.data.display())),
             Event::Decision(text) | Event::Pace(text) | Event::Company(text) => tell(text.to_owned()),
@@ -130,7 +130,7 @@ impl Train {
                 Progress::Validation { update, loss, score, best } => {
                     let message = format!("loss {loss:.3}, validation {score:.3} of the read-out's error, best {best:.3}");
                     if bar.is_hidden() && update % 1000 == 0 {
-                        super::note(format_args!("{name}, update {update}: {message}"));
+                        super::common::note(format_args!("{name}, update {update}: {message}"));
                     }
                     bar.set_message(message);
                 }

@@ -2,15 +2,18 @@
 
 use tsm2_core::{Config, Head, Mlp, S6, VariateMixer};
 
-use crate::split::Split;
-use crate::table::Table;
-use crate::trainer::Options;
+use crate::data::split::Split;
+use crate::data::table::Table;
+use crate::train::trainer::Options;
+
+/// Numbers that the rows of one candidate's data may hold.
+pub const MEMORY: usize = 400_000_000;
 
 /// Up to this many variates are mixed by an MLP, whose cost grows with their square; more by the selective scan.
 const MLP_VARIATES: usize = 40;
 
 /// The MLP across variates.
-pub(crate) const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
+pub const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
 
 /// Up to this many variates have a head of their own.
 const OWN_HEADS: usize = 40;
@@ -25,7 +28,7 @@ const UPDATES: (usize, usize) = (2000, 20_000);
 const CALENDAR_SPAN: i64 = 14 * 24 * 3_600_000;
 
 /// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.
-pub(crate) fn start_config(table: &Table, horizon: usize) -> Config {
+pub fn start_config(table: &Table, horizon: usize) -> Config {
     let variates = table.variates();
     let s6 = S6 {
         d_inner: 32,
@@ -52,7 +55,7 @@ pub(crate) fn start_config(table: &Table, horizon: usize) -> Config {
 }
 
 /// The same network with half the features everywhere.
-pub(super) fn half(config: &Config) -> Config {
+pub fn half(config: &Config) -> Config {
     let s6 = |s6: S6| S6 {
         d_inner: s6.d_inner / 2,
         ..s6
@@ -73,7 +76,7 @@ pub(super) fn half(config: &Config) -> Config {
 }
 
 /// Updates of a network of this form within the budget.
-pub(super) fn affordable(config: &Config) -> usize {
+pub fn affordable(config: &Config) -> usize {
     let Options { streams, tokens, .. } = Options::default();
     let (step, forecast) = config.operations();
     let updates = BUDGET / (streams * tokens * (step + forecast)) as f64;
@@ -81,7 +84,7 @@ pub(super) fn affordable(config: &Config) -> usize {
 }
 
 /// Whether the training rows have times and are long enough for habits of the week to be told from chance.
-pub(super) fn spans_weeks(table: &Table, split: &Split) -> bool {
+pub fn spans_weeks(table: &Table, split: &Split) -> bool {
     let span = |times: &Vec<i64>| {
         times
             .get(split.train.saturating_sub(1))

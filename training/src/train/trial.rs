@@ -6,16 +6,17 @@ use std::rc::Rc;
 use candle_core::Device;
 use tsm2_core::{Config, VariateMixer};
 
+use super::error::Error;
+use super::options::{Event, decide};
 use super::recipe::{MLP, half};
-use super::{Error, Event, decide, tell_of_divergence};
-use crate::dataset::Dataset;
+use crate::data::dataset::Dataset;
+use crate::data::scale::Scaler;
+use crate::data::split::Split;
+use crate::data::table::Table;
+use crate::linear::readout::Choice;
 use crate::network::Network;
-use crate::readout::Choice;
-use crate::scale::Scaler;
-use crate::split::Split;
-use crate::statics::Statics;
-use crate::table::Table;
-use crate::trainer::{Options, Target, TrainError, Trainer};
+use crate::train::statics::Statics;
+use crate::train::trainer::{Options, Target, TrainError, Trainer};
 
 /// The share of all updates for which everything is tried from which one is chosen.
 pub(super) const PILOT: usize = 10;
@@ -178,5 +179,17 @@ impl Trial<'_> {
         );
         decide(decisions, text, tell);
         best.ok_or_else(|| TrainError::NotFinite.into())
+    }
+}
+
+/// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the read-out alone.
+pub(super) fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network>, tell: &mut dyn FnMut(Event<'_>)) {
+    if trainer.strayed() > 0 {
+        let text = format!("training strayed {} times and went on from the averaged weights", trainer.strayed());
+        decide(decisions, text, tell);
+    }
+    if let Some(update) = trainer.diverged() {
+        let text = format!("training diverged at update {update}: the best weights before are taken");
+        decide(decisions, text, tell);
     }
 }

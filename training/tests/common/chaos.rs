@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tsm2_train::table::Table;
+use tsm2_train::data::table::Table;
 
 /// Two coupled logistic maps, observed as they are, `x` and `y`; readings of `y` are missing in the rows that `is_missing` tells.
 pub fn logistic_maps(rows: usize, is_missing: impl Fn(usize) -> bool) -> Table {

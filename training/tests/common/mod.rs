@@ -29,9 +29,9 @@ impl Folder {
     }
 }
 
-/// Runs `tsm2` with these arguments.
-pub fn tsm2<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tsm2")).args(arguments).output().unwrap()
+/// Runs a program with these arguments.
+pub fn run<A: AsRef<std::ffi::OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Output {
+    Command::new(program).args(arguments).output().unwrap()
 }
 
 /// What a run that must succeed printed.

@@ -1,0 +1,40 @@
+//! The commands of `tsm2-lab`.
+
+pub mod ablate;
+pub mod paper;
+pub mod robustness;
+mod trainings;
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+/// Research on TSM2: the paper's tables, ablations, and what missing readings do.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Lab {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Paper(paper::Paper),
+    Ablate(ablate::Ablate),
+    Missing(robustness::Missing),
+    Gap(robustness::Gap),
+    ColdStart(robustness::ColdStart),
+}
+
+impl Lab {
+    /// Runs the command.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        match self.command {
+            Command::Paper(command) => command.run(out),
+            Command::Ablate(command) => command.run(out),
+            Command::Missing(command) => command.run(out),
+            Command::Gap(command) => command.run(out),
+            Command::ColdStart(command) => command.run(out),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `tsm2-lab paper`: the paper's tables, made again in its own window mode.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::paper::{self, Budget, Echo, Fitted, LOOKBACK, Published, Score, Variant, Windows, fit, peak, repeat_last};
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use tsm2_train::data::split::SplitSpec;
+
+use super::trainings::{Output, Trainings};
+use tsm2_train::cli::common;
+use tsm2_train::cli::lines::{self, Cell};
+
+/// Windows in an update on a recording.
+const WINDOWS: usize = 32;
+
+/// Windows in an update of the very long ones.
+const LONG_WINDOWS: usize = 8;
+
+/// Largest learning rate of every training.
+const LEARNING_RATE: f64 = 2e-3;
+
+/// What the scores of softmax attention may take by estimate before it is not run.
+const MOST_BYTES: usize = 4 << 30;
+
+/// Columns of the tables on recordings.
+const HEADER: [&str; 15] = [
+    "data",
+    "variant",
+    "horizon",
+    "layers",
+    "parameters",
+    "seed",
+    "updates",
+    "validation_mse",
+    "mse",
+    "mae",
+    "repeat_last_mse",
+    "paper_mse",
+    "relative_to_paper",
+    "largest_gradient",
+    "diverged_at",
+];
+
+/// Columns of what is printed of them, over all seeds.
+const PRINTED: [&str; 11] = [
+    "data",
+    "variant",
+    "horizon",
+    "seeds",
+    "mse",
+    "spread",
+    "mae",
+    "repeat_last",
+    "paper",
+    "relative",
+    "largest_gradient",
+];
+
+/// Columns of the table on very long windows.
+const LONG_HEADER: [&str; 10] = [
+    "mixer",
+    "lookback",
+    "tokens",
+    "parameters",
+    "seed",
+    "updates",
+    "mse",
+    "ms_per_update",
+    "peak_mib",
+    "estimated_scores_mib",
+];
+
+/// Make the paper's tables again: TSM2 on windows of 512 rows, as arXiv 2403.19888 describes it, beside the figures that it reports.
+///
+/// Files named etth1* and exchange* are split as the paper's (8640, 2880 and 2880 rows; 70, 10 and 20 %) and have its figures beside ours; any other
+/// is split 70, 10 and 20 %. Errors are averages over all test windows, variates and leads in units of the training standard deviation. A
+/// training is as long as --updates says, on two threads; what is measured are the averaged weights that did best on validation.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  tsm2-lab paper horizons  --data ETTh1.csv exchange_rate.txt --csv horizons.csv
+  tsm2-lab paper ablations --data ETTh1.csv --seeds 0,1,2 --csv ablations.csv
+  tsm2-lab paper spans     --data ETTh1.csv --seeds 0,1,2 --json
+  tsm2-lab paper long      --lookbacks 512,4096 --csv long.csv")]
+pub struct Paper {
+    #[command(subcommand)]
+    table: Table,
+}
+
+#[derive(Subcommand)]
+enum Table {
+    /// TSM2 at 96, 192, 336 and 720 steps, a training each
+    Horizons(OnData),
+    /// What each part of TSM2 is worth at 96 steps, and what the paper put in their place
+    Ablations(OnData),
+    /// How far back the averaging of earlier features reaches, in four layers at 96 steps
+    Spans(OnData),
+    /// Mixers over time on windows of up to 65,536 samples whose answer lies in the first half: error, time and memory
+    Long(Long),
+}
+
+#[derive(Args)]
+struct OnData {
+    /// CSVs of readings, oldest first
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// Steps to forecast, a training each [default: those of the table]
+    #[arg(long, value_name = "H,..", value_delimiter = ',')]
+    horizons: Vec<usize>,
+    /// Updates of 32 windows in each training
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    updates: usize,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+struct Long {
+    /// Samples in a window
+    #[arg(long, value_name = "L,..", value_delimiter = ',', default_value = "512,4096,16384,65536")]
+    lookbacks: Vec<usize>,
+    /// Updates of 8 windows in each training
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    updates: usize,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Paper {
+    /// Trains, measures and prints.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        match self.table {
+            Table::Horizons(table) => table.run(&Variant::paper(), &[96, 192, 336, 720], out),
+            Table::Ablations(table) => table.run(&Variant::ablations(), &[96], out),
+            Table::Spans(table) => table.run(&Variant::spans(), &[96], out),
+            Table::Long(table) => table.run(out),
+        }
+    }
+}
+
+/// A data set at one horizon.
+struct Ground {
+    name: String,
+    published: Option<&'static Published>,
+    variates: usize,
+    horizon: usize,
+    windows: Windows,
+    repeat_last: Score,
+}
+
+impl Ground {
+    /// The paper's figure.
+    fn reported(&self, variant: &Variant) -> Option<f64> {
+        self.published?.mse(variant.name, self.horizon)
+    }
+}
+
+impl OnData {
+    fn run(self, variants: &[Variant], horizons: &[usize], out: &mut impl Write) -> anyhow::Result<()> {
+        let horizons = if self.horizons.is_empty() { horizons } else { &self.horizons };
+        // All that can be wrong with the files is found before the first training.
+        let grounds = self.grounds(variants, horizons)?;
+        let mut told = Trainings::new(&self.output, &HEADER, grounds.len() * variants.len() * self.updates)?;
+        let mut groups = Vec::new();
+        for ground in &grounds {
+            for variant in variants {
+                let mut of_seeds = Vec::new();
+                for &seed in &self.output.seeds {
+                    told.begin(format!("{} {} {}, seed {seed}", ground.name, variant.name, ground.horizon));
+                    let budget = budget(self.updates, WINDOWS, seed);
+                    let config = variant.config(ground.variates, ground.horizon);
+                    let fitted = fit(&config, budget, &ground.windows, &mut || told.step())?;
+                    told.line(line(ground, variant, budget, &fitted))?;
+                    of_seeds.push(fitted);
+                }
+                groups.push(group(ground, variant, &of_seeds));
+            }
+        }
+        if told.end(&self.output, &HEADER, out)? {
+            for variant in variants {
+                writeln!(out, "{:>15}: {}, {} layers", variant.name, variant.what, variant.layers)?;
+            }
+            writeln!(out, "{} updates of {WINDOWS} windows each", self.updates)?;
+            writeln!(out, "{}", lines::table(&PRINTED, 2, &groups))?;
+        }
+        Ok(())
+    }
+
+    fn grounds(&self, variants: &[Variant], horizons: &[usize]) -> anyhow::Result<Vec<Ground>> {
+        let mut grounds = Vec::new();
+        for path in &self.data {
+            let table = common::read_table(path)?;
+            let published = Published::of(path);
+            let named = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
+            let split = published.map_or_else(SplitSpec::default, |published| published.split);
+            let split = split.resolve(table.len()).map_err(|error| named(&error))?;
+            for &horizon in horizons {
+                let windows = Windows::new(&table, split, LOOKBACK, horizon).map_err(|error| named(&error))?;
+                let config = variants[0].config(table.variates(), horizon);
+                grounds.push(Ground {
+                    name: published.map_or_else(|| stem(path), |published| published.name.to_owned()),
+                    published,
+                    variates: table.variates(),
+                    horizon,
+                    repeat_last: repeat_last(&config, &windows),
+                    windows,
+                });
+            }
+        }
+        Ok(grounds)
+    }
+}
+
+/// A file's name without what follows its last dot.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The line of one training.
+fn line(ground: &Ground, variant: &Variant, budget: Budget, fitted: &Fitted) -> Vec<Cell> {
+    let reported = ground.reported(variant);
+    vec![
+        Cell::Text(ground.name.clone()),
+        Cell::from(variant.name),
+        Cell::Count(ground.horizon),
+        Cell::Count(variant.layers),
+        Cell::Count(fitted.parameters),
+        Cell::Count(budget.seed as usize),
+        Cell::Count(budget.updates),
+        Cell::Real(fitted.validation.mse),
+        Cell::Real(fitted.test.mse),
+        Cell::Real(fitted.test.mae),
+        Cell::Real(ground.repeat_last.mse),
+        reported.into(),
+        reported.map(|reported| fitted.test.mse / reported).into(),
+        Cell::Real(fitted.largest_gradient),
+        fitted.diverged.map_or(Cell::Nothing, Cell::Count),
+    ]
+}
+
+/// The printed line of a variant: means over the seeds, the distance of the best MSE from the worst, and the largest gradient of any.
+fn group(ground: &Ground, variant: &Variant, of_seeds: &[Fitted]) -> Vec<Cell> {
+    let reported = ground.reported(variant);
+    let mean = |of: fn(&Fitted) -> f64| of_seeds.iter().map(of).sum::<f64>() / of_seeds.len().max(1) as f64;
+    let greatest = |of: fn(&Fitted) -> f64| of_seeds.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
+    let mse = mean(|fitted| fitted.test.mse);
+    let spread = greatest(|fitted| fitted.test.mse) + greatest(|fitted| -fitted.test.mse);
+    vec![
+        Cell::Text(ground.name.clone()),
+        Cell::from(variant.name),
+        Cell::Count(ground.horizon),
+        Cell::Count(of_seeds.len()),
+        Cell::Real(mse),
+        if of_seeds.len() > 1 { Cell::Real(spread) } else { Cell::Nothing },
+        Cell::Real(mean(|fitted| fitted.test.mae)),
+        Cell::Real(ground.repeat_last.mse),
+        reported.into(),
+        reported.map(|reported| mse / reported).into(),
+        Cell::Real(greatest(|fitted| fitted.largest_gradient)),
+    ]
+}
+
+impl Long {
+    fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let all: Vec<_> = self.lookbacks.iter().flat_map(|&lookback| paper::long(lookback)).collect();
+        all.iter().try_for_each(|(_, config)| config.validate())?;
+        let mut told = Trainings::new(&self.output, &LONG_HEADER, all.len() * self.updates)?;
+        for (name, config) in &all {
+            for &seed in &self.output.seeds {
+                told.begin(format!("{name} over {} samples, seed {seed}", config.lookback));
+                let scores = config.score_bytes(LONG_WINDOWS);
+                let fits = scores <= MOST_BYTES;
+                let measured = if fits {
+                    let budget = budget(self.updates, LONG_WINDOWS, seed);
+                    let (fitted, bytes) = peak(|| fit(config, budget, &Echo { seed }, &mut || told.step()));
+                    Some((fitted?, bytes))
+                } else {
+                    told.skip(self.updates);
+                    None
+                };
+                let mib = |bytes: f64| bytes / f64::from(1 << 20);
+                let of = |figure: &dyn Fn(&Fitted) -> f64| Cell::from(measured.as_ref().map(|(fitted, _)| figure(fitted)));
+                let line = vec![
+                    Cell::from(*name),
+                    Cell::Count(config.lookback),
+                    Cell::Count(config.tokens()),
+                    Cell::Count(config.layout().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()),
+                    Cell::Count(seed as usize),
+                    Cell::Count(if fits { self.updates } else { 0 }),
+                    of(&|fitted| fitted.test.mse),
+                    of(&|fitted| 1e3 * fitted.training.as_secs_f64() / self.updates.max(1) as f64),
+                    Cell::from(measured.as_ref().and_then(|(_, bytes)| Some(mib((*bytes)? as f64)))),
+                    if scores > 0 {
+                        Cell::Real(mib(scores as f64))
+                    } else {
+                        Cell::Nothing
+                    },
+                ];
+                told.line(line)?;
+            }
+        }
+        let lines = told.lines.clone();
+        if told.end(&self.output, &LONG_HEADER, out)? {
+            let (updates, most) = (self.updates, MOST_BYTES >> 30);
+            writeln!(
+                out,
+                "{updates} updates of {LONG_WINDOWS} windows each; an MSE of 1 is to know nothing"
+            )?;
+            writeln!(out, "what would take more than {most} GiB for its scores was not run")?;
+            writeln!(out, "{}", lines::table(&LONG_HEADER, 1, &lines))?;
+        }
+        Ok(())
+    }
+}
+
+fn budget(updates: usize, windows: usize, seed: u64) -> Budget {
+    Budget {
+        updates,
+        windows,
+        learning_rate: LEARNING_RATE,
+        seed,
+    }
+}

@@ -1,0 +1,239 @@
+//! `tsm2-lab missing|gap|cold-start`: what becomes of a model's forecasts when readings are missing and while it is new.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::robustness::{Apart, Gap as Length, PERCENT, PLACES, Trial};
+use anyhow::anyhow;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tsm2_train::data::split::SplitSpec;
+use tsm2_train::evaluate::EvaluateError;
+
+use tsm2_train::cli::common;
+use tsm2_train::cli::lines::{self, Cell};
+
+/// Errors while 0, 5, 15 and 30 % of the readings are missing at random, beside repeat-last under the same.
+#[derive(Args)]
+#[command(after_long_help = "Example:
+  tsm2-lab missing --model out/model.safetensors --data building.csv --horizons 15,60")]
+pub struct Missing {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Errors after all readings were missing for an hour and for a day, beside the same rows without the gap.
+///
+/// From the gap's last row to 1024 rows later.
+#[derive(Args)]
+#[command(after_long_help = "Example:
+  tsm2-lab gap --model out/model.safetensors --data building.csv --csv gap.csv")]
+pub struct Gap {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Errors 1 to 1024 rows after the state was empty, beside a state that was carried.
+#[derive(Args)]
+#[command(after_long_help = "Example:
+  tsm2-lab cold-start --model out/model.safetensors --data building.csv --json")]
+pub struct ColdStart {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// The model, the data, and where the figures go. Errors are those of `tsm2 evaluate`, on the test rows.
+#[derive(Args)]
+struct Options {
+    /// The model file
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// CSV with a column for each of the model's variates; others are left out
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Training, validation and test part, in rows or in fractions [default: as the model was trained]
+    #[arg(long, value_name = "A,B,C")]
+    split: Option<SplitSpec>,
+    /// Steps ahead up to which errors are averaged [default: all the model forecasts]
+    #[arg(long, value_name = "H,..", value_delimiter = ',')]
+    horizons: Vec<usize>,
+    /// Seed of what is missing, and of the places of gaps and cold starts
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Write CSV to this file, or to the standard output if it is -
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Print one JSON array, an object a line of the table
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+}
+
+const MISSING: [&str; 8] = [
+    "missing_percent",
+    "horizon",
+    "mse",
+    "mae",
+    "repeat_last_mse",
+    "repeat_last_mae",
+    "mse_relative_to_complete",
+    "origins",
+];
+
+const GAP: [&str; 10] = [
+    "gap",
+    "gap_rows",
+    "rows_since_gap",
+    "horizon",
+    "mse",
+    "mae",
+    "mse_without_gap",
+    "mae_without_gap",
+    "mse_relative",
+    "places",
+];
+
+const COLD_START: [&str; 8] = [
+    "samples",
+    "horizon",
+    "mse",
+    "mae",
+    "mse_carried",
+    "mae_carried",
+    "mse_relative",
+    "places",
+];
+
+type Measured = Result<Vec<Vec<Cell>>, EvaluateError>;
+
+impl Missing {
+    /// Measures and prints.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let length = |trial: &Trial<'_>| PERCENT.len() * trial.rows.len();
+        self.options.run(&MISSING, "origins", length, missing, out)
+    }
+}
+
+impl Gap {
+    /// Measures and prints.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let gaps = |trial: &Trial<'_>| Length::hour_and_day(trial.table.interval_ms);
+        let measure = |trial: &Trial<'_>, tick: &(dyn Fn() + Sync)| {
+            let gaps = gaps(trial);
+            let lines = after_gaps(trial, &gaps, tick)?;
+            if gaps[0].name != "hour" {
+                common::note("rows are not known to be an hour apart or less: gaps of 1 and of 24 rows");
+            }
+            Ok(lines)
+        };
+        self.options.run(&GAP, "places", |trial| gaps(trial).len() * PLACES, measure, out)
+    }
+}
+
+impl ColdStart {
+    /// Measures and prints.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let measure = |trial: &Trial<'_>, tick: &(dyn Fn() + Sync)| Ok(by_age(&[], &trial.cold_start(tick)?));
+        self.options.run(&COLD_START, "places", |_| PLACES, measure, out)
+    }
+}
+
+impl Options {
+    /// `length`: how often `measure` ticks.
+    fn run(
+        self,
+        header: &[&str],
+        unit: &'static str,
+        length: impl Fn(&Trial<'_>) -> usize,
+        measure: impl Fn(&Trial<'_>, &(dyn Fn() + Sync)) -> Measured,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        let (bundle, table) = common::open(&self.model, &self.data)?;
+        let (meta, model, scaler) = (bundle.meta(), bundle.model(), common::scaler(bundle.meta()));
+        let split = common::split(self.split, &self.model, meta, &table)?;
+        let horizons = if self.horizons.is_empty() {
+            vec![meta.config.horizon]
+        } else {
+            self.horizons.clone()
+        };
+        let trial = Trial {
+            model: &model,
+            table: &table,
+            scaler: &scaler,
+            rows: split.test_range(),
+            horizons: &horizons,
+            seed: self.seed,
+        };
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {eta} left")?;
+        let bar = ProgressBar::new(length(&trial) as u64).with_style(style).with_prefix(unit);
+        let lines = measure(&trial, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let lines = lines.map_err(|error| anyhow!("{}: {error}", self.data.display()))?;
+        match &self.csv {
+            Some(path) => lines::csv_to(path, header, &lines, out)?,
+            None if self.json => lines::json(header, &lines, out)?,
+            None => {
+                let printed = lines::table(header, 0, &lines);
+                writeln!(out, "{} on rows {:?} of {}", meta.name, trial.rows, self.data.display())?;
+                writeln!(out, "{printed}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(trial: &Trial<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
+    let shares = trial.missing(tick)?;
+    let mut lines = Vec::new();
+    for share in &shares {
+        for (i, (model, repeat)) in share.model.iter().zip(&share.repeat_last).enumerate() {
+            lines.push(vec![
+                Cell::Count(share.percent as usize),
+                Cell::Count(model.horizon),
+                Cell::Real(model.mse),
+                Cell::Real(model.mae),
+                Cell::Real(repeat.mse),
+                Cell::Real(repeat.mae),
+                Cell::Real(model.mse / shares[0].model[i].mse),
+                Cell::Count(model.origins),
+            ]);
+        }
+    }
+    Ok(lines)
+}
+
+fn after_gaps(trial: &Trial<'_>, gaps: &[Length], tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
+    let mut all = Vec::new();
+    for gap in gaps {
+        match trial.gap(gap.rows, tick) {
+            Ok(ages) => all.extend(by_age(&[Cell::from(gap.name), Cell::Count(gap.rows)], &ages)),
+            // The shorter gap is worth knowing where the longer one does not fit.
+            Err(error @ EvaluateError::Split(_)) if !all.is_empty() => {
+                common::note(format_args!("{}: {error}; left out", trial.table.path.display()))
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+/// A line per age and horizon, each led by the same cells.
+fn by_age(first: &[Cell], ages: &[Apart]) -> Vec<Vec<Cell>> {
+    let mut lines = Vec::new();
+    for age in ages {
+        for (own, carried) in age.errors.iter().zip(&age.carried) {
+            let mut line = first.to_vec();
+            line.extend([
+                Cell::Count(age.rows),
+                Cell::Count(own.horizon),
+                Cell::Real(own.mse),
+                Cell::Real(own.mae),
+                Cell::Real(carried.mse),
+                Cell::Real(carried.mae),
+                Cell::Real(own.mse / carried.mse),
+                Cell::Count(own.origins),
+            ]);
+            lines.push(line);
+        }
+    }
+    lines
+}

@@ -1,0 +1,6 @@
+//! Research on TSM2: the paper's tables, ablations, and what missing readings do. Nothing that ships imports it.
+
+pub mod ablation;
+pub mod cli;
+pub mod paper;
+pub mod robustness;

@@ -1,0 +1,265 @@
+//! The sizes of a network in window mode, the tensors that they make, and what these are before training.
+
+use rand::{Rng, RngExt};
+use tsm2_core::{S6, VariateMixer};
+
+use super::PaperError;
+use tsm2_train::network::mixer::Directions;
+use tsm2_train::network::parameters;
+
+/// What mixes the tokens of one variate. Weights are shared by variates; each reads its LayerNormed input and adds to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeMixer {
+    /// The paper's: a selective scan, its state from zero.
+    S6(S6),
+    /// One matrix over the tokens, the same for every feature: what the paper's ablation puts in its place.
+    Linear,
+    /// A gated recurrent unit of width D.
+    Gru,
+    /// Attention of every token over all, its kernel elu(q)+1 times elu(k)+1 (Katharopoulos et al. 2020): linear in the number of tokens.
+    LinearAttention,
+    /// Attention of every token over all, one head.
+    SoftmaxAttention,
+}
+
+/// What the head reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// The outputs of all tokens: `head.weight[H, tokens * D]`.
+    AllTokens,
+    /// The last token's output alone, so that what is long past reaches it through the mixers or not at all.
+    LastToken,
+}
+
+/// What scans are before training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As in Mamba's code: what is read into the state and out of it is all selected, and small while nothing is learned.
+    Mamba,
+    /// As in the streaming network: a bank of exponential averages whose selection is nearly off (`lti`).
+    Lti,
+}
+
+/// Every number that fixes a network in window mode before it is trained.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Config {
+    /// M: series in a window.
+    pub variates: usize,
+    /// L: samples of each in a window.
+    pub lookback: usize,
+    /// H: leads in a forecast.
+    pub horizon: usize,
+    /// P: samples in a token's patch.
+    pub patch: usize,
+    /// S: samples from one token to the next; the last token ends with the window.
+    pub stride: usize,
+    /// D: width of a token's features.
+    pub d_model: usize,
+    /// Layers, each a time mixer followed by a variate mixer.
+    pub layers: usize,
+    /// The mixer over the tokens of one variate.
+    pub time: TimeMixer,
+    /// The mixer over the variates of one token.
+    pub variate: VariateMixer,
+    /// The orders in which a selective variate mixer runs.
+    pub directions: Directions,
+    /// How many layers back the averaging of earlier features reaches: 0 is a plain residual stack, none is as far as there are layers.
+    pub max_span: Option<usize>,
+    /// What the head reads.
+    pub reads: Reads,
+    /// What scans are before training.
+    pub start: Start,
+}
+
+impl Config {
+    /// Tokens of one variate in a window.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.lookback.saturating_sub(self.patch) / self.stride.max(1) + 1
+    }
+
+    /// How many outputs of earlier layers the averaging may reach; 0 is none.
+    #[must_use]
+    pub fn span(&self) -> usize {
+        self.max_span.unwrap_or(self.layers).min(self.layers)
+    }
+
+    /// Inputs of the head.
+    #[must_use]
+    pub fn head_inputs(&self) -> usize {
+        match self.reads {
+            Reads::AllTokens => self.tokens() * self.d_model,
+            Reads::LastToken => self.d_model,
+        }
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// `Zero`, `Lookback`.
+    pub fn validate(&self) -> Result<(), PaperError> {
+        let sizes = [
+            ("the number of variates", self.variates),
+            ("the horizon", self.horizon),
+            ("the patch", self.patch),
+            ("the stride", self.stride),
+            ("d_model", self.d_model),
+        ];
+        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return Err(PaperError::Zero(name));
+        }
+        if self.lookback < self.patch {
+            return Err(PaperError::Lookback {
+                lookback: self.lookback,
+                patch: self.patch,
+            });
+        }
+        Ok(())
+    }
+
+    /// Bytes, by estimate, that the scores of softmax attention take in training on so many windows at once: three numbers a pair of tokens kept
+    /// by every layer for the way back, and three more on it. 0 for every other mixer.
+    #[must_use]
+    pub fn score_bytes(&self, windows: usize) -> usize {
+        match self.time {
+            TimeMixer::SoftmaxAttention => windows * self.variates * self.tokens().pow(2) * size_of::<f32>() * 3 * (self.layers + 1),
+            _ => 0,
+        }
+    }
+
+    /// Names and shapes of the tensors, in order. The mixers' are the bundle's (TSM2.md section 8).
+    #[must_use]
+    pub fn layout(&self) -> Vec<(String, Vec<usize>)> {
+        let d = self.d_model;
+        let mut layout = Layout(Vec::new());
+        layout.add("embed.weight", &[d, self.patch]);
+        layout.add("embed.bias", &[d]);
+        for l in 0..self.layers {
+            self.time_layout(&mut layout, &format!("layers.{l}.time."));
+            self.variate_layout(&mut layout, &format!("layers.{l}.variate."));
+            if let span @ 1.. = self.span() {
+                // Layer l has l + 1 earlier outputs of each kind, and its own time mixer's.
+                for (name, count) in [("alpha", 0), ("beta", 0), ("theta", 1), ("gamma", 0)] {
+                    layout.add(&format!("layers.{l}.average.{name}"), &[(l + 1).min(span) + count]);
+                }
+            }
+        }
+        layout.add("head.weight", &[self.horizon, self.head_inputs()]);
+        layout.add("head.bias", &[self.horizon]);
+        layout.0
+    }
+
+    fn time_layout(&self, layout: &mut Layout, prefix: &str) {
+        let (d, t) = (self.d_model, self.tokens());
+        let mut add = |name: &str, shape: &[usize]| layout.add(&format!("{prefix}{name}"), shape);
+        add("norm.weight", &[d]);
+        add("norm.bias", &[d]);
+        match self.time {
+            TimeMixer::S6(sizes) => {
+                let e = sizes.d_inner;
+                add("in_proj.weight", &[2 * e, d]);
+                add("gate_bias", &[e]);
+                add("out_proj.weight", &[d, e]);
+                layout.scan(prefix, &sizes);
+            }
+            TimeMixer::Linear => {
+                add("mix.weight", &[t, t]);
+                add("mix.bias", &[t]);
+            }
+            TimeMixer::Gru => {
+                add("input.weight", &[3 * d, d]);
+                add("input.bias", &[3 * d]);
+                add("hidden.weight", &[3 * d, d]);
+                add("hidden.bias", &[d]);
+                add("out_proj.weight", &[d, d]);
+            }
+            TimeMixer::LinearAttention | TimeMixer::SoftmaxAttention => {
+                add("in_proj.weight", &[3 * d, d]);
+                add("in_proj.bias", &[3 * d]);
+                add("out_proj.weight", &[d, d]);
+            }
+        }
+    }
+
+    fn variate_layout(&self, layout: &mut Layout, prefix: &str) {
+        let (d, m) = (self.d_model, self.variates);
+        if self.variate == VariateMixer::None {
+            return;
+        }
+        layout.add(&format!("{prefix}norm.weight"), &[d]);
+        layout.add(&format!("{prefix}norm.bias"), &[d]);
+        if let Some(sizes) = self.variate.s6() {
+            let (e, directions) = (sizes.d_inner, self.directions.each());
+            layout.add(&format!("{prefix}in_proj.weight"), &[(directions.len() + 1) * e, d]);
+            layout.add(&format!("{prefix}gate_bias"), &[e]);
+            layout.add(&format!("{prefix}out_proj.weight"), &[d, e]);
+            for (name, _) in directions {
+                layout.scan(&format!("{prefix}{name}."), &sizes);
+            }
+        }
+        if let Some(sizes) = self.variate.mlp() {
+            layout.add(&format!("{prefix}mlp.reduce.weight"), &[sizes.reduce, d]);
+            layout.add(&format!("{prefix}mlp.hidden.weight"), &[sizes.hidden, m * sizes.reduce]);
+            layout.add(&format!("{prefix}mlp.hidden.bias"), &[sizes.hidden]);
+            layout.add(&format!("{prefix}mlp.out.weight"), &[m * d, sizes.hidden]);
+        }
+    }
+
+    /// Values of one tensor before training.
+    pub(super) fn initial(&self, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
+        let count = shape.iter().product();
+        if name == "embed.bias" {
+            // Without it a LayerNorm makes as much of a quiet patch as of a loud one.
+            let bound = (self.patch as f32).sqrt().recip();
+            return (0..count).map(|_| rng.random_range(-bound..=bound)).collect();
+        }
+        if name.ends_with("mlp.out.weight") {
+            return vec![0.0; count];
+        }
+        let mut streaming = tsm2_core::Config {
+            variate_mixer: self.variate,
+            ..tsm2_core::Config::default()
+        };
+        if let TimeMixer::S6(sizes) = self.time {
+            streaming.time_mixer = sizes;
+        }
+        let mamba = match self.start {
+            Start::Mamba => parameters::mamba(name, shape, rng),
+            Start::Lti => None,
+        };
+        mamba.unwrap_or_else(|| parameters::initial(&streaming, name, shape, rng))
+    }
+}
+
+/// Tensors as they are listed.
+struct Layout(Vec<(String, Vec<usize>)>);
+
+impl Layout {
+    fn add(&mut self, name: &str, shape: &[usize]) {
+        self.0.push((name.to_owned(), shape.to_vec()));
+    }
+
+    /// The tensors of one direction of a selective mixer.
+    fn scan(&mut self, prefix: &str, sizes: &S6) {
+        let S6 {
+            d_inner: e,
+            d_state: n,
+            dt_rank: r,
+            d_conv: k,
+        } = *sizes;
+        let tensors: [(&str, &[usize]); 9] = [
+            ("conv.weight", &[e, k]),
+            ("conv.bias", &[e]),
+            ("x_proj.weight", &[r + 2 * n, e]),
+            ("b_bias", &[n]),
+            ("c_bias", &[n]),
+            ("dt_proj.weight", &[e, r]),
+            ("dt_proj.bias", &[e]),
+            ("a_log", &[e, n]),
+            ("d", &[e]),
+        ];
+        for (name, shape) in tensors {
+            self.add(&format!("{prefix}{name}"), shape);
+        }
+    }
+}

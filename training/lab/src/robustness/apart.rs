@@ -1,0 +1,256 @@
+//! Errors of a state that went a way of its own, after a gap in all readings or from nothing, beside those of the state that was carried.
+//!
+//! Many such lives begin at places spread over the rows. Each is stepped on for a while and forecasts at some ages; the carried state
+//! forecasts from the same rows, so that the two differ by nothing but their past.
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tsm2_core::Token;
+
+use crate::robustness::Trial;
+use tsm2_train::data::split::SplitError;
+use tsm2_train::data::table::Table;
+use tsm2_train::evaluate::{EvaluateError, HorizonError, Tally, check_horizons, go_on, on_all_cores, standardised};
+
+/// Places at most at which lives begin; one is drawn from each of as many equal stretches of the rows.
+pub const PLACES: usize = 128;
+
+/// The highest age, in rows, at which forecasts are compared.
+const OLDEST: usize = 1024;
+
+/// Errors of forecasts at one age.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apart {
+    /// Rows read since the gap ended, 0 being its last row, or since the state was empty.
+    pub rows: usize,
+    /// Errors by horizon.
+    pub errors: Vec<HorizonError>,
+    /// Those of the carried state at the same origins.
+    pub carried: Vec<HorizonError>,
+}
+
+/// A stretch of rows without a single reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// How long it is, in words.
+    pub name: &'static str,
+    /// How long it is.
+    pub rows: usize,
+}
+
+impl Gap {
+    /// An hour and a day; where rows are further apart than an hour or it is not known how far, 1 and 24 rows.
+    #[must_use]
+    pub fn hour_and_day(interval_ms: Option<u64>) -> [Gap; 2] {
+        const HOUR_MS: u64 = 3_600_000;
+        match interval_ms {
+            Some(interval @ 1..=HOUR_MS) => [("hour", HOUR_MS), ("day", 24 * HOUR_MS)].map(|(name, ms)| Gap {
+                name,
+                rows: (ms / interval) as usize,
+            }),
+            _ => [("1 row", 1), ("24 rows", 24)].map(|(name, rows)| Gap { name, rows }),
+        }
+    }
+}
+
+/// What a life has behind it.
+#[derive(Debug, Clone, Copy)]
+enum Past {
+    /// The carried state's, and so many rows without a reading.
+    Gap(usize),
+    /// None.
+    Empty,
+}
+
+impl Past {
+    /// Rows of which nothing is read.
+    fn dark(self) -> usize {
+        match self {
+            Past::Gap(rows) => rows,
+            Past::Empty => 0,
+        }
+    }
+}
+
+/// Ages that are looked at.
+fn ages() -> impl Iterator<Item = usize> {
+    (0..=OLDEST.ilog2()).map(|power| 1 << power)
+}
+
+impl Trial<'_> {
+    /// The errors at the last row of a gap in all readings, and 1, 2, 4, ..., 1024 rows after it or as many as the rows allow. `tick` is called once
+    /// per place.
+    ///
+    /// # Errors
+    /// `NoHorizon`, `BeyondModel`, `Split` when the rows are too few for the gap, `NothingToCompare`, `Model`.
+    pub fn gap(&self, rows: usize, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
+        self.lives(Past::Gap(rows), std::iter::once(0).chain(ages()), tick)
+    }
+
+    /// The errors 1, 2, 4, ..., 1024 rows after the state was empty, or as many as the rows allow. `tick` is called once per place.
+    ///
+    /// # Errors
+    /// As [`Trial::gap`].
+    pub fn cold_start(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
+        self.lives(Past::Empty, ages(), tick)
+    }
+
+    /// The errors at these ages.
+    fn lives(&self, past: Past, ages: impl Iterator<Item = usize>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
+        check_horizons(self.model, self.horizons)?;
+        let z = self.scaler.standardise_endogenous(self.table);
+        let blank = Tally::new(&z, self.model.config().endogenous(), self.rows.clone(), self.horizons)?;
+        let lengths = self.lengths(past, ages)?;
+        let starts = self.starts(lengths.last().copied().unwrap_or(0));
+        let mut sums = Sums::new(&blank, lengths.len());
+        let mut night = self.table.clone();
+        night.values.fill(f32::NAN);
+        let share = |job: usize, jobs: usize| {
+            let mine: Vec<usize> = starts.iter().copied().skip(job).step_by(jobs).collect();
+            self.share(&mine, &lengths, past, &night, Sums::new(&blank, lengths.len()), tick)
+        };
+        for share in on_all_cores(share) {
+            sums.merge(&share?);
+        }
+        let results = lengths.iter().zip(sums.own.iter().zip(&sums.carried));
+        results
+            .map(|(length, (own, carried))| {
+                Ok(Apart {
+                    rows: length - past.dark(),
+                    errors: own.errors()?,
+                    carried: carried.errors()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Rows from the start of a life to each of its forecasts: those without a reading and the age, up to the next row at which the model
+    /// forecasts. The longer ones leave half of the rows to begin in.
+    fn lengths(&self, past: Past, ages: impl Iterator<Item = usize>) -> Result<Vec<usize>, EvaluateError> {
+        let (config, longest) = (self.model.config(), self.longest());
+        let forecasts = |length: &usize| length % config.stride < config.phases;
+        let mut lengths: Vec<usize> = ages.filter_map(|age| (past.dark() + age..).find(forecasts)).collect();
+        lengths.dedup();
+        let first = lengths.first().copied().unwrap_or(0);
+        if first + longest > self.rows.len() {
+            return Err(EvaluateError::Split(SplitError::TooShort {
+                part: "test",
+                rows: self.rows.len(),
+                needed: first + longest,
+                reason: match past {
+                    Past::Gap(rows) => format!("a gap of {rows} rows and a horizon of {longest}"),
+                    Past::Empty => format!("a cold start and a horizon of {longest}"),
+                },
+            }));
+        }
+        lengths.retain(|&length| length == first || length + longest <= self.rows.len() / 2);
+        Ok(lengths)
+    }
+
+    /// Where lives of this length begin: rows from which the carried state and an empty one forecast at the same rows.
+    fn starts(&self, length: usize) -> Vec<usize> {
+        let stride = self.model.config().stride;
+        let room = self.rows.start..(self.rows.end + 1).saturating_sub(length + self.longest());
+        let places = PLACES.min(room.len());
+        let stretch = |i: usize| room.start + i * room.len() / places;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut starts: Vec<usize> = (0..places)
+            .map(|i| rng.random_range(stretch(i)..stretch(i + 1)).next_multiple_of(stride))
+            .filter(|start| room.contains(start))
+            .collect();
+        starts.dedup();
+        starts
+    }
+
+    /// Adds up the errors of the lives that begin at these rows, and of the carried state at the same origins.
+    fn share<'z>(
+        &self,
+        starts: &[usize],
+        lengths: &[usize],
+        past: Past,
+        night: &Table,
+        mut sums: Sums<'z>,
+        tick: &(dyn Fn() + Sync),
+    ) -> Result<Sums<'z>, tsm2_core::Error> {
+        let Self { model, table, scaler, .. } = *self;
+        let horizon = model.config().horizon;
+        let mut origins: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for start in starts {
+            for (i, length) in lengths.iter().enumerate() {
+                origins.entry(start + length).or_default().push(i);
+            }
+        }
+        let mut out = vec![0.0; model.config().forecast_len()];
+        let mut beside = out.clone();
+        let mut carried = |origin: usize, token: &mut Token<'_>| {
+            if let Some(lengths) = origins.get(&origin) {
+                standardised(token, scaler, horizon, &mut beside)?;
+                lengths.iter().for_each(|&i| sums.carried[i].add(origin, &beside));
+            }
+            Ok(())
+        };
+        let (mut state, mut row) = (vec![0.0; model.state_len()], 0);
+        model.reset(&mut state)?;
+        for &start in starts {
+            go_on(model, table, &mut state, row..start, &mut carried)?;
+            row = start;
+            let mut own = |origin: usize, token: &mut Token<'_>| {
+                if let Ok(i) = lengths.binary_search(&(origin - start)) {
+                    standardised(token, scaler, horizon, &mut out)?;
+                    sums.own[i].add(origin, &out);
+                }
+                Ok(())
+            };
+            let mut life = state.clone();
+            if let Past::Empty = past {
+                model.reset(&mut life)?;
+            }
+            let (light, end) = (start + past.dark(), start + lengths.last().copied().unwrap_or(0));
+            go_on(model, night, &mut life, start..light, &mut own)?;
+            go_on(model, table, &mut life, light..end, &mut own)?;
+            tick();
+        }
+        let last = origins.last_key_value().map_or(row, |(&origin, _)| origin);
+        go_on(model, table, &mut state, row..last, &mut carried)?;
+        Ok(sums)
+    }
+}
+
+/// Sums of errors by length of life.
+struct Sums<'z> {
+    own: Vec<Tally<'z>>,
+    carried: Vec<Tally<'z>>,
+}
+
+impl<'z> Sums<'z> {
+    fn new(blank: &Tally<'z>, lengths: usize) -> Self {
+        Self {
+            own: vec![blank.clone(); lengths],
+            carried: vec![blank.clone(); lengths],
+        }
+    }
+
+    fn merge(&mut self, other: &Sums<'_>) {
+        let pairs = [(&mut self.own, &other.own), (&mut self.carried, &other.carried)];
+        for (sums, shares) in pairs {
+            sums.iter_mut().zip(shares).for_each(|(sum, share)| sum.merge(share));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_and_a_day_are_counted_in_rows() {
+        let rows = |interval_ms| Gap::hour_and_day(interval_ms).map(|gap| (gap.name, gap.rows));
+        assert_eq!(rows(Some(60_000)), [("hour", 60), ("day", 1440)]);
+        assert_eq!(rows(Some(3_600_000)), [("hour", 1), ("day", 24)]);
+        for interval in [None, Some(86_400_000)] {
+            assert_eq!(rows(interval), [("1 row", 1), ("24 rows", 24)]);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Errors while single readings are missing at random, all along.
+
+use crate::robustness::Trial;
+use tsm2_train::data::thin::{Rate, thin};
+use tsm2_train::evaluate::baselines::{Baseline, Series};
+use tsm2_train::evaluate::{EvaluateError, HorizonError, Tally, carried, check_horizons, on_all_cores};
+
+/// Shares of readings that are missing, in percent.
+pub const PERCENT: [u32; 4] = [0, 5, 15, 30];
+
+/// Errors while a share of the readings is missing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Missing {
+    /// The share, in percent; readings that the recording lacks come on top.
+    pub percent: u32,
+    /// The model's errors by horizon.
+    pub model: Vec<HorizonError>,
+    /// Those of repeating what was last read.
+    pub repeat_last: Vec<HorizonError>,
+}
+
+impl Trial<'_> {
+    /// The errors at each of [`PERCENT`], the state carried from row 0. What is missing at one share is missing at the larger ones too. `tick` is
+    /// called once per origin and share.
+    ///
+    /// # Errors
+    /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
+    pub fn missing(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<Missing>, EvaluateError> {
+        check_horizons(self.model, self.horizons)?;
+        let variates = self.model.config().endogenous();
+        let z = self.scaler.standardise_endogenous(self.table);
+        let blank = Tally::new(&z, variates, self.rows.clone(), self.horizons)?;
+        let at = |percent: u32| {
+            let mut seen = self.table.clone();
+            thin(&mut seen.values, Rate::percent(percent), self.seed);
+            let model = carried(self.model, &seen, self.scaler, blank.clone(), tick)?;
+            let series = Series::new(&self.scaler.standardise_endogenous(&seen), variates);
+            let mut repeat_last = blank.clone();
+            let mut out = vec![0.0; variates * self.longest()];
+            for origin in repeat_last.origins() {
+                Baseline::RepeatLast.forecast(&series, origin, &mut out);
+                repeat_last.add(origin, &out);
+            }
+            Ok(Missing {
+                percent,
+                model: model.errors()?,
+                repeat_last: repeat_last.errors()?,
+            })
+        };
+        let share = |job, jobs| PERCENT.into_iter().skip(job).step_by(jobs).map(at).collect::<Vec<_>>();
+        let mut results = on_all_cores(share)
+            .into_iter()
+            .flatten()
+            .collect::<Result<Vec<Missing>, EvaluateError>>()?;
+        results.sort_by_key(|missing| missing.percent);
+        Ok(results)
+    }
+}

@@ -1,0 +1,221 @@
+//! What missing readings, gaps and cold starts do to a forecast whose arithmetic is known: of a wave, from its last two readings.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use tsm2_core::{Config, Model, Normaliser, Readout, S6, Scaler, VariateMixer};
+use tsm2_lab::robustness::{Apart, PERCENT, Trial};
+use tsm2_train::data::scale;
+use tsm2_train::data::split::SplitSpec;
+use tsm2_train::data::table::Table;
+use tsm2_train::evaluate::{EvaluateError, Protocol, baseline_errors, model_errors};
+
+const HORIZON: usize = 5;
+
+/// Radians a row: a period of 23.7 rows, so that no two places of a gap are alike.
+const ANGLE: f64 = std::f64::consts::TAU / 23.7;
+
+/// Rows of two waves of that period, the second without some readings of its own if there are `holes`.
+fn waves(holes: bool) -> Table {
+    let mut text = String::from("a,b\n");
+    for row in 0..1000 {
+        let angle = ANGLE * f64::from(row);
+        let b = format!("{:.6}", angle.cos());
+        let b = if holes && row % 90 == 17 { "" } else { &b };
+        writeln!(text, "{:.6},{b}", angle.sin()).expect("memory");
+    }
+    Table::parse(Path::new("waves.csv"), text.as_bytes()).expect("a table")
+}
+
+/// A model whose network is silent and whose read-out continues the waves: x(t + 1) = 2 cos(angle) x(t) - x(t - 1).
+struct Continued {
+    config: Config,
+    weights: Vec<f32>,
+    scaler: scale::Scaler,
+}
+
+impl Continued {
+    fn new(stride: usize) -> Self {
+        let config = Config {
+            variates: 2,
+            horizon: HORIZON,
+            stride,
+            d_model: 1,
+            layers: 1,
+            time_mixer: S6 {
+                d_inner: 1,
+                d_state: 1,
+                dt_rank: 1,
+                d_conv: 1,
+            },
+            variate_mixer: VariateMixer::None,
+            normaliser: Normaliser::Global,
+            readout: Readout {
+                lags: 2,
+                ..Readout::default()
+            },
+            ..Config::default()
+        };
+        let mut weights = Vec::new();
+        tsm2_core::layout(&config, |name, shape| {
+            let count = shape.iter().product::<usize>();
+            if name.to_string() != "readout.weight" {
+                weights.resize(weights.len() + count, 0.0);
+                return;
+            }
+            let (mut older, mut newer) = (-1.0, 2.0 * ANGLE.cos());
+            for _ in 0..HORIZON {
+                weights.extend([older as f32, newer as f32]);
+                (older, newer) = (-newer, 2.0 * ANGLE.cos() * newer + older);
+            }
+        })
+        .expect("a valid configuration");
+        let scaler = scale::Scaler {
+            mean: vec![0.0; 2],
+            std: vec![1.0; 2],
+        };
+        Self { config, weights, scaler }
+    }
+
+    fn model(&self) -> Model<'_> {
+        let scaler = Scaler {
+            mean: &self.scaler.mean,
+            std: &self.scaler.std,
+        };
+        Model::new(&self.config, scaler, &self.weights).expect("a model")
+    }
+
+    /// What is measured of it on the last 600 of 1,000 rows.
+    fn trial<'a>(&'a self, model: &'a Model<'a>, table: &'a Table) -> Trial<'a> {
+        Trial {
+            model,
+            table,
+            scaler: &self.scaler,
+            rows: 400..1000,
+            horizons: &[1, HORIZON],
+            seed: 3,
+        }
+    }
+}
+
+#[test]
+fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_more_is_worse() {
+    let (table, wave) = (waves(true), Continued::new(1));
+    let model = wave.model();
+    let trial = wave.trial(&model, &table);
+    let shares = trial.missing(&|| ()).expect("measures");
+    assert_eq!(shares.iter().map(|share| share.percent).collect::<Vec<_>>(), PERCENT);
+    let own = model_errors(
+        &model,
+        &table,
+        &wave.scaler,
+        trial.rows.clone(),
+        trial.horizons,
+        Protocol::Carried,
+        &|| (),
+    );
+    assert_eq!(shares[0].model, own.expect("evaluates"));
+    let split = SplitSpec::Rows([300, 100, 600]).resolve(1000).expect("a split");
+    let (baselines, _) = baseline_errors(&table, &wave.scaler, &split, trial.rows.clone(), trial.horizons).expect("evaluates");
+    assert_eq!(shares[0].repeat_last, baselines.repeat_last);
+    for pair in shares.windows(2) {
+        for i in 0..2 {
+            assert!(pair[0].model[i].mse < pair[1].model[i].mse, "{pair:?}");
+            assert!(pair[0].repeat_last[i].mse < pair[1].repeat_last[i].mse, "{pair:?}");
+            // Compared with the true readings, whatever the model was not shown.
+            assert_eq!(pair[0].model[i].missing, pair[1].model[i].missing, "{pair:?}");
+        }
+    }
+}
+
+/// The mean squared error over all steps relative to the carried state's, by age.
+fn relative(ages: &[Apart]) -> Vec<(usize, f64)> {
+    ages.iter().map(|age| (age.rows, age.errors[1].mse / age.carried[1].mse)).collect()
+}
+
+#[test]
+fn two_readings_after_a_gap_or_a_cold_start_the_forecast_is_that_of_the_carried_state() {
+    let (table, wave) = (waves(false), Continued::new(1));
+    let model = wave.model();
+    let trial = wave.trial(&model, &table);
+    let gap = trial.gap(10, &|| ()).expect("measures");
+    let cold = trial.cold_start(&|| ()).expect("measures");
+    assert_eq!(
+        gap.iter().map(|age| age.rows).collect::<Vec<_>>(),
+        [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
+    );
+    assert_eq!(
+        cold.iter().map(|age| age.rows).collect::<Vec<_>>(),
+        [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    );
+    for (rows, relative) in relative(&gap).into_iter().chain(relative(&cold)) {
+        match rows {
+            0 | 1 => assert!(relative > 2.0, "after {rows} rows: {relative}"),
+            _ => assert_eq!(relative, 1.0, "after {rows} rows"),
+        }
+    }
+    assert!(gap.iter().chain(&cold).all(|age| age.errors[0].origins == 128));
+}
+
+#[test]
+fn a_model_that_forecasts_now_and_then_is_compared_at_the_rows_at_which_it_does() {
+    let (table, wave) = (waves(false), Continued::new(4));
+    let model = wave.model();
+    let trial = wave.trial(&model, &table);
+    let rows = |ages: Vec<Apart>| ages.iter().map(|age| age.rows).collect::<Vec<_>>();
+    // A gap of 10 rows begins at a multiple of 4, so the first forecast after it is 2 rows old.
+    assert_eq!(rows(trial.gap(10, &|| ()).expect("measures")), [2, 6, 10, 18, 34, 66, 130, 258]);
+    assert_eq!(rows(trial.cold_start(&|| ()).expect("measures")), [4, 8, 16, 32, 64, 128, 256]);
+}
+
+#[test]
+fn a_seed_makes_a_trial() {
+    let (table, wave) = (waves(false), Continued::new(1));
+    let model = wave.model();
+    let measured = |seed| {
+        let trial = Trial {
+            seed,
+            ..wave.trial(&model, &table)
+        };
+        let measured = (trial.missing(&|| ()), trial.gap(3, &|| ()), trial.cold_start(&|| ()));
+        (
+            measured.0.expect("measures"),
+            measured.1.expect("measures"),
+            measured.2.expect("measures"),
+        )
+    };
+    let (one, again, other) = (measured(1), measured(1), measured(2));
+    assert_eq!(one, again);
+    assert!(one.0 != other.0 && one.1 != other.1 && one.2 != other.2);
+}
+
+#[test]
+fn what_cannot_be_measured_is_named() {
+    let (table, wave) = (waves(false), Continued::new(1));
+    let model = wave.model();
+    let trial = wave.trial(&model, &table);
+    for horizons in [&[HORIZON + 1], &[0], &[][..]] {
+        let trial = Trial { horizons, ..trial.clone() };
+        for error in [
+            trial.missing(&|| ()).map(|_| ()),
+            trial.gap(1, &|| ()).map(|_| ()),
+            trial.cold_start(&|| ()).map(|_| ()),
+        ] {
+            assert!(
+                matches!(error, Err(EvaluateError::BeyondModel { .. } | EvaluateError::NoHorizon)),
+                "{error:?}"
+            );
+        }
+    }
+    // All that fits is measured.
+    let ages = trial.gap(595, &|| ()).expect("the rows hold the gap and the forecast at its end");
+    assert_eq!(
+        ages.iter().map(|age| (age.rows, age.errors[0].origins)).collect::<Vec<_>>(),
+        [(0, 1)]
+    );
+    let message = trial.gap(596, &|| ()).expect_err("it does not fit").to_string();
+    assert!(message.contains("600 rows") && message.contains("a gap of 596 rows"), "{message}");
+    let short = Trial { rows: 995..1000, ..trial };
+    let message = short.cold_start(&|| ()).expect_err("it does not fit").to_string();
+    assert!(message.contains("5 rows") && message.contains("cold start"), "{message}");
+}

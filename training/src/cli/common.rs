@@ -1,0 +1,138 @@
+//! What several commands do alike: starting, opening a model with the data it is to be run on, printing.
+
+use std::fmt::Display;
+use std::io::{self, StdoutLock, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::data::scale::Scaler;
+use crate::data::split::{Split, SplitSpec};
+use crate::data::table::Table;
+use anyhow::{anyhow, ensure};
+use comfy_table::{CellAlignment, LineStyle, Table as Printed, TableStyle};
+use tsm2_bundle::{Bundle, Metadata};
+
+/// Tells the user something that is no error, on stderr.
+pub fn note(message: impl Display) {
+    eprintln!("note: {message}");
+}
+
+/// Reads a CSV and tells what reading had to mend.
+pub fn read_table(path: &Path) -> anyhow::Result<Table> {
+    let table = Table::read(path)?;
+    tell_warnings(&table);
+    Ok(table)
+}
+
+fn tell_warnings(table: &Table) {
+    table
+        .warnings()
+        .iter()
+        .for_each(|warning| note(format_args!("{}: {warning}", table.path.display())));
+}
+
+/// A model and the data it is to be run on, the data's columns in the order of the model's variates.
+pub fn open(model: &Path, data: &Path) -> anyhow::Result<(Bundle, Table)> {
+    let bundle = Bundle::open(model)?;
+    let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
+    let (mut table, extra) = Table::read(data)?.select(&names)?;
+    table.exogenous = bundle.meta().config.exogenous;
+    tell_warnings(&table);
+    let data = data.display();
+    if !extra.is_empty() {
+        note(format_args!(
+            "{data}: columns that the model does not know are left out: {}",
+            extra.join(", ")
+        ));
+    }
+    if let (Some(model), Some(data_ms)) = (bundle.meta().interval_ms, table.interval_ms)
+        && model != data_ms
+    {
+        note(format_args!(
+            "{data}: a row every {data_ms} ms, where the model was trained on one every {model} ms"
+        ));
+    }
+    Ok((bundle, table))
+}
+
+/// The split asked for, or else the one the model was trained with.
+pub fn split(asked: Option<SplitSpec>, model: &Path, meta: &Metadata, table: &Table) -> anyhow::Result<Split> {
+    let spec = match asked {
+        Some(spec) => spec,
+        None => {
+            let trained = &meta.provenance;
+            ensure!(
+                trained.split != [0; 3],
+                "{}: does not tell how its data was split; give --split",
+                model.display()
+            );
+            if trained.data_sha256 != table.sha256 {
+                note(format_args!(
+                    "{}: not the file the model was trained on, split alike",
+                    table.path.display()
+                ));
+            }
+            SplitSpec::Rows(trained.split)
+        }
+    };
+    spec.resolve(table.len())
+        .map_err(|error| anyhow!("{}: {error}", table.path.display()))
+}
+
+/// The scaler of the model's training rows.
+pub fn scaler(meta: &Metadata) -> Scaler {
+    Scaler {
+        mean: meta.variates.iter().map(|variate| variate.mean).collect(),
+        std: meta.variates.iter().map(|variate| variate.std).collect(),
+    }
+}
+
+/// An empty table for the terminal: a line below the header, the first `left` columns aligned left and the others, being numbers, right.
+pub fn printed(header: impl IntoIterator<Item = impl Display>, left: usize) -> Printed {
+    let mut printed = Printed::new();
+    printed.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    printed.set_header(header.into_iter().map(|name| name.to_string()));
+    printed.column_iter_mut().skip(left).for_each(|column| {
+        column.set_cell_alignment(CellAlignment::Right);
+    });
+    printed
+}
+
+/// candle spreads its elementwise operations over a pool of spinning threads, which fight with the trainer's own two; only this variable
+/// turns the pool off.
+#[expect(
+    unsafe_code,
+    reason = "no other thread exists yet that could read the environment: this is called first in main"
+)]
+fn one_thread_for_candle() {
+    const THREADS: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(THREADS).is_none() {
+        // SAFETY: see the reason above.
+        unsafe { std::env::set_var(THREADS, "1") };
+    }
+}
+
+/// Runs a command with its standard output. An error is one line and exit code 1.
+///
+/// To be called first in `main`, while there is one thread.
+pub fn main(command: impl FnOnce(&mut StdoutLock<'static>) -> anyhow::Result<()>) -> ExitCode {
+    one_thread_for_candle();
+    let mut out = io::stdout().lock();
+    let done = command(&mut out).and_then(|()| Ok(out.flush()?));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // The messages of the libraries are whole sentences that already name their cause.
+            eprintln!("error: {}", error.to_string().replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}

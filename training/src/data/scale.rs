@@ -1,0 +1,95 @@
+//! Standardisation by the training rows.
+//!
+//! Mean and population standard deviation per variate, missing readings left out. A variate that does not vary there has scale 1: its
+//! standardised readings are then differences from that constant, in its own units.
+
+use std::ops::Range;
+
+use crate::data::table::Table;
+
+/// `z = (x - mean) / std` per variate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaler {
+    /// Means, in the sensors' units.
+    pub mean: Vec<f32>,
+    /// Standard deviations, in the sensors' units; never zero.
+    pub std: Vec<f32>,
+}
+
+impl Scaler {
+    /// The scaler of these rows, and a warning per variate that does not vary or has no reading there.
+    pub fn fit(table: &Table, rows: Range<usize>) -> (Scaler, Vec<String>) {
+        let variates = table.variates();
+        let mut scaler = Scaler {
+            mean: vec![0.0; variates],
+            std: vec![1.0; variates],
+        };
+        let mut warnings = Vec::new();
+        for (m, name) in table.names.iter().enumerate() {
+            let readings = || rows.clone().map(|r| table.row(r)[m]).filter(|x| !x.is_nan()).map(f64::from);
+            let Some(first) = readings().next() else {
+                warnings.push(format!(
+                    "column `{name}` has no reading in the {} training rows; its scale is set to 1",
+                    rows.len()
+                ));
+                continue;
+            };
+            let count = readings().count() as f64;
+            let mean = readings().sum::<f64>() / count;
+            scaler.mean[m] = mean as f32;
+            if readings().all(|x| x == first) {
+                warnings.push(format!(
+                    "column `{name}` is constant in the {} training rows; its scale is set to 1",
+                    rows.len()
+                ));
+                continue;
+            }
+            let std = (readings().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt() as f32;
+            scaler.std[m] = if std > 0.0 { std } else { f32::MIN_POSITIVE };
+        }
+        (scaler, warnings)
+    }
+
+    /// The whole table standardised, row-major; missing readings stay NaN.
+    pub fn standardise(&self, table: &Table) -> Vec<f32> {
+        self.standardise_first(table, table.variates())
+    }
+
+    /// Of each row what is to be forecast, standardised, `[rows][endogenous]`.
+    pub fn standardise_endogenous(&self, table: &Table) -> Vec<f32> {
+        self.standardise_first(table, table.endogenous())
+    }
+
+    fn standardise_first(&self, table: &Table, variates: usize) -> Vec<f32> {
+        let scale = |(m, x): (usize, &f32)| (x - self.mean[m]) / self.std[m];
+        table
+            .values
+            .chunks_exact(self.mean.len())
+            .flat_map(|row| row.iter().take(variates).enumerate().map(scale))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn population_figures_of_the_training_rows() {
+        let text = "a,b,c,d\n1,7,,5\n3,7,,\n,7,,9\n100,8,1,100\n";
+        let table = Table::parse(Path::new("x.csv"), text.as_bytes()).unwrap();
+        let (scaler, warnings) = Scaler::fit(&table, 0..3);
+        assert_eq!(scaler.mean, [2.0, 7.0, 0.0, 7.0]);
+        assert_eq!(scaler.std, [1.0, 1.0, 1.0, 2.0]);
+        assert_eq!(warnings.len(), 2);
+        assert!(
+            warnings[0].contains("`b` is constant") && warnings[1].contains("`c` has no reading"),
+            "{warnings:?}"
+        );
+        let z = scaler.standardise(&table);
+        assert_eq!((z[0], z[1], z[3], z[15]), (-1.0, 0.0, -1.0, 46.5));
+        assert!(z[2].is_nan() && z[8].is_nan());
+    }
+}

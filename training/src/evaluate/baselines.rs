@@ -1,0 +1,135 @@
+//! What a model has to beat without being trained itself: the last reading, the last season, and linear maps of the last readings.
+//!
+//! All of them work on standardised series without missing values (the last reading is carried forward) and are fitted on the
+//! training part, with what is to be chosen chosen on the validation part.
+
+mod linear;
+mod linear_all;
+
+pub use linear::{Choice, Linear, SharedChoice};
+pub use linear_all::LinearAll;
+
+use std::ops::Range;
+
+use crate::data::period::find_period;
+
+/// A table's standardised readings as one unbroken series per variate.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// `[variates][rows]`, a missing reading replaced by the last before it (zero, the mean, before the first).
+    pub values: Vec<Vec<f32>>,
+    /// How many of the variates, the last ones, are read but not forecast.
+    exogenous: usize,
+    /// `[variates][rows + 1]`: missing readings before each row.
+    missing: Vec<Vec<u32>>,
+}
+
+impl Series {
+    /// Fills the standardised readings `z` `[rows][variates]`.
+    pub fn new(z: &[f32], variates: usize) -> Series {
+        let of = |m: usize| z.iter().skip(m).step_by(variates);
+        let carry = |last: &mut f32, value: &f32| {
+            *last = if value.is_nan() { *last } else { *value };
+            Some(*last)
+        };
+        let count = |sum: &mut u32, value: &f32| {
+            *sum += u32::from(value.is_nan());
+            Some(*sum)
+        };
+        Series {
+            exogenous: 0,
+            values: (0..variates).map(|m| of(m).scan(0.0, carry).collect()).collect(),
+            missing: (0..variates)
+                .map(|m| std::iter::once(0).chain(of(m).scan(0, count)).collect())
+                .collect(),
+        }
+    }
+
+    /// The same, the last variates being read but not forecast: fewer than all.
+    #[must_use]
+    pub fn with_exogenous(self, exogenous: usize) -> Series {
+        Series { exogenous, ..self }
+    }
+
+    /// Number of variates that are forecast.
+    pub fn variates(&self) -> usize {
+        self.values.len() - self.exogenous
+    }
+
+    /// The share of these rows of a variate that is not filled in.
+    fn known(&self, m: usize, rows: Range<usize>) -> f32 {
+        1.0 - (self.missing[m][rows.end] - self.missing[m][rows.start]) as f32 / rows.len() as f32
+    }
+
+    /// The season of the training rows.
+    pub fn find_period(&self, rows: Range<usize>) -> Option<usize> {
+        let forecast = &self.values[..self.variates()];
+        find_period(&forecast.iter().map(|values| &values[rows.clone()]).collect::<Vec<_>>())
+    }
+}
+
+/// A forecast that needs no model.
+#[derive(Debug, Clone)]
+pub enum Baseline {
+    /// The last reading, at every lead.
+    RepeatLast,
+    /// The reading one season before.
+    SeasonalNaive {
+        /// The season in rows; 1 makes it repeat-last.
+        period: usize,
+    },
+    /// A linear map of each variate's own window before the origin.
+    Linear(Linear),
+    /// A linear map of all variates' last readings.
+    LinearAll(LinearAll),
+}
+
+impl Baseline {
+    /// Forecasts row `origin` and those after it, all variates that are forecast: `out` `[variates][horizon]`.
+    pub fn forecast(&self, series: &Series, origin: usize, out: &mut [f32]) {
+        let horizon = out.len() / series.variates();
+        match self {
+            Baseline::Linear(linear) => linear.forecast(series, origin, out),
+            Baseline::LinearAll(linear) => linear.forecast(series, origin, out),
+            Baseline::RepeatLast => repeat(series, origin, 1, horizon, out),
+            Baseline::SeasonalNaive { period } => repeat(series, origin, *period, horizon, out),
+        }
+    }
+}
+
+fn repeat(series: &Series, origin: usize, period: usize, horizon: usize, out: &mut [f32]) {
+    // A season that has not been seen whole cannot be repeated.
+    let period = if period > origin { 1 } else { period };
+    for (values, out) in series.values.iter().zip(out.chunks_exact_mut(horizon)) {
+        for (lead, out) in out.iter_mut().enumerate() {
+            *out = values[origin - period + lead % period];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_readings_are_carried_forward() {
+        let series = Series::new(&[f32::NAN, 1.0, 2.0, f32::NAN, f32::NAN, 3.0], 2);
+        assert_eq!(series.values, [[0.0, 2.0, 2.0], [1.0, 1.0, 3.0]]);
+        assert_eq!(
+            (series.known(0, 0..2), series.known(0, 1..2), series.known(1, 1..3)),
+            (0.5, 1.0, 0.5)
+        );
+    }
+
+    #[test]
+    fn naive_forecasts_repeat() {
+        let series = Series::new(&[1.0, 2.0, 3.0, 4.0, 5.0], 1);
+        let mut out = [0.0; 3];
+        Baseline::RepeatLast.forecast(&series, 4, &mut out);
+        assert_eq!(out, [4.0; 3]);
+        Baseline::SeasonalNaive { period: 2 }.forecast(&series, 4, &mut out);
+        assert_eq!(out, [3.0, 4.0, 3.0]);
+        Baseline::SeasonalNaive { period: 9 }.forecast(&series, 4, &mut out);
+        assert_eq!(out, [4.0; 3]);
+    }
+}

@@ -1,0 +1,320 @@
+//! The closed-form linear model that looks at one variate at a time.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, s};
+
+use super::Series;
+use crate::data::split::Split;
+use crate::linear::ridge::{Band, Moments, RidgeError, bands, fit_bands};
+
+/// Window lengths that the linear model is chosen from.
+const LAGS: [usize; 5] = [1, 24, 96, 336, 512];
+/// Those for which every variate may have a map of its own: there must be enough windows of one variate for each.
+const OWN_LAGS: [usize; 3] = [1, 24, 96];
+/// By how much maps of the variates' own must be better than a shared one, having so many more weights for validation to be misled by.
+const OWN_GAIN: f64 = 0.95;
+/// Ridges that it is chosen from, relative to the mean diagonal.
+const LAMBDAS: [f64; 6] = [1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
+/// At most about this many windows are fitted to, evenly chosen from all.
+const WINDOWS: usize = 200_000;
+/// Windows in one matrix product.
+pub(super) const BLOCK: usize = 1024;
+
+/// The linear model per variate: from the last `lags` readings of a variate to all its leads, in closed form.
+///
+/// Per band of leads the number of lags, the ridge, whether the window is taken relative to its own mean, and whether the variates share
+/// one map or have each their own are chosen on validation. A map relative to the window's mean is itself a linear map of the window, so the
+/// result is one matrix, or one a variate.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[lags + 1, horizon]`: the window, oldest first, then a constant; zero for leads at which the variates have their own.
+    shared: Array2<f32>,
+    /// Per variate, of the same form with fewer lags; zero for leads at which they share.
+    own: Vec<Array2<f32>>,
+    /// What was chosen per band.
+    pub choices: Vec<Choice>,
+}
+
+/// What the linear model uses for one band of leads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Leads, from 0.
+    pub leads: Range<usize>,
+    /// The shared map, or `None` when each variate has its own.
+    pub shared: Option<SharedChoice>,
+    /// Mean squared error on validation.
+    pub mse: f64,
+}
+
+/// How a shared map sees the window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SharedChoice {
+    /// Length of the window.
+    pub lags: usize,
+    /// Whether relative to the window's mean.
+    pub centred: bool,
+    /// Ridge relative to the mean diagonal.
+    pub lambda: f64,
+}
+
+impl Linear {
+    /// Fits leads `0..horizon` on the split's training rows; memory does not grow with their number.
+    ///
+    /// # Errors
+    /// `NoExamples` when the training or the validation part holds no window with its leads.
+    pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Linear, RidgeError> {
+        // A window is to leave most of a short recording to fit on.
+        let fitting = |lags: &usize| *lags == 1 || *lags <= split.train / 4;
+        let widest = |lags: &[usize]| lags.iter().copied().filter(fitting).max().unwrap_or(1);
+        let (longest, own_longest) = (widest(&LAGS), widest(&OWN_LAGS));
+        let bands = bands(horizon);
+
+        let (mut train, mut validation) = (Moments::new(longest + 1, horizon), Moments::new(longest + 1, horizon));
+        let (mut own, mut own_mse) = (Vec::new(), vec![0.0; bands.len()]);
+        for m in 0..series.variates() {
+            let variate_train = window_moments(series, m, split.train_range(), longest, horizon);
+            let variate_validation = window_moments(series, m, split.validation_range(), longest, horizon);
+            train.merge(&variate_train);
+            validation.merge(&variate_validation);
+            if variate_train.weight() > 0.0 && variate_validation.weight() > 0.0 {
+                let views = OWN_LAGS
+                    .iter()
+                    .filter(|lags| fitting(lags))
+                    .map(|&lags| View { lags, centred: false });
+                let (weights, found) = best(views, &variate_train, &variate_validation, own_longest, &bands)?;
+                own.push(weights);
+                for (sum, (_, band)) in own_mse.iter_mut().zip(found) {
+                    *sum += band.mse * variate_validation.weight();
+                }
+            } else {
+                own.push(Array2::zeros((horizon, own_longest + 1)));
+            }
+        }
+        let view = |lags: usize| [false, true].map(|centred| View { lags, centred });
+        let views = LAGS.iter().filter(|lags| fitting(lags)).flat_map(|&lags| view(lags));
+        let (mut shared, found) = best(views, &train, &validation, longest, &bands)?;
+
+        let mut choices = Vec::new();
+        for ((view, band), own_mse) in found.into_iter().zip(own_mse) {
+            let own_mse = own_mse / validation.weight();
+            let rows = s![band.targets.clone(), ..];
+            if own_mse < OWN_GAIN * band.mse {
+                shared.slice_mut(rows).fill(0.0);
+                choices.push(Choice {
+                    leads: band.targets,
+                    shared: None,
+                    mse: own_mse,
+                });
+            } else {
+                own.iter_mut().for_each(|own| own.slice_mut(rows).fill(0.0));
+                let (lags, centred) = (view.lags, view.centred);
+                choices.push(Choice {
+                    leads: band.targets,
+                    shared: Some(SharedChoice {
+                        lags,
+                        centred,
+                        lambda: band.lambda,
+                    }),
+                    mse: band.mse,
+                });
+            }
+        }
+        let narrow = |weights: Array2<f64>| weights.t().mapv(|w| w as f32).as_standard_layout().into_owned();
+        Ok(Linear {
+            shared: narrow(shared),
+            own: own.into_iter().map(narrow).collect(),
+            choices,
+        })
+    }
+
+    /// As [`Baseline::forecast`]; `out` asks for no more leads than were fitted.
+    pub(super) fn forecast(&self, series: &Series, origin: usize, out: &mut [f32]) {
+        let variates = series.variates();
+        let horizon = out.len() / variates;
+        let lags = self.shared.nrows() - 1;
+        let mut windows = Array2::<f32>::ones((variates, lags + 1));
+        for (values, mut window) in series.values.iter().zip(windows.rows_mut()) {
+            for (lag, value) in (0..lags).zip(window.iter_mut()) {
+                *value = values[(origin + lag).saturating_sub(lags)];
+            }
+        }
+        let mut forecast = windows.dot(&self.shared.slice(s![.., ..horizon]));
+        for ((mut forecast, own), window) in forecast.rows_mut().into_iter().zip(&self.own).zip(windows.rows()) {
+            let own_lags = own.nrows() - 1;
+            forecast += &window.slice(s![lags - own_lags..]).dot(&own.slice(s![.., ..horizon]));
+        }
+        for (value, out) in forecast.iter().zip(out) {
+            *out = *value;
+        }
+    }
+}
+
+/// A map, and for each band the view it was found in with what was chosen there.
+pub(super) type Best = (Array2<f64>, Vec<(View, Band)>);
+
+/// Per band the best of the views on validation, as a map `[targets, width + 1]` of the newest `width` lags and the constant.
+pub(super) fn best(
+    views: impl Iterator<Item = View>,
+    train: &Moments,
+    validation: &Moments,
+    width: usize,
+    bands: &[Range<usize>],
+) -> Result<Best, RidgeError> {
+    let mut weights = Array2::<f64>::zeros((train.targets(), width + 1));
+    let mut chosen: Vec<Option<(View, Band)>> = vec![None; bands.len()];
+    for view in views {
+        let (fitted, found) = fit_bands(&view.moments(train), &view.moments(validation), &LAMBDAS, bands)?;
+        for (chosen, band) in chosen.iter_mut().zip(found) {
+            if chosen.as_ref().is_none_or(|(_, best)| band.mse < best.mse) {
+                let rows = s![band.targets.clone(), ..];
+                weights.slice_mut(rows).assign(&view.widen(fitted.slice(rows), width));
+                *chosen = Some((view, band));
+            }
+        }
+    }
+    Ok((weights, chosen.into_iter().flatten().collect()))
+}
+
+/// One way to look at the widest window: its newest `lags` and a constant, or those lags relative to their mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    pub(super) lags: usize,
+    pub(super) centred: bool,
+}
+
+impl View {
+    /// The features it takes of the newest `width` lags and, last, the constant.
+    fn features(self, width: usize) -> Vec<usize> {
+        (width - self.lags..width).chain((!self.centred).then_some(width)).collect()
+    }
+
+    /// A of [`Moments::map`]: each lag less the mean of all.
+    fn centre(self) -> Array2<f64> {
+        Array2::from_shape_fn((self.lags, self.lags), |(i, j)| {
+            f64::from(u8::from(i == j)) - 1.0 / self.lags as f64
+        })
+    }
+
+    /// U of [`Moments::map`]: the mean, for every target.
+    fn mean(self, targets: usize) -> Array2<f64> {
+        Array2::from_elem((targets, self.lags), 1.0 / self.lags as f64)
+    }
+
+    /// The moments of the widest window's examples as seen in this view.
+    fn moments(self, all: &Moments) -> Moments {
+        let these = all.sub(&self.features(all.features() - 1));
+        if self.centred {
+            these.map(self.centre().view(), self.mean(all.targets()).view())
+        } else {
+            these
+        }
+    }
+
+    /// The map found in this view as one of the newest `width` lags and the constant: y = W A x + U x.
+    fn widen(self, fitted: ArrayView2<'_, f64>, width: usize) -> Array2<f64> {
+        let narrow = if self.centred {
+            fitted.dot(&self.centre()) + self.mean(fitted.nrows())
+        } else {
+            fitted.to_owned()
+        };
+        let mut wide = Array2::zeros((fitted.nrows(), width + 1));
+        for (column, feature) in narrow.columns().into_iter().zip(self.features(width)) {
+            wide.column_mut(feature).assign(&column);
+        }
+        wide
+    }
+}
+
+/// Moments of the windows of one variate whose leads lie within `rows`, each counted by the share of its leads that were read; the window itself may
+/// reach back before the rows.
+fn window_moments(series: &Series, m: usize, rows: Range<usize>, lags: usize, horizon: usize) -> Moments {
+    let values = &series.values[m];
+    let first = rows.start.max(lags);
+    let origins = (rows.end + 1).saturating_sub(first + horizon);
+    let stride = (origins * series.variates()).div_ceil(WINDOWS).max(1);
+    let origins = (first..first + origins).step_by(stride);
+    Moments::of_examples([lags + 1, horizon], origins, BLOCK, |origin, x, y| {
+        let known = series.known(m, origin..origin + horizon);
+        if known > 0.0 {
+            x.extend_from_slice(&values[origin - lags..origin]);
+            x.push(1.0);
+            y.extend_from_slice(&values[origin..origin + horizon]);
+        }
+        known
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Baseline;
+    use super::*;
+
+    /// Standardised rows of two variates: a wave of period 12 and, with a reading missing now and then, its negative.
+    fn waves(rows: usize) -> Vec<f32> {
+        let wave = |r: usize| (r as f32 * std::f32::consts::TAU / 12.0).sin();
+        (0..rows)
+            .flat_map(|r| [wave(r), if r % 50 == 17 { f32::NAN } else { -wave(r) }])
+            .collect()
+    }
+
+    #[test]
+    fn a_wave_is_linear() {
+        let series = Series::new(&waves(600), 2);
+        assert_eq!(series.find_period(0..400), Some(12));
+        let split = Split {
+            train: 400,
+            validation: 100,
+            test: 100,
+        };
+        let linear = Baseline::Linear(Linear::fit(&series, &split, 20).unwrap());
+        let mut out = [0.0; 40];
+        linear.forecast(&series, 530, &mut out);
+        for (m, out) in out.chunks(20).enumerate() {
+            for (lead, out) in out.iter().enumerate() {
+                let sign = if m == 0 { 1.0 } else { -1.0 };
+                let truth = sign * ((530 + lead) as f32 * std::f32::consts::TAU / 12.0).sin();
+                assert!((out - truth).abs() < 0.1, "variate {m} lead {lead}: {out} for {truth}");
+            }
+        }
+    }
+
+    #[test]
+    fn variates_that_differ_get_their_own_maps() {
+        // One repeats, one alternates: no shared map of one lag can do both, and short recordings allow only one lag.
+        let z: Vec<f32> = (0..60)
+            .flat_map(|r| [1.0 + 0.01 * (r % 7) as f32, if r % 2 == 0 { 1.0 } else { -1.0 }])
+            .collect();
+        let series = Series::new(&z, 2);
+        let linear = Linear::fit(
+            &series,
+            &Split {
+                train: 40,
+                validation: 20,
+                test: 0,
+            },
+            1,
+        )
+        .unwrap();
+        assert_eq!(linear.choices[0].shared, None);
+        let mut out = [0.0; 2];
+        linear.forecast(&series, 50, &mut out);
+        assert!((out[0] - 1.03).abs() < 0.05 && (out[1] - 1.0).abs() < 0.05, "{out:?}");
+    }
+
+    #[test]
+    fn too_little_data_is_said() {
+        let series = Series::new(&waves(30), 2);
+        let error = Linear::fit(
+            &series,
+            &Split {
+                train: 5,
+                validation: 20,
+                test: 5,
+            },
+            20,
+        )
+        .unwrap_err();
+        assert!(matches!(error, RidgeError::NoExamples { .. }), "{error}");
+    }
+}

@@ -1,0 +1,178 @@
+//! A model beside its baselines, at the same origins.
+
+use std::ops::Range;
+
+use serde::Serialize;
+use tsm2_core::Model;
+
+use crate::data::scale::Scaler;
+use crate::data::split::Split;
+use crate::data::table::Table;
+use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
+use crate::evaluate::company::{Company, Kind};
+use crate::evaluate::model::{Protocol, model_errors};
+use crate::evaluate::tally::{EvaluateError, HorizonError, Tally};
+
+/// The file beside a model's that holds its linear read-out alone, where it has a network as well.
+pub const READOUT: &str = "readout.safetensors";
+
+/// A model under one protocol, beside its company.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// What the model had seen before each origin.
+    pub protocol: Protocol,
+    /// The model's errors.
+    pub results: Vec<HorizonError>,
+    /// The company's errors at the same origins; none of them depends on the protocol.
+    pub baselines: BaselineErrors,
+    /// The season that seasonal-naive repeats; `None` if the training data has none and it repeats the last reading.
+    #[serde(skip)]
+    pub period: Option<usize>,
+}
+
+impl Evaluation {
+    /// Adds the errors of the model's own read-out, its state carried, at the same origins.
+    ///
+    /// # Errors
+    /// As [`model_errors`].
+    pub fn join_readout(&mut self, readout: &Model<'_>, table: &Table, scaler: &Scaler, split: &Split) -> Result<(), EvaluateError> {
+        let errors = model_errors(
+            readout,
+            table,
+            scaler,
+            split.test_range(),
+            &self.horizons(),
+            Protocol::Carried,
+            &|| (),
+        )?;
+        self.baselines.readout = Some(errors);
+        Ok(())
+    }
+
+    fn horizons(&self) -> Vec<usize> {
+        self.results.iter().map(|error| error.horizon).collect()
+    }
+
+    /// Adds the trained company's errors at the same origins.
+    ///
+    /// # Errors
+    /// As [`model_errors`].
+    pub fn join(&mut self, company: &Company, table: &Table, split: &Split) -> Result<(), EvaluateError> {
+        for (kind, errors) in company.errors(table, split.test_range(), &self.horizons())? {
+            match kind {
+                Kind::Gru => self.baselines.gru = Some(errors),
+                Kind::Mlp => self.baselines.mlp = Some(errors),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Errors of the company.
+#[derive(Debug, Clone, Serialize)]
+pub struct BaselineErrors {
+    /// The last reading at every lead.
+    pub repeat_last: Vec<HorizonError>,
+    /// The reading one season before.
+    pub seasonal_naive: Vec<HorizonError>,
+    /// The closed-form linear model of each variate's own readings.
+    pub linear: Vec<HorizonError>,
+    /// The closed-form linear model of all variates' readings; `None` for one variate, where it is no other, and where it would be too large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_all: Option<Vec<HorizonError>>,
+    /// The model's own linear read-out without its network, if it has one and the other is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readout: Option<Vec<HorizonError>>,
+    /// The streaming GRU, if it was trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gru: Option<Vec<HorizonError>>,
+    /// The MLP over a short window, if it was trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp: Option<Vec<HorizonError>>,
+}
+
+impl BaselineErrors {
+    /// All that there are, by name.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &[HorizonError])> {
+        let fitted = [
+            ("repeat-last", Some(&self.repeat_last)),
+            ("seasonal-naive", Some(&self.seasonal_naive)),
+            ("linear", Some(&self.linear)),
+            ("linear-all", self.linear_all.as_ref()),
+            ("readout", self.readout.as_ref()),
+        ];
+        let trained = [(Kind::Gru.name(), self.gru.as_ref()), (Kind::Mlp.name(), self.mlp.as_ref())];
+        let all = fitted.into_iter().chain(trained);
+        all.filter_map(|(name, errors)| Some((name, errors?.as_slice())))
+    }
+}
+
+/// Evaluates a model on the split's test part, beside the baselines fitted on its training part. `table` has the model's variates in its order,
+/// and as many exogenous ones; `tick` is called once per origin of the model.
+///
+/// # Errors
+/// When a horizon does not fit the model or the test part, or the baselines cannot be fitted.
+pub fn evaluate(
+    model: &Model<'_>,
+    table: &Table,
+    scaler: &Scaler,
+    split: &Split,
+    horizons: &[usize],
+    protocol: Protocol,
+    tick: &(dyn Fn() + Sync),
+) -> Result<Evaluation, EvaluateError> {
+    let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
+    split.check_training(model.config().patch, longest)?;
+    split.check_test(longest)?;
+    let results = model_errors(model, table, scaler, split.test_range(), horizons, protocol, tick)?;
+    let (baselines, period) = baseline_errors(table, scaler, split, split.test_range(), horizons)?;
+    Ok(Evaluation {
+        protocol,
+        results,
+        baselines,
+        period,
+    })
+}
+
+/// Errors of all baselines that are fitted on the split's training part, at the origins of `rows`; and the season found.
+///
+/// # Errors
+/// `NoHorizon`, `NothingToCompare`, `Linear`.
+pub fn baseline_errors(
+    table: &Table,
+    scaler: &Scaler,
+    split: &Split,
+    rows: Range<usize>,
+    horizons: &[usize],
+) -> Result<(BaselineErrors, Option<usize>), EvaluateError> {
+    let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
+    let z = scaler.standardise_endogenous(table);
+    let series = Series::new(&scaler.standardise(table), table.variates()).with_exogenous(table.exogenous);
+    let period = series.find_period(split.train_range());
+    let errors = |baseline: Baseline| {
+        let mut tally = Tally::new(&z, table.endogenous(), rows.clone(), horizons)?;
+        let mut out = vec![0.0; table.endogenous() * longest];
+        for origin in tally.origins() {
+            baseline.forecast(&series, origin, &mut out);
+            tally.add(origin, &out);
+        }
+        tally.errors()
+    };
+    let baselines = BaselineErrors {
+        repeat_last: errors(Baseline::RepeatLast)?,
+        seasonal_naive: errors(Baseline::SeasonalNaive {
+            period: period.unwrap_or(1),
+        })?,
+        linear: errors(Baseline::Linear(Linear::fit(&series, split, longest)?))?,
+        linear_all: match table.variates() {
+            1 => None,
+            _ => LinearAll::fit(&series, split, longest)?
+                .map(|linear| errors(Baseline::LinearAll(linear)))
+                .transpose()?,
+        },
+        readout: None,
+        gru: None,
+        mlp: None,
+    };
+    Ok((baselines, period))
+}

@@ -1,0 +1,161 @@
+//! A model's errors, run by the device's own code.
+
+use std::ops::Range;
+
+use serde::Serialize;
+use tsm2_core::{Model, Token};
+
+use super::tally::{EvaluateError, HorizonError, Tally};
+use crate::data::scale::Scaler;
+use crate::data::table::Table;
+
+/// Rows that a model sees before each origin under [`Protocol::Reset`].
+pub const RESET_ROWS: usize = 512;
+
+/// What a model has seen before an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Its state runs from row 0, as on a device.
+    Carried,
+    /// It starts without state [`RESET_ROWS`] rows before each origin.
+    Reset,
+}
+
+/// Errors of a model at the origins of these rows. `tick` is called once per origin.
+///
+/// # Errors
+/// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
+pub fn model_errors(
+    model: &Model<'_>,
+    table: &Table,
+    scaler: &Scaler,
+    rows: Range<usize>,
+    horizons: &[usize],
+    protocol: Protocol,
+    tick: &(dyn Fn() + Sync),
+) -> Result<Vec<HorizonError>, EvaluateError> {
+    let config = model.config();
+    check_horizons(model, horizons)?;
+    let z = scaler.standardise_endogenous(table);
+    let tally = Tally::new(&z, config.endogenous(), rows, horizons)?;
+    match protocol {
+        Protocol::Carried => carried(model, table, scaler, tally, tick)?.errors(),
+        Protocol::Reset => {
+            let share = |job: usize, jobs: usize| {
+                let mut tally = tally.clone();
+                let mut out = vec![0.0; config.forecast_len()];
+                for origin in tally.origins().skip(job).step_by(jobs) {
+                    run(model, table, origin.saturating_sub(RESET_ROWS)..origin, |at, token| {
+                        if at == origin {
+                            standardised(token, scaler, model.config().horizon, &mut out)?;
+                            tally.add(origin, &out);
+                            tick();
+                        }
+                        Ok(())
+                    })?;
+                }
+                Ok::<_, tsm2_core::Error>(tally)
+            };
+            let mut sum = tally.clone();
+            for share in on_all_cores(share) {
+                sum.merge(&share?);
+            }
+            sum.errors()
+        }
+    }
+}
+
+/// Refuses a horizon that the model does not forecast.
+pub fn check_horizons(model: &Model<'_>, horizons: &[usize]) -> Result<(), EvaluateError> {
+    let model = model.config().horizon;
+    match horizons.iter().find(|&&horizon| horizon > model) {
+        Some(&horizon) => Err(EvaluateError::BeyondModel { horizon, model }),
+        None => Ok(()),
+    }
+}
+
+/// Adds the errors of a model whose state runs from row 0 of `seen`, which may lack readings that the tally compares with.
+pub fn carried<'z>(
+    model: &Model<'_>,
+    seen: &Table,
+    scaler: &Scaler,
+    mut tally: Tally<'z>,
+    tick: &(dyn Fn() + Sync),
+) -> Result<Tally<'z>, tsm2_core::Error> {
+    let mut out = vec![0.0; model.config().forecast_len()];
+    let last = tally.origins().end;
+    run(model, seen, 0..last.saturating_sub(1), |origin, token| {
+        if tally.origins().contains(&origin) {
+            standardised(token, scaler, model.config().horizon, &mut out)?;
+            tally.add(origin, &out);
+            tick();
+        }
+        Ok(())
+    })?;
+    Ok(tally)
+}
+
+/// Writes a token's forecast, `[M - X][H]`, in units of the scaler.
+pub fn standardised(token: &mut Token<'_>, scaler: &Scaler, horizon: usize, out: &mut [f32]) -> Result<(), tsm2_core::Error> {
+    token.forecast(out)?;
+    for (out, (mean, std)) in out.chunks_exact_mut(horizon).zip(scaler.mean.iter().zip(&scaler.std)) {
+        out.iter_mut().for_each(|x| *x = (*x - mean) / std);
+    }
+    Ok(())
+}
+
+/// Calls `share(job, jobs)` for every job at once, one per core; the results in the order of the jobs.
+pub fn on_all_cores<T: Send>(share: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
+    on_cores(std::thread::available_parallelism().map_or(1, usize::from), share)
+}
+
+/// As [`on_all_cores`], in so many jobs.
+pub fn on_cores<T: Send>(jobs: usize, share: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
+    let share = &share;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs).map(|job| scope.spawn(move || share(job, jobs))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// Steps a model without state through `rows` of the table, which also tells it what is known ahead; `at(r, token)` sees every token, `r` being the number of the row after the
+/// one just consumed: the first that the token's forecast is about.
+///
+/// # Errors
+/// Those of the model, and of `at`.
+pub fn run(
+    model: &Model<'_>,
+    table: &Table,
+    rows: Range<usize>,
+    at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
+) -> Result<(), tsm2_core::Error> {
+    let mut state = vec![0.0; model.state_len()];
+    model.reset(&mut state)?;
+    go_on(model, table, &mut state, rows, at)
+}
+
+/// As [`run`], from this state on, which then is the one after `rows`.
+///
+/// # Errors
+/// Those of the model, and of `at`.
+pub fn go_on(
+    model: &Model<'_>,
+    table: &Table,
+    state: &mut [f32],
+    rows: Range<usize>,
+    mut at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
+) -> Result<(), tsm2_core::Error> {
+    let mut scratch = vec![0.0; model.scratch_len()];
+    let config = model.config();
+    for r in rows {
+        table.foretell(r, config.known_ahead, config.horizon, |v, values| model.foretell(state, v, values))?;
+        if let Some(mut token) = model.step(state, &mut scratch, table.row(r), table.time_ms(r))? {
+            at(r + 1, &mut token)?;
+        }
+    }
+    Ok(())
+}

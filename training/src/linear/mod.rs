@@ -1,0 +1,4 @@
+//! Linear models in closed form.
+
+pub mod readout;
+pub mod ridge;

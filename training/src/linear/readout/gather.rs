@@ -1,0 +1,297 @@
+//! Second moments of the widest features worth trying, per variate, in one pass over training and validation rows.
+//!
+//! Invariants: the work and the memory are bounded whatever the size of the table; a forecast belongs to the part that holds all of its rows.
+
+use std::ops::Range;
+
+use tsm2_core::{Config, Readout, SEASON_RATES, Season};
+
+use super::{CROSS_LAGS, LAGS, ReadoutError};
+use crate::data::dataset::pass;
+use crate::data::scale::Scaler;
+use crate::data::split::Split;
+use crate::data::table::Table;
+use crate::linear::ridge::Moments;
+
+/// How many of the numbers of lags are tried however long the data.
+const LEAST_LAGS: usize = 4;
+
+/// More features than this of other variates or of seasons are not tried.
+const WIDEST: usize = 600;
+
+/// Multiply-adds that one pass over the data may cost.
+const BUDGET: f64 = 6e10;
+
+/// Numbers that the moments of all variates may hold.
+const MEMORY: f64 = 8e7;
+
+/// Rows gathered before they enter the moments.
+const BLOCK: usize = 512;
+
+/// Consecutive parts of the validation rows: what is better must be so in each of them.
+pub(super) const PARTS: usize = 2;
+
+/// Moments of every variate under one normaliser, for the widest features.
+pub(super) struct Gathered {
+    pub(super) widest: Readout,
+    /// `[M]`.
+    pub(super) train: Vec<Moments>,
+    /// `[M]`, each by consecutive part of the rows.
+    pub(super) validation: Vec<[Moments; PARTS]>,
+    /// Validation examples of all variates; one whose readings are missing in part counts in part. (Their weights are in units of the normaliser.)
+    pub(super) examples: f64,
+}
+
+/// Moments of one variate.
+struct Gathering {
+    targets: Targets,
+    train: Moments,
+    validation: [Moments; PARTS],
+    examples: f64,
+    block: Block,
+}
+
+/// What is to be forecast of one variate, in units of z. A forecast is compared with all of its rows or not at all, so a missing reading is
+/// interpolated, and a forecast counts by the share of its readings that are there.
+struct Targets {
+    values: Vec<f32>,
+    /// Readings before each row.
+    known: Vec<u32>,
+}
+
+impl Targets {
+    /// Each part's missing readings are interpolated within that part.
+    fn new(z: &[f32], variate: usize, variates: usize, parts: [Range<usize>; 2]) -> Self {
+        let z: Vec<f32> = z.iter().skip(variate).step_by(variates).copied().collect();
+        let count = |sum: &mut u32, z: &f32| {
+            *sum += u32::from(!z.is_nan());
+            Some(*sum)
+        };
+        let known = std::iter::once(0).chain(z.iter().scan(0, count)).collect();
+        let values = parts.into_iter().flat_map(|part| interpolated(&z[part])).collect();
+        Self { values, known }
+    }
+
+    /// The share of these rows' readings that are there.
+    fn share(&self, rows: Range<usize>) -> f32 {
+        (self.known[rows.end] - self.known[rows.start]) as f32 / rows.len() as f32
+    }
+}
+
+/// The values, what is missing between two of them on the line from one to the other, at the ends equal to the next, and zero if there are none.
+fn interpolated(z: &[f32]) -> Vec<f32> {
+    let known: Vec<usize> = (0..z.len()).filter(|&row| !z[row].is_nan()).collect();
+    let (Some(&first), Some(&last)) = (known.first(), known.last()) else {
+        return vec![0.0; z.len()];
+    };
+    let mut values = vec![z[first]; z.len()];
+    values[last..].fill(z[last]);
+    for pair in known.windows(2) {
+        let (from, to) = (pair[0], pair[1]);
+        for (row, value) in values[from..to].iter_mut().enumerate() {
+            *value = z[from] + (z[to] - z[from]) * row as f32 / (to - from) as f32;
+        }
+    }
+    values
+}
+
+/// The widest features worth trying within the budget, and every how manieth row is an example.
+fn widest(config: &Config, rows: usize, period: Option<usize>) -> (Readout, usize) {
+    let (m, h) = (config.endogenous() as f64, config.horizon as f64);
+    let others = config.variates - 1;
+    let features = |readout| Config { readout, ..*config }.readout_features() as f64;
+    let cost = |readout| rows as f64 * m * features(readout) * (0.5 * features(readout) + h);
+    let small = |readout| m * features(readout) * (features(readout) + h) <= MEMORY;
+    let with_lags = |lags, season, cross_lags| Readout {
+        lags,
+        season,
+        cross_lags,
+        calendar: config.calendar,
+        known_ahead: config.known_ahead > 0,
+        per_variate: true,
+    };
+    let cross_lags = CROSS_LAGS
+        .into_iter()
+        .rev()
+        .find(|&c| others > 0 && c * others <= WIDEST / 2 && small(with_lags(LAGS[0], None, c)))
+        .unwrap_or(0);
+    let season = period
+        .filter(|t| t * SEASON_RATES.len() <= WIDEST)
+        .map(|period| Season { period })
+        .filter(|&season| small(with_lags(LAGS[0], Some(season), cross_lags)));
+    let possible: Vec<Readout> = LAGS
+        .into_iter()
+        .filter(|&lags| lags == LAGS[0] || lags <= rows / 4)
+        .map(|lags| with_lags(lags, season, cross_lags))
+        .filter(|&readout| readout.lags == LAGS[0] || small(readout))
+        .collect();
+    let affordable = possible.iter().rev().find(|&&readout| cost(readout) <= BUDGET);
+    // Rather than with too few features, what is too long is learned from fewer of its rows, which resemble their neighbours.
+    let readout = *affordable.unwrap_or(&possible[possible.len().min(LEAST_LAGS) - 1]);
+    (readout, (cost(readout) / BUDGET).ceil().max(1.0) as usize)
+}
+
+/// One pass over the rows, on two threads that share the variates out.
+pub(super) fn gather(
+    config: &Config,
+    table: &Table,
+    split: &Split,
+    scaler: &Scaler,
+    period: Option<usize>,
+) -> Result<Gathered, ReadoutError> {
+    let (widest, stride) = widest(config, split.train, period);
+    let config = &Config {
+        readout: widest,
+        ..*config
+    };
+    let variates: Vec<usize> = (0..config.endogenous()).collect();
+    let share = variates.len().div_ceil(2);
+    let results: Vec<Result<Vec<Gathering>, tsm2_core::Error>> = std::thread::scope(|scope| {
+        let gather = |variates| scope.spawn(move || gather_some(config, table, split, scaler, variates, stride));
+        let threads: Vec<_> = variates.chunks(share).map(gather).collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut gathered = Gathered {
+        widest,
+        train: Vec::new(),
+        validation: Vec::new(),
+        examples: 0.0,
+    };
+    for result in results {
+        for variate in result? {
+            gathered.train.push(variate.train);
+            gathered.validation.push(variate.validation);
+            gathered.examples += variate.examples;
+        }
+    }
+    if gathered.train.iter().all(|train| train.weight() <= 0.0) {
+        return Err(ReadoutError::NoReading {
+            part: "training",
+            rows: split.train_range(),
+        });
+    }
+    if gathered.validation.iter().flatten().all(|part| part.weight() <= 0.0) {
+        return Err(ReadoutError::NoReading {
+            part: "validation",
+            rows: split.validation_range(),
+        });
+    }
+    Ok(gathered)
+}
+
+/// The moments of some variates.
+fn gather_some(
+    config: &Config,
+    table: &Table,
+    split: &Split,
+    scaler: &Scaler,
+    variates: &[usize],
+    stride: usize,
+) -> Result<Vec<Gathering>, tsm2_core::Error> {
+    let (features, h, m) = (config.readout_features(), config.horizon, config.endogenous());
+    let z = scaler.standardise_endogenous(table);
+    let moments = || Moments::new(features, h);
+    let start = |&v: &usize| Gathering {
+        targets: Targets::new(&z, v, m, [split.train_range(), split.validation_range()]),
+        train: moments(),
+        validation: std::array::from_fn(|_| moments()),
+        examples: 0.0,
+        block: Block::default(),
+    };
+    let mut gathering: Vec<Gathering> = variates.iter().map(start).collect();
+    let (boundary, end) = (split.train, split.train + split.validation);
+    let mut phi = vec![0.0; features];
+    let origins = (end + 1).saturating_sub(boundary + h).max(1);
+    pass(config, scaler, table, end, |row, front, state| {
+        // A forecast belongs to the part that holds all of its rows.
+        let part = (row + 1).checked_sub(boundary).map(|origin| origin * PARTS / origins);
+        let last = if part.is_some() { end } else { boundary };
+        if row + 1 + h > last {
+            return;
+        }
+        for (&v, of_variate) in variates.iter().zip(&mut gathering) {
+            let Gathering {
+                targets,
+                train,
+                validation,
+                examples,
+                block,
+            } = of_variate;
+            let share = targets.share(row + 1..row + 1 + h);
+            if share > 0.0 && row.is_multiple_of(stride) {
+                let (mu, sd) = front.statistics(state, v);
+                front.features(state, v, &mut phi);
+                block.x.extend_from_slice(&phi);
+                block.y.extend(targets.values[row + 1..row + 1 + h].iter().map(|z| (z - mu) / sd));
+                block.weight.push(sd * sd * share);
+                *examples += if part.is_some() { f64::from(share) } else { 0.0 };
+            }
+            let next = (row + 2).checked_sub(boundary).map(|origin| origin * PARTS / origins);
+            if block.weight.len() == BLOCK || ((row + 1 + h == last || next != part) && !block.weight.is_empty()) {
+                block.flush(part.map_or(train, |part| &mut validation[part]));
+            }
+        }
+    })?;
+    Ok(gathering)
+}
+
+/// Examples of one variate on their way into the moments.
+#[derive(Default)]
+struct Block {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    weight: Vec<f32>,
+}
+
+impl Block {
+    fn flush(&mut self, moments: &mut Moments) {
+        moments.add(&self.x, &self.y, Some(&self.weight));
+        self.x.clear();
+        self.y.clear();
+        self.weight.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_targets_are_interpolated_within_their_part_and_counted() {
+        let nan = f32::NAN;
+        let z = [nan, 1.0, nan, nan, 4.0, nan, nan, 8.0, nan];
+        let targets = Targets::new(&z, 0, 1, [0..6, 6..9]);
+        assert_eq!(targets.values, [1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 8.0, 8.0, 8.0]);
+        assert_eq!((targets.share(1..5), targets.share(5..7)), (0.5, 0.0));
+        assert_eq!(interpolated(&[nan, nan]), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_work_and_the_memory_are_bounded_whatever_the_size() {
+        for (variates, rows, horizon, period) in [
+            (20, 350_000, 24, Some(200)),
+            (1_000, 100_000, 24, Some(24)),
+            (3_000, 2_000, 96, Some(200)),
+            (7, 8_640, 720, None),
+            (1, 9, 1, None),
+        ] {
+            let config = Config {
+                variates,
+                horizon,
+                ..Config::default()
+            };
+            let (readout, stride) = widest(&config, rows, period);
+            let features = Config { readout, ..config }.readout_features();
+            let examples = rows.div_ceil(stride);
+            assert!((examples * variates * features) as f64 * (0.5 * features as f64 + horizon as f64) < 1.1 * BUDGET);
+            assert!((variates * features * (features + horizon)) as f64 <= MEMORY);
+            assert!(
+                examples >= rows.min(4 * features),
+                "{variates} {rows}: {examples} examples of {features}"
+            );
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A trained network and its read-out as one bundle: the weight of the network per band of leads, folded into head and read-out.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
+use tsm2_core::{Config, Head, Readout, S6, VariateMixer};
+
+use crate::data::scale::Scaler;
+use crate::data::table::Table;
+use crate::evaluate::errors::{Errors, Sums, certainty};
+use crate::linear::ridge::bands;
+use crate::train::trainer::Target;
+
+/// A network that lowers the validation error by less than this share is not worth what it costs to run, nor the risk that the rows to come are others.
+const LEAST_GAIN: f64 = 0.03;
+
+/// A whole weight is taken when it costs less than this share of the best weight's error.
+const AS_GOOD: f64 = 1e-3;
+
+/// What a bundle is made of, besides the trained weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Export<'a> {
+    /// Name published with every forecast.
+    pub name: &'a str,
+    /// The data.
+    pub table: &'a Table,
+    /// Its scaler.
+    pub scaler: &'a Scaler,
+    /// The configuration in training.
+    pub config: &'a Config,
+    /// The read-out's weights as in the model file.
+    pub readout: &'a [f32],
+    /// What the network was trained to say.
+    pub target: Target,
+    /// The network's weight per band.
+    pub folds: &'a [f64],
+}
+
+impl Export<'_> {
+    /// The bundle of these weights.
+    ///
+    /// # Errors
+    /// Weights that do not fit the configuration or are not finite.
+    pub fn bundle(&self, weights: &BTreeMap<String, Vec<f32>>, provenance: Provenance) -> Result<Bundle, BundleError> {
+        let (config, weights) = self.assemble(weights)?;
+        let variate = |(m, name): (usize, &String)| Variate {
+            name: name.clone(),
+            unit: None,
+            mean: self.scaler.mean[m],
+            std: self.scaler.std[m],
+        };
+        let meta = Metadata {
+            format: FORMAT_VERSION,
+            name: self.name.to_owned(),
+            config,
+            variates: self.table.names.iter().enumerate().map(variate).collect(),
+            interval_ms: self.table.interval_ms,
+            provenance,
+        };
+        Bundle::new(meta, weights)
+    }
+
+    /// Configuration and flat weights of the model file: the weights per band folded into head and read-out. What is silent at every lead is
+    /// left out: the network shrinks to the smallest there is, the read-out goes.
+    fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
+        let (config, readout) = (self.config, self.readout);
+        let by_lead: Vec<f32> = bands(config.horizon)
+            .iter()
+            .zip(self.folds)
+            .flat_map(|(band, &w)| band.clone().map(move |_| w as f32))
+            .collect();
+        let of_linear = |lead: usize| if self.target == Target::Whole { 1.0 - by_lead[lead] } else { 1.0 };
+        let mut shrunk = *config;
+        let silent = by_lead.iter().all(|&w| w == 0.0);
+        if silent {
+            shrunk = Config {
+                patch: 1,
+                d_model: 1,
+                layers: 1,
+                variate_embedding: false,
+                time_mixer: S6 {
+                    d_inner: 1,
+                    d_state: 1,
+                    dt_rank: 1,
+                    d_conv: 1,
+                },
+                variate_mixer: VariateMixer::None,
+                weighted_averaging: false,
+                head: Head::Shared,
+                calendar: false,
+                // What nobody sees need not be told.
+                known_ahead: if config.readout.known_ahead { config.known_ahead } else { 0 },
+                ..shrunk
+            };
+        }
+        if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
+            shrunk.readout = Readout::default();
+        }
+        let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
+            for (row, values) in values.chunks_exact_mut(width).enumerate() {
+                values.iter_mut().for_each(|w| *w *= scale(row % config.horizon));
+            }
+            values
+        };
+        let mut names = Vec::new();
+        tsm2_core::layout(&shrunk, |name, shape| {
+            names.push((name.to_string(), shape.iter().product::<usize>()))
+        })?;
+        let mut weights = Vec::new();
+        for (name, count) in names {
+            if name == "readout.weight" {
+                weights.extend(scaled(readout.to_vec(), config.readout_features(), &of_linear));
+            } else if silent {
+                weights.resize(weights.len() + count, 0.0);
+            } else {
+                // A tensor that is not there leaves the weights too few, which the bundle refuses.
+                let values = trained.get(&name).cloned().unwrap_or_default();
+                weights.extend(match name.as_str() {
+                    "head.weight" => scaled(values, config.d_model, &|lead| by_lead[lead]),
+                    "head.bias" => scaled(values, 1, &|lead| by_lead[lead]),
+                    _ => values,
+                });
+            }
+        }
+        Ok((shrunk, weights))
+    }
+}
+
+/// The network's weight per band: the best on validation, which holds `origins` forecasts. It is 0 where the network gains next to nothing, in so far as so many can
+/// tell, or not in every part of them (a gain in some and a loss in others is no promise for the rows to come), and 1 where that is next to as good
+/// as the best.
+#[must_use]
+pub fn folds(errors: &Errors, origins: usize) -> Vec<f64> {
+    let weight = |band: &Range<usize>| {
+        // A part without readings says nothing.
+        let parts: Vec<Sums> = errors.band(band.clone()).filter(|part| part.count > 0.0).collect();
+        let whole: Sums = parts.iter().copied().sum();
+        let best = whole.best_weight();
+        let gains = |sums: &Sums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
+        if !gains(&whole, LEAST_GAIN / certainty(origins, band.end)) || !parts.iter().all(|part| gains(part, 0.0)) {
+            0.0
+        } else if whole.mse(1.0) * (1.0 - AS_GOOD) <= whole.mse(best) {
+            1.0
+        } else {
+            best
+        }
+    };
+    bands(errors.horizon()).iter().map(weight).collect()
+}
+
+/// The mean over leads of the error with these weights, relative to that of another model, `mse` per lead.
+#[must_use]
+pub fn relative(errors: &Errors, folds: &[f64], mse: &[f64]) -> f64 {
+    let of_band = |(band, &weight): (Range<usize>, &f64)| band.map(move |lead| errors.band(lead..lead + 1).sum::<Sums>().mse(weight));
+    let ratios = bands(errors.horizon()).into_iter().zip(folds).flat_map(of_band).zip(mse);
+    let ratio = |(own, &other): (f64, &f64)| if other > 0.0 { own / other } else { 1.0 };
+    ratios.map(ratio).sum::<f64>() / mse.len() as f64
+}
+
+/// The network's weight per band in one line, with the validation errors of the read-out alone and of the whole.
+#[must_use]
+pub fn describe(errors: &Errors, folds: &[f64]) -> String {
+    let bands = bands(errors.horizon());
+    let line = |(band, weight): (&Range<usize>, &f64)| {
+        let sums: Sums = errors.band(band.clone()).sum();
+        format!(
+            "leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})",
+            band.start + 1,
+            band.end,
+            sums.mse(0.0),
+            sums.mse(*weight)
+        )
+    };
+    format!(
+        "weight of the network: {}",
+        bands.iter().zip(folds).map(line).collect::<Vec<_>>().join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One lead, two parts: the read-out's error is 1, the network's step n explains a share of it in each part.
+    fn weight(first: f64, second: f64, count: f64) -> f64 {
+        let part = |cross, count: f64| {
+            vec![Sums {
+                linear: count,
+                cross,
+                network: 0.5 * count,
+                count,
+            }]
+        };
+        let parts = vec![part(first, 100.0), part(second, count)];
+        folds(&Errors { parts }, 1000)[0]
+    }
+
+    #[test]
+    fn the_network_speaks_only_where_it_gains_everywhere() {
+        assert_eq!(weight(50.0, 50.0, 100.0), 1.0);
+        assert_eq!(weight(20.0, 30.0, 100.0), 0.5);
+        assert_eq!(weight(60.0, -10.0, 100.0), 0.0, "it loses in the second part");
+        assert_eq!(weight(2.0, 2.0, 100.0), 0.0, "it gains next to nothing");
+        assert_eq!(weight(-10.0, -10.0, 100.0), 0.0);
+        assert_eq!(weight(25.0, 0.0, 0.0), 0.5, "the second part has no readings");
+    }
+
+    #[test]
+    fn errors_relative_to_another_model() {
+        let sums = Sums {
+            linear: 100.0,
+            cross: 50.0,
+            network: 50.0,
+            count: 100.0,
+        };
+        let errors = Errors {
+            parts: vec![vec![sums, sums]],
+        };
+        assert_eq!(relative(&errors, &[1.0, 0.0], &[1.0, 0.5]), (0.5 + 2.0) / 2.0);
+    }
+}

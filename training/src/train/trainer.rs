@@ -1,0 +1,600 @@
+//! Truncated back-propagation with the state carried, as the device will live (TSM2.md section 6).
+//!
+//! A number of streams run side by side through the training rows. Each update advances all of them by some tokens, with a loss at
+//! every token; the recurrent state goes on, detached, to the next update. The squared error at each lead is divided by a running
+//! mean of the error at that lead, so one model serves short and long leads. The batch is split into two shards of streams, one
+//! thread each, and their gradients are added in a fixed order: the same seed gives the same model, whatever the machine's load.
+
+mod resume;
+mod validation;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::dataset::Dataset;
+use crate::evaluate::errors::Errors;
+use crate::network::learner::{Learner, State};
+use crate::ops::squared_error;
+use crate::train::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients};
+
+/// Threads that share the examples of an update; fixed, because the order of additions depends on it.
+pub const SHARDS: usize = 2;
+
+/// Share of the new error in the running mean per lead.
+const BALANCE_RATE: f64 = 0.01;
+
+/// Errors below this, in units of z, are those of single precision: a lead with less is not made up for.
+const LEAST_ERROR: f64 = 1e-12;
+
+/// A loss so many times the usual one is that of a network that has strayed.
+const STRAYED: f64 = 100.0;
+
+/// The learning rate is lowered over this part of the updates that were made at its full height.
+const COOLING: usize = 4;
+
+/// How a network is trained.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Streams side by side.
+    pub streams: usize,
+    /// Tokens of each stream per update.
+    pub tokens: usize,
+    /// Updates at most.
+    pub updates: usize,
+    /// Largest learning rate: reached after a warm-up, held, and at the end lowered along a line to nothing (as "warm-up, stable, decay", arXiv
+    /// 2404.06395), because when it will have been enough is not known beforehand.
+    pub learning_rate: f64,
+    /// Updates of the warm-up.
+    pub warm_up: usize,
+    /// Decay of the averaged weights in the long run.
+    pub ema_decay: f32,
+    /// Weight decay of matrices.
+    pub weight_decay: f32,
+    /// Updates after which a stream restarts at a random row with zero state, on average; with 1 no state is carried.
+    pub restart_every: usize,
+    /// Whether the squared error at each lead counts relative to its running mean.
+    pub horizon_balance: bool,
+    /// Updates between validations.
+    pub validate_every: usize,
+    /// Validations without a new best after which the end begins.
+    pub patience: usize,
+    /// What the network is to say.
+    pub target: Target,
+    /// Seed of the initial weights and of every draw.
+    pub seed: u64,
+}
+
+/// What a network is trained to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The whole forecast; a weight per band then chooses between it and the read-out's.
+    Whole,
+    /// What the linear read-out leaves.
+    Residual,
+    /// The whole forecast, by which alone it is judged: nothing is read beside it.
+    Alone,
+}
+
+impl Target {
+    /// In one word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Residual => "residual",
+            Self::Alone => "alone",
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            streams: 16,
+            tokens: 16,
+            updates: 6000,
+            learning_rate: 4e-3,
+            warm_up: 200,
+            ema_decay: 0.998,
+            weight_decay: 0.02,
+            restart_every: 64,
+            horizon_balance: true,
+            validate_every: 200,
+            patience: 10,
+            target: Target::Whole,
+            seed: 0,
+        }
+    }
+}
+
+/// Errors of training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// candle refused.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// The optimiser refused.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
+    /// Not even the initial weights can be validated.
+    #[error("the errors on validation are not finite")]
+    NotFinite,
+    /// A checkpoint of another training.
+    #[error("the checkpoint does not fit this training: `{name}` is absent or of another shape")]
+    Checkpoint {
+        /// The entry.
+        name: String,
+    },
+}
+
+/// What is told while training.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress {
+    /// So many updates are done.
+    Update(usize),
+    /// The averaged weights were validated.
+    Validation {
+        /// Updates done.
+        update: usize,
+        /// Mean training loss since the last report: 1 where the network does as it did on average.
+        loss: f64,
+        /// [`Best::score`] of these weights.
+        score: f64,
+        /// The best score so far.
+        best: f64,
+    },
+}
+
+/// A stream's place in the training rows.
+#[derive(Clone, Copy)]
+struct Stream {
+    row: usize,
+    restarted: bool,
+}
+
+impl Stream {
+    /// At a row from which a stretch of `tokens` lies wholly in `rows`.
+    fn random(rng: &mut ChaCha8Rng, rows: &Range<usize>, tokens: usize) -> Self {
+        let last = rows.end.saturating_sub(tokens);
+        Self {
+            row: rng.random_range(rows.start..last.max(rows.start + 1)),
+            restarted: true,
+        }
+    }
+}
+
+/// A network in training.
+pub struct Trainer<'a, L> {
+    learner: L,
+    options: Options,
+    data: &'a Dataset,
+    /// Rows at which training forecasts are issued.
+    rows: Range<usize>,
+    optimiser: AdamW,
+    average: Ema,
+    streams: Vec<Stream>,
+    states: Vec<State>,
+    balance: Vec<f64>,
+    rng: ChaCha8Rng,
+    device: Device,
+    update: usize,
+    best: Option<Best>,
+    /// Validations since the best one.
+    stale: usize,
+    /// The update from which on the learning rate is lowered.
+    cooling: Option<usize>,
+    /// How often it was taken back to its averaged weights.
+    strayed: usize,
+    /// Whether the last gradient was not finite.
+    diverged: bool,
+}
+
+/// The averaged weights that did best on validation.
+#[derive(Clone, Debug)]
+pub struct Best {
+    /// [`Errors::score`], or [`Errors::score_alone`] of a network that is judged by its own forecast.
+    pub score: f64,
+    /// Their errors.
+    pub errors: Errors,
+    /// The weights by name.
+    pub weights: BTreeMap<String, Vec<f32>>,
+}
+
+/// What one shard of a batch came to.
+struct ShardResult {
+    state: State,
+    loss: f64,
+    /// Sum of squared errors and of weights per lead.
+    errors: Vec<(f64, f64)>,
+}
+
+/// Stretches of rows, all numbers `[streams, tokens, M - X, H]`.
+struct Batch {
+    /// `[streams, tokens, M, patch]`.
+    patches: Tensor,
+    /// What the network is to say.
+    target: Vec<f32>,
+    /// What the read-out leaves.
+    residual: Vec<f32>,
+    /// Weights in the loss.
+    weight: Vec<f32>,
+}
+
+impl<'a, L: Learner> Trainer<'a, L> {
+    /// What `initial` makes of the first draws of the seed, to be trained on forecasts that lie wholly in rows `0..train` of `data`.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn new(
+        initial: impl FnOnce(&mut ChaCha8Rng) -> candle_core::Result<L>,
+        options: Options,
+        data: &'a Dataset,
+        train: usize,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+        let learner = initial(&mut rng)?;
+        let optimiser = AdamW::new(
+            learner.parameters().to_vec(),
+            AdamWOptions {
+                weight_decay: options.weight_decay,
+                ..AdamWOptions::default()
+            },
+        );
+        let average = Ema::new(learner.parameters())?;
+        let rows = data.rows().start..train - data.horizon();
+        let tokens = options.tokens.min(rows.len());
+        let options = Options { tokens, ..options };
+        let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, tokens)).collect();
+        let per_shard = options.streams / SHARDS;
+        let states = (0..SHARDS)
+            .map(|_| learner.zero_state(per_shard, device))
+            .collect::<Result<_, _>>()?;
+        let balance = vec![0.0; data.horizon()];
+        Ok(Self {
+            learner,
+            options,
+            data,
+            rows,
+            optimiser,
+            average,
+            streams,
+            states,
+            balance,
+            rng,
+            device: device.clone(),
+            update: 0,
+            best: None,
+            stale: 0,
+            cooling: None,
+            strayed: 0,
+            diverged: false,
+        })
+    }
+
+    /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in `validation`;
+    /// the initial ones too, so that there is a best whatever becomes of training.
+    /// Returns whether it goes on: neither `until` nor the end of training is reached, and it has not diverged.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn advance(
+        &mut self,
+        until: usize,
+        validation: Range<usize>,
+        bands: &[Range<usize>],
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<bool, TrainError> {
+        let (mut loss, start) = (0.0, self.update);
+        if self.best.is_none() {
+            self.keep_if_best(validation.clone(), bands)?;
+        }
+        if !self.goes_on(until) {
+            return Ok(false);
+        }
+        while self.update < until {
+            let Some(of_update) = self.step()? else {
+                self.diverged = true;
+                break;
+            };
+            loss += of_update;
+            if self.update + cooling_time(self.update) >= self.options.updates {
+                self.cool();
+            }
+            report(Progress::Update(self.update));
+            if self.update.is_multiple_of(self.options.validate_every) {
+                break;
+            }
+        }
+        if self.update > start {
+            self.average.swap(self.optimiser.parameters())?;
+            let score = self.keep_if_best(validation, bands)?;
+            self.average.swap(self.optimiser.parameters())?;
+            if self.stale >= self.options.patience {
+                self.cool();
+            }
+            let best = self.best.as_ref().map_or(score, |best| best.score);
+            report(Progress::Validation {
+                update: self.update,
+                loss: loss / (self.update - start) as f64,
+                score,
+                best,
+            });
+        }
+        Ok(self.goes_on(until))
+    }
+
+    /// The end begins, if it has not yet.
+    fn cool(&mut self) {
+        self.cooling.get_or_insert(self.update);
+    }
+
+    fn goes_on(&self, until: usize) -> bool {
+        let over = |from| self.update >= from + cooling_time(from);
+        self.update < until && !self.cooling.is_some_and(over) && !self.diverged
+    }
+
+    /// The score of the present weights, which are kept if it is the best.
+    fn keep_if_best(&mut self, validation: Range<usize>, bands: &[Range<usize>]) -> Result<f64, TrainError> {
+        let errors = self.validate(validation)?;
+        let score = match self.options.target {
+            Target::Whole | Target::Residual => errors.score(bands),
+            Target::Alone => errors.score_alone(),
+        };
+        // Written so that NaN is never the best.
+        if score < self.score() {
+            self.best = Some(Best {
+                score,
+                errors,
+                weights: self.weights()?,
+            });
+            self.stale = 0;
+        } else {
+            self.stale += 1;
+        }
+        Ok(score)
+    }
+
+    /// The update at which the gradient was not finite and training ended, if one was.
+    #[must_use]
+    pub fn diverged(&self) -> Option<usize> {
+        self.diverged.then_some(self.update)
+    }
+
+    /// How often a loss far beyond the usual took the network back to its averaged weights.
+    #[must_use]
+    pub fn strayed(&self) -> usize {
+        self.strayed
+    }
+
+    /// Updates done.
+    #[must_use]
+    pub fn updates(&self) -> usize {
+        self.update
+    }
+
+    /// Rows that an update is made from, over all streams.
+    #[must_use]
+    pub fn samples_per_update(&self) -> usize {
+        self.options.streams * self.options.tokens
+    }
+
+    /// Numbers that are trained.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        let numbers = |p: &Parameter| p.var.elem_count() - p.held.len();
+        self.optimiser.parameters().iter().map(numbers).sum()
+    }
+
+    /// The best score on validation so far; infinite before the first.
+    #[must_use]
+    pub fn score(&self) -> f64 {
+        self.best.as_ref().map_or(f64::INFINITY, |best| best.score)
+    }
+
+    /// The best averaged weights so far, once something was validated.
+    #[must_use]
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
+    }
+
+    /// Ends training: the weights are from now on the best averaged ones.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn take_best(&mut self) -> Result<(), TrainError> {
+        let best = self.best.as_ref().ok_or(TrainError::NotFinite)?;
+        for Parameter { name, var, .. } in self.learner.parameters() {
+            let values = best.weights.get(name).cloned().unwrap_or_default();
+            var.set(&Tensor::from_vec(values, var.shape(), &self.device)?)?;
+        }
+        Ok(())
+    }
+
+    /// The present weights by name (not the averaged ones).
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn weights(&self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
+        let values = |p: &Parameter| Ok((p.name.clone(), p.var.flatten_all()?.to_vec1()?));
+        Ok(self.learner.parameters().iter().map(values).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// One update; returns its loss, [`STRAYED`] at most, or nothing where the gradient is not finite, and then nothing has changed.
+    fn step(&mut self) -> Result<Option<f64>, TrainError> {
+        let per_shard = self.options.streams / SHARDS;
+        let shards: Vec<(&[Stream], &State)> = self.streams.chunks(per_shard).zip(&self.states).collect();
+        let this = &*self;
+        let (gradients, results): (Vec<GradStore>, Vec<ShardResult>) = std::thread::scope(|scope| {
+            let threads: Vec<_> = shards
+                .into_iter()
+                .map(|(streams, state)| scope.spawn(move || this.shard(streams, state)))
+                .collect();
+            threads.into_iter().map(join).collect::<Result<_, _>>()
+        })?;
+        let loss: f64 = results.iter().map(|r| r.loss).sum();
+        if self.options.horizon_balance && self.update > self.options.warm_up && loss > STRAYED {
+            self.return_to_average()?;
+            self.strayed += 1;
+            self.update += 1;
+            return Ok(Some(STRAYED));
+        }
+        let gradients = sum_gradients(self.optimiser.parameters(), &gradients)?;
+        let norm = self.optimiser.step(&gradients, self.learning_rate())?;
+        if !norm.is_finite() {
+            return Ok(None);
+        }
+        // Over the last tenth at first: the initial weights are soon forgotten.
+        let short = (1 + self.update) as f32 / (10 + self.update) as f32;
+        self.average
+            .update(self.optimiser.parameters(), self.options.ema_decay.min(short))?;
+        let balanced = if self.options.horizon_balance { self.data.horizon() } else { 0 };
+        for lead in 0..balanced {
+            let (error, weight) = results
+                .iter()
+                .fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[lead].0, sum.1 + r.errors[lead].1));
+            if weight > 0.0 {
+                let mean = error / weight;
+                let rate = if self.balance[lead] == 0.0 { 1.0 } else { BALANCE_RATE };
+                self.balance[lead] += rate * (mean - self.balance[lead]);
+            }
+        }
+        self.states = results.into_iter().map(|r| r.state).collect();
+        self.move_on();
+        self.update += 1;
+        Ok(Some(loss))
+    }
+
+    /// Begins anew from the averaged weights: now and then a high learning rate throws a selective scan so far off that it would take hundreds of updates to
+    /// come back.
+    fn return_to_average(&mut self) -> Result<(), TrainError> {
+        self.average.copy_to(self.optimiser.parameters())?;
+        for stream in &mut self.streams {
+            *stream = Stream::random(&mut self.rng, &self.rows, self.options.tokens);
+        }
+        Ok(())
+    }
+
+    /// Moves every stream on; one that reaches the end of the rows, and now and then any, restarts elsewhere.
+    fn move_on(&mut self) {
+        let tokens = self.options.tokens;
+        for stream in &mut self.streams {
+            stream.row += tokens;
+            stream.restarted = stream.row + tokens > self.rows.end || self.rng.random_range(0..self.options.restart_every) == 0;
+            if stream.restarted {
+                *stream = Stream::random(&mut self.rng, &self.rows, tokens);
+            }
+        }
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let Options {
+            warm_up, learning_rate, ..
+        } = self.options;
+        let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
+        let left = |from| 1.0 - (self.update - from) as f64 / cooling_time(from) as f64;
+        learning_rate * warm * self.cooling.map_or(1.0, left)
+    }
+
+    /// Forward and backward of some streams.
+    fn shard(&self, streams: &[Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
+        let (f, h, tokens) = (self.data.endogenous(), self.data.horizon(), self.options.tokens);
+        let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
+        let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
+        let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
+        let Batch {
+            patches,
+            target,
+            mut weight,
+            ..
+        } = self.batch(&stretches)?;
+        // Errors count relative to what they are on average at their lead, over all streams of the update.
+        let scale = 1.0 / (self.options.streams * tokens * f * h) as f64;
+        let factors: Vec<f32> = self
+            .balance
+            .iter()
+            .map(|&b| (scale / if b > 0.0 { b.max(LEAST_ERROR) } else { 1.0 }) as f32)
+            .collect();
+        let raw = weight.clone();
+        for weights in weight.chunks_exact_mut(h) {
+            weights.iter_mut().zip(&factors).for_each(|(w, f)| *w *= f);
+        }
+        let shape = (streams.len(), tokens, f, h);
+        let (said, state) = self.learner.forward(&patches, &state)?;
+        let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
+        let loss = squared_error(&said, &tensor(&target)?, &tensor(&weight)?)?;
+        let gradients = loss.backward()?;
+        let mut errors = vec![(0.0, 0.0); h];
+        for (i, ((said, target), w)) in said.flatten_all()?.to_vec1::<f32>()?.iter().zip(&target).zip(&raw).enumerate() {
+            let sum = &mut errors[i % h];
+            sum.0 += f64::from((said - target) * (said - target) * w);
+            sum.1 += f64::from(u8::from(*w > 0.0));
+        }
+        Ok((
+            gradients,
+            ShardResult {
+                state,
+                loss: f64::from(loss.to_scalar::<f32>()?),
+                errors,
+            },
+        ))
+    }
+
+    /// Stretches of rows as tensors and numbers.
+    fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
+        let (m, p) = (self.data.variates(), self.data.patch_len());
+        let entries = self.data.endogenous() * self.data.horizon();
+        let tokens = stretches[0].len();
+        let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
+        let zeros = vec![0.0; stretches.len() * tokens * entries];
+        let (mut target, mut linear, mut weight) = (zeros.clone(), zeros.clone(), zeros);
+        for (i, row) in stretches.iter().flat_map(|rows| rows.clone()).enumerate() {
+            patches.extend_from_slice(self.data.patches(row..row + 1));
+            let place = i * entries..(i + 1) * entries;
+            self.data
+                .targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
+        }
+        let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
+        let target = match self.options.target {
+            Target::Whole | Target::Alone => target,
+            Target::Residual => residual.clone(),
+        };
+        let patches = Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?;
+        Ok(Batch {
+            patches,
+            target,
+            residual,
+            weight,
+        })
+    }
+}
+
+/// Updates over which the learning rate is lowered when so many were made.
+fn cooling_time(updates: usize) -> usize {
+    updates.div_ceil(COOLING).max(1)
+}
+
+/// A device in words.
+#[must_use]
+pub fn describe(device: &Device) -> String {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => device
+            .cuda_stream()
+            .context()
+            .name()
+            .unwrap_or("a CUDA device without a name".into()),
+        _ => format!("{SHARDS} threads of the CPU"),
+    }
+}
+
+/// The result of a thread; its panic goes on here.
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,0 +1,130 @@
+//! A training as named tensors, complete enough that it goes on as if it had never stopped.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+
+use super::{Best, Stream, TrainError, Trainer};
+use crate::evaluate::errors::{Errors, Sums};
+use crate::network::learner::Learner;
+use crate::train::optim::Parameter;
+
+/// Updates done, validations since the best, the update at which the end began or -1, and how often the network strayed.
+const COUNTS: &str = "trainer.counts";
+
+impl<L: Learner> Trainer<'_, L> {
+    /// Everything that the next update depends on, as named tensors.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn save(&self) -> Result<HashMap<String, Tensor>, TrainError> {
+        let device = &Device::Cpu;
+        let mut saved = self.optimiser.save()?;
+        saved.extend(self.average.save(self.optimiser.parameters())?);
+        for parameter in self.learner.parameters() {
+            saved.insert(format!("now.{}", parameter.name), parameter.var.as_tensor().clone());
+        }
+        for (shard, state) in self.states.iter().enumerate() {
+            let named = |(i, tensor): (usize, &Tensor)| (format!("state.{shard}.{i}"), tensor.clone());
+            saved.extend(state.0.iter().enumerate().map(named));
+        }
+        let cooling = self.cooling.map_or(-1, |from| from as i64);
+        let counts = [self.update as i64, self.stale as i64, cooling, self.strayed as i64];
+        saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
+        let streams: Vec<i64> = self.streams.iter().flat_map(|s| [s.row as i64, i64::from(s.restarted)]).collect();
+        saved.insert("trainer.streams".into(), Tensor::new(streams, device)?);
+        saved.insert("trainer.balance".into(), Tensor::new(self.balance.as_slice(), device)?);
+        let position = self.rng.get_word_pos();
+        let position: Vec<i64> = (0..4).map(|i| (position >> (32 * i)) as i64 & 0xFFFF_FFFF).collect();
+        saved.insert("trainer.rng".into(), Tensor::new(position, device)?);
+        if let Some(Best { score, errors, weights }) = &self.best {
+            saved.insert("best.score".into(), Tensor::new(&[*score], device)?);
+            let sums: Vec<f64> = errors
+                .parts
+                .iter()
+                .flatten()
+                .flat_map(|s| [s.linear, s.cross, s.network, s.count])
+                .collect();
+            saved.insert(
+                "best.errors".into(),
+                Tensor::from_vec(sums, (errors.parts.len(), errors.horizon(), 4), device)?,
+            );
+            for (name, values) in weights {
+                saved.insert(format!("best.weights.{name}"), Tensor::new(values.as_slice(), device)?);
+            }
+        }
+        Ok(saved)
+    }
+
+    /// Takes up what [`Trainer::save`] gave; the next update is then the one that would have followed.
+    ///
+    /// # Errors
+    /// Something is absent or has another shape: the file belongs to another training.
+    pub fn restore(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), TrainError> {
+        let get = |name: &str| saved.get(name).ok_or_else(|| TrainError::Checkpoint { name: name.to_owned() });
+        let integers = |name: &str| Ok::<_, TrainError>(get(name)?.to_vec1::<i64>()?);
+        let mismatch = |name: &str| TrainError::Checkpoint { name: name.to_owned() };
+        let counts = integers(COUNTS)?;
+        let &[update, stale, cooling, strayed] = counts.as_slice() else {
+            return Err(mismatch(COUNTS));
+        };
+        let streams = integers("trainer.streams")?;
+        let balance = get("trainer.balance")?.to_vec1::<f64>()?;
+        if streams.len() != 2 * self.streams.len() || balance.len() != self.balance.len() {
+            return Err(mismatch("trainer.streams"));
+        }
+        self.optimiser.restore(saved)?;
+        self.average.restore(self.optimiser.parameters(), saved)?;
+        for parameter in self.learner.parameters() {
+            parameter
+                .var
+                .set(&get(&format!("now.{}", parameter.name))?.to_device(&self.device)?)?;
+        }
+        for (shard, state) in self.states.iter_mut().enumerate() {
+            for (i, tensor) in state.0.iter_mut().enumerate() {
+                *tensor = get(&format!("state.{shard}.{i}"))?.to_device(&self.device)?;
+            }
+        }
+        self.streams = streams
+            .chunks_exact(2)
+            .map(|s| Stream {
+                row: s[0] as usize,
+                restarted: s[1] == 1,
+            })
+            .collect();
+        self.balance = balance;
+        let position = integers("trainer.rng")?
+            .iter()
+            .rev()
+            .fold(0u128, |sum, part| sum << 32 | *part as u128);
+        self.rng.set_word_pos(position);
+        (self.update, self.stale, self.strayed) = (update as usize, stale as usize, strayed as usize);
+        self.cooling = usize::try_from(cooling).ok();
+        if saved.contains_key("best.score") {
+            let sums = |s: &Vec<f64>| match s.as_slice() {
+                &[linear, cross, network, count] => Ok(Sums {
+                    linear,
+                    cross,
+                    network,
+                    count,
+                }),
+                _ => Err(mismatch("best.errors")),
+            };
+            let part = |part: &Vec<Vec<f64>>| part.iter().map(sums).collect::<Result<Vec<_>, _>>();
+            let parts = get("best.errors")?
+                .to_vec3::<f64>()?
+                .iter()
+                .map(part)
+                .collect::<Result<Vec<_>, _>>()?;
+            if parts.iter().any(|part| part.len() != self.data.horizon()) {
+                return Err(mismatch("best.errors"));
+            }
+            let errors = Errors { parts };
+            let weight = |p: &Parameter| Ok((p.name.clone(), get(&format!("best.weights.{}", p.name))?.to_vec1()?));
+            let weights = self.learner.parameters().iter().map(weight).collect::<Result<_, TrainError>>()?;
+            let score = get("best.score")?.to_vec1::<f64>()?.first().copied().unwrap_or(f64::INFINITY);
+            self.best = Some(Best { score, errors, weights });
+        }
+        Ok(())
+    }
+}
