@@ -5,9 +5,9 @@
 use candle_core::{Device, Tensor};
 use tsm2_bundle::Bundle;
 use tsm2_core::{Model, S6, math::dot};
-use tsm2_train::learner::{Learner, State};
 use tsm2_train::network::Network;
-use tsm2_train::parameters::Parameters;
+use tsm2_train::network::learner::{Learner, State};
+use tsm2_train::network::parameters::Parameters;
 
 use crate::{Run, Stream, tensor};
 
