@@ -107,7 +107,13 @@ struct Workspace {
 
 impl Workspace {
     fn valid() -> Self {
-        let folder = |name| if matches!(name, "tsm2-train" | "tsm2-lab") { "training" } else { "crates" };
+        let folder = |name| {
+            if matches!(name, "tsm2-train" | "tsm2-lab") {
+                "training"
+            } else {
+                "crates"
+            }
+        };
         let workspace = Self {
             members: ALLOWED_DEPENDENCIES.iter().map(|(name, _)| (folder(*name), *name)).collect(),
             imports: Vec::new(),
