@@ -8,11 +8,8 @@
 //! | [`observe`] | metrics, health, HTTP, log |
 //! | [`cli`] | the commands of `tsm2-edge` |
 
-pub mod broker;
 pub mod cli;
 pub mod config;
-pub mod demo;
 pub mod observe;
 pub mod runtime;
-pub mod simulator;
 pub mod state;

@@ -1,4 +1,4 @@
-//! A broker for one test: mosquitto where it is installed, else the embedded one.
+//! A mosquitto broker for one test.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,9 @@ use crate::{PATIENCE, data};
 
 /// A broker on loopback.
 pub struct Broker {
-    running: Running,
+    child: Child,
+    _folder: TempDir,
     port: u16,
-}
-
-enum Running {
-    Mosquitto { child: Child, _folder: TempDir },
-    Embedded { _broker: tsm2_edge::broker::Broker },
 }
 
 /// Who may connect.
@@ -39,17 +35,8 @@ impl Broker {
 
     /// A broker on a given port.
     pub fn start_on(port: u16) -> Self {
-        match mosquitto() {
-            Some(program) => Self::mosquitto(&program, port, Access::Open, ""),
-            None => {
-                data::absent("mosquitto is not installed; the embedded broker stands in");
-                let broker = tsm2_edge::broker::Broker::start(port).expect("the embedded broker starts");
-                Broker {
-                    running: Running::Embedded { _broker: broker },
-                    port,
-                }
-            }
-        }
+        let program = mosquitto().expect("mosquitto is not installed; install it: apt install mosquitto");
+        Self::mosquitto(&program, port, Access::Open, "")
     }
 
     /// A mosquitto with the given access; `None`, with a line printed, where it is not installed.
@@ -96,7 +83,8 @@ impl Broker {
             .spawn()
             .expect("mosquitto starts");
         let broker = Broker {
-            running: Running::Mosquitto { child, _folder: folder },
+            child,
+            _folder: folder,
             port,
         };
         let begun = Instant::now();
@@ -109,20 +97,15 @@ impl Broker {
 
     /// Stops it as a service manager does, so that it can save what it keeps.
     pub fn stop(mut self) {
-        if let Running::Mosquitto { child, .. } = &mut self.running {
-            let pid = child.id().to_string();
-            let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts");
-            assert!(sent.success(), "mosquitto takes signals");
-            child.wait().expect("mosquitto ends");
-        }
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts");
+        assert!(sent.success(), "mosquitto takes signals");
+        self.child.wait().expect("mosquitto ends");
     }
 
-    /// Its process, where it is one.
+    /// Its process.
     pub fn id(&self) -> Option<u32> {
-        match &self.running {
-            Running::Mosquitto { child, .. } => Some(child.id()),
-            Running::Embedded { .. } => None,
-        }
+        Some(self.child.id())
     }
 
     /// Its port.
@@ -133,11 +116,9 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if let Running::Mosquitto { child, .. } = &mut self.running {
-            // Ended already when it was stopped.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        // Ended already when it was stopped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

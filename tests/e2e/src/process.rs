@@ -116,6 +116,11 @@ impl Running {
         Self::heard(Self::spawn(Command::new(EDGE.path()).args(arguments), Stdio::piped()), true)
     }
 
+    /// Starts any program; its log is printed.
+    pub fn start_program(command: &mut Command) -> Self {
+        Self::heard(Self::spawn(command, Stdio::piped()), true)
+    }
+
     /// Starts a command whose log is not printed.
     pub fn start_quiet(arguments: &[&str]) -> Self {
         Self::heard(Self::spawn(Command::new(EDGE.path()).args(arguments), Stdio::piped()), false)

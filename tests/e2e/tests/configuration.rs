@@ -449,13 +449,8 @@ fn validate_says_what_it_comes_to_or_what_is_wrong() {
         serde_json::json!({ "model": "m", "variates": ["a", "b"], "exogenous": [], "known_ahead": [], "horizon": 4, "interval_s": 60.0, "subscribes": "sensors/+",
             "publishes": "tsm2/+/forecast/+" })
     );
-    for arguments in [&["validate", file.to_str().unwrap()][..], &["simulate", "--rows", "9"]] {
-        assert_eq!(
-            process::run_unread(arguments).code(),
-            Some(0),
-            "{arguments:?}: a reader that left is no fault"
-        );
-    }
+    let unread = process::run_unread(&["validate", file.to_str().unwrap()]);
+    assert_eq!(unread.code(), Some(0), "a reader that left is no fault");
     assert_eq!(process::run_unread(&["validate", "/nowhere/edge.toml"]).code(), Some(1));
     let wrong = validate(&format!("{MINIMAL}topik = 'x'\n"));
     assert!(!wrong.status.success() && wrong.stdout.is_empty());

@@ -15,7 +15,6 @@ use tsm2_edge::cli::table::{Record, Table};
 use tsm2_edge::config::Config as EdgeConfig;
 use tsm2_edge::config::service::Service;
 use tsm2_edge::runtime::engine::Engine;
-use tsm2_edge::simulator::NAMES;
 
 /// Writes a bundle of these variates, the last `exogenous` of which are only read.
 fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon: usize) -> PathBuf {
@@ -151,29 +150,4 @@ fn a_backtest_judges_the_variates_that_are_forecast() {
     let line = outcome.of(0, 0).unwrap();
     assert!((line.model.mae - errors.sum::<f64>() / 39.0).abs() < 1e-5, "{line:?}");
     assert_eq!((line.n, outcome.all(0).unwrap().n, outcome.of(1, 0)), (39, 39, None));
-}
-
-#[test]
-fn the_demo_shows_what_a_model_only_reads_and_waits_for_no_forecast_of_it() {
-    let folder = tempdir().unwrap();
-    let names: Vec<&str> = NAMES[3..].iter().chain(&NAMES[..3]).copied().collect();
-    let path = model(folder.path(), "tiny", &names, 3, 60);
-    let output = process::run(&[
-        "demo",
-        "--seconds",
-        "1",
-        "--json",
-        "--port",
-        "0",
-        "--bundle",
-        path.to_str().unwrap(),
-    ]);
-    assert!(output.status.success(), "{output:?}");
-    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let shown = outcome["variates"].as_object().unwrap();
-    assert_eq!(shown.len(), NAMES.len() - 3);
-    assert!(
-        NAMES[3..].iter().all(|name| shown[*name]["forecasts"].as_u64() > Some(1000)),
-        "{outcome}"
-    );
 }

@@ -1,10 +1,8 @@
 //! The commands of `tsm2-edge`: arguments in, library calls, text out.
 
 pub mod backtest;
-pub mod demo;
 pub mod replay;
 pub mod run;
-pub mod simulate;
 pub mod validate;
 
 use std::fmt::Display;
@@ -31,8 +29,6 @@ enum Command {
     Validate(validate::Validate),
     Replay(replay::Replay),
     Backtest(backtest::Backtest),
-    Demo(demo::Demo),
-    Simulate(simulate::Simulate),
 }
 
 /// Runs the command that the arguments name.
@@ -42,8 +38,6 @@ pub fn main() -> ExitCode {
         Command::Validate(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Backtest(command) => command.run(),
-        Command::Demo(command) => command.run(),
-        Command::Simulate(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

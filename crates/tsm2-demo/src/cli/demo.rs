@@ -1,4 +1,4 @@
-//! `tsm2-edge demo`: a simulated building forecast live, in a table.
+//! `tsm2-demo`: forecasts of a simulated building, live in a table.
 
 use std::env;
 use std::io::{self, IsTerminal, Stdout, Write};
@@ -6,18 +6,19 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::config::{Log, LogLevel};
-use crate::demo::{self, Options, Outcome, Scene, Style, picture};
 use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::Table;
+use tracing_subscriber::EnvFilter;
+use tsm2_demo::demo::{self, Options};
+use tsm2_demo::{Outcome, Style, View, picture};
 
 const BUNDLE: &str = "models/building/model.safetensors";
 /// Between pictures that do not replace each other.
 const PAUSE: Duration = Duration::from_secs(5);
 const PLAIN: Style = Style { width: 80, colours: false };
 
-/// Watch live forecasts of a simulated building, with a broker of its own on this machine.
+/// Watch live forecasts of a simulated building.
 #[derive(Args)]
 pub struct Demo {
     /// Port of the broker on 127.0.0.1; 0 picks a free one [default: 1883, or a free one if that is taken]
@@ -41,18 +42,32 @@ impl Demo {
             Some(bundle) => bundle,
             None => find_bundle()?,
         };
-        let mut view = View::new(self.json);
+        let mut display = Display::new(self.json);
         let options = Options {
             port: self.port,
             seconds: self.seconds,
             bundle,
         };
-        let outcome = super::runtime()?.block_on(async {
-            let signal = super::end_signal().context("cannot listen for signals")?;
-            anyhow::Ok(demo::run(options, signal, |scene| view.show(scene)).await?)
+        let outcome = runtime()?.block_on(async {
+            let signal = crate::end_signal().context("cannot listen for signals")?;
+            anyhow::Ok(demo::run(options, signal, |view| display.show(view)).await?)
         })?;
-        super::printed(view.end(&outcome))
+        crate::printed(display.end(&outcome))
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}
+
+/// Warnings go to standard error; `RUST_LOG` chooses otherwise.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,rumqttc=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 }
 
 /// In the current folder, above the executable, or where this was compiled.
@@ -68,14 +83,14 @@ fn find_bundle() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Where scenes go.
-struct View {
-    place: Place,
+/// Where views go.
+struct Display {
+    output: Output,
     /// The newest picture; none while nothing has been shown.
     last: Option<String>,
 }
 
-enum Place {
+enum Output {
     /// Standard output is for one JSON object.
     Json,
     /// A terminal, drawn over and over.
@@ -84,53 +99,53 @@ enum Place {
     Pages(Option<Instant>),
 }
 
-impl View {
+impl Display {
     fn new(json: bool) -> Self {
-        let place = if json {
-            Place::Json
+        let output = if json {
+            Output::Json
         } else if io::stdout().is_terminal() {
-            Place::Screen(Screen {
+            Output::Screen(Screen {
                 stdout: io::stdout(),
                 entered: false,
             })
         } else {
-            Place::Pages(None)
+            Output::Pages(None)
         };
         // Log lines in the middle of a picture would help nobody.
-        if !matches!(place, Place::Screen(_)) || !io::stderr().is_terminal() {
-            crate::observe::log::to_stderr(&Log::text(LogLevel::Warn));
+        if !matches!(output, Output::Screen(_)) || !io::stderr().is_terminal() {
+            log_to_stderr();
         }
-        Self { place, last: None }
+        Self { output, last: None }
     }
 
     /// Breaks when nobody reads any more.
-    fn show(&mut self, scene: Scene<'_>) -> ControlFlow<()> {
-        let style = match self.place {
-            Place::Screen(_) => Style {
+    fn show(&mut self, view: View<'_>) -> ControlFlow<()> {
+        let style = match self.output {
+            Output::Screen(_) => Style {
                 width: Table::new().width().unwrap_or(PLAIN.width),
                 colours: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             },
-            Place::Json | Place::Pages(_) => PLAIN,
+            Output::Json | Output::Pages(_) => PLAIN,
         };
-        let picture = picture(scene, style);
-        let shown = match &mut self.place {
-            Place::Json => {
+        let picture = picture(view, style);
+        let shown = match &mut self.output {
+            Output::Json => {
                 if self.last.is_none() {
                     // Only a hint; standard output is what counts.
-                    let _ = writeln!(io::stderr(), "to watch: mosquitto_sub -p {} -t 'tsm2/#' -v", scene.port);
+                    let _ = writeln!(io::stderr(), "to watch: mosquitto_sub -p {} -t 'tsm2/#' -v", view.port);
                 }
                 Ok(())
             }
-            Place::Screen(screen) => screen.draw(&picture),
-            Place::Pages(_) if scene.warm_up < 1.0 => match self.last {
+            Output::Screen(screen) => screen.draw(&picture),
+            Output::Pages(_) if view.warm_up < 1.0 => match self.last {
                 None => writeln!(
                     io::stdout(),
                     "warming up; to watch: mosquitto_sub -p {} -t 'tsm2/#' -v\n",
-                    scene.port
+                    view.port
                 ),
                 Some(_) => Ok(()),
             },
-            Place::Pages(next) => {
+            Output::Pages(next) => {
                 let now = Instant::now();
                 if next.is_none_or(|next| now >= next) {
                     *next = Some(now + PAUSE);
@@ -149,10 +164,10 @@ impl View {
     }
 
     fn end(self, outcome: &Outcome) -> io::Result<()> {
-        let Self { place, last } = self;
+        let Self { output, last } = self;
         let mut stdout = io::stdout();
-        match place {
-            Place::Json => {
+        match output {
+            Output::Json => {
                 serde_json::to_writer(&mut stdout, outcome)?;
                 writeln!(stdout)
             }
@@ -161,8 +176,8 @@ impl View {
                 let last = last.unwrap_or_default();
                 writeln!(
                     stdout,
-                    "{last}\n\n{} forecasts from {} rows of readings came by MQTT.",
-                    outcome.forecasts, outcome.rows
+                    "{last}\n\n{} forecasts of {} time steps came over MQTT.",
+                    outcome.forecasts, outcome.time_steps
                 )
             }
         }

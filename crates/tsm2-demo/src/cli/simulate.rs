@@ -1,12 +1,12 @@
-//! `tsm2-edge simulate`: writes readings of the simulated building as CSV, for training.
+//! `tsm2-demo simulate`: writes a recording of the simulated building as CSV.
 
-use crate::simulator::{Building, NAMES};
 use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use tsm2_demo::simulator::{Building, NAMES};
 
 /// Write readings of the simulated building as CSV, one row a minute.
 #[derive(Args)]
@@ -34,7 +34,7 @@ impl Simulate {
                 self.write(BufWriter::new(file))
                     .with_context(|| format!("cannot write to {}", path.display()))
             }
-            None => super::printed(self.write(BufWriter::new(io::stdout().lock()))),
+            None => crate::printed(self.write(BufWriter::new(io::stdout().lock()))),
         }
     }
 

@@ -70,7 +70,7 @@ pub struct Row {
 /// The building, an endless iterator over its rows.
 ///
 /// ```
-/// use tsm2_edge::simulator::{Building, INTERVAL_MS};
+/// use tsm2_demo::simulator::{Building, INTERVAL_MS};
 ///
 /// let rows: Vec<_> = Building::new(7, 1_772_409_600_000).take(2).collect();
 /// assert_eq!(rows[1].time_ms - rows[0].time_ms, INTERVAL_MS);

@@ -2,7 +2,7 @@
 //! nights, and air that people use up. Judged by its readings alone, over a simulated month.
 
 use std::sync::LazyLock;
-use tsm2_edge::simulator::{Building, INTERVAL_MS, NAMES, Row, UNITS};
+use tsm2_demo::simulator::{Building, INTERVAL_MS, NAMES, Row, UNITS};
 
 /// Monday 2026-03-02, 00:00 UTC.
 const MONDAY_MS: i64 = 1_772_409_600_000;

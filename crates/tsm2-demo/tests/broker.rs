@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
-use tsm2_edge::broker::{Broker, BrokerError};
+use tsm2_demo::broker::{Broker, BrokerError};
 
 /// Long enough for the slowest machine; a test waits this long only to fail.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,10 +3,11 @@
 //! Invariant: sensors never run more than [`AHEAD`] rows ahead of the forecasts, so that a slow machine shows a slower building and
 //! not a growing queue.
 
-use super::outcome::Outcome;
-use super::score::Board;
-use super::{DemoError, FORECASTS, PATIENCE, READINGS, STATUS, Scene};
+use crate::error::{DemoError, STATUS, TIMEOUT};
+use crate::outcome::Outcome;
+use crate::scoreboard::Scoreboard;
 use crate::simulator::{Building, INTERVAL_MS, NAMES, Row, VARIATES};
+use crate::view::{MINUTES_PER_SECOND, View};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -26,23 +27,25 @@ const WARM_UP_ROWS: usize = 2 * 1440;
 /// The first day's forecasts come from a model that has not seen a day yet; they are not judged.
 const UNJUDGED_ROWS: usize = 1440;
 
-/// Simulated minutes in a second.
-pub const MINUTES_PER_SECOND: u32 = 10;
+/// Topic of the readings.
+pub(crate) const READINGS: &str = "sensors/building/telemetry";
+/// Beginning of the topics of the forecasts.
+pub(crate) const FORECASTS: &str = "tsm2/building/forecast/";
 const AHEAD: i64 = 64;
 const FRAME: Duration = Duration::from_millis(200);
 
-pub(super) struct Stage {
+pub(crate) struct Runner {
     model: String,
     port: u16,
     publisher: Publisher,
     receiver: Receiver,
     building: Building,
-    board: Board,
+    scoreboard: Scoreboard,
     /// Whether the daemon has said that it listens.
     online: bool,
     rows_sent: usize,
     last_sent_ms: i64,
-    rows_heard: u64,
+    time_steps: u64,
 }
 
 /// What the demo needs of a forecast as the daemon publishes it.
@@ -52,13 +55,13 @@ struct Forecast {
     mean: Vec<f32>,
 }
 
-impl Stage {
-    /// `exogenous` says of each variate whether the model only reads it.
-    pub(super) fn new(model: String, exogenous: [bool; VARIATES], port: u16, publisher: Publisher, receiver: Receiver) -> Self {
+impl Runner {
+    /// `is_covariate` says of each variate whether the model only reads it.
+    pub(crate) fn new(model: String, is_covariate: [bool; VARIATES], port: u16, publisher: Publisher, receiver: Receiver) -> Self {
         let start_ms = LIVE_FROM_MS - WARM_UP_ROWS as i64 * INTERVAL_MS;
-        let mut board = Board::new(start_ms + UNJUDGED_ROWS as i64 * INTERVAL_MS);
-        for (track, is_exogenous) in board.tracks.iter_mut().zip(exogenous) {
-            track.is_exogenous = is_exogenous;
+        let mut scoreboard = Scoreboard::new(start_ms + UNJUDGED_ROWS as i64 * INTERVAL_MS);
+        for (series, is_covariate) in scoreboard.series.iter_mut().zip(is_covariate) {
+            series.is_covariate = is_covariate;
         }
         Self {
             model,
@@ -66,19 +69,19 @@ impl Stage {
             publisher,
             receiver,
             building: Building::new(SEED, start_ms),
-            board,
+            scoreboard,
             online: false,
             rows_sent: 0,
             last_sent_ms: start_ms - INTERVAL_MS,
-            rows_heard: 0,
+            time_steps: 0,
         }
     }
 
     /// Plays until `time` is over, counted from the end of the warm-up, or until `show` wants no more.
-    pub(super) async fn play(
+    pub(crate) async fn play(
         &mut self,
         time: Option<Duration>,
-        mut show: impl FnMut(Scene<'_>) -> ControlFlow<()>,
+        mut show: impl FnMut(View<'_>) -> ControlFlow<()>,
     ) -> Result<(), DemoError> {
         let mut minute = interval(Duration::from_secs(1) / MINUTES_PER_SECOND);
         minute.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -101,10 +104,10 @@ impl Stage {
                 }
                 _ = minute.tick(), if !warming_up && self.rows_ahead() < AHEAD => self.send_row().await?,
                 now = frame.tick() => {
-                    if show(self.scene()).is_break() {
+                    if show(self.view()).is_break() {
                         return Ok(());
                     }
-                    if now.duration_since(heard) > PATIENCE {
+                    if now.duration_since(heard) > TIMEOUT {
                         return Err(if self.online { DemoError::Silence { last_ms: self.last_sent_ms } } else { DemoError::NotOnline });
                     }
                     if !warming_up {
@@ -118,16 +121,16 @@ impl Stage {
         }
     }
 
-    pub(super) fn outcome(&self) -> Result<Outcome, DemoError> {
-        Outcome::of(&self.board, self.model.clone(), self.port, self.rows_heard)
+    pub(crate) fn outcome(&self) -> Result<Outcome, DemoError> {
+        Outcome::of(&self.scoreboard, self.model.clone(), self.port, self.time_steps)
     }
 
-    pub(super) fn scene(&self) -> Scene<'_> {
+    pub(crate) fn view(&self) -> View<'_> {
         let warm_up = self.rows_sent as f32 / WARM_UP_ROWS as f32;
-        Scene {
+        View {
             model: &self.model,
             port: self.port,
-            board: &self.board,
+            scoreboard: &self.scoreboard,
             warm_up: warm_up.min(1.0),
         }
     }
@@ -135,13 +138,13 @@ impl Stage {
     /// Rows that not every variate that is forecast has a forecast for yet.
     fn rows_ahead(&self) -> i64 {
         let issued = self
-            .board
-            .tracks
+            .scoreboard
+            .series
             .iter()
-            .filter(|track| !track.is_exogenous)
-            .map(|track| track.newest.as_ref().map(|(issued_ms, _)| *issued_ms));
+            .filter(|series| !series.is_covariate)
+            .map(|series| series.newest.as_ref().map(|(origin_ms, _)| *origin_ms));
         match issued.min().flatten() {
-            Some(issued_ms) => (self.last_sent_ms - issued_ms) / INTERVAL_MS,
+            Some(origin_ms) => (self.last_sent_ms - origin_ms) / INTERVAL_MS,
             None => self.rows_sent as i64,
         }
     }
@@ -168,8 +171,8 @@ impl Stage {
             self.online
         } else if topic == READINGS {
             if let Some(row) = reading(payload) {
-                self.rows_heard += 1;
-                self.board.read(row.time_ms, row.values);
+                self.time_steps += 1;
+                self.scoreboard.read(row.time_ms, row.values);
             }
             false
         } else {
@@ -179,7 +182,7 @@ impl Stage {
             let forecast = serde_json::from_slice::<Forecast>(payload).ok();
             let issued = forecast.as_ref().and_then(|forecast| forecast.issued.parse::<Timestamp>().ok());
             if let (Some(variate), Some(issued), Some(forecast)) = (variate, issued, forecast) {
-                self.board.forecast(variate, issued.as_millisecond(), forecast.mean);
+                self.scoreboard.forecast(variate, issued.as_millisecond(), forecast.mean);
                 return true;
             }
             false

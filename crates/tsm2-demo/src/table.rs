@@ -1,10 +1,10 @@
-//! The demo's table: what each sensor reads, what is forecast, and how the forecasts turn out beside repeat-last.
+//! The demo's table: what each sensor reads, what is forecast, and the errors of the forecasts.
 //!
 //! Fits a terminal of 80 by 24; from [`WIDE`] columns on it also draws the last two hours and the forecast of the next.
 
-use super::score::{Board, LEADS_MIN, Skill};
-use super::{MINUTES_PER_SECOND, Scene};
+use crate::scoreboard::{Errors, HORIZONS_MIN, Scoreboard};
 use crate::simulator::{INTERVAL_MS, NAMES, UNITS, VARIATES};
+use crate::view::{MINUTES_PER_SECOND, View};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, LineStyle, Table, TableStyle, Width};
 use jiff::Timestamp;
 
@@ -32,24 +32,24 @@ pub struct Style {
 }
 
 /// The whole picture as text: title, table and legend, lines separated by `\n`.
-pub fn picture(scene: Scene<'_>, style: Style) -> String {
+pub fn picture(view: View<'_>, style: Style) -> String {
     let (bold, plain) = if style.colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let clock = match scene.board.now_ms().and_then(|now_ms| Timestamp::from_millisecond(now_ms).ok()) {
+    let clock = match view.scoreboard.now_ms().and_then(|now_ms| Timestamp::from_millisecond(now_ms).ok()) {
         Some(now) => now.strftime("%a %d %b, %H:%M").to_string(),
         None => "waiting for readings".into(),
     };
-    let pace = if scene.warm_up < 1.0 {
-        format!("warming up, {:.0} %", 100.0 * scene.warm_up)
+    let pace = if view.warm_up < 1.0 {
+        format!("warming up, {:.0} %", 100.0 * view.warm_up)
     } else {
         format!("{MINUTES_PER_SECOND} simulated minutes a second")
     };
-    let table = table(scene.board, style);
+    let table = table(view.scoreboard, style);
     format!(
         "{bold}A simulated building{plain}   {clock}   {pace}\n\
          model {}   mosquitto_sub -p {} -t 'tsm2/#' -v\n{table}\n\
          error: mean absolute error of the forecasts so far; ratio: to that of\n\
-         repeat-last, which says that nothing will change. Below 1 is better.",
-        scene.model, scene.port
+         the naive forecast, the last reading. Below 1 is better.",
+        view.model, view.port
     )
 }
 
@@ -69,11 +69,11 @@ fn columns(wide: bool) -> Vec<Column> {
             column("next\nhour".into(), NEXT_BARS as u16, 0),
         ]);
     }
-    columns.extend(LEADS_MIN.map(|lead| column(format!("in\n{lead} min"), 6, 1)));
-    for lead in LEADS_MIN {
-        columns.push(column(format!("error,\n{lead} min"), 6, 3));
+    columns.extend(HORIZONS_MIN.map(|step| column(format!("in\n{step} min"), 6, 1)));
+    for step in HORIZONS_MIN {
+        columns.push(column(format!("error,\n{step} min"), 6, 3));
         if wide {
-            columns.push(column("repeat-\nlast".into(), 7, 1));
+            columns.push(column("\nnaive".into(), 7, 1));
         }
         columns.push(column("\nratio".into(), 5, 1));
     }
@@ -81,7 +81,7 @@ fn columns(wide: bool) -> Vec<Column> {
 }
 
 /// The table alone.
-fn table(board: &Board, style: Style) -> String {
+fn table(scoreboard: &Scoreboard, style: Style) -> String {
     let wide = style.width >= WIDE;
     let mut table = Table::new();
     table.force_no_tty().load_style(RULED);
@@ -91,7 +91,7 @@ fn table(board: &Board, style: Style) -> String {
     let columns = columns(wide);
     table.set_header(columns.iter().map(|column| Cell::new(&column.title).add_attribute(Attribute::Dim)));
     for variate in 0..VARIATES {
-        table.add_row(row(board, variate, wide));
+        table.add_row(row(scoreboard, variate, wide));
     }
     for (index, (column, shape)) in table.column_iter_mut().zip(columns).enumerate() {
         column.set_padding((shape.gap, 0));
@@ -102,37 +102,37 @@ fn table(board: &Board, style: Style) -> String {
 }
 
 /// One cell for each of the [`columns`].
-fn row(board: &Board, variate: usize, wide: bool) -> Vec<Cell> {
-    let track = &board.tracks[variate];
+fn row(scoreboard: &Scoreboard, variate: usize, wide: bool) -> Vec<Cell> {
+    let series = &scoreboard.series[variate];
     let digits = decimals(UNITS[variate]);
-    let reading = match board.recent(variate, 1)[..] {
+    let reading = match scoreboard.recent(variate, 1)[..] {
         [reading] => format!("{} {}", plain(f64::from(reading), digits), UNITS[variate]),
         _ => "–".into(),
     };
     let mut cells = vec![Cell::new(NAMES[variate]), Cell::new(reading).add_attribute(Attribute::Bold)];
     if wide {
-        let (past, next) = drawings(board, variate);
+        let (past, next) = drawings(scoreboard, variate);
         cells.extend([Cell::new(past), Cell::new(next).fg(Color::Cyan)]);
     }
-    let forecast = track.newest.as_ref().map_or(&[][..], |(_, values)| values);
-    cells.extend(LEADS_MIN.map(|lead| {
-        let value = forecast.get(lead - 1).map(|value| plain(f64::from(*value), digits));
+    let forecast = series.newest.as_ref().map_or(&[][..], |(_, values)| values);
+    cells.extend(HORIZONS_MIN.map(|step| {
+        let value = forecast.get(step - 1).map(|value| plain(f64::from(*value), digits));
         Cell::new(value.unwrap_or("–".into())).fg(Color::Cyan)
     }));
-    for skill in &track.skill {
+    for errors in &series.errors {
         let error = |mae: Option<f64>| mae.map_or("–".into(), |mae| plain(mae, digits + 1));
-        cells.push(Cell::new(error(skill.model_mae())));
+        cells.push(Cell::new(error(errors.model_mae())));
         if wide {
-            cells.push(Cell::new(error(skill.repeat_last_mae())).add_attribute(Attribute::Dim));
+            cells.push(Cell::new(error(errors.naive_mae())).add_attribute(Attribute::Dim));
         }
-        cells.push(ratio(skill));
+        cells.push(ratio(errors));
     }
     cells
 }
 
-/// Green where the model does better than repeat-last, red where it does worse.
-fn ratio(skill: &Skill) -> Cell {
-    match skill.ratio() {
+/// Green where the model does better than the naive forecast, red where it does worse.
+fn ratio(errors: &Errors) -> Cell {
+    match errors.ratio() {
         Some(ratio) => Cell::new(format!("{ratio:.2}")).fg(if ratio < 1.0 { Color::Green } else { Color::Red }),
         None => Cell::new("–"),
     }
@@ -155,8 +155,8 @@ fn plain(value: f64, digits: usize) -> String {
 }
 
 /// The past and the forecast on one scale. Bars begin at full ten minutes, so that they stand still until the next begins.
-fn drawings(board: &Board, variate: usize) -> (String, String) {
-    let Some(now_min) = board.now_ms().map(|now_ms| now_ms / INTERVAL_MS) else {
+fn drawings(scoreboard: &Scoreboard, variate: usize) -> (String, String) {
+    let Some(now_min) = scoreboard.now_ms().map(|now_ms| now_ms / INTERVAL_MS) else {
         return (String::new(), String::new());
     };
     let first_bar = now_min / BAR_MIN - (PAST_BARS - 1);
@@ -167,12 +167,12 @@ fn drawings(board: &Board, variate: usize) -> (String, String) {
             *count += 1;
         }
     };
-    let past = board.recent(variate, (PAST_BARS * BAR_MIN) as usize);
+    let past = scoreboard.recent(variate, (PAST_BARS * BAR_MIN) as usize);
     for (age, value) in past.iter().rev().enumerate() {
         add(now_min - age as i64, *value);
     }
-    if let Some((issued_ms, values)) = &board.tracks[variate].newest {
-        for (minute, value) in (issued_ms / INTERVAL_MS + 1..).zip(values) {
+    if let Some((origin_ms, values)) = &scoreboard.series[variate].newest {
+        for (minute, value) in (origin_ms / INTERVAL_MS + 1..).zip(values) {
             // A bar is either measured or forecast.
             if minute / BAR_MIN > now_min / BAR_MIN {
                 add(minute, *value);
@@ -212,31 +212,31 @@ mod tests {
     use super::*;
     use crate::simulator::Building;
 
-    fn board(minutes: usize) -> Board {
+    fn scoreboard(minutes: usize) -> Scoreboard {
         let rows = Building::new(3, 1_772_438_400_000).take(minutes + 60).collect::<Vec<_>>();
-        let mut board = Board::new(rows[0].time_ms);
+        let mut scoreboard = Scoreboard::new(rows[0].time_ms);
         for (minute, row) in rows[..minutes].iter().enumerate() {
-            board.read(row.time_ms, row.values);
+            scoreboard.read(row.time_ms, row.values);
             for variate in 0..VARIATES {
                 let truth = rows[minute + 1..minute + 61].iter().map(|row| row.values[variate]);
-                board.forecast(variate, row.time_ms, truth.collect());
+                scoreboard.forecast(variate, row.time_ms, truth.collect());
             }
         }
-        board
+        scoreboard
     }
 
     #[test]
     fn it_fits_its_terminal_from_the_first_row_on() {
         for minutes in [0, 1, 300] {
             for (width, limit) in [(80, 80), (WIDE, usize::from(WIDE)), (120, 120)] {
-                let board = board(minutes);
-                let scene = Scene {
+                let scoreboard = scoreboard(minutes);
+                let view = View {
                     model: "building",
                     port: 65535,
-                    board: &board,
+                    scoreboard: &scoreboard,
                     warm_up: 0.5,
                 };
-                let text = picture(scene, Style { width, colours: false });
+                let text = picture(view, Style { width, colours: false });
                 assert!(text.lines().count() < 24, "{} lines", text.lines().count());
                 let widest = text.lines().map(|line| line.chars().count()).max();
                 assert!(widest <= Some(limit), "{widest:?} columns in a terminal of {limit}\n{text}");
@@ -247,9 +247,9 @@ mod tests {
 
     #[test]
     fn a_perfect_forecast_shows_no_error_and_draws_the_future() {
-        let board = board(300);
+        let scoreboard = scoreboard(300);
         let text = table(
-            &board,
+            &scoreboard,
             Style {
                 width: WIDE,
                 colours: false,
@@ -257,11 +257,11 @@ mod tests {
         );
         let co2 = text.lines().find(|line| line.starts_with("co2")).expect("a row for co2");
         assert!(co2.contains("0.00"), "{co2}");
-        let (past, next) = drawings(&board, 10);
+        let (past, next) = drawings(&scoreboard, 10);
         assert_eq!((past.chars().count(), next.chars().count()), (12, 6));
         assert!(BARS.iter().any(|bar| next.contains(*bar)));
-        assert!(!table(&board, Style { width: 80, colours: false }).contains('\x1b'));
-        assert!(table(&board, Style { width: 80, colours: true }).contains('\x1b'));
+        assert!(!table(&scoreboard, Style { width: 80, colours: false }).contains('\x1b'));
+        assert!(table(&scoreboard, Style { width: 80, colours: true }).contains('\x1b'));
     }
 
     #[test]

@@ -1,0 +1,133 @@
+//! The demo: broker, simulated building, daemon and watcher, started and stopped together.
+//!
+//! Invariant: the scoreboard sees nothing that did not pass the broker. The watcher is an MQTT client like any other.
+
+use crate::broker::{Broker, BrokerError};
+use crate::error::{DemoError, STATUS};
+use crate::outcome::Outcome;
+use crate::runner::{FORECASTS, READINGS, Runner};
+use crate::simulator::{INTERVAL_MS, NAMES};
+use crate::view::View;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tsm2_bundle::Metadata;
+use tsm2_edge::config::Config;
+use tsm2_edge::config::service::Service;
+use tsm2_edge::runtime::daemon;
+use tsm2_mqtt::{Session, SessionOptions};
+
+const PORT: u16 = 1883;
+const STREAM: &str = "building";
+
+/// Options of the demo.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port of the broker; `None`: 1883, or a free one if that is taken.
+    pub port: Option<u16>,
+    /// Seconds to run after the warm-up; `None`: until stopped.
+    pub seconds: Option<u64>,
+    /// The model.
+    pub bundle: PathBuf,
+}
+
+/// Runs the demo until `stop` resolves, until the time is over, or until `show` breaks.
+///
+/// `show` gets a view a few times a second, and a last one at the end.
+///
+/// # Errors
+/// The cause, when not every target of the model was forecast.
+pub async fn run(
+    options: Options,
+    stop: impl Future<Output = ()>,
+    mut show: impl FnMut(View<'_>) -> ControlFlow<()>,
+) -> Result<Outcome, DemoError> {
+    let broker = match options.port {
+        Some(port) => Broker::start(port)?,
+        None => match Broker::start(PORT) {
+            Err(BrokerError::PortTaken { .. }) => Broker::start(0)?,
+            started => started?,
+        },
+    };
+    let mut config = Config::new(&options.bundle, READINGS);
+    config.broker.host = "127.0.0.1".into();
+    config.broker.port = broker.port();
+    config.input.stream = Some(STREAM.into());
+    config.input.time_field = Some("time".into());
+    let service = Service::prepare(&config)?;
+    fits_the_building(service.bundle().meta())?;
+    let meta = service.bundle().meta();
+    let model = meta.name.clone();
+    let is_covariate = NAMES.map(|name| meta.exogenous().iter().any(|variate| variate.name == name));
+
+    let session = |client_id: &str, filters: &[&str]| {
+        Session::start(SessionOptions {
+            filters: filters.iter().map(|filter| (*filter).into()).collect(),
+            ..SessionOptions::new("127.0.0.1", broker.port(), client_id)
+        })
+    };
+    let (sensors, publisher, _) = session("demo-sensors", &[])?;
+    let (watcher, _, receiver) = session("demo-watcher", &[STATUS, READINGS, &format!("{FORECASTS}+")])?;
+    let (stop_daemon, daemon_stops) = oneshot::channel::<()>();
+    let mut daemon = tokio::spawn(daemon::run(
+        service,
+        async {
+            // An error means that the sender was dropped, which ends the daemon too.
+            let _ = daemon_stops.await;
+        },
+        None,
+    ));
+
+    let mut runner = Runner::new(model, is_covariate, broker.port(), publisher, receiver);
+    let played = tokio::select! {
+        played = runner.play(options.seconds.map(Duration::from_secs), &mut show) => played,
+        () = stop => Ok(()),
+        ended = &mut daemon => return Err(match ended {
+            Ok(Err(error)) => error.into(),
+            _ => DemoError::DaemonEnded,
+        }),
+    };
+    drop(stop_daemon);
+    let ended = daemon.await;
+    watcher.shutdown().await;
+    sensors.shutdown().await;
+    played?;
+    ended.map_err(|_| DemoError::DaemonEnded)??;
+    let outcome = runner.outcome()?;
+    // The last view: a break changes nothing any more.
+    let _ = show(runner.view());
+    Ok(outcome)
+}
+
+/// Checks that the model has the building's variates, in any order, and its sampling interval.
+fn fits_the_building(meta: &Metadata) -> Result<(), DemoError> {
+    let known = |name: &str| meta.variates.iter().any(|variate| variate.name == name);
+    let measured = |name: &str| NAMES.contains(&name);
+    let lacking = NAMES.into_iter().find(|name| !known(name));
+    let foreign = meta
+        .variates
+        .iter()
+        .map(|variate| variate.name.as_str())
+        .find(|name| !measured(name));
+    if let Some(variate) = lacking {
+        return Err(DemoError::LacksVariate {
+            model: meta.name.clone(),
+            variate,
+        });
+    }
+    if let Some(variate) = foreign {
+        return Err(DemoError::ForeignVariate {
+            model: meta.name.clone(),
+            variate: variate.into(),
+        });
+    }
+    match meta.interval_ms {
+        Some(interval_ms) if interval_ms != INTERVAL_MS as u64 => Err(DemoError::ForeignInterval {
+            model: meta.name.clone(),
+            interval_s: interval_ms as f64 / 1e3,
+        }),
+        _ => Ok(()),
+    }
+}
