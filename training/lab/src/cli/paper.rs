@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::paper::{self, Budget, Echo, Fitted, LOOKBACK, Published, Score, Variant, Windows, fit, peak, repeat_last};
+use crate::paper::{Budget, Fitted, LOOKBACK, Published, Score, Variant, Windows, fit, repeat_last};
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use tsm2_train::data::split::SplitSpec;
@@ -15,14 +15,8 @@ use tsm2_train::cli::lines::{self, Cell};
 /// Windows in an update on a recording.
 const WINDOWS: usize = 32;
 
-/// Windows in an update of the very long ones.
-const LONG_WINDOWS: usize = 8;
-
 /// Largest learning rate of every training.
 const LEARNING_RATE: f64 = 2e-3;
-
-/// What the scores of softmax attention may take by estimate before it is not run.
-const MOST_BYTES: usize = 4 << 30;
 
 /// Columns of the tables on recordings.
 const HEADER: [&str; 15] = [
@@ -58,20 +52,6 @@ const PRINTED: [&str; 11] = [
     "largest_gradient",
 ];
 
-/// Columns of the table on very long windows.
-const LONG_HEADER: [&str; 10] = [
-    "mixer",
-    "lookback",
-    "tokens",
-    "parameters",
-    "seed",
-    "updates",
-    "mse",
-    "ms_per_update",
-    "peak_mib",
-    "estimated_scores_mib",
-];
-
 /// Make the paper's tables again: TSM2 on windows of 512 rows, as arXiv 2403.19888 describes it, beside the figures that it reports.
 ///
 /// Files named etth1* and exchange* are split as the paper's (8640, 2880 and 2880 rows; 70, 10 and 20 %) and have its figures beside ours; any other
@@ -81,8 +61,7 @@ const LONG_HEADER: [&str; 10] = [
 #[command(after_long_help = "Examples:
   tsm2-lab paper horizons  --data ETTh1.csv exchange_rate.txt --csv horizons.csv
   tsm2-lab paper ablations --data ETTh1.csv --seeds 0,1,2 --csv ablations.csv
-  tsm2-lab paper spans     --data ETTh1.csv --seeds 0,1,2 --json
-  tsm2-lab paper long      --lookbacks 512,4096 --csv long.csv")]
+  tsm2-lab paper spans     --data ETTh1.csv --seeds 0,1,2 --json")]
 pub struct Paper {
     #[command(subcommand)]
     table: Table,
@@ -96,8 +75,6 @@ enum Table {
     Ablations(OnData),
     /// How far back the averaging of earlier features reaches, in four layers at 96 steps
     Spans(OnData),
-    /// Mixers over time on windows of up to 65,536 samples whose answer lies in the first half: error, time and memory
-    Long(Long),
 }
 
 #[derive(Args)]
@@ -115,18 +92,6 @@ struct OnData {
     output: Output,
 }
 
-#[derive(Args)]
-struct Long {
-    /// Samples in a window
-    #[arg(long, value_name = "L,..", value_delimiter = ',', default_value = "512,4096,16384,65536")]
-    lookbacks: Vec<usize>,
-    /// Updates of 8 windows in each training
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    updates: usize,
-    #[command(flatten)]
-    output: Output,
-}
-
 impl Paper {
     /// Trains, measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
@@ -134,7 +99,6 @@ impl Paper {
             Table::Horizons(table) => table.run(&Variant::paper(), &[96, 192, 336, 720], out),
             Table::Ablations(table) => table.run(&Variant::ablations(), &[96], out),
             Table::Spans(table) => table.run(&Variant::spans(), &[96], out),
-            Table::Long(table) => table.run(out),
         }
     }
 }
@@ -168,7 +132,7 @@ impl OnData {
                 let mut of_seeds = Vec::new();
                 for &seed in &self.output.seeds {
                     told.begin(format!("{} {} {}, seed {seed}", ground.name, variant.name, ground.horizon));
-                    let budget = budget(self.updates, WINDOWS, seed);
+                    let budget = budget(self.updates, seed);
                     let config = variant.config(ground.variates, ground.horizon);
                     let fitted = fit(&config, budget, &ground.windows, &mut || told.step())?;
                     told.line(line(ground, variant, budget, &fitted))?;
@@ -261,63 +225,10 @@ fn group(ground: &Ground, variant: &Variant, of_seeds: &[Fitted]) -> Vec<Cell> {
     ]
 }
 
-impl Long {
-    fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let all: Vec<_> = self.lookbacks.iter().flat_map(|&lookback| paper::long(lookback)).collect();
-        all.iter().try_for_each(|(_, config)| config.validate())?;
-        let mut told = Trainings::new(&self.output, &LONG_HEADER, all.len() * self.updates)?;
-        for (name, config) in &all {
-            for &seed in &self.output.seeds {
-                told.begin(format!("{name} over {} samples, seed {seed}", config.lookback));
-                let scores = config.score_bytes(LONG_WINDOWS);
-                let fits = scores <= MOST_BYTES;
-                let measured = if fits {
-                    let budget = budget(self.updates, LONG_WINDOWS, seed);
-                    let (fitted, bytes) = peak(|| fit(config, budget, &Echo { seed }, &mut || told.step()));
-                    Some((fitted?, bytes))
-                } else {
-                    told.skip(self.updates);
-                    None
-                };
-                let mib = |bytes: f64| bytes / f64::from(1 << 20);
-                let of = |figure: &dyn Fn(&Fitted) -> f64| Cell::from(measured.as_ref().map(|(fitted, _)| figure(fitted)));
-                let line = vec![
-                    Cell::from(*name),
-                    Cell::Count(config.lookback),
-                    Cell::Count(config.tokens()),
-                    Cell::Count(config.layout().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()),
-                    Cell::Count(seed as usize),
-                    Cell::Count(if fits { self.updates } else { 0 }),
-                    of(&|fitted| fitted.test.mse),
-                    of(&|fitted| 1e3 * fitted.training.as_secs_f64() / self.updates.max(1) as f64),
-                    Cell::from(measured.as_ref().and_then(|(_, bytes)| Some(mib((*bytes)? as f64)))),
-                    if scores > 0 {
-                        Cell::Real(mib(scores as f64))
-                    } else {
-                        Cell::Nothing
-                    },
-                ];
-                told.line(line)?;
-            }
-        }
-        let lines = told.lines.clone();
-        if told.end(&self.output, &LONG_HEADER, out)? {
-            let (updates, most) = (self.updates, MOST_BYTES >> 30);
-            writeln!(
-                out,
-                "{updates} updates of {LONG_WINDOWS} windows each; an MSE of 1 is to know nothing"
-            )?;
-            writeln!(out, "what would take more than {most} GiB for its scores was not run")?;
-            writeln!(out, "{}", lines::table(&LONG_HEADER, 1, &lines))?;
-        }
-        Ok(())
-    }
-}
-
-fn budget(updates: usize, windows: usize, seed: u64) -> Budget {
+fn budget(updates: usize, seed: u64) -> Budget {
     Budget {
         updates,
-        windows,
+        windows: WINDOWS,
         learning_rate: LEARNING_RATE,
         seed,
     }

@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 use tsm2_core::{S6, VariateMixer};
 
-use super::PaperError;
+use super::error::PaperError;
 use tsm2_train::network::mixer::Directions;
 use tsm2_train::network::parameters;
 
@@ -14,30 +14,6 @@ pub enum TimeMixer {
     S6(S6),
     /// One matrix over the tokens, the same for every feature: what the paper's ablation puts in its place.
     Linear,
-    /// A gated recurrent unit of width D.
-    Gru,
-    /// Attention of every token over all, its kernel elu(q)+1 times elu(k)+1 (Katharopoulos et al. 2020): linear in the number of tokens.
-    LinearAttention,
-    /// Attention of every token over all, one head.
-    SoftmaxAttention,
-}
-
-/// What the head reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// The outputs of all tokens: `head.weight[H, tokens * D]`.
-    AllTokens,
-    /// The last token's output alone, so that what is long past reaches it through the mixers or not at all.
-    LastToken,
-}
-
-/// What scans are before training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// As in Mamba's code: what is read into the state and out of it is all selected, and small while nothing is learned.
-    Mamba,
-    /// As in the streaming network: a bank of exponential averages whose selection is nearly off (`lti`).
-    Lti,
 }
 
 /// Every number that fixes a network in window mode before it is trained.
@@ -65,10 +41,6 @@ pub struct Config {
     pub directions: Directions,
     /// How many layers back the averaging of earlier features reaches: 0 is a plain residual stack, none is as far as there are layers.
     pub max_span: Option<usize>,
-    /// What the head reads.
-    pub reads: Reads,
-    /// What scans are before training.
-    pub start: Start,
 }
 
 impl Config {
@@ -82,15 +54,6 @@ impl Config {
     #[must_use]
     pub fn span(&self) -> usize {
         self.max_span.unwrap_or(self.layers).min(self.layers)
-    }
-
-    /// Inputs of the head.
-    #[must_use]
-    pub fn head_inputs(&self) -> usize {
-        match self.reads {
-            Reads::AllTokens => self.tokens() * self.d_model,
-            Reads::LastToken => self.d_model,
-        }
     }
 
     /// Checks every number.
@@ -117,16 +80,6 @@ impl Config {
         Ok(())
     }
 
-    /// Bytes, by estimate, that the scores of softmax attention take in training on so many windows at once: three numbers a pair of tokens kept
-    /// by every layer for the way back, and three more on it. 0 for every other mixer.
-    #[must_use]
-    pub fn score_bytes(&self, windows: usize) -> usize {
-        match self.time {
-            TimeMixer::SoftmaxAttention => windows * self.variates * self.tokens().pow(2) * size_of::<f32>() * 3 * (self.layers + 1),
-            _ => 0,
-        }
-    }
-
     /// Names and shapes of the tensors, in order. The mixers' are the bundle's (TSM2.md section 8).
     #[must_use]
     pub fn layout(&self) -> Vec<(String, Vec<usize>)> {
@@ -144,7 +97,7 @@ impl Config {
                 }
             }
         }
-        layout.add("head.weight", &[self.horizon, self.head_inputs()]);
+        layout.add("head.weight", &[self.horizon, self.tokens() * self.d_model]);
         layout.add("head.bias", &[self.horizon]);
         layout.0
     }
@@ -165,18 +118,6 @@ impl Config {
             TimeMixer::Linear => {
                 add("mix.weight", &[t, t]);
                 add("mix.bias", &[t]);
-            }
-            TimeMixer::Gru => {
-                add("input.weight", &[3 * d, d]);
-                add("input.bias", &[3 * d]);
-                add("hidden.weight", &[3 * d, d]);
-                add("hidden.bias", &[d]);
-                add("out_proj.weight", &[d, d]);
-            }
-            TimeMixer::LinearAttention | TimeMixer::SoftmaxAttention => {
-                add("in_proj.weight", &[3 * d, d]);
-                add("in_proj.bias", &[3 * d]);
-                add("out_proj.weight", &[d, d]);
             }
         }
     }
@@ -223,10 +164,7 @@ impl Config {
         if let TimeMixer::S6(sizes) = self.time {
             streaming.time_mixer = sizes;
         }
-        let mamba = match self.start {
-            Start::Mamba => parameters::mamba(name, shape, rng),
-            Start::Lti => None,
-        };
+        let mamba = parameters::mamba(name, shape, rng);
         mamba.unwrap_or_else(|| parameters::initial(&streaming, name, shape, rng))
     }
 }

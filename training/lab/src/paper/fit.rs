@@ -3,17 +3,15 @@
 //! Every batch is split into two shards, one thread each, whose gradients and errors are added in a fixed order: the same seed gives the same
 //! figures. What is measured on the test part are the averaged weights that did best on validation.
 
-use std::time::{Duration, Instant};
-
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::PaperError;
 use super::config::Config;
+use super::error::PaperError;
 use super::network::Network;
-use super::windows::{Part, Source};
+use super::windows::{Part, Windows};
 use tsm2_train::evaluate::on_cores;
 use tsm2_train::ops::squared_error;
 use tsm2_train::train::optim::{AdamW, AdamWOptions, Ema, Parameter, sum_gradients, warm_cosine};
@@ -27,6 +25,9 @@ const VALIDATIONS: usize = 10;
 
 /// Updates of the warm-up: one of so many.
 const WARM_UP: usize = 20;
+
+/// Windows in one forward pass when errors are measured.
+const WINDOWS_AT_ONCE: usize = 32;
 
 /// Decay of the averaged weights.
 const EMA_DECAY: f32 = 0.99;
@@ -66,8 +67,6 @@ pub struct Fitted {
     pub largest_gradient: f64,
     /// The update at which the gradient was not finite and training ended, if one was.
     pub diverged: Option<usize>,
-    /// Time of all updates together, validation not counted.
-    pub training: Duration,
 }
 
 /// Sums of errors.
@@ -112,7 +111,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(config: &Config, source: &dyn Source, examples: &[usize]) -> Self {
+    fn new(config: &Config, source: &Windows, examples: &[usize]) -> Self {
         let Config {
             variates: m,
             lookback: l,
@@ -149,7 +148,7 @@ impl Batch {
 ///
 /// # Errors
 /// A configuration that cannot be; candle's; errors on validation that are not finite from the start.
-pub fn fit(config: &Config, budget: Budget, source: &dyn Source, tick: &mut dyn FnMut()) -> Result<Fitted, PaperError> {
+pub fn fit(config: &Config, budget: Budget, source: &Windows, tick: &mut dyn FnMut()) -> Result<Fitted, PaperError> {
     let mut rng = ChaCha8Rng::seed_from_u64(budget.seed);
     let network = Network::initial(config, &mut rng, &Device::Cpu)?;
     let parameters = network.parameters().list();
@@ -157,9 +156,8 @@ pub fn fit(config: &Config, budget: Budget, source: &dyn Source, tick: &mut dyn 
     let mut average = Ema::new(parameters)?;
     let training = source.examples(Part::Training);
     let mut best = (evaluate(&network, source, Part::Validation)?, values(parameters)?);
-    let (mut largest, mut diverged, mut took) = (0.0f64, None, Duration::ZERO);
+    let (mut largest, mut diverged) = (0.0f64, None);
     for update in 0..budget.updates {
-        let start = Instant::now();
         let examples: Vec<usize> = (0..budget.windows).map(|_| rng.random_range(training.clone())).collect();
         let shards = on_cores(SHARDS, |job, jobs| {
             let mine: Vec<usize> = examples.iter().copied().skip(job).step_by(jobs).collect();
@@ -175,7 +173,6 @@ pub fn fit(config: &Config, budget: Budget, source: &dyn Source, tick: &mut dyn 
         }
         largest = largest.max(norm);
         average.update(parameters, EMA_DECAY)?;
-        took += start.elapsed();
         tick();
         if (update + 1).is_multiple_of((budget.updates / VALIDATIONS).max(1)) || update + 1 == budget.updates {
             average.swap(parameters)?;
@@ -199,13 +196,12 @@ pub fn fit(config: &Config, budget: Budget, source: &dyn Source, tick: &mut dyn 
         test: evaluate(&network, source, Part::Test)?,
         largest_gradient: largest,
         diverged,
-        training: took,
     })
 }
 
 /// Errors on the test windows of saying a window's last sample at every lead.
 #[must_use]
-pub fn repeat_last(config: &Config, source: &dyn Source) -> Score {
+pub fn repeat_last(config: &Config, source: &Windows) -> Score {
     let (m, l, h) = (config.variates, config.lookback, config.horizon);
     let (mut window, mut target, mut weight) = (vec![0.0; m * l], vec![0.0; m * h], vec![0.0; m * h]);
     let mut sums = Sums::default();
@@ -218,7 +214,7 @@ pub fn repeat_last(config: &Config, source: &dyn Source) -> Score {
 }
 
 /// The gradients of some of an update's windows.
-fn gradients(network: &Network, source: &dyn Source, examples: &[usize], windows: usize) -> candle_core::Result<GradStore> {
+fn gradients(network: &Network, source: &Windows, examples: &[usize], windows: usize) -> candle_core::Result<GradStore> {
     let batch = Batch::new(network.config(), source, examples);
     let said = batch.forward(network)?;
     let scale = 1.0 / (windows * network.config().variates * network.config().horizon) as f32;
@@ -228,7 +224,7 @@ fn gradients(network: &Network, source: &dyn Source, examples: &[usize], windows
 }
 
 /// Errors of the present weights on the windows of a part; of validation, on as many as are looked at.
-fn evaluate(network: &Network, source: &dyn Source, part: Part) -> Result<Score, PaperError> {
+fn evaluate(network: &Network, source: &Windows, part: Part) -> Result<Score, PaperError> {
     let all = source.examples(part);
     let step = match part {
         Part::Validation => all.len().div_ceil(VALIDATED).max(1),
@@ -236,11 +232,9 @@ fn evaluate(network: &Network, source: &dyn Source, part: Part) -> Result<Score,
     };
     let examples: Vec<usize> = all.step_by(step).collect();
     let config = network.config();
-    // As many windows at once as hold about as many tokens as 32 windows of the paper's length.
-    let together = (32 * 64 / config.tokens()).clamp(1, 32);
     let share = |job: usize, jobs: usize| {
         let mut sums = Sums::default();
-        for examples in examples.chunks(together).skip(job).step_by(jobs) {
+        for examples in examples.chunks(WINDOWS_AT_ONCE).skip(job).step_by(jobs) {
             let batch = Batch::new(config, source, examples);
             let said = batch.forward(network)?.flatten_all()?.to_vec1::<f32>()?;
             sums.add(&said, &batch.target, &batch.weight);

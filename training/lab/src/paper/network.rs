@@ -1,15 +1,14 @@
 //! A network in window mode: patches of a whole window in, the forecast out.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use rand::Rng;
 use tsm2_core::{Discretisation, SelectionFrom};
 
-use super::PaperError;
-use super::attention::{linear_attention, softmax_attention};
-use super::config::{Config, Reads, TimeMixer};
+use super::config::{Config, TimeMixer};
+use super::error::PaperError;
 use tsm2_train::network::mixer::Mixers;
 use tsm2_train::network::parameters::Parameters;
-use tsm2_train::ops::{gru, layer_norm, linear, linear_onto};
+use tsm2_train::ops::{layer_norm, linear};
 
 /// A network in window mode, with the current values of its parameters.
 #[derive(Clone, Debug)]
@@ -51,10 +50,7 @@ impl Network {
     pub fn forward(&self, patches: &Tensor) -> Result<Tensor> {
         let features = self.features(patches)?;
         let (windows, tokens, variates, d) = features.dims4()?;
-        let read = match self.config.reads {
-            Reads::AllTokens => features.transpose(1, 2)?.contiguous()?.reshape((windows, variates, tokens * d))?,
-            Reads::LastToken => features.narrow(1, tokens - 1, 1)?.squeeze(1)?.contiguous()?,
-        };
+        let read = features.transpose(1, 2)?.contiguous()?.reshape((windows, variates, tokens * d))?;
         let (weight, bias) = (self.parameters.get("head.weight")?, self.parameters.get("head.bias")?);
         linear(&read, &weight, Some(&bias))
     }
@@ -96,35 +92,9 @@ impl Network {
             return Ok(mixers.time(prefix, sizes, x, None)?.0);
         }
         let get = |name: &str| self.parameters.get(&format!("{prefix}time.{name}"));
-        let (windows, tokens, variates, d) = x.dims4()?;
-        let sequences = windows * variates;
         let xn = layer_norm(x, &get("norm.weight")?, &get("norm.bias")?)?;
-        match self.config.time {
-            TimeMixer::Linear | TimeMixer::S6(_) => {
-                let by_feature = xn.permute((0, 2, 3, 1))?.contiguous()?;
-                x + linear(&by_feature, &get("mix.weight")?, Some(&get("mix.bias")?))?.permute((0, 3, 1, 2))?
-            }
-            TimeMixer::Gru => {
-                let input = linear(&xn, &get("input.weight")?, Some(&get("input.bias")?))?;
-                let input = input.transpose(1, 2)?.contiguous()?.reshape((sequences, tokens, 3 * d))?;
-                let nothing = Tensor::zeros((sequences, d), DType::F32, x.device())?;
-                let (h, _) = gru(&input, &get("hidden.weight")?, &get("hidden.bias")?, &nothing)?;
-                let h = h.reshape((windows, variates, tokens, d))?.transpose(1, 2)?;
-                linear_onto(x, &h.contiguous()?, &get("out_proj.weight")?)
-            }
-            TimeMixer::LinearAttention | TimeMixer::SoftmaxAttention => {
-                let all = linear(&xn, &get("in_proj.weight")?, Some(&get("in_proj.bias")?))?;
-                let all = all.transpose(0, 1)?.contiguous()?.reshape((tokens, sequences, 3 * d))?;
-                let part = |i: usize| all.narrow(2, i * d, d)?.contiguous();
-                let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-                let y = match self.config.time {
-                    TimeMixer::SoftmaxAttention => softmax_attention(&q, &k, &v)?,
-                    _ => linear_attention(&q, &k, &v)?,
-                };
-                let y = y.reshape((tokens, windows, variates, d))?.transpose(0, 1)?;
-                linear_onto(x, &y.contiguous()?, &get("out_proj.weight")?)
-            }
-        }
+        let by_feature = xn.permute((0, 2, 3, 1))?.contiguous()?;
+        x + linear(&by_feature, &get("mix.weight")?, Some(&get("mix.bias")?))?.permute((0, 3, 1, 2))?
     }
 }
 

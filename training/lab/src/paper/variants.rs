@@ -4,7 +4,7 @@
 
 use tsm2_core::{Mlp, S6, VariateMixer};
 
-use super::config::{Config, Reads, Start, TimeMixer};
+use super::config::{Config, TimeMixer};
 use tsm2_train::network::mixer::Directions;
 
 /// Samples in the paper's window.
@@ -128,38 +128,6 @@ impl Variant {
             variate: self.variate,
             directions: self.directions,
             max_span: self.max_span,
-            reads: Reads::AllTokens,
-            start: Start::Mamba,
         }
     }
-}
-
-/// The mixers over time that are compared over windows of any length, each by itself in two plain layers whose last token alone is read; tokens do not
-/// overlap.
-#[must_use]
-pub fn long(lookback: usize) -> [(&'static str, Config); 4] {
-    let mixers = [
-        ("s6", TimeMixer::S6(SCAN)),
-        ("gru", TimeMixer::Gru),
-        ("linear-attention", TimeMixer::LinearAttention),
-        ("softmax-attention", TimeMixer::SoftmaxAttention),
-    ];
-    mixers.map(|(name, time)| {
-        let config = Config {
-            variates: 1,
-            lookback,
-            horizon: 1,
-            patch: 16,
-            stride: 16,
-            d_model: D_MODEL,
-            layers: 2,
-            time,
-            variate: VariateMixer::None,
-            directions: Directions::Both,
-            max_span: Some(0),
-            reads: Reads::LastToken,
-            start: Start::Lti,
-        };
-        (name, config)
-    })
 }

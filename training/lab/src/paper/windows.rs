@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::PaperError;
+use super::error::PaperError;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitError};
 use tsm2_train::data::table::Table;
@@ -23,16 +23,6 @@ pub enum Part {
     Validation,
     /// To measure on.
     Test,
-}
-
-/// Where examples come from.
-pub trait Source: Sync {
-    /// Names of the examples of a part.
-    fn examples(&self, part: Part) -> Range<usize>;
-
-    /// Writes an example: its window `[M][L]`, what is to be said of it `[M][H]` in the window's own units, and how much the squared error of each
-    /// number counts: the square of its unit, 0 where it is not known.
-    fn write(&self, example: usize, window: &mut [f32], target: &mut [f32], weight: &mut [f32]);
 }
 
 /// A table's windows.
@@ -83,10 +73,10 @@ impl Windows {
             horizon,
         })
     }
-}
 
-impl Source for Windows {
-    fn examples(&self, part: Part) -> Range<usize> {
+    /// Origins of the examples of a part.
+    #[must_use]
+    pub fn examples(&self, part: Part) -> Range<usize> {
         let rows = match part {
             Part::Training => self.lookback..self.split.train,
             Part::Validation => self.split.validation_range(),
@@ -95,7 +85,9 @@ impl Source for Windows {
         rows.start..rows.end + 1 - self.horizon
     }
 
-    fn write(&self, example: usize, window: &mut [f32], target: &mut [f32], weight: &mut [f32]) {
+    /// Writes an example: its window `[M][L]`, the rows after it `[M][H]` in the window's own units, and the weight of the squared error of each
+    /// number: the square of its unit, 0 where the reading is missing.
+    pub fn write(&self, example: usize, window: &mut [f32], target: &mut [f32], weight: &mut [f32]) {
         let variates = self.series.values.len();
         let of_variate = window
             .chunks_exact_mut(self.lookback)
