@@ -14,9 +14,10 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("tsm2-bundle", &["tsm2-core"]),
     ("tsm2-stream", &["tsm2-core", "tsm2-bundle"]),
     ("tsm2-mqtt", &[]),
-    ("tsm2-edge", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt"]),
-    ("tsm2-train", &["tsm2-core", "tsm2-bundle"]),
-    ("tsm2-lab", &["tsm2-core", "tsm2-train"]),
+    ("tsm2-edge", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt", "tsm2-data"]),
+    ("tsm2-demo", &["tsm2-core", "tsm2-bundle", "tsm2-mqtt", "tsm2-edge"]),
+    ("tsm2-train", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-data"]),
+    ("tsm2-lab", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-data", "tsm2-train"]),
 ];
 
 /// All that the core may import: what compiles for a microcontroller without an allocator.
