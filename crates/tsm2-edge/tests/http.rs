@@ -2,23 +2,23 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tsm2_edge::observe::http::{HttpOptions, Server, Token};
-use tsm2_edge::observe::vitals::Vitals;
+use tsm2_edge::observe::http::{HttpOptions, Server};
+use tsm2_edge::observe::token::Token;
+use tsm2_edge::observe::{Health, Metrics, Subscription};
 
 /// A server on a free port.
-async fn start(token: Option<&str>) -> (SocketAddr, Arc<Vitals>) {
+async fn start(token: Option<&str>) -> (SocketAddr, Metrics, Arc<Health>) {
     let options = HttpOptions {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         token: token.map(|token| Token::new(token).unwrap()),
     };
     let server = Server::bind(&options).await.unwrap();
-    let (address, vitals) = (server.address().unwrap(), Arc::new(Vitals::new(1)));
-    tokio::spawn(server.run(vitals.clone()));
-    (address, vitals)
+    let (address, metrics, health) = (server.address().unwrap(), Metrics::new(), Arc::<Health>::default());
+    tokio::spawn(server.run(metrics.clone(), health.clone()));
+    (address, metrics, health)
 }
 
 /// All that the server says to these bytes until it hangs up.
@@ -37,24 +37,24 @@ async fn get(address: SocketAddr, path: &str, header: &str) -> String {
 
 #[tokio::test]
 async fn the_health_pages_say_what_is_wrong() {
-    let (address, vitals) = start(None).await;
+    let (address, _, health) = start(None).await;
     let live = get(address, "/healthz", "").await;
     assert!(live.starts_with("HTTP/1.1 200 ") && live.ends_with("\r\n\r\nok\n"), "{live}");
-    vitals.restored();
+    health.started_up();
     let ready = get(address, "/readyz", "").await;
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(ready.ends_with("\r\n\r\nthere is no connection to the broker\n"), "{ready}");
-    vitals.connected(true);
+    health.set_subscription(Subscription::Granted);
     let ready = get(address, "/readyz?verbose", "").await;
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
 }
 
 #[tokio::test]
 async fn metrics_come_in_the_format_of_prometheus() {
-    let (address, vitals) = start(None).await;
-    vitals.forecast_latency(Duration::from_millis(3));
-    let metrics = get(address, "/metrics", "").await;
-    assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
+    let (address, metrics, _) = start(None).await;
+    metrics.input.latency.observe(0.003);
+    let page = get(address, "/metrics", "").await;
+    assert!(page.contains("content-type: text/plain; version=0.0.4"), "{page}");
     for line in [
         "\ntsm2_edge_forecast_latency_seconds_bucket{le=\"0.0025\"} 0\n",
         "\ntsm2_edge_forecast_latency_seconds_bucket{le=\"0.005\"} 1\n",
@@ -62,13 +62,13 @@ async fn metrics_come_in_the_format_of_prometheus() {
         "\ntsm2_edge_forecast_latency_seconds_sum 0.003\n",
         "\ntsm2_edge_ready 0\n",
     ] {
-        assert!(metrics.contains(line), "{line} is not in {metrics}");
+        assert!(page.contains(line), "{line} is not in {page}");
     }
 }
 
 #[tokio::test]
 async fn metrics_want_the_token_and_health_does_not() {
-    let (address, _vitals) = start(Some("correct-horse-battery")).await;
+    let (address, ..) = start(Some("correct-horse-battery")).await;
     for header in [
         "",
         "Authorization: Bearer correct-horse\r\n",
@@ -88,7 +88,7 @@ async fn metrics_want_the_token_and_health_does_not() {
 
 #[tokio::test]
 async fn other_paths_methods_and_nonsense_are_refused() {
-    let (address, _vitals) = start(None).await;
+    let (address, ..) = start(None).await;
     let head = |line: &str| format!("{line} HTTP/1.1\r\nHost: edge\r\n\r\n");
     for (request, status) in [
         (head("GET /"), "404"),
@@ -113,34 +113,46 @@ async fn other_paths_methods_and_nonsense_are_refused() {
 
 #[tokio::test]
 async fn a_connection_carries_one_request() {
-    let (address, _vitals) = start(None).await;
+    let (address, ..) = start(None).await;
     let request = "GET /healthz HTTP/1.1\r\nHost: edge\r\nConnection: keep-alive\r\n\r\n";
     let answers = exchange(address, &request.repeat(3)).await;
     assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
     assert!(answers.contains("connection: close"), "{answers}");
 }
 
-// Time is simulated: it passes whenever nothing else can happen.
-#[tokio::test(start_paused = true)]
-async fn clients_that_never_finish_a_request_are_hung_up_on_and_make_room() {
-    let (address, _vitals) = start(None).await;
-    let mut slow = Vec::new();
+#[tokio::test]
+async fn idle_connections_do_not_starve_the_health_page() {
+    let (address, ..) = start(None).await;
+    let mut idle = Vec::new();
     for _ in 0..100 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nX: ").await.unwrap();
-        slow.push(stream);
+        idle.push(stream);
     }
-    assert!(get(address, "/healthz", "").await.starts_with("HTTP/1.1 200 "), "it has its turn");
-    for mut stream in slow {
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        assert!(!answer.starts_with(b"HTTP/1.1 200 "));
-    }
+    let health = get(address, "/healthz", "").await;
+    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    // It was answered before the newest idle connection timed out.
+    let newest = idle.last().unwrap().try_read(&mut [0; 1]).unwrap_err();
+    assert_eq!(newest.kind(), std::io::ErrorKind::WouldBlock);
+    let mut oldest = Vec::new();
+    let _ = idle[0].read_to_end(&mut oldest).await;
+    assert!(oldest.is_empty(), "the oldest idle connection is closed unanswered");
+}
+
+// Time is simulated: it passes whenever nothing else can happen.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_finishes_its_request_is_disconnected() {
+    let (address, ..) = start(None).await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nX: ").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = slow.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200 "));
 }
 
 #[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_the_key() {
-    let (address, _vitals) = start(None).await;
+    let (address, ..) = start(None).await;
     let options = HttpOptions {
         listen: address,
         token: None,

@@ -123,7 +123,7 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
     assert!(!stranger.is_connected(), "without a user of its own nobody comes in");
     let summary = summary(daemon);
     assert_eq!(
-        (&summary["messages"], &summary["streams"], &summary["refused"]),
+        (&summary["messages"], &summary["streams"], &summary["rejected"]),
         (&2.into(), &1.into(), &serde_json::json!({})),
         "the daemon heard what was allowed and nothing else"
     );

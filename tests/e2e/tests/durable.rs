@@ -219,7 +219,7 @@ async fn the_end_commits_and_acknowledges_first_and_the_next_start_goes_on_there
     assert_eq!(peer.next().await, Sent::Disconnect);
     drop(peer);
     let summary: Value = serde_json::from_str(&end.await.unwrap()).unwrap();
-    assert_eq!(summary["rows"], 1);
+    assert_eq!(summary["time_steps"], 1);
     assert_eq!(stored_counts(&site), (2, 1, 0));
 }
 
@@ -368,7 +368,7 @@ async fn streams_beyond_those_in_memory_go_on_where_they_were() {
         }
     }
     let summary = summary(daemon);
-    assert_eq!((&summary["rows"], &summary["gap_rows"]), (&json!(120), &json!(0)));
+    assert_eq!((&summary["time_steps"], &summary["bridged_time_steps"]), (&json!(120), &json!(0)));
     let resident = summary["streams"].as_u64().unwrap();
     assert!(resident < 30, "{resident} of 30 streams are in memory");
 }

@@ -70,7 +70,7 @@ fn a_gap_steps_the_model_with_missing_rows() {
     take(&mut engine, "s/x", r#"{"a": 3, "b": null}"#, 3 * MINUTE);
     let last = take(&mut engine, "s/x", r#"{"a": 4, "b": 4}"#, 4 * MINUTE);
     assert_eq!(last, [("x".to_owned(), 4 * MINUTE, expected[4].clone())]);
-    assert_eq!(engine.summary().gap_rows, 2);
+    assert_eq!(engine.summary().bridged_time_steps, 2);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn more_streams_than_allowed_are_refused_and_the_known_go_on() {
         );
     }
     assert_eq!(take(&mut engine, "s/one", r#"{"a": 1, "b": 2}"#, MINUTE).len(), 1);
-    assert_eq!(engine.summary().refused["too_many_streams"], 2);
+    assert_eq!(engine.summary().rejected["too_many_streams"], 2);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_topic_per_variate_fills_a_row() {
     assert_eq!(take(&mut engine, "plant/x/b/state", "9", 0), [], "b goes by the name power");
     let steps = take(&mut engine, "plant/x/power/state", r#"{"value": "2.5"}"#, 1000);
     assert_eq!(steps, [("x".to_owned(), 0, expected[0].clone())]);
-    assert_eq!(engine.summary().refused["unknown_variate"], 1);
+    assert_eq!(engine.summary().rejected["unknown_variate"], 1);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_stored_message_only_goes_on_with_a_stream_and_only_with_its_own_time() {
             });
             assert_eq!(rows > 0, counts && (has_time || !stored), "{minute}");
         }
-        assert_eq!(engine.summary().refused["retained"], if has_time { 3 } else { 4 });
+        assert_eq!(engine.summary().rejected["retained"], if has_time { 3 } else { 4 });
     }
 }
 
@@ -184,5 +184,5 @@ fn readings_of_a_slot_are_aggregated_late_ones_included_and_local_times_are_read
     }
     assert_eq!(rows, [("2026-10-25T00:59:00Z".to_owned(), vec![2.0, 9.0])]);
     let summary = engine.summary();
-    assert_eq!((summary.readings, summary.further, summary.refused["late"]), (6, 2, 1));
+    assert_eq!((summary.readings, summary.merged_readings, summary.rejected["late"]), (6, 2, 1));
 }

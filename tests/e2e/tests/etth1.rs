@@ -145,7 +145,7 @@ impl Case {
         let summary: Value = serde_json::from_str(&daemon.terminate()).unwrap();
         watcher.wait_for("tsm2/status", "offline").await;
         assert_eq!(
-            (&summary["rows"], &summary["forecasts"], &summary["refused"]),
+            (&summary["time_steps"], &summary["forecasts"], &summary["rejected"]),
             (&json!(ROWS), &json!(expected.len()), &json!({}))
         );
         watcher.end().await;

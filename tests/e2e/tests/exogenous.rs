@@ -95,7 +95,7 @@ async fn the_daemon_publishes_and_judges_what_is_forecast_and_nothing_else() {
     assert_eq!(forecasts, expected.len());
     watcher.end().await;
     let summary = summary(daemon);
-    assert_eq!((&summary["rows"], &summary["forecasts"]), (&json!(rows), &json!(rows)));
+    assert_eq!((&summary["time_steps"], &summary["forecasts"]), (&json!(rows), &json!(rows)));
 }
 
 #[test]

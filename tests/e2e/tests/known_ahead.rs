@@ -127,7 +127,7 @@ fn what_cannot_be_used_is_counted_and_changes_nothing() {
     engine.take("ahead/x/power", good.as_bytes(), true, START, |_| 0);
     let many = Value::Array(vec![json!({ "time": START, "value": 1 }); 2049]).to_string();
     for (topic, payload, kind) in [
-        ("ahead/x/temp", good.as_str(), "not_known_ahead"),
+        ("ahead/x/temp", good.as_str(), "not_a_future_covariate"),
         ("ahead/x/wind", &good, "unknown_variate"),
         ("ahead/x/power", "7", "not_points"),
         ("ahead/x/power", r#"[{"value": 7}]"#, "no_time"),
@@ -135,7 +135,7 @@ fn what_cannot_be_used_is_counted_and_changes_nothing() {
         ("ahead/x/power", &many, "too_many_points"),
     ] {
         assert_eq!(engine.take(topic, payload.as_bytes(), true, START, |_| 0), 0, "{payload}");
-        assert_eq!(engine.summary().refused.get(kind), Some(&1), "{kind}: {:?}", engine.summary());
+        assert_eq!(engine.summary().rejected.get(kind), Some(&1), "{kind}: {:?}", engine.summary());
     }
     assert_eq!(rows(&mut engine, 0..9), expected(&path)[..9]);
 }

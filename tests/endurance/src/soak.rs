@@ -174,7 +174,7 @@ impl Soak {
             gap_rows: stored.iter().map(|stored| stored.gap_rows).sum(),
             forecasts: (due, forecasts.load(Ordering::Relaxed)),
             compared: (reference.forecasts.len() as u64, wrong as u64),
-            refused: summary["refused"].to_string(),
+            refused: summary["rejected"].to_string(),
             seconds,
             samples,
         })

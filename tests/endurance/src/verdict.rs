@@ -128,7 +128,7 @@ impl Verdict {
 
     /// Requires that the daemon counted `nonsense` messages and no more as refused, beside those that came again.
     pub fn require_refused(&mut self, summary: &Value) {
-        let refused: u64 = summary["refused"]
+        let refused: u64 = summary["rejected"]
             .as_object()
             .into_iter()
             .flatten()
@@ -137,7 +137,7 @@ impl Verdict {
         let expected = self.nonsense + self.again;
         self.require(
             refused == expected,
-            format!("{refused} refused where {expected} should be: {}", summary["refused"]),
+            format!("{refused} refused where {expected} should be: {}", summary["rejected"]),
         );
     }
 

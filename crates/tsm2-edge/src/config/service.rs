@@ -16,7 +16,8 @@ use tsm2_stream::{MonitorConfig, Resampler, ResamplerConfig, ResamplerError};
 
 use crate::config::prior::half_widths;
 use crate::config::{Config, Http, Input};
-use crate::observe::http::{HttpOptions, Token, WeakToken};
+use crate::observe::http::HttpOptions;
+use crate::observe::token::{Token, WeakToken};
 use crate::state::snapshot::{Hash, Identity};
 
 /// Where the time of a point that is known ahead is looked for when `input.time_field` does not tell.

@@ -1,6 +1,19 @@
-//! What the daemon shows of itself: metrics, health, HTTP, log.
+//! What operators see of the daemon: metrics, health, HTTP, systemd, log.
+//!
+//! The parts of the daemon hold handles of [`Metrics`] and [`Heartbeat`]s of [`Health`]; the
+//! modules [`http`] and [`systemd`] show them. Nothing here calls back into the daemon.
 
+pub mod health;
 pub mod http;
+mod live_errors;
 pub mod log;
-pub mod notify;
-pub mod vitals;
+pub mod metrics;
+mod process;
+mod rejections;
+pub mod systemd;
+pub mod token;
+
+pub use health::{Component, Health, Heartbeat, Subscription};
+pub use live_errors::{LiveErrors, ModelLabels};
+pub use metrics::{InputMetrics, Metrics, StateMetrics, Summary, WorkerMetrics};
+pub use rejections::RejectionLog;

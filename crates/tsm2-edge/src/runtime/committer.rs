@@ -14,7 +14,7 @@ use tracing::{error, info};
 use tsm2_mqtt::{Acknowledgement, Publisher};
 
 use crate::config::service::Durability;
-use crate::observe::vitals::{Part, Vitals};
+use crate::observe::{Health, Heartbeat, StateMetrics};
 use crate::runtime::shard::Queue;
 use crate::state::shelf::{Changes, Shelf};
 
@@ -63,7 +63,9 @@ pub(crate) struct Committer {
     shelf: Arc<dyn Shelf>,
     queues: Vec<Arc<Queue>>,
     publisher: Publisher,
-    vitals: Arc<Vitals>,
+    heartbeat: Heartbeat,
+    health: Arc<Health>,
+    metrics: StateMetrics,
     runtime: Handle,
     /// In order of arrival.
     held: Vec<Acknowledgement>,
@@ -87,11 +89,14 @@ impl Committer {
         shelf: Arc<dyn Shelf>,
         queues: Vec<Arc<Queue>>,
         publisher: Publisher,
-        vitals: Arc<Vitals>,
+        (heartbeat, health): (Heartbeat, Arc<Health>),
+        metrics: StateMetrics,
         runtime: Handle,
     ) -> Self {
         Committer {
-            vitals,
+            heartbeat,
+            health,
+            metrics,
             limits,
             shelf,
             queues,
@@ -110,8 +115,8 @@ impl Committer {
     /// Runs until all model threads have ended, then commits a last time.
     pub(crate) fn run(mut self, reports: &Receiver<Report>) {
         loop {
-            self.vitals.beat(Part::Committer);
-            self.vitals.uncommitted(self.readings, self.since.map(|(first, _)| first));
+            self.heartbeat.beat();
+            self.metrics.uncommitted(self.readings, self.since.map(|(first, _)| first));
             let patience = self
                 .due()
                 .map_or(NOTHING, |due| due.saturating_duration_since(Instant::now()).min(NOTHING));
@@ -129,7 +134,8 @@ impl Committer {
             self.queues.clear();
             self.commit();
         }
-        self.vitals.ended(Part::Committer);
+        self.metrics.uncommitted(0, None);
+        self.health.set_commit_failing(false);
     }
 
     fn take(&mut self, report: Report) {
@@ -186,9 +192,15 @@ impl Committer {
             });
             let begun = Instant::now();
             match self.shelf.commit(&self.pending) {
-                Ok(bytes) => self.vitals.committed(self.pending.len() as u64, bytes, begun.elapsed()),
+                Ok(bytes) => {
+                    self.metrics.commit_duration.observe(begun.elapsed().as_secs_f64());
+                    self.metrics.checkpoints.inc_by(self.pending.len() as u64);
+                    self.metrics.bytes.inc_by(bytes);
+                    self.health.set_commit_failing(false);
+                }
                 Err(why) => {
-                    self.vitals.commit_failed();
+                    self.metrics.commit_failures.inc();
+                    self.health.set_commit_failing(true);
                     self.failed = Some(begun);
                     if !again {
                         error!("state is not durable, readings stay unacknowledged: {why}; trying again");

@@ -11,9 +11,8 @@ use tracing::{info, warn};
 use tsm2_mqtt::{Session, SessionError};
 
 use crate::config::service::{Durability, Service};
-use crate::observe::vitals::Vitals;
+use crate::observe::{Health, Metrics, Summary};
 use crate::runtime::pipeline::Pipeline;
-use crate::runtime::report::Summary;
 use crate::state::shelf::{Carried, Changes, Shelf};
 use crate::state::snapshot::{self, Kinship, SnapshotError};
 use crate::state::store::{Store, StoreError};
@@ -66,19 +65,19 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
     observer: Option<mpsc::UnboundedSender<Observation>>,
 ) -> Result<Summary, DaemonError> {
-    let vitals = Arc::new(Vitals::new(service.shards));
-    let (summary, _) = run_after(Arc::new(service), Legacy::default(), &vitals, shutdown, observer).await?;
-    Ok(summary)
+    let (metrics, health) = (Metrics::new(), Arc::default());
+    run_after(Arc::new(service), Legacy::default(), (&metrics, &health), shutdown, observer).await?;
+    Ok(metrics.summary())
 }
 
-/// As [`run`], going on where another daemon of this process ended; all its parts tell `vitals` how they are.
+/// As [`run`], going on where another daemon of this process ended.
 pub(crate) async fn run_after(
     service: Arc<Service>,
     legacy: Legacy,
-    vitals: &Arc<Vitals>,
+    (metrics, health): (&Metrics, &Arc<Health>),
     shutdown: impl Future<Output = ()>,
     observer: Option<mpsc::UnboundedSender<Observation>>,
-) -> Result<(Summary, Legacy), DaemonError> {
+) -> Result<Legacy, DaemonError> {
     let meta = service.bundle.meta();
     info!(
         model = meta.name,
@@ -102,19 +101,20 @@ pub(crate) async fn run_after(
         service,
         shelf,
         known: Arc::new(AtomicUsize::new(known)),
-        vitals: vitals.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
         observer,
     }
     .run(shutdown)
     .await?;
-    info!(summary = serde_json::to_string(&ended.summary).unwrap_or_default(), "stopped");
+    info!(summary = serde_json::to_string(&metrics.summary()).unwrap_or_default(), "stopped");
     // A service manager restarts what ends with an error, and takes a clean end for wanted.
     match ended.asked {
         true => {
             // Streams that were silent all the while go on too.
             let mut changes = carried.take();
             changes.extend(ended.changes);
-            Ok((ended.summary, Legacy { changes }))
+            Ok(Legacy { changes })
         }
         false => Err(DaemonError::SessionEnded),
     }

@@ -13,9 +13,8 @@ use tsm2_mqtt::{FieldError, Template};
 use tsm2_stream::{Counts, Event, FutureCovariate, Monitor, Reading, Resampler};
 
 use crate::config::service::{KnownAhead, Service};
-use crate::observe::vitals::Score;
+use crate::observe::{InputMetrics, LiveErrors, Metrics, RejectionLog, Summary};
 use crate::runtime::ahead::FutureCovariates;
-use crate::runtime::report::{Reporter, Summary};
 use crate::state::shelf::{Change, Changes, Rows};
 use crate::state::snapshot::{self, Kinship, SnapshotError};
 
@@ -101,18 +100,18 @@ pub struct Engine<'s> {
     ahead: Vec<f32>,
     /// The values of the message at hand, by variate.
     values: Vec<(usize, f32)>,
-    reporter: Reporter,
-    summary: Summary,
+    rejections: RejectionLog,
+    metrics: InputMetrics,
 }
 
 impl<'s> Engine<'s> {
     /// An engine without streams, the only one.
     pub fn new(service: &'s Service) -> Self {
-        Self::among(service, Arc::default())
+        Self::among(service, Arc::default(), Metrics::new().input)
     }
 
     /// One of several engines, which together have at most `input.max_streams` streams; `known` counts them.
-    pub(crate) fn among(service: &'s Service, known: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn among(service: &'s Service, known: Arc<AtomicUsize>, metrics: InputMetrics) -> Self {
         let model = service.bundle.model();
         let config = model.config();
         Engine {
@@ -123,8 +122,8 @@ impl<'s> Engine<'s> {
             interval: (vec![0.0; config.forecast_len()], vec![0.0; config.forecast_len()]),
             ahead: vec![0.0; config.horizon + 1],
             values: Vec::with_capacity(config.variates),
-            reporter: Reporter::default(),
-            summary: Summary::default(),
+            rejections: RejectionLog::new(metrics.clone()),
+            metrics,
             service,
             model,
         }
@@ -132,14 +131,17 @@ impl<'s> Engine<'s> {
 
     /// What was done so far.
     pub fn summary(&self) -> Summary {
-        let mut summary = self.summary.clone();
-        summary.streams = self.streams.len() as u64;
-        summary
+        self.metrics.summary(self.streams.len() as u64)
     }
 
     /// What a stream's grid has seen in all its life; `None` for a stream that is not there.
     pub fn counts(&self, stream: &str) -> Option<Counts> {
         self.streams.get(stream).map(|stream| stream.grid.counts())
+    }
+
+    /// Streams in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.streams.len()
     }
 
     /// Whether the stream is in memory.
@@ -242,14 +244,14 @@ impl<'s> Engine<'s> {
     }
 
     /// Sums over all streams for each variate that is forecast at each of these leads (from 1), and how many streams drift.
-    pub(crate) fn scores(&self, leads: &[usize]) -> (Vec<Score>, usize) {
+    pub(crate) fn scores(&self, leads: &[usize]) -> (Vec<LiveErrors>, usize) {
         let variates = self.model.config().endogenous();
-        let mut scores = vec![Score::default(); variates * leads.len()];
+        let mut scores = vec![LiveErrors::default(); variates * leads.len()];
         for stream in self.streams.values() {
             for (place, score) in scores.iter_mut().enumerate() {
                 let (variate, lead) = (place / leads.len(), leads[place % leads.len()].saturating_sub(1));
-                if let Some(skill) = stream.monitor.live_metrics(variate, lead) {
-                    *score += Score::of(&skill);
+                if let Some(live) = stream.monitor.live_metrics(variate, lead) {
+                    *score += LiveErrors::of(&live);
                 }
             }
         }
@@ -291,7 +293,7 @@ impl<'s> Engine<'s> {
     /// Takes one message. `on` hears of each row that it closed, before this returns, and says how many forecasts it published. Returns how
     /// many readings changed their stream.
     pub fn take(&mut self, topic: &str, payload: &[u8], retained: bool, arrival_ms: i64, mut on: impl FnMut(Step<'_>) -> u64) -> u64 {
-        self.summary.messages += 1;
+        self.metrics.messages.inc();
         let service = self.service;
         if let Some(known_ahead) = &service.known_ahead
             && known_ahead.template.capture(topic).is_ok()
@@ -303,12 +305,12 @@ impl<'s> Engine<'s> {
         };
         if retained && !self.service.decoder.has_own_time() {
             let why = format_args!("topic {topic:?}: a retained message without a time of its own tells nothing about now");
-            self.reporter.refuse(&mut self.summary, "retained", topic, why);
+            self.rejections.reject("retained", topic, why);
             return 0;
         }
         let newest_ms = self.streams.get(name).and_then(|stream| stream.grid.newest_ms());
         self.values.clear();
-        let (reporter, summary, values) = (&mut self.reporter, &mut self.summary, &mut self.values);
+        let (rejections, values) = (&mut self.rejections, &mut self.values);
         let decoded = self
             .service
             .decoder
@@ -318,13 +320,13 @@ impl<'s> Engine<'s> {
                     let (FieldError::Missing { field, .. } | FieldError::NotANumber { field, .. }) = &error else {
                         return;
                     };
-                    reporter.refuse(summary, error.kind(), &format!("{topic} {field}"), &error);
+                    rejections.reject(error.kind(), &format!("{topic} {field}"), &error);
                 }
             });
         let time_ms = match decoded {
             Ok(time_ms) => time_ms,
             Err(error) => {
-                self.reporter.refuse(&mut self.summary, error.kind(), topic, &error);
+                self.rejections.reject(error.kind(), topic, &error);
                 return 0;
             }
         };
@@ -332,7 +334,7 @@ impl<'s> Engine<'s> {
         if retained && !self.streams.get(name).is_some_and(|stream| stream.grid.expects(time_ms)) {
             let why =
                 format_args!("topic {topic:?}: a retained message of a time that does not go on with the stream tells nothing about now");
-            self.reporter.refuse(&mut self.summary, "retained", topic, why);
+            self.rejections.reject("retained", topic, why);
             return 0;
         }
         if self.values.is_empty() || !self.is_served(name) {
@@ -351,7 +353,7 @@ impl<'s> Engine<'s> {
         let points = match known_ahead.decoder.points(topic, payload, newest_ms) {
             Ok(points) => points,
             Err(error) => {
-                self.reporter.refuse(&mut self.summary, error.kind(), topic, &error);
+                self.rejections.reject(error.kind(), topic, &error);
                 return 0;
             }
         };
@@ -360,7 +362,7 @@ impl<'s> Engine<'s> {
                 "topic {topic:?}: {} points are more than the {MAX_POINTS} that are kept",
                 points.len()
             );
-            self.reporter.refuse(&mut self.summary, "too_many_points", topic, why);
+            self.rejections.reject("too_many_points", topic, why);
             return 0;
         }
         if !self.is_served(name) {
@@ -372,7 +374,7 @@ impl<'s> Engine<'s> {
             .set_future(&self.model, &mut stream.state, variate, FutureCovariate::new(points))
         {
             let why = format_args!("topic {topic:?}: {error}");
-            self.reporter.refuse(&mut self.summary, "not_known_ahead", topic, why);
+            self.rejections.reject("not_a_future_covariate", topic, why);
             return 0;
         }
         stream.changed = true;
@@ -390,7 +392,7 @@ impl<'s> Engine<'s> {
             Ok(captured) => captured,
             Err(error) => {
                 // The error names a topic of any length shortened.
-                self.reporter.refuse(&mut self.summary, "topic", &error.to_string(), &error);
+                self.rejections.reject("topic", &error.to_string(), &error);
                 return None;
             }
         };
@@ -401,7 +403,7 @@ impl<'s> Engine<'s> {
                 Some(index) => Some(index),
                 None => {
                     let why = format_args!("topic {topic:?}: the model has no variate {variate:?}");
-                    self.reporter.refuse(&mut self.summary, "unknown_variate", variate, why);
+                    self.rejections.reject("unknown_variate", variate, why);
                     return None;
                 }
             },
@@ -415,26 +417,21 @@ impl<'s> Engine<'s> {
             return true;
         }
         if !self.service.serves(name) {
-            self.reporter.refuse(
-                &mut self.summary,
-                "unknown_stream",
-                name,
-                format_args!("stream {name:?} is not in input.streams"),
-            );
+            self.rejections
+                .reject("unknown_stream", name, format_args!("stream {name:?} is not in input.streams"));
             return false;
         }
         let max = self.service.max_streams;
         let one_more = |known| (known < max).then_some(known + 1);
         if self.known.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             let why = format_args!("stream {name:?} is one more than the {max} of input.max_streams");
-            self.reporter.refuse(&mut self.summary, "too_many_streams", "", why);
+            self.rejections.reject("too_many_streams", "", why);
             return false;
         }
         let mut state = vec![0.0; self.model.state_len()];
         let monitor = Monitor::new(self.service.monitor, &self.service.prior);
         let (Ok(grid), Ok(monitor), Ok(())) = (Resampler::new(self.service.grid.clone()), monitor, self.model.reset(&mut state)) else {
-            self.reporter
-                .refuse(&mut self.summary, "stream", "", "the model's shape makes no stream");
+            self.rejections.reject("stream", "", "the model's shape makes no stream");
             return false;
         };
         info!(stream = name, "a new stream");
@@ -460,7 +457,7 @@ impl<'s> Engine<'s> {
         let mut changes = 0;
         let (model, scratch, forecast, (lo, hi)) = (&self.model, &mut self.scratch, &mut self.forecast, &mut self.interval);
         let (ahead, variates) = (&mut self.ahead, &self.service.bundle.meta().variates);
-        let (reporter, summary) = (&mut self.reporter, &mut self.summary);
+        let (rejections, metrics) = (&mut self.rejections, &self.metrics);
         let before = grid.counts();
         let mut closed = before.time_steps;
         for &(variate, value) in &self.values {
@@ -484,14 +481,14 @@ impl<'s> Engine<'s> {
                     });
                     let forecast = match made {
                         Ok(made) => made.then_some(&forecast[..]),
-                        Err(error) => return reporter.refuse(summary, "step", name, format_args!("stream {name:?}: {error}")),
+                        Err(error) => return rejections.reject("step", name, format_args!("stream {name:?}: {error}")),
                     };
                     if let Some(forecast) = forecast {
                         monitor.issue(forecast);
                         monitor.interval(forecast, lo, hi);
                     }
                     let is_due = row.last_reading_ms.is_some() && closed.is_multiple_of(horizon);
-                    summary.forecasts += on(Step {
+                    let published = on(Step {
                         interval: (lo, hi),
                         skill: is_due.then_some(&*monitor),
                         stream: name,
@@ -500,6 +497,7 @@ impl<'s> Engine<'s> {
                         values: row.values,
                         forecast,
                     });
+                    metrics.forecasts.inc_by(published);
                 }
                 Event::Restart { last_ms, next_ms } => {
                     let leap_s = next_ms.saturating_sub(last_ms) / 1000;
@@ -509,7 +507,7 @@ impl<'s> Engine<'s> {
                     }
                     monitor.restart();
                     if let Err(error) = model.reset(state) {
-                        reporter.refuse(summary, "step", name, format_args!("stream {name:?}: {error}"));
+                        rejections.reject("step", name, format_args!("stream {name:?}: {error}"));
                     }
                 }
                 Event::ClockJumpDropped { time_ms, readings } => {
@@ -517,7 +515,7 @@ impl<'s> Engine<'s> {
                         "stream {name:?}: {readings} readings leapt to {} alone",
                         tsm2_mqtt::rfc3339(time_ms)
                     );
-                    reporter.refuse(summary, "leap", name, why);
+                    rejections.reject("clock_jump", name, why);
                 }
                 _ => {}
             });
@@ -525,21 +523,21 @@ impl<'s> Engine<'s> {
                 changes += 1;
             }
             if let Err(error) = refused {
-                reporter.refuse(summary, "late", name, format_args!("stream {name:?}: {error}"));
+                rejections.reject("late", name, format_args!("stream {name:?}: {error}"));
             }
         }
         let after = grid.counts();
         // A damaged snapshot may have counters near the end of their range.
-        for (sum, after, before) in [
-            (&mut summary.readings, after.readings, before.readings),
-            (&mut summary.rows, after.time_steps, before.time_steps),
-            (&mut summary.gap_rows, after.bridged_steps, before.bridged_steps),
-            (&mut summary.restarts, after.restarts, before.restarts),
-            (&mut summary.steps_back, after.clock_rollbacks, before.clock_rollbacks),
-            (&mut summary.further, after.merged, before.merged),
-            (&mut summary.held, after.forward_filled, before.forward_filled),
+        for (counter, after, before) in [
+            (&metrics.readings, after.readings, before.readings),
+            (&metrics.time_steps, after.time_steps, before.time_steps),
+            (&metrics.bridged_time_steps, after.bridged_steps, before.bridged_steps),
+            (&metrics.restarts, after.restarts, before.restarts),
+            (&metrics.clock_rollbacks, after.clock_rollbacks, before.clock_rollbacks),
+            (&metrics.merged_readings, after.merged, before.merged),
+            (&metrics.forward_filled_values, after.forward_filled, before.forward_filled),
         ] {
-            *sum = sum.saturating_add(after.saturating_sub(before));
+            counter.inc_by(after.saturating_sub(before));
         }
         stream.changed |= changes > 0;
         stream.heard_ms = arrival_ms;

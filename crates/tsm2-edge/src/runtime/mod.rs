@@ -7,7 +7,6 @@ pub mod engine;
 mod fair;
 mod pipeline;
 pub(crate) mod published;
-pub mod report;
 mod shard;
 pub mod signals;
 pub mod supervise;

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -15,11 +15,10 @@ use tracing::{info, warn};
 use tsm2_mqtt::{Publisher, Receiver, Session};
 
 use crate::config::service::Service;
-use crate::observe::vitals::{Part, Vitals};
+use crate::observe::{Component, Health, Heartbeat, InputMetrics, Metrics, Subscription};
 use crate::runtime::committer::Committer;
 use crate::runtime::daemon::{DaemonError, Observation};
 use crate::runtime::fair::FairQueue;
-use crate::runtime::report::Summary;
 use crate::runtime::shard::{Queue, Shard, shard_of};
 use crate::state::shelf::{Changes, Shelf};
 
@@ -33,13 +32,13 @@ pub(crate) struct Pipeline {
     pub(crate) shelf: Arc<dyn Shelf>,
     /// Streams on the shelf.
     pub(crate) known: Arc<AtomicUsize>,
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Arc<Health>,
     pub(crate) observer: Option<mpsc::UnboundedSender<Observation>>,
 }
 
 /// How a pipeline ended.
 pub(crate) struct Ended {
-    pub(crate) summary: Summary,
     /// The streams, where nothing is durable.
     pub(crate) changes: Changes,
     /// Whether somebody had asked for it; otherwise the session ended by itself.
@@ -54,17 +53,19 @@ impl Pipeline {
             ends: (session, publisher, receiver),
             shelf,
             known,
-            vitals,
+            metrics,
+            health,
             observer,
         } = self;
         let (stop, stopped) = watch::channel(false);
         let queues: Vec<Arc<Queue>> = (0..service.shards).map(|_| Arc::new(FairQueue::new())).collect();
         let (reports, reported) = std::sync::mpsc::channel();
         let mut shards = JoinSet::new();
-        for (number, queue) in queues.iter().enumerate() {
+        for ((number, queue), report) in queues.iter().enumerate().zip(metrics.workers(service.shards)) {
             let shard = Shard {
-                number,
-                vitals: vitals.clone(),
+                heartbeat: health.watch(Component::Worker(number)),
+                metrics: metrics.clone(),
+                report,
                 service: service.clone(),
                 queue: queue.clone(),
                 shelf: shelf.clone(),
@@ -79,18 +80,20 @@ impl Pipeline {
         }
         drop(reports);
         let committer = service.durability.clone().map(|limits| {
-            let committer = Committer::new(limits, shelf, queues.clone(), publisher.clone(), vitals.clone(), Handle::current());
+            let watched = (health.watch(Component::Writer), health.clone());
+            let (queues, publisher) = (queues.clone(), publisher.clone());
+            let committer = Committer::new(limits, shelf, queues, publisher, watched, metrics.state.clone(), Handle::current());
             tokio::task::spawn_blocking(move || committer.run(&reported))
         });
         let router = Router {
             service,
             queues: queues.clone(),
-            overload: Arc::default(),
-            vitals: vitals.clone(),
+            metrics: metrics.input.clone(),
+            heartbeat: health.watch(Component::Router),
         };
-        let overload = router.overload.clone();
         let mut routing = tokio::spawn(router.run(receiver));
-        vitals.restored();
+        health.started_up();
+        let mut dropped = 0;
 
         let mut ends = Vec::new();
         let asked = tokio::select! {
@@ -104,15 +107,19 @@ impl Pipeline {
                 let mut second = tokio::time::interval(SECOND);
                 loop {
                     second.tick().await;
-                    vitals.unacknowledged_publishes(publisher.unacknowledged());
-                    vitals.dropped(session.dropped() + overload.load(Ordering::Relaxed));
-                    vitals.connected(session.is_connected());
+                    metrics.broker.unacknowledged.set(publisher.unacknowledged() as i64);
+                    count_dropped(&session, &metrics.input, &mut dropped);
+                    let is_connected = session.is_connected();
+                    metrics.broker.set_connected(is_connected);
+                    health.set_subscription(match is_connected {
+                        true => Subscription::Granted,
+                        false => Subscription::Disconnected,
+                    });
                 }
             } => false,
         };
         info!("stopping");
         routing.abort();
-        vitals.ended(Part::Router);
         stop.send_replace(true);
         for queue in &queues {
             queue.close();
@@ -124,53 +131,56 @@ impl Pipeline {
             Some(committer) => committer.await,
             None => Ok(()),
         };
-        let dropped = session.dropped() + overload.load(Ordering::Relaxed);
+        count_dropped(&session, &metrics.input, &mut dropped);
         session.shutdown().await;
-        vitals.connected(false);
+        metrics.broker.set_connected(false);
+        health.set_subscription(Subscription::Disconnected);
         committed.map_err(|_| DaemonError::Panic)?;
         let mut ended = Ended {
-            summary: Summary::default(),
             changes: Changes::new(),
             asked,
         };
         for end in ends {
-            let (part, changes) = end.map_err(|_| DaemonError::Panic)?;
-            ended.summary += &part;
-            ended.changes.extend(changes);
-        }
-        if dropped > 0 {
-            ended.summary.refused.insert("overload", dropped);
+            ended.changes.extend(end.map_err(|_| DaemonError::Panic)?);
         }
         Ok(ended)
     }
+}
+
+/// Counts the messages that the session has dropped since the last time.
+fn count_dropped(session: &Session, metrics: &InputMetrics, counted: &mut u64) {
+    let dropped = session.dropped();
+    metrics.dropped_messages.inc_by(dropped - *counted);
+    *counted = dropped;
 }
 
 /// Gives every message to the thread of its stream.
 struct Router {
     service: Arc<Service>,
     queues: Vec<Arc<Queue>>,
-    /// Messages dropped.
-    overload: Arc<AtomicU64>,
-    vitals: Arc<Vitals>,
+    metrics: InputMetrics,
+    heartbeat: Heartbeat,
 }
 
 impl Router {
     /// Runs until the session ends. What is at QoS 0 and finds its stream's lane full is dropped and counted; the others are as few as the
     /// broker lets be unacknowledged.
     async fn run(self, mut receiver: Receiver) {
+        let mut is_overloaded = false;
         loop {
-            self.vitals.beat(Part::Router);
-            let incoming = match tokio::time::timeout(SECOND, receiver.recv()).await {
-                Ok(Some(incoming)) => incoming,
-                Ok(None) => break,
-                Err(_) => continue,
+            let Some(incoming) = self.heartbeat.while_waiting(receiver.recv()).await else {
+                break;
             };
             // A topic of no stream is refused by the engine, whichever it is.
             let stream = self.service.stream_of(&incoming.topic).unwrap_or_default().to_owned();
             let bounded = !incoming.ack.is_awaited();
             let queue = &self.queues[shard_of(&stream, self.queues.len())];
-            if !queue.push(&stream, incoming, bounded) && self.overload.fetch_add(1, Ordering::Relaxed) == 0 {
-                warn!(stream, "messages at QoS 0 arrive faster than they are dealt with; dropping");
+            if !queue.push(&stream, incoming, bounded) {
+                if !is_overloaded {
+                    warn!(stream, "messages at QoS 0 arrive faster than they are processed; dropping");
+                }
+                is_overloaded = true;
+                self.metrics.dropped_messages.inc();
             }
         }
     }

@@ -16,13 +16,12 @@ use tracing::{debug, error, warn};
 use tsm2_mqtt::{Incoming, Message, Publisher, rfc3339};
 
 use crate::config::service::Service;
-use crate::observe::vitals::{Part, Vitals};
+use crate::observe::{Heartbeat, Metrics, WorkerMetrics};
 use crate::runtime::committer::{Collect, Report, Reports};
 use crate::runtime::daemon::Observation;
 use crate::runtime::engine::{Engine, Step};
 use crate::runtime::fair::{FairQueue, Next};
 use crate::runtime::published::{Forecast, Judged, seconds};
-use crate::runtime::report::Summary;
 use crate::state::shelf::{Changes, Rows, Shelf};
 use crate::state::snapshot::Hash;
 
@@ -50,9 +49,9 @@ pub(crate) fn hash(name: &str) -> u64 {
 
 /// See the module's invariants.
 pub(crate) struct Shard {
-    /// Which one it is.
-    pub(crate) number: usize,
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) metrics: Metrics,
+    pub(crate) report: WorkerMetrics,
     pub(crate) service: Arc<Service>,
     pub(crate) queue: Arc<Queue>,
     /// Where streams lie that are not in memory.
@@ -68,20 +67,14 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Runs until its queue is closed; what it did, and where nothing is durable its streams as they are then.
-    pub(crate) fn run(self) -> (Summary, Changes) {
-        let done = self.work();
-        self.vitals.ended(Part::Shard(self.number));
-        done
-    }
-
-    fn work(&self) -> (Summary, Changes) {
+    /// Runs until its queue is closed; where nothing is durable its streams as they are then.
+    pub(crate) fn run(self) -> Changes {
         let service = self.service.clone();
-        let mut engine = Engine::among(&service, self.known.clone());
+        let mut engine = Engine::among(&service, self.known.clone(), self.metrics.input.clone());
         let mut told: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            self.vitals.beat(Part::Shard(self.number));
+            self.heartbeat.beat();
             if told.is_none_or(|told| now >= told + TELL) {
                 told = Some(now);
                 self.tell(&engine);
@@ -92,12 +85,12 @@ impl Shard {
                 Next::Message(incoming) => {
                     let Some(readings) = self.take(&mut engine, &incoming) else {
                         // Neither committed nor acknowledged: its forecasts come with it, after the next start.
-                        self.report(Report::Cut);
-                        return (engine.summary(), Changes::new());
+                        self.send(Report::Cut);
+                        return Changes::new();
                     };
                     let ack = incoming.ack;
                     match &self.reports {
-                        Some(_) => self.report(Report::Done { ack, readings }),
+                        Some(_) => self.send(Report::Done { ack, readings }),
                         None => {
                             ack.done();
                         }
@@ -107,22 +100,20 @@ impl Shard {
             }
         }
         self.tell(&engine);
-        let (summary, changes) = (engine.summary(), engine.collect(self.reports.is_none()));
+        let changes = engine.collect(self.reports.is_none());
         if self.reports.is_none() {
-            return (summary, changes);
+            return changes;
         }
-        self.report(Report::Last(changes));
-        (summary, Changes::new())
+        self.send(Report::Last(changes));
+        Changes::new()
     }
 
     fn tell(&self, engine: &Engine<'_>) {
-        let summary = engine.summary();
-        self.vitals.report(self.number, &summary, summary.streams as usize);
-        let (scores, drifting) = engine.scores(&self.vitals.shown().leads);
-        self.vitals.skill(self.number, &scores, drifting);
+        let (errors, drifting) = engine.scores(&self.metrics.model().steps);
+        self.report.report(engine.len(), drifting, errors);
     }
 
-    fn report(&self, report: Report) {
+    fn send(&self, report: Report) {
         if let Some(reports) = &self.reports {
             // The committer ends after this thread.
             let _ = reports.send(report);
@@ -162,7 +153,8 @@ impl Shard {
         );
         if forecasts > 0 {
             // A clock set back tells nothing.
-            self.vitals.forecast_latency(incoming.arrived.elapsed().unwrap_or_default());
+            let latency = incoming.arrived.elapsed().unwrap_or_default();
+            self.metrics.input.latency.observe(latency.as_secs_f64());
         }
         whole.then_some(readings)
     }
@@ -196,7 +188,7 @@ impl Shard {
                 }
                 Err(_) => {}
             }
-            self.vitals.beat(Part::Shard(self.number));
+            self.heartbeat.beat();
             let again = Instant::now() + RETRY;
             while Instant::now() < again {
                 if self.queue.is_closed() {

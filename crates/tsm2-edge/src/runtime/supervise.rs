@@ -10,10 +10,8 @@ use tracing::{error, info, warn};
 
 use crate::config::service::Service;
 use crate::observe::http::{HttpError, Server};
-use crate::observe::notify::Manager;
-use crate::observe::vitals::{Shown, Vitals};
+use crate::observe::{Health, Metrics, ModelLabels, Summary, systemd};
 use crate::runtime::daemon::{self, DaemonError, Legacy};
-use crate::runtime::report::Summary;
 use crate::runtime::signals::{Asked, Signals};
 use crate::state::snapshot::Kinship;
 use crate::state::store::Store;
@@ -36,32 +34,32 @@ pub async fn supervise<E: std::fmt::Display>(
     signals: &mut Signals,
     load: impl Fn() -> Result<Service, E>,
 ) -> Result<Summary, SuperviseError> {
-    let vitals = Arc::new(Vitals::new(service.shards));
-    let manager = Arc::new(Manager::from_env());
+    let (metrics, health) = (Metrics::new(), Arc::<Health>::default());
     let server = match service.http() {
-        Some(options) => Some(tokio::spawn(Server::bind(options).await?.run(vitals.clone()))),
+        Some(options) => Some(tokio::spawn(Server::bind(options).await?.run(metrics.clone(), health.clone()))),
         None => None,
     };
-    let notify = tokio::spawn(manager.clone().run(vitals.clone()));
-    let done = run(service, signals, load, &vitals, &manager).await;
+    let notify = tokio::spawn(systemd::run(health.clone()));
+    let done = run(service, signals, load, &metrics, &health).await;
     notify.abort();
     if let Some(server) = server {
         server.abort();
     }
-    Ok(done?)
+    done?;
+    Ok(metrics.summary())
 }
 
 async fn run<E: std::fmt::Display>(
     service: Service,
     signals: &mut Signals,
     load: impl Fn() -> Result<Service, E>,
-    vitals: &Arc<Vitals>,
-    manager: &Manager,
-) -> Result<Summary, DaemonError> {
-    let (mut service, mut legacy, mut summary) = (Arc::new(service), Legacy::default(), Summary::default());
+    metrics: &Metrics,
+    health: &Arc<Health>,
+) -> Result<(), DaemonError> {
+    let (mut service, mut legacy) = (Arc::new(service), Legacy::default());
     loop {
         let meta = service.bundle.meta();
-        vitals.model(Shown::new(
+        metrics.set_model(ModelLabels::new(
             &meta.name,
             meta.endogenous().iter().map(|variate| variate.name.clone()),
             meta.config.horizon,
@@ -71,11 +69,11 @@ async fn run<E: std::fmt::Display>(
             loop {
                 match signals.next().await {
                     Asked::Stop => {
-                        vitals.stopping();
-                        return manager.stopping();
+                        health.stopping();
+                        return systemd::stopping();
                     }
                     Asked::Reload => {
-                        manager.reloading();
+                        systemd::reloading();
                         match load()
                             .map_err(|why| format!("{why:#}"))
                             .and_then(|loaded| openable(&service, loaded))
@@ -86,25 +84,20 @@ async fn run<E: std::fmt::Display>(
                             }
                             Err(why) => {
                                 error!("the configuration stays as it is, the new one cannot be used: {why}");
-                                vitals.reloaded(false);
-                                manager.ready();
+                                metrics.reloads.rejected.inc();
+                                systemd::ready();
                             }
                         }
                     }
                 }
             }
         };
-        let (part, left) = daemon::run_after(service.clone(), legacy, vitals, end, None).await?;
-        let streams = part.streams;
-        summary += &part;
-        legacy = left;
-        let Some(mut loaded) = next else { return Ok(summary) };
-        // Those in memory now are counted again by the next one.
-        summary.streams -= streams;
+        legacy = daemon::run_after(service.clone(), legacy, (metrics, health), end, None).await?;
+        let Some(mut loaded) = next else { return Ok(()) };
         take_over(&service, &mut loaded);
         service = Arc::new(loaded);
-        vitals.reloaded(true);
-        manager.ready();
+        metrics.reloads.applied.inc();
+        systemd::ready();
     }
 }
 
@@ -119,7 +112,6 @@ fn openable(old: &Service, new: Service) -> Result<Service, String> {
 
 /// Says what becomes of the state, and notes whose heir the new model is.
 fn take_over(old: &Service, new: &mut Service) {
-    // As many as the vitals have places for, although the machine may have been given other cores.
     new.shards = old.shards;
     if old.http() != new.http() {
         warn!("http: a changed section counts from the next start on");

@@ -1,14 +1,11 @@
-//! What the daemon shows over HTTP: `/metrics`, `/healthz` and `/readyz`.
+//! `/metrics`, `/healthz` and `/readyz` over HTTP.
 //!
-//! Invariants: nothing that a client does or leaves undone holds up the daemon. Connections, their age, the size of a request and the number
-//! of its headers are bounded; a connection carries one request; nothing is read of a body. Without the token, where there is one, only the
-//! health pages answer: they say in one line what is wrong, and what watches over a process often has no token to give.
+//! 1. Clients cannot hold up the daemon: connections, their age, the size of a request and the
+//!    number of its headers are bounded; a connection carries one request; no body is read.
+//! 2. Idle connections cannot hold up the pages: beyond [`MAX_CONNECTIONS`] the oldest is closed.
+//! 3. With a token only the health pages answer without it. They tell one line.
 
-mod exposition;
-mod metrics;
-mod process;
-mod token;
-
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,15 +20,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
-pub use metrics::metrics;
-pub use token::{Token, WeakToken};
+use super::health::Health;
+use super::metrics::{self, Metrics};
+use super::token::Token;
 
-use crate::observe::vitals::Vitals;
-
-/// Connections at a time; more wait for their turn.
+/// Connections at a time. One more closes the oldest.
 const MAX_CONNECTIONS: usize = 32;
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,31 +36,31 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
-/// How long to wait when the operating system gives no connection, for lack of files perhaps.
+/// Pause after the operating system gave no connection, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Where to listen and to whom to answer.
+/// Where to listen and whom to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
     /// Address and port.
     pub listen: SocketAddr,
-    /// What `/metrics` wants to be shown; nothing when absent.
+    /// Token that `/metrics` requires; none when absent.
     pub token: Option<Token>,
 }
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("http.listen: {listen}: {source}")]
+#[error("http.listen: cannot listen on {listen}: {source}")]
 pub struct HttpError {
     /// The address.
     pub listen: SocketAddr,
-    /// What the operating system said.
+    /// The cause.
     pub source: std::io::Error,
 }
 
-/// A server that listens already and answers when it runs.
+/// A server that listens; it answers once it runs.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -79,31 +75,38 @@ impl Server {
             source,
         };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
-        info!(address = %listener.local_addr().map_err(failed)?, "metrics and health are served over HTTP");
+        info!(address = %listener.local_addr().map_err(failed)?, "serving metrics and health over HTTP");
         Ok(Server {
             listener,
             token: options.token.clone(),
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers until dropped, and its connections with it.
-    pub async fn run(self, vitals: Arc<Vitals>) -> Infallible {
-        let pages = Arc::new(Pages { token: self.token, vitals });
-        let mut connections = JoinSet::new();
+    /// Answers until dropped. Its connections end with it.
+    pub async fn run(self, metrics: Metrics, health: Arc<Health>) -> Infallible {
+        let pages = Arc::new(Pages {
+            token: self.token,
+            metrics,
+            health,
+        });
+        let (mut connections, mut oldest_first) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
         loop {
             tokio::select! {
-                Some(_) = connections.join_next() => {}
-                accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Some(_) = connections.join_next() => oldest_first.retain(|connection| !connection.is_finished()),
+                accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(serve(stream, peer, pages.clone()));
+                        if oldest_first.len() == MAX_CONNECTIONS && let Some(oldest) = oldest_first.pop_front() {
+                            oldest.abort();
+                        }
+                        oldest_first.push_back(connections.spawn(serve(stream, peer, pages.clone())));
                     }
                     Err(error) => {
-                        warn!(%error, "no connection can be accepted over HTTP");
+                        warn!(%error, "cannot accept an HTTP connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -131,40 +134,44 @@ async fn serve(stream: TcpStream, peer: SocketAddr, pages: Arc<Pages>) {
     }
 }
 
-/// What is there to be seen.
 struct Pages {
     token: Option<Token>,
-    vitals: Arc<Vitals>,
+    metrics: Metrics,
+    health: Arc<Health>,
 }
 
 impl Pages {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-            return page(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /healthz and /readyz\n");
+            return page(StatusCode::NOT_FOUND, TEXT, "not found; ask for /metrics, /healthz or /readyz\n");
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
+            let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET or HEAD\n");
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refusal;
         }
         match path {
-            "/healthz" => health(self.vitals.is_alive(Instant::now())),
-            "/readyz" => health(self.vitals.is_ready()),
-            _ if !self.lets_in(request) => {
-                let mut refusal = page(StatusCode::UNAUTHORIZED, TEXT, "the token of http.token_file is wanted\n");
+            "/healthz" => health(self.health.is_alive(Instant::now())),
+            "/readyz" => health(self.health.is_ready()),
+            _ if !self.is_allowed(request) => {
+                let mut refusal = page(
+                    StatusCode::UNAUTHORIZED,
+                    TEXT,
+                    "send the token of http.token_file as Authorization: Bearer TOKEN\n",
+                );
                 refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 refusal
             }
-            _ => page(StatusCode::OK, exposition::CONTENT_TYPE, metrics(&self.vitals)),
+            _ => page(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.page(&self.health)),
         }
     }
 
-    fn lets_in(&self, request: &Request<Incoming>) -> bool {
+    fn is_allowed(&self, request: &Request<Incoming>) -> bool {
         let given = request.headers().get(AUTHORIZATION);
         self.token
             .as_ref()
-            .is_none_or(|token| given.is_some_and(|given| token.is_in(given.as_bytes())))
+            .is_none_or(|token| given.is_some_and(|given| token.matches(given.as_bytes())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the operating system says of this process. Where it does not say (other systems than Linux), a number is absent.
+//! Resources of this process. Absent where the operating system is not Linux.
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ fn resident_bytes() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// Without the one that counts them.
+/// Without the descriptor that lists them.
 fn open_files() -> Option<u64> {
     Some((std::fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1))
 }

@@ -1,23 +1,24 @@
-//! The bearer token that guards what is not for everybody.
+//! The bearer token of `/metrics`.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// The shortest token: what is shorter can be guessed.
+/// The shortest token; a shorter one can be guessed.
 const SHORTEST: usize = 16;
 
-/// A text that can be no token.
+/// A text that cannot be a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a token has at least {SHORTEST} characters of printable ASCII and no spaces")]
+#[error("use a token of at least {SHORTEST} printable ASCII characters without spaces")]
 pub struct WeakToken;
 
-/// A token, of which only the digest is kept: comparing digests takes a time that says nothing of how much of a guess was right.
+/// A token. Only its digest is kept: the time to compare digests does not depend on how much of a
+/// guess was right.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token([u8; 32]);
 
 impl Token {
-    /// A token; line ends at the end of `text` are ignored.
+    /// A token. Line ends at the end of `text` are ignored.
     pub fn new(text: &str) -> Result<Self, WeakToken> {
         let text = text.trim_end_matches(['\r', '\n']);
         if text.len() < SHORTEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -26,8 +27,8 @@ impl Token {
         Ok(Token(Sha256::digest(text).into()))
     }
 
-    /// Whether the value of an `Authorization` header carries this token.
-    pub(super) fn is_in(&self, authorization: &[u8]) -> bool {
+    /// Whether the value of an `Authorization` header is this token.
+    pub(super) fn matches(&self, authorization: &[u8]) -> bool {
         const SCHEME: &[u8] = b"Bearer ";
         match authorization.split_at_checked(SCHEME.len()) {
             Some((scheme, given)) => scheme.eq_ignore_ascii_case(SCHEME) && self.0[..] == Sha256::digest(given)[..],
@@ -50,7 +51,7 @@ mod tests {
     fn only_the_whole_token_with_its_scheme_opens() {
         let token = Token::new("correct-horse-battery\r\n").unwrap();
         for given in ["Bearer correct-horse-battery", "bearer correct-horse-battery"] {
-            assert!(token.is_in(given.as_bytes()), "{given}");
+            assert!(token.matches(given.as_bytes()), "{given}");
         }
         for given in [
             "",
@@ -61,7 +62,7 @@ mod tests {
             "Bearer correct-horse-batter",
             "Bearer correct-horse-battery ",
         ] {
-            assert!(!token.is_in(given.as_bytes()), "{given}");
+            assert!(!token.matches(given.as_bytes()), "{given}");
         }
         assert_eq!(format!("{token:?}"), "Token(***)");
     }

@@ -1,0 +1,76 @@
+//! Counters and log messages for rejected input.
+//!
+//! Each rejection is counted. Each source of a reason is logged once; at most [`MAX_SOURCES`]
+//! sources of a reason are remembered, so that a flood of one reason hides no other.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+
+use tracing::warn;
+
+use super::metrics::InputMetrics;
+
+/// Sources remembered per reason. Further ones are only counted.
+const MAX_SOURCES: usize = 1000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct RejectionLog {
+    metrics: InputMetrics,
+    logged: HashMap<&'static str, HashSet<String>>,
+}
+
+impl RejectionLog {
+    /// A log that counts in these metrics.
+    pub fn new(metrics: InputMetrics) -> Self {
+        RejectionLog {
+            metrics,
+            logged: HashMap::new(),
+        }
+    }
+
+    /// Counts a rejection, and logs the first one of each `source` (a topic, field or stream).
+    pub fn reject(&mut self, reason: &'static str, source: &str, why: impl Display) {
+        self.metrics.rejected(reason).inc();
+        if self.is_first(reason, source) {
+            warn!(reason, "{why}; further ones are only counted");
+        }
+    }
+
+    fn is_first(&mut self, reason: &'static str, source: &str) -> bool {
+        let logged = self.logged.entry(reason).or_default();
+        if logged.len() == MAX_SOURCES || !logged.insert(source.to_owned()) {
+            return false;
+        }
+        if logged.len() == MAX_SOURCES {
+            warn!(
+                reason,
+                sources = MAX_SOURCES,
+                "too many sources of this rejection; further ones are only counted"
+            );
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_SOURCES, RejectionLog};
+    use crate::observe::Metrics;
+
+    #[test]
+    fn a_flood_of_one_reason_is_bounded_and_hides_no_other() {
+        let metrics = Metrics::new();
+        let mut log = RejectionLog::new(metrics.input.clone());
+        let first = (0..2 * MAX_SOURCES)
+            .filter(|topic| log.is_first("topic", &topic.to_string()))
+            .count();
+        assert_eq!(first, MAX_SOURCES);
+        assert!(log.is_first("not_json", "sensors/a"));
+        assert!(!log.is_first("not_json", "sensors/a"), "logged once");
+        assert!(log.is_first("not_json", "sensors/b"));
+        log.reject("not_json", "sensors/a", "not JSON");
+        log.reject("not_json", "sensors/a", "not JSON");
+        assert_eq!(metrics.summary().rejected, [("not_json".to_owned(), 2)].into());
+    }
+}
