@@ -158,5 +158,5 @@ async fn an_address_in_use_is_an_error_that_names_the_key() {
         token: None,
     };
     let error = Server::bind(&options).await.unwrap_err().to_string();
-    assert!(error.starts_with(&format!("http.listen: {address}: ")), "{error}");
+    assert!(error.starts_with(&format!("http.listen: cannot listen on {address}: ")), "{error}");
 }

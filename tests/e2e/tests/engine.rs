@@ -56,7 +56,10 @@ fn streams_do_not_touch_each_other() {
         }
     }
     let summary = engine.summary();
-    assert_eq!((summary.streams, summary.rows, summary.forecasts, summary.messages), (2, 6, 12, 6));
+    assert_eq!(
+        (summary.streams, summary.time_steps, summary.forecasts, summary.messages),
+        (2, 6, 12, 6)
+    );
 }
 
 #[test]

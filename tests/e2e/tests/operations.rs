@@ -235,7 +235,7 @@ fn an_address_in_use_is_refused_by_its_key() {
     let output = tsm2_e2e::process::run(&["run", &site.config()]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        !output.status.success() && said.contains("Error: http.listen: 127.0.0.1:"),
+        !output.status.success() && said.contains("Error: http.listen: cannot listen on 127.0.0.1:"),
         "{said}"
     );
 }

@@ -336,7 +336,10 @@ impl Metrics {
                 "Readings that joined another of the same variate in its time bin.",
             ),
             time_steps: define.counter("tsm2_edge_time_steps_total", "Time steps with at least one reading."),
-            bridged_time_steps: define.counter("tsm2_edge_bridged_time_steps_total", "Time steps without a reading that bridged a gap."),
+            bridged_time_steps: define.counter(
+                "tsm2_edge_bridged_time_steps_total",
+                "Time steps without a reading that bridged a gap.",
+            ),
             forward_filled_values: define.counter(
                 "tsm2_edge_forward_filled_values_total",
                 "Values that repeat an earlier one of the same variate.",
