@@ -137,7 +137,9 @@ async fn a_daemon_shows_its_work_and_is_ready_while_there_is_a_broker() {
         exchange(&mut watcher, index).await;
     }
     get_until(http, "/readyz", |status, body| (status, body) == (200, "ok\n"));
-    let page = get_until(http, "/metrics", |_, page| has(page, "tsm2_edge_forecasts_total 10"));
+    let page = get_until(http, "/metrics", |_, page| {
+        has(page, "tsm2_edge_forecasts_total 10") && has(page, "tsm2_edge_streams 1")
+    });
     assert_passes_promtool(&page);
     for line in [
         "tsm2_edge_messages_total 5",
