@@ -1,27 +1,33 @@
-//! What arrives, from the polling task to the consumer, and the way back for acknowledgements.
+//! Inbox: a queue from the polling task to one consumer, and the way back for acknowledgements.
 //!
-//! Invariants: delivering never waits; what waits is bounded, by the broker at QoS 1 (it sends no more than it may have unacknowledged, at most
-//! one per packet identifier) and here at QoS 0; the consumer is given no more than [`MOST_TAKEN`] messages before it acknowledges some, however
-//! long that takes it: mosquitto 2.0.11 does not keep to its own bound in a flood, and beyond the packet identifiers there are it uses those of
-//! unacknowledged messages again; acknowledgements leave in the order of their messages, and only on the connection that those came by, for
-//! packet identifiers mean nothing on another.
+//! Who competes: the polling task delivers and never waits; one [`Receiver`] takes; any thread
+//! acknowledges.
+//!
+//! What happens when it is full:
+//! - QoS 1: the broker stops at its own limit of unacknowledged messages. The consumer gets no more
+//!   than [`MAX_IN_FLIGHT`] before it acknowledges some: mosquitto 2.0.11 exceeds its limit under
+//!   load and then uses packet identifiers of unacknowledged messages again.
+//! - QoS 0: messages above [`MAX_WAITING`] bytes are dropped and counted.
+//!
+//! Acknowledgements leave in the order of their messages, and only on the connection that brought
+//! those messages: a packet identifier means nothing on another connection.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use rumqttc::{AsyncClient, ManualAck, Publish, QoS};
 use tokio::sync::{Notify, mpsc};
 use tracing::warn;
 
-use crate::in_order::InOrder;
+use crate::ack_reorder_buffer::AckReorderBuffer;
 
-/// Bytes that may wait for the consumer before messages at QoS 0 are dropped and counted.
+/// Bytes that may wait for the consumer before messages at QoS 0 are dropped.
 const MAX_WAITING: usize = 16 << 20;
-/// Messages at QoS 1 that the consumer may have taken and not acknowledged: half of the packet identifiers.
-pub const MOST_TAKEN: usize = 32_768;
-/// What a waiting message takes beside its topic and payload, roughly.
+/// Messages at QoS 1 that the consumer may hold unacknowledged: half of the packet identifiers.
+pub const MAX_IN_FLIGHT: usize = 32_768;
+/// Memory of a waiting message besides topic and payload, in bytes, roughly.
 const OVERHEAD: usize = 256;
 
 /// A message that arrived.
@@ -31,24 +37,28 @@ pub struct Incoming {
     pub topic: String,
     /// Payload.
     pub payload: Bytes,
-    /// Whether the broker had it stored when we subscribed: then its time of arrival says nothing.
+    /// Whether it is a retained message from before the subscription. Its time of arrival then means
+    /// nothing.
     pub retain: bool,
-    /// When it arrived here.
+    /// Time of arrival by the wall clock.
     pub arrived: SystemTime,
-    /// To be told when the message is dealt with; dropped untold, the message comes again after the next reconnect.
+    /// Time of arrival by the monotonic clock, for durations.
+    pub arrived_at: Instant,
+    /// To be called when the message is durable. Dropped without that call, the message comes again
+    /// after the next reconnect.
     pub ack: Acknowledgement,
-    /// To be dropped when topic and payload are no longer needed: until then the message counts as waiting.
-    pub place: Place,
+    /// To be dropped with topic and payload: until then the message counts as waiting.
+    pub budget: ByteBudget,
 }
 
-/// A message's share of what may wait.
+/// A message's share of the bytes that may wait.
 #[derive(Debug)]
-pub struct Place {
+pub struct ByteBudget {
     waiting: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Drop for Place {
+impl Drop for ByteBudget {
     fn drop(&mut self) {
         self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -58,12 +68,13 @@ impl Drop for Place {
 #[derive(Debug)]
 #[must_use = "a message that is not acknowledged comes again"]
 pub struct Acknowledgement {
-    link: Arc<Link>,
-    generation: u64,
+    channel: Arc<AckChannel>,
+    /// Number of the connection.
+    connection: u64,
     number: u64,
     packet: Option<ManualAck>,
-    /// Whether it counts among those that the consumer has taken.
-    taken: bool,
+    /// Whether the consumer has the message.
+    held: bool,
 }
 
 impl Acknowledgement {
@@ -72,114 +83,137 @@ impl Acknowledgement {
         self.packet.is_some()
     }
 
-    /// The message is dealt with. Returns how many of those that are wait for an earlier one, which must be acknowledged first.
+    /// Acknowledges the message. Returns how many acknowledgements now wait for an earlier message.
     pub fn done(mut self) -> usize {
         let packet = self.packet.take();
-        if packet.is_some() { self.settle(packet) } else { 0 }
+        if packet.is_some() { self.finish(packet) } else { 0 }
     }
 
-    fn settle(&self, packet: Option<ManualAck>) -> usize {
-        if self.taken {
-            self.link.taken.fetch_sub(1, Ordering::Relaxed);
-            self.link.room.notify_one();
+    fn finish(&self, packet: Option<ManualAck>) -> usize {
+        if self.held {
+            self.channel.held.fetch_sub(1, Ordering::Relaxed);
+            self.channel.room.notify_one();
         }
-        let mut owed = self.link.owed();
-        if owed.generation != self.generation {
+        let mut pending = self.channel.pending();
+        if pending.connection != self.connection {
             return 0;
         }
-        for packet in owed.order.settle(self.number, packet) {
-            // It fails only when the session has ended; then the message comes again.
-            let _ = self.link.client.try_manual_ack(packet);
+        for packet in pending.order.finish(self.number, packet) {
+            // An error means that the session has ended: the message comes again.
+            let _ = self.channel.client.try_manual_ack(packet);
         }
-        owed.order.waiting()
+        pending.order.waiting()
     }
 }
 
 impl Drop for Acknowledgement {
-    /// What is never acknowledged does not hold up what came after it.
+    /// A message that is never acknowledged does not hold up later ones.
     fn drop(&mut self) {
         if self.packet.is_some() {
-            self.settle(None);
+            self.finish(None);
         }
     }
 }
 
-/// What acknowledgements need: the client, and what is owed on the present connection.
+/// Where acknowledgements go.
 #[derive(Debug)]
-struct Link {
+struct AckChannel {
     client: AsyncClient,
-    owed: Mutex<Owed>,
-    /// Messages at QoS 1 that the consumer has and did not acknowledge.
-    taken: AtomicUsize,
-    /// Told when they become fewer.
+    pending: Mutex<PendingAcks>,
+    /// Messages at QoS 1 that the consumer holds unacknowledged.
+    held: AtomicUsize,
+    /// Notified when they become fewer.
     room: Notify,
 }
 
-/// The acknowledgements owed on one connection.
+/// Acknowledgements that are due on the current connection.
 #[derive(Debug)]
-struct Owed {
-    generation: u64,
-    order: InOrder<ManualAck>,
+struct PendingAcks {
+    connection: u64,
+    order: AckReorderBuffer<ManualAck>,
 }
 
-impl Link {
-    fn owed(&self) -> MutexGuard<'_, Owed> {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+impl AckChannel {
+    fn pending(&self) -> MutexGuard<'_, PendingAcks> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Messages in the order in which they arrived.
+/// The consumer's end: messages in order of arrival.
 #[derive(Debug)]
 pub struct Receiver {
-    link: Arc<Link>,
+    channel: Arc<AckChannel>,
     queue: mpsc::UnboundedReceiver<Incoming>,
 }
 
 impl Receiver {
-    /// The next message, once the consumer has acknowledged enough of those that it has; `None` when the session has ended. Nothing is lost when the future is dropped.
+    /// The next message; `None` when the session has ended. Waits while the consumer holds
+    /// [`MAX_IN_FLIGHT`] unacknowledged messages. Cancel safe.
     pub async fn recv(&mut self) -> Option<Incoming> {
-        while self.link.taken.load(Ordering::Relaxed) >= MOST_TAKEN {
-            self.link.room.notified().await;
+        while self.channel.held.load(Ordering::Relaxed) >= MAX_IN_FLIGHT {
+            self.channel.room.notified().await;
         }
         let mut incoming = self.queue.recv().await?;
         if incoming.ack.is_awaited() {
-            self.link.taken.fetch_add(1, Ordering::Relaxed);
-            incoming.ack.taken = true;
+            self.channel.held.fetch_add(1, Ordering::Relaxed);
+            incoming.ack.held = true;
         }
         Some(incoming)
+    }
+
+    /// A handle that counts unacknowledged messages.
+    pub fn in_flight(&self) -> InFlight {
+        InFlight {
+            channel: self.channel.clone(),
+        }
+    }
+}
+
+/// Counts the messages at QoS 1 that are not acknowledged. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    channel: Arc<AckChannel>,
+}
+
+impl InFlight {
+    /// Messages of the current connection that are not acknowledged yet, with those that still wait
+    /// for the consumer. When the count reaches the broker's limit (20 by default with mosquitto),
+    /// no more messages come before some are acknowledged.
+    pub fn count(&self) -> usize {
+        self.channel.pending().order.len()
     }
 }
 
 /// The polling task's end.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    link: Arc<Link>,
+    channel: Arc<AckChannel>,
     queue: mpsc::UnboundedSender<Incoming>,
     waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Inbox {
-    /// Both ends. `dropped` counts what did not fit.
+    /// Both ends. `dropped` counts messages that did not fit.
     pub(crate) fn new(client: AsyncClient, dropped: Arc<AtomicU64>) -> (Self, Receiver) {
         let (queue, out) = mpsc::unbounded_channel();
-        let link = Arc::new(Link {
+        let channel = Arc::new(AckChannel {
             client,
-            owed: Mutex::new(Owed {
-                generation: 0,
-                order: InOrder::new(),
+            pending: Mutex::new(PendingAcks {
+                connection: 0,
+                order: AckReorderBuffer::new(),
             }),
-            taken: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             room: Notify::new(),
         });
         (
             Inbox {
-                link: link.clone(),
+                channel: channel.clone(),
                 queue,
                 waiting: Arc::default(),
                 dropped,
             },
-            Receiver { link, queue: out },
+            Receiver { channel, queue: out },
         )
     }
 
@@ -189,27 +223,27 @@ impl Inbox {
             if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
                 warn!(
                     waiting_bytes = MAX_WAITING,
-                    "messages at QoS 0 arrive faster than they are dealt with; dropping"
+                    "dropping messages at QoS 0: they arrive faster than they are processed; publish at QoS 1"
                 );
             }
             return;
         }
-        let packet = self.link.client.prepare_ack(&publish);
+        let packet = self.channel.client.prepare_ack(&publish);
         let ack = {
-            let mut owed = self.link.owed();
+            let mut pending = self.channel.pending();
             Acknowledgement {
-                link: self.link.clone(),
-                generation: owed.generation,
-                number: packet.as_ref().map_or(0, |_| owed.order.open()),
+                channel: self.channel.clone(),
+                connection: pending.connection,
+                number: packet.as_ref().map_or(0, |_| pending.order.begin()),
                 packet,
-                taken: false,
+                held: false,
             }
         };
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
         let bytes = topic.len() + publish.payload.len() + OVERHEAD;
         self.waiting.fetch_add(bytes, Ordering::Relaxed);
         let incoming = Incoming {
-            place: Place {
+            budget: ByteBudget {
                 waiting: self.waiting.clone(),
                 bytes,
             },
@@ -217,18 +251,19 @@ impl Inbox {
             payload: publish.payload,
             retain: publish.retain,
             arrived: SystemTime::now(),
+            arrived_at: Instant::now(),
             ack,
         };
-        // Without a receiver nobody wants messages; unacknowledged, they stay with the broker.
+        // An error means that there is no receiver: unacknowledged, the message stays with the broker.
         let _ = self.queue.send(incoming);
     }
 
-    /// The connection is gone: acknowledgements of what came by it are void.
+    /// The connection is gone: its acknowledgements are void.
     pub(crate) fn disconnected(&self) {
-        let mut owed = self.link.owed();
-        *owed = Owed {
-            generation: owed.generation + 1,
-            order: InOrder::new(),
+        let mut pending = self.channel.pending();
+        *pending = PendingAcks {
+            connection: pending.connection + 1,
+            order: AckReorderBuffer::new(),
         };
     }
 }
@@ -251,7 +286,7 @@ mod tests {
         }
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
         inbox.deliver(message(QoS::AtLeastOnce));
-        assert_eq!(dropped.load(Ordering::Relaxed), 2, "the broker bounds those");
+        assert_eq!(dropped.load(Ordering::Relaxed), 2, "the broker bounds messages at QoS 1");
         for _ in 0..5 {
             receiver.recv().await.unwrap();
         }
@@ -260,31 +295,37 @@ mod tests {
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
     }
 
+    /// Whether `future` is still pending after everything ready has run.
+    async fn is_pending<T>(future: impl Future<Output = T>) -> bool {
+        tokio::select! {
+            biased;
+            _ = future => false,
+            () = std::future::ready(()) => true,
+        }
+    }
+
     #[tokio::test]
-    async fn nobody_is_given_more_than_can_be_acknowledged() {
+    async fn the_consumer_gets_no_more_than_it_can_acknowledge() {
         let (client, _events) = AsyncClient::builder(MqttOptions::new("device", ("localhost", 1883)))
             .unbounded()
             .build();
         let (inbox, mut receiver) = Inbox::new(client, Arc::default());
-        for pkid in 1..=MOST_TAKEN + 2 {
+        for pkid in 1..=MAX_IN_FLIGHT + 2 {
             inbox.deliver(Publish {
                 pkid: pkid as u16,
                 ..Publish::new("in/x", QoS::AtLeastOnce, "1")
             });
         }
-        let mut taken = Vec::new();
-        for _ in 0..MOST_TAKEN {
-            taken.push(receiver.recv().await.unwrap().ack);
+        let mut held = Vec::new();
+        for _ in 0..MAX_IN_FLIGHT {
+            held.push(receiver.recv().await.unwrap().ack);
         }
-        let soon = std::time::Duration::from_millis(20);
-        assert!(tokio::time::timeout(soon, receiver.recv()).await.is_err());
-        let later = tokio::spawn(async move { (receiver.recv().await, receiver) });
-        taken.pop().unwrap().done();
-        let (came, mut receiver) = later.await.unwrap();
-        assert!(came.is_some());
-        assert!(tokio::time::timeout(soon, receiver.recv()).await.is_err());
-        drop((taken, came));
-        assert!(receiver.recv().await.is_some(), "what is given up makes room, too");
+        assert!(is_pending(receiver.recv()).await);
+        held.pop().unwrap().done();
+        let next = receiver.recv().await.unwrap();
+        assert!(is_pending(receiver.recv()).await);
+        drop((held, next));
+        assert!(receiver.recv().await.is_some(), "an abandoned message makes room, too");
     }
 
     #[tokio::test]
@@ -301,13 +342,15 @@ mod tests {
             inbox.deliver(message(QoS::AtLeastOnce, pkid));
         }
         inbox.deliver(message(QoS::AtMostOnce, 0));
+        assert_eq!(receiver.in_flight().count(), 3);
         let mut acks = Vec::new();
         for _ in 0..4 {
             acks.push(receiver.recv().await.unwrap().ack);
         }
         let mut done = || acks.pop().unwrap().done();
-        assert_eq!(done(), 0, "nobody waits for an answer at QoS 0");
+        assert_eq!(done(), 0, "QoS 0 has no acknowledgement");
         assert_eq!([done(), done(), done()], [1, 2, 0]);
+        assert_eq!(receiver.in_flight().count(), 0);
         for pkid in 1..=2 {
             inbox.deliver(message(QoS::AtLeastOnce, pkid));
         }
@@ -315,7 +358,7 @@ mod tests {
         let second = receiver.recv().await.unwrap().ack;
         assert_eq!(second.done(), 1);
         inbox.disconnected();
-        assert_eq!(first.done(), 0, "it belongs to a connection that is no more");
-        assert_eq!(inbox.link.owed().order.waiting(), 0);
+        assert_eq!(first.done(), 0, "its connection is gone");
+        assert_eq!(inbox.channel.pending().order.waiting(), 0);
     }
 }

@@ -1,29 +1,31 @@
-//! Payload codecs, topic templates and the one MQTT session of TSM2 Edge.
+//! MQTT for TSM2 Edge: payload decoders, topic templates, and one session with a broker.
 //!
-//! - [`Template`]: which topics to subscribe to, and which stream and variate a topic speaks of;
-//! - [`Decoder`]: bytes of a payload to values and their time, with bounds on size and depth;
-//! - [`Session`]: the connection itself. It reconnects and resubscribes by itself, hands out messages that are acknowledged one by one, and
-//!   keeps what is to be published until the broker has it.
+//! - [`Template`]: a topic with placeholders. It gives the filter to subscribe to, and reads the
+//!   names of stream and variate out of a topic.
+//! - [`Decoder`]: payload bytes to values and their time, with bounds on size and depth.
+//! - [`Session`]: an MQTT 3.1.1 client session. It reconnects and resubscribes by itself.
+//!   [`Receiver`] gives the messages; each is acknowledged by itself ([`Acknowledgement`]).
+//!   [`Publisher`] keeps each message until the broker has acknowledged it.
 //!
 //! Nothing outside this crate names the MQTT client library.
 
-mod bounded;
-mod codec;
-mod in_order;
+mod ack_reorder_buffer;
+mod decoder;
 mod inbox;
 mod options;
 mod outbox;
+mod publish_truncator;
 mod session;
+mod template;
 mod time;
 mod tls;
-mod topic;
-mod wire;
+mod transport;
 
-pub use codec::{Decoder, DecoderOptions, FieldError, PayloadError, Shape};
-pub use inbox::{Acknowledgement, Incoming, MOST_TAKEN, Place, Receiver};
+pub use decoder::{Decoder, DecoderOptions, FieldError, PayloadError, PayloadShape};
+pub use inbox::{Acknowledgement, ByteBudget, InFlight, Incoming, MAX_IN_FLIGHT, Receiver};
 pub use options::{SessionError, SessionOptions};
-pub use outbox::{Closed, Message, Publisher};
+pub use outbox::{Closed, Message, PublishError, Publisher};
 pub use session::{Session, Status};
+pub use template::{Captured, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};
 pub use time::{TimeFormat, rfc3339};
 pub use tls::{TlsError, TlsOptions};
-pub use topic::{Captured, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};

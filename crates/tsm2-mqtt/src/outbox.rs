@@ -1,22 +1,29 @@
-//! What is to be published, kept until the broker has acknowledged it.
+//! Outbox: an ordered queue with replacement by topic, from many publishers to the one session.
 //!
-//! The client library forgets unacknowledged publishes when the broker answers a reconnect without a session, so they are kept here.
-//! Invariants:
-//! - messages leave in the order in which they came;
-//! - of a retained topic an older payload never follows a newer one, and the newest always stays until it is acknowledged;
-//! - while there is a connection a publisher waits for room (at most [`WINDOW`] messages are on their way); without one, retained messages
-//!   replace what waits for the same topic, so that memory is bounded by the number of topics.
+//! Who competes: any number of [`Publisher`]s put messages in; the sending task takes them out. Each
+//! message stays until the broker has acknowledged it, because the client library forgets
+//! unacknowledged publishes when the broker answers a reconnect without a session.
+//!
+//! What happens when it is full:
+//! - with a connection, publishers wait while [`WINDOW`] messages are unacknowledged;
+//!   [`Publisher::try_publish`] and [`Publisher::publish_timeout`] give the message back instead;
+//! - without a connection, a retained message replaces the waiting one of the same topic, so memory
+//!   is bounded by the number of topics; other messages wait as above.
+//!
+//! Invariants: messages leave in the order in which they came; an older payload of a retained topic
+//! never follows a newer one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// Messages that may be on their way to the broker while a connection stands.
+/// Messages that may be unacknowledged while a connection stands.
 const WINDOW: usize = 512;
 
-/// Something to publish, at QoS 1.
+/// A message to publish, at QoS 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Topic.
@@ -27,12 +34,23 @@ pub struct Message {
     pub retain: bool,
 }
 
-/// The session has been shut down: nothing is published any more.
+/// The session has ended: nothing is published any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the MQTT session is closed")]
 pub struct Closed;
 
-/// Order of arrival; also a message's identity.
+/// A message that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// No room in time. The message comes back and can be published again.
+    #[error("the broker has not acknowledged earlier messages yet")]
+    Full(Message),
+    /// The session has ended.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// The order of arrival, and the identity of a message.
 pub(crate) type Sequence = u64;
 
 #[derive(Debug, Default)]
@@ -42,13 +60,15 @@ struct Inner {
     next: Sequence,
     waiting: BTreeMap<Sequence, Message>,
     in_flight: BTreeSet<Sequence>,
-    /// Of those, what the last connection left behind: until it is known whether they leave again, nothing overtakes them.
+    /// Of those, the messages of the last connection. Until each is settled nothing overtakes them.
     left_behind: BTreeSet<Sequence>,
-    /// Newest message of each retained topic.
+    /// The newest message of each retained topic.
     newest: HashMap<String, Sequence>,
+    /// Newest messages that are acknowledged, while an older message is not.
+    acknowledged: BTreeMap<Sequence, String>,
 }
 
-/// Shared between publishers and the session's sender.
+/// Shared between publishers and the sending task.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
@@ -60,7 +80,7 @@ impl Outbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `step` on the content, again after each change, until it gives something.
+    /// Runs `step` on the content, again after each change, until it returns something.
     async fn until<T>(&self, mut step: impl FnMut(&mut Inner) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
@@ -84,7 +104,7 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
-    /// No more from publishers; what is here still leaves.
+    /// Takes no more from publishers. What is here still leaves.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_waiters();
@@ -107,22 +127,32 @@ impl Outbox {
         .await
     }
 
-    /// A message taken is acknowledged, or has failed and is to be sent again unless a newer one of its topic exists.
-    pub(crate) fn settle(&self, sequence: Sequence, outcome: Result<(), Message>) {
+    /// The broker has acknowledged a message of this topic.
+    pub(crate) fn acknowledged(&self, sequence: Sequence, topic: String) {
         let mut inner = self.lock();
-        inner.in_flight.remove(&sequence);
-        inner.left_behind.remove(&sequence);
-        if let Err(message) = outcome {
-            let is_newest = !message.retain || inner.newest.get(&message.topic) == Some(&sequence);
-            if is_newest {
-                inner.waiting.insert(sequence, message);
-            }
+        inner.settle(sequence);
+        if inner.newest.get(&topic) == Some(&sequence) {
+            inner.acknowledged.insert(sequence, topic);
         }
+        inner.forget_acknowledged();
         drop(inner);
         self.changed.notify_waiters();
     }
 
-    /// Waits until all that was handed over before this call has been acknowledged or replaced, or cannot be any more.
+    /// A message was not delivered. It leaves again, unless a newer one of its retained topic exists.
+    pub(crate) fn failed(&self, sequence: Sequence, message: Message) {
+        let mut inner = self.lock();
+        inner.settle(sequence);
+        if !message.retain || inner.newest.get(&message.topic) == Some(&sequence) {
+            inner.waiting.insert(sequence, message);
+        }
+        inner.forget_acknowledged();
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until each message that was put before this call is acknowledged or replaced, or can no
+    /// longer be.
     pub(crate) async fn flush(&self) -> Result<(), Closed> {
         let end = self.lock().next;
         self.until(|inner| {
@@ -154,6 +184,35 @@ impl Inner {
         self.waiting.insert(sequence, message);
     }
 
+    /// Takes the message out of `slot` if there is room for it.
+    fn try_put(&mut self, slot: &mut Option<Message>) -> Option<Result<(), Closed>> {
+        if self.closed {
+            return Some(Err(Closed));
+        }
+        let message = slot.take_if(|message| self.has_room(message))?;
+        self.put(message);
+        Some(Ok(()))
+    }
+
+    fn settle(&mut self, sequence: Sequence) {
+        self.in_flight.remove(&sequence);
+        self.left_behind.remove(&sequence);
+    }
+
+    /// A topic whose newest message is acknowledged is remembered only while an older message, perhaps
+    /// of the same topic, may still fail.
+    fn forget_acknowledged(&mut self) {
+        let oldest = self.oldest();
+        while let Some(entry) = self.acknowledged.first_entry()
+            && oldest.is_none_or(|oldest| *entry.key() < oldest)
+        {
+            let (sequence, topic) = entry.remove_entry();
+            if self.newest.get(&topic) == Some(&sequence) {
+                self.newest.remove(&topic);
+            }
+        }
+    }
+
     /// The oldest message that is not acknowledged yet.
     fn oldest(&self) -> Option<Sequence> {
         let waiting = self.waiting.first_key_value().map(|(&sequence, _)| sequence);
@@ -165,33 +224,59 @@ impl Inner {
     }
 }
 
-/// Publishes through a session; cheap to clone.
+/// Publishes through a session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     pub(crate) outbox: Arc<Outbox>,
 }
 
 impl Publisher {
-    /// Hands a message over, after waiting for room. It then leaves in its turn, again after every lost connection, until the broker has it.
-    pub async fn publish(&self, message: Message) -> Result<(), Closed> {
-        let mut message = Some(message);
-        self.outbox
-            .until(|inner| {
-                if inner.closed {
-                    return Some(Err(Closed));
-                }
-                let ready = message.take_if(|m| inner.has_room(m))?;
-                inner.put(ready);
-                Some(Ok(()))
-            })
-            .await
-    }
-
-    /// Waits until the broker has acknowledged everything handed over before this call, by anybody; what others hand over meanwhile is not
-    /// waited for.
+    /// Hands a message over, after waiting for room. It leaves in its turn, again after every lost
+    /// connection, until the broker has acknowledged it.
     ///
     /// # Errors
-    /// When the session ended before.
+    /// The session has ended.
+    pub async fn publish(&self, message: Message) -> Result<(), Closed> {
+        let mut message = Some(message);
+        self.outbox.until(|inner| inner.try_put(&mut message)).await
+    }
+
+    /// As [`Publisher::publish`], and gives the message back if there is no room within `wait`. For a
+    /// thread that must send a heartbeat while the broker stalls.
+    ///
+    /// # Errors
+    /// No room in time, or the session has ended.
+    pub async fn publish_timeout(&self, message: Message, wait: Duration) -> Result<(), PublishError> {
+        let mut message = Some(message);
+        let put = self.outbox.until(|inner| inner.try_put(&mut message));
+        match tokio::time::timeout(wait, put).await {
+            Ok(put) => Ok(put?),
+            Err(_) => message.map_or(Ok(()), |message| Err(PublishError::Full(message))),
+        }
+    }
+
+    /// As [`Publisher::publish`], without waiting. Works outside a runtime.
+    ///
+    /// # Errors
+    /// No room, or the session has ended.
+    pub fn try_publish(&self, message: Message) -> Result<(), PublishError> {
+        let mut message = Some(message);
+        let put = self.outbox.lock().try_put(&mut message);
+        match (put, message) {
+            (None, Some(message)) => Err(PublishError::Full(message)),
+            (None, None) => Ok(()),
+            (Some(put), _) => {
+                self.outbox.changed.notify_waiters();
+                Ok(put?)
+            }
+        }
+    }
+
+    /// Waits until the broker has acknowledged each message handed over before this call, by any
+    /// publisher. It does not wait for later ones. Cancel safe.
+    ///
+    /// # Errors
+    /// The session ended before.
     pub async fn flush(&self) -> Result<(), Closed> {
         self.outbox.flush().await
     }
@@ -239,7 +324,7 @@ mod tests {
         while publisher.unacknowledged() > 0 {
             let (sequence, message) = take(&publisher).await;
             left.push((message.topic.clone(), message.payload.clone()));
-            publisher.outbox.settle(sequence, Ok(()));
+            publisher.outbox.acknowledged(sequence, message.topic);
         }
         let expected = [("b", "1"), ("c", "1"), ("a", "2"), ("c", "2")].map(|(t, p)| (t.to_owned(), Bytes::from_static(p.as_bytes())));
         assert_eq!(left, expected);
@@ -274,7 +359,7 @@ mod tests {
         for (sequence, message) in taken.into_iter().rev() {
             tokio::task::yield_now().await;
             assert!(!next.is_finished());
-            outbox.settle(sequence, Err(message));
+            outbox.failed(sequence, message);
         }
         assert_eq!(next.await.unwrap().1.payload, "1");
         for payload in ["2", "3", "4"] {
@@ -294,7 +379,7 @@ mod tests {
             taken.push(take(&publisher).await);
         }
         for (sequence, message) in taken.into_iter().rev() {
-            publisher.outbox.settle(sequence, Err(message)); // as when the broker has lost the session
+            publisher.outbox.failed(sequence, message); // as when the broker has lost the session
         }
         assert_eq!(take(&publisher).await.1, message("b", "only", true));
         assert_eq!(take(&publisher).await.1, message("a", "new", true));
@@ -315,13 +400,13 @@ mod tests {
         publisher.publish(message("a", "after", true)).await.unwrap();
         tokio::task::yield_now().await;
         assert!(!flush.is_finished());
-        publisher.outbox.settle(before, Ok(()));
+        publisher.outbox.acknowledged(before, "a".into());
         flush.await.unwrap();
         assert_eq!(publisher.unacknowledged(), 1);
     }
 
     #[tokio::test]
-    async fn publishers_wait_for_room_and_hear_of_the_end() {
+    async fn publishers_wait_for_room_and_learn_of_the_end() {
         let publisher = publisher();
         publisher.outbox.set_connected(true);
         for _ in 0..WINDOW {
@@ -334,9 +419,58 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         let (sequence, _) = take(&publisher).await;
-        publisher.outbox.settle(sequence, Ok(()));
+        publisher.outbox.acknowledged(sequence, "t".into());
         assert_eq!(waiting.await.unwrap(), Ok(()));
         publisher.outbox.close();
         assert_eq!(publisher.publish(message("t", "x", false)).await, Err(Closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_window_gives_the_message_back() {
+        let publisher = publisher();
+        publisher.outbox.set_connected(true);
+        for _ in 0..WINDOW {
+            publisher.try_publish(message("t", "x", false)).unwrap();
+        }
+        let last = message("t", "last", true);
+        let full = Err(PublishError::Full(last.clone()));
+        assert_eq!(publisher.try_publish(last.clone()), full);
+        assert_eq!(publisher.publish_timeout(last.clone(), Duration::from_secs(1)).await, full);
+        assert_eq!(publisher.unacknowledged(), WINDOW);
+        let (sequence, _) = take(&publisher).await;
+        publisher.outbox.acknowledged(sequence, "t".into());
+        assert_eq!(publisher.publish_timeout(last, Duration::from_secs(1)).await, Ok(()));
+        publisher.outbox.close();
+        assert_eq!(publisher.try_publish(message("t", "x", false)), Err(Closed.into()));
+    }
+
+    #[tokio::test]
+    async fn topics_that_are_no_longer_published_take_no_memory() {
+        let publisher = publisher();
+        publisher.outbox.set_connected(true);
+        for number in 0..100 {
+            publisher.try_publish(message(&format!("t/{number}"), "x", true)).unwrap();
+        }
+        let mut taken = Vec::new();
+        for _ in 0..100 {
+            taken.push(take(&publisher).await);
+        }
+        for (sequence, message) in taken.into_iter().rev() {
+            publisher.outbox.acknowledged(sequence, message.topic);
+        }
+        let inner = publisher.outbox.lock();
+        assert_eq!((inner.newest.len(), inner.acknowledged.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn an_older_message_that_fails_does_not_follow_the_acknowledged_newer_one() {
+        let publisher = publisher();
+        publisher.outbox.set_connected(true);
+        publisher.try_publish(message("a", "old", true)).unwrap();
+        publisher.try_publish(message("a", "new", true)).unwrap();
+        let (old, new) = (take(&publisher).await, take(&publisher).await);
+        publisher.outbox.acknowledged(new.0, new.1.topic);
+        publisher.outbox.failed(old.0, old.1);
+        assert_eq!(publisher.unacknowledged(), 0);
     }
 }

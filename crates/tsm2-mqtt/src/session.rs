@@ -25,7 +25,7 @@ use crate::inbox::{Inbox, Receiver};
 use crate::options::{SessionError, SessionOptions};
 use crate::outbox::{Message, Outbox, Publisher};
 use crate::tls;
-use crate::wire::{CONNECT_TIMEOUT_S, Route};
+use crate::transport::{CONNECT_TIMEOUT_S, Endpoint};
 
 /// The longest remaining length of a packet in MQTT 3.1.1.
 const MAX_LENGTH: usize = 268_435_455;
@@ -110,13 +110,13 @@ impl Session {
             once,
         };
         let poller = tokio::spawn(poller.run());
-        let greeting = Greeting {
+        let on_connect = OnConnect {
             client: client.clone(),
             filters: options.filters,
             status_topic: options.status_topic.clone(),
             outbox: outbox.clone(),
         };
-        let sender = tokio::spawn(send(greeting, resubscribe));
+        let sender = tokio::spawn(send(on_connect, resubscribe));
         let publisher = Publisher { outbox: outbox.clone() };
         let session = Session {
             outbox,
@@ -193,7 +193,7 @@ fn status_message(topic: &str, status: Status) -> Message {
 
 fn mqtt_options(options: &SessionOptions) -> MqttOptions {
     let bound = options.max_payload.saturating_add(1 + MAX_TOPIC).min(MAX_LENGTH);
-    let route = Route {
+    let endpoint = Endpoint {
         host: options.host.clone(),
         port: options.port,
         tls: options.tls.clone().map(Arc::new),
@@ -205,7 +205,7 @@ fn mqtt_options(options: &SessionOptions) -> MqttOptions {
         .set_ack_mode(AckMode::Manual)
         .set_max_packet_size(bound, MAX_LENGTH)
         .set_inflight(IN_FLIGHT)
-        .set_socket_connector(move |_, _| route.clone().connect());
+        .set_socket_connector(move |_, _| endpoint.clone().connect());
     if let Some((user, password)) = &options.credentials {
         mqtt.set_credentials(user.clone(), password.clone().into_bytes());
     }
@@ -295,28 +295,31 @@ impl Poller {
 }
 
 /// The sending task.
-async fn send(greeting: Greeting, reconnected: Arc<Notify>) {
+async fn send(on_connect: OnConnect, reconnected: Arc<Notify>) {
     let mut on_their_way = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             () = reconnected.notified() => {
-                on_their_way.spawn(greeting.clone().say());
+                on_their_way.spawn(on_connect.clone().run());
             }
             Some(_) = on_their_way.join_next() => {}
-            (sequence, message) = greeting.outbox.take(), if on_their_way.len() < usize::from(IN_FLIGHT) => {
+            (sequence, message) = on_connect.outbox.take(), if on_their_way.len() < usize::from(IN_FLIGHT) => {
                 let options = PublishOptions::new(QoS::AtLeastOnce).retain(message.retain);
-                match greeting.client.publish_tracked(message.topic.clone(), message.payload.clone(), options).await {
+                match on_connect.client.publish_tracked(message.topic.clone(), message.payload.clone(), options).await {
                     Ok(notice) => {
-                        let outbox = greeting.outbox.clone();
+                        let outbox = on_connect.outbox.clone();
                         on_their_way.spawn(async move {
-                            outbox.settle(sequence, notice.wait_async().await.map(drop).map_err(|_| message));
+                            match notice.wait_async().await {
+                                Ok(_) => outbox.acknowledged(sequence, message.topic),
+                                Err(_) => outbox.failed(sequence, message),
+                            }
                         });
                     }
                     Err(error) => {
                         // Only a topic that MQTT forbids or an ended session; sending it again would fail again.
                         warn!(topic = message.topic, %error, "a message cannot be published");
-                        greeting.outbox.settle(sequence, Ok(()));
+                        on_connect.outbox.acknowledged(sequence, message.topic);
                     }
                 }
             }
@@ -326,16 +329,16 @@ async fn send(greeting: Greeting, reconnected: Arc<Notify>) {
 
 /// What is said on every new connection: the subscriptions, then `online`.
 #[derive(Clone)]
-struct Greeting {
+struct OnConnect {
     client: AsyncClient,
     filters: Vec<String>,
     status_topic: Option<String>,
     outbox: Arc<Outbox>,
 }
 
-impl Greeting {
+impl OnConnect {
     /// Subscribes, waits for the broker's answer, then says `online`.
-    async fn say(self) {
+    async fn run(self) {
         if !self.filters.is_empty() {
             let wanted: Vec<_> = self
                 .filters

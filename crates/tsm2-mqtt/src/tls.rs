@@ -1,86 +1,92 @@
-//! TLS to the broker: whom to believe, and as whom to appear.
+//! TLS to the broker: trusted authorities and the client certificate.
 //!
-//! Invariants: the broker's certificate is always verified, and its name always asked for (SNI); there is no switch for either. Files are read
-//! for each connection, so that a certificate renewed on the disk is used from the next one on.
+//! Invariants:
+//! 1. The certificate of the broker is always verified, and its name is always sent (SNI). There is
+//!    no switch for either.
+//! 2. Files are read for each connection, so the next connection uses a renewed certificate.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// How to verify the broker and as whom to appear; empty, the system's certificate authorities are trusted and no certificate is shown.
+/// Trusted authorities and client certificate. The default trusts the authorities of the system
+/// and has no client certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct TlsOptions {
-    /// Certificates of the authorities to trust instead of the system's, PEM.
+    /// Certificates of the trusted authorities, PEM; replaces those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Certificate to appear with, followed by those between it and its authority, PEM.
+    /// Client certificate, followed by the intermediate certificates, PEM.
     pub cert_file: Option<PathBuf>,
-    /// Its private key, not encrypted, PEM.
+    /// Private key of the client certificate, not encrypted, PEM.
     pub key_file: Option<PathBuf>,
-    /// The name in the broker's certificate, where it is not the host's.
+    /// The name in the certificate of the broker, if it differs from the host name.
     pub server_name: Option<String>,
 }
 
 impl TlsOptions {
-    /// Finds what no connection to `host` can be made with.
+    /// Checks the options without a connection.
+    ///
+    /// # Errors
+    /// A file or name with which no connection to `host` can be made.
     pub fn check(&self, host: &str) -> Result<(), TlsError> {
-        engine::check(self, host)
+        backend::check(self, host)
     }
 }
 
-/// TLS that cannot be used.
+/// TLS options that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The feature `tls` is off.
     #[error("tls: this program was built without TLS (cargo feature `tls`)")]
     NotBuilt,
-    /// A file that cannot be read or does not hold what it should.
+    /// A file cannot be read or has other content.
     #[error("tls.{key}: {}: {reason}", path.display())]
     File {
         /// The option.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A certificate without a key, or a key without a certificate.
     #[error("tls.{missing} is missing: a certificate and its key go together")]
     Half {
-        /// The option that is not there.
+        /// The missing option.
         missing: &'static str,
     },
-    /// No certificate can be for such a name.
-    #[error("tls.server_name: {name:?} is neither a host's name nor an address")]
+    /// Not a name that a certificate can have.
+    #[error("tls.server_name: {name:?} is neither a host name nor an address")]
     ServerName {
         /// The name.
         name: String,
     },
-    /// Nobody to trust.
-    #[error("tls.ca_file is needed: this system has no certificate authorities ({reason})")]
+    /// No trusted authorities.
+    #[error("tls.ca_file is needed: this system has no certificate authorities ({reason}); name a file of certificates")]
     NoAuthorities {
-        /// What was found instead.
+        /// The cause.
         reason: String,
     },
-    /// The TLS library refuses the settings.
+    /// The TLS library rejects the settings.
     #[error("tls: {reason}")]
     Settings {
-        /// What it says.
+        /// Its message.
         reason: String,
     },
 }
 
 #[cfg(feature = "tls")]
 #[path = "tls/rustls.rs"]
-mod engine;
+mod backend;
 
 #[cfg(not(feature = "tls"))]
 #[path = "tls/none.rs"]
-mod engine;
+mod backend;
 
-pub(crate) use engine::{explain, secure};
+pub(crate) use backend::{explain, handshake};
 
 #[cfg(all(test, not(feature = "tls")))]
 mod tests {

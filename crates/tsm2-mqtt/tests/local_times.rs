@@ -1,12 +1,12 @@
 //! Local times: daylight saving in spring and autumn, and zones that need none.
 
 use jiff::tz::TimeZone;
-use tsm2_mqtt::{Decoder, DecoderOptions, PayloadError, Shape, TimeFormat, rfc3339};
+use tsm2_mqtt::{Decoder, DecoderOptions, PayloadError, PayloadShape, TimeFormat, rfc3339};
 
 /// Reads `time` in `zone` after a reading at `newest`, both as text; the time in UTC.
 fn read(zone: Option<&str>, time: &str, newest: Option<&str>) -> Result<String, PayloadError> {
     let decoder = Decoder::new(DecoderOptions {
-        shape: Shape::Single("value".into()),
+        shape: PayloadShape::Single("value".into()),
         time: Some("time".into()),
         time_format: TimeFormat::Auto,
         time_zone: zone.map(|name| TimeZone::get(name).unwrap()),

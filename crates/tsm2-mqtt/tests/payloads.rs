@@ -1,11 +1,11 @@
 //! Payloads: what sensors send, and what nobody should.
 
 use proptest::prelude::*;
-use tsm2_mqtt::{Decoder, DecoderOptions, FieldError, PayloadError, Shape, TimeFormat, rfc3339};
+use tsm2_mqtt::{Decoder, DecoderOptions, FieldError, PayloadError, PayloadShape, TimeFormat, rfc3339};
 
 const ARRIVAL: i64 = 1_700_000_000_000;
 
-fn decoder(shape: Shape, time: Option<&str>, time_format: TimeFormat) -> Decoder {
+fn decoder(shape: PayloadShape, time: Option<&str>, time_format: TimeFormat) -> Decoder {
     Decoder::new(DecoderOptions {
         shape,
         time: time.map(str::to_owned),
@@ -18,14 +18,14 @@ fn decoder(shape: Shape, time: Option<&str>, time_format: TimeFormat) -> Decoder
 
 fn fields(names: &[&str]) -> Decoder {
     decoder(
-        Shape::Fields(names.iter().map(|n| (*n).to_string()).collect()),
+        PayloadShape::Fields(names.iter().map(|n| (*n).to_string()).collect()),
         None,
         TimeFormat::Auto,
     )
 }
 
 fn single() -> Decoder {
-    decoder(Shape::Single("value".into()), None, TimeFormat::Auto)
+    decoder(PayloadShape::Single("value".into()), None, TimeFormat::Auto)
 }
 
 type Values = Vec<Result<Option<f32>, FieldError>>;
@@ -180,7 +180,7 @@ fn what_is_no_payload_is_refused_with_its_topic() {
 
 #[test]
 fn times_are_read_in_each_format() {
-    let shape = || Shape::Fields(vec!["v".into()]);
+    let shape = || PayloadShape::Fields(vec!["v".into()]);
     let at = |format: TimeFormat, time: &str| {
         decode(
             &decoder(shape(), Some("meta.time"), format),
@@ -215,7 +215,11 @@ fn times_are_read_in_each_format() {
         assert!(matches!(at(format, time), Err(PayloadError::BadTime { .. })), "{format:?} {time}");
     }
     assert!(matches!(at(TimeFormat::Auto, "null"), Err(PayloadError::NoTime { .. })));
-    let bare = decode(&decoder(Shape::Single("value".into()), Some("time"), TimeFormat::Auto), b"21.5").unwrap_err();
+    let bare = decode(
+        &decoder(PayloadShape::Single("value".into()), Some("time"), TimeFormat::Auto),
+        b"21.5",
+    )
+    .unwrap_err();
     assert_eq!(
         bare,
         PayloadError::NoTime {
@@ -255,7 +259,7 @@ proptest! {
 
 #[test]
 fn points_in_time_are_read_whole_or_not_at_all() {
-    let decoder = decoder(Shape::Single("people".into()), Some("at"), TimeFormat::Auto);
+    let decoder = decoder(PayloadShape::Single("people".into()), Some("at"), TimeFormat::Auto);
     let points = |payload: &str| decoder.points("t/1", payload.as_bytes(), None);
     let read = points(r#"[{"at": "2026-03-02T08:00:00Z", "people": 7}, {"at": 1772442000, "people": "12.5"}]"#).unwrap();
     assert_eq!(read, [(1_772_438_400_000, 7.0), (1_772_442_000_000, 12.5)]);
@@ -266,9 +270,9 @@ fn points_in_time_are_read_whole_or_not_at_all() {
         (r#"{"at": 5, "people": 1}"#, "the payload is an object, where a JSON array"),
         ("[7]", "no time at \"at\""),
         (r#"[{"at": 5, "people": 1}, {"people": 1}]"#, "no time at \"at\""),
-        (r#"[{"at": "soon", "people": 1}]"#, "\"at\" is no time"),
+        (r#"[{"at": "soon", "people": 1}]"#, "\"at\" is not a time"),
         (r#"[{"at": 5}]"#, "\"people\" is missing"),
-        (r#"[{"at": 5, "people": true}]"#, "\"people\" is no number"),
+        (r#"[{"at": 5, "people": true}]"#, "\"people\" is not a number"),
         ("[", "not JSON"),
     ] {
         let error = points(payload).unwrap_err();

@@ -9,8 +9,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tsm2_bundle::{Bundle, BundleError, Metadata};
 use tsm2_mqtt::{
-    Decoder, DecoderOptions, MOST_TAKEN, SessionError, SessionOptions, Shape, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError,
-    TlsError, topic_level,
+    Decoder, DecoderOptions, MAX_IN_FLIGHT, PayloadShape, SessionError, SessionOptions, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template,
+    TemplateError, TlsError, topic_level,
 };
 use tsm2_stream::{MonitorConfig, Resampler, ResamplerConfig, ResamplerError};
 
@@ -149,7 +149,7 @@ pub enum ServiceError {
         key: &'static str,
     },
     /// More than the daemon takes before it acknowledges.
-    #[error("broker.max_inflight is {got}; it may be {MOST_TAKEN} at most")]
+    #[error("broker.max_inflight is {got}; it may be {MAX_IN_FLIGHT} at most")]
     InFlight {
         /// The number.
         got: usize,
@@ -303,7 +303,7 @@ impl Service {
                 return Err(ServiceError::Zero { key });
             }
         }
-        if broker.max_inflight > MOST_TAKEN {
+        if broker.max_inflight > MAX_IN_FLIGHT {
             return Err(ServiceError::InFlight { got: broker.max_inflight });
         }
         check_prefix(&output.prefix, &template, "input.topic")?;
@@ -346,9 +346,9 @@ impl Service {
             return Err(ServiceError::Coverage { coverage: output.coverage });
         }
         let shape = if template.has_variate() {
-            Shape::Single(input.value.clone())
+            PayloadShape::Single(input.value.clone())
         } else {
-            Shape::Fields(inputs.clone())
+            PayloadShape::Fields(inputs.clone())
         };
         let time_zone = time_zone(input)?;
         let decoder = |shape, time| {
@@ -364,7 +364,7 @@ impl Service {
         let time_of_point = || input.time_field.clone().unwrap_or_else(|| DEFAULT_TIME.to_owned());
         let known_ahead = known_ahead_template(config, &template, meta)?.map(|template| KnownAhead {
             template,
-            decoder: decoder(Shape::Single(input.value.clone()), Some(time_of_point())),
+            decoder: decoder(PayloadShape::Single(input.value.clone()), Some(time_of_point())),
         });
         let decoder = decoder(shape, input.time_field.clone());
         let session = SessionOptions {

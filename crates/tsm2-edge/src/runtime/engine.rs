@@ -320,13 +320,13 @@ impl<'s> Engine<'s> {
                     let (FieldError::Missing { field, .. } | FieldError::NotANumber { field, .. }) = &error else {
                         return;
                     };
-                    rejections.reject(error.kind(), &format!("{topic} {field}"), &error);
+                    rejections.reject(error.reason(), &format!("{topic} {field}"), &error);
                 }
             });
         let time_ms = match decoded {
             Ok(time_ms) => time_ms,
             Err(error) => {
-                self.rejections.reject(error.kind(), topic, &error);
+                self.rejections.reject(error.reason(), topic, &error);
                 return 0;
             }
         };
@@ -353,7 +353,7 @@ impl<'s> Engine<'s> {
         let points = match known_ahead.decoder.points(topic, payload, newest_ms) {
             Ok(points) => points,
             Err(error) => {
-                self.rejections.reject(error.kind(), topic, &error);
+                self.rejections.reject(error.reason(), topic, &error);
                 return 0;
             }
         };

@@ -1,4 +1,4 @@
-//! A build without TLS: it is refused where it is asked for.
+//! A build without TLS: options with TLS are rejected.
 
 use std::error::Error;
 use std::io;
@@ -12,7 +12,7 @@ pub(super) fn check(_: &TlsOptions, _: &str) -> Result<(), TlsError> {
     Err(TlsError::NotBuilt)
 }
 
-pub(crate) async fn secure(_: TcpStream, _: Arc<TlsOptions>, _: &str) -> io::Result<TcpStream> {
+pub(crate) async fn handshake(_: TcpStream, _: Arc<TlsOptions>, _: &str) -> io::Result<TcpStream> {
     Err(io::Error::other(TlsError::NotBuilt))
 }
 

@@ -1,4 +1,4 @@
-//! TLS by rustls, with ring's cryptography.
+//! TLS by rustls with the cryptography of ring.
 
 use std::error::Error;
 use std::io;
@@ -19,8 +19,8 @@ pub(super) fn check(options: &TlsOptions, host: &str) -> Result<(), TlsError> {
     client_config(options).map(drop)
 }
 
-/// Secures a connection to `host`.
-pub(crate) async fn secure(tcp: TcpStream, options: Arc<TlsOptions>, host: &str) -> io::Result<TlsStream<TcpStream>> {
+/// The TLS handshake on a connection to `host`.
+pub(crate) async fn handshake(tcp: TcpStream, options: Arc<TlsOptions>, host: &str) -> io::Result<TlsStream<TcpStream>> {
     let name = server_name(&options, host).map_err(io::Error::other)?;
     let config = tokio::task::spawn_blocking(move || client_config(&options))
         .await
@@ -43,7 +43,7 @@ fn server_name(options: &TlsOptions, host: &str) -> Result<ServerName<'static>, 
 fn client_config(options: &TlsOptions) -> Result<ClientConfig, TlsError> {
     let settings = |error: rustls::Error| TlsError::Settings { reason: error.to_string() };
     let roots = match &options.ca_file {
-        Some(path) => own_authorities(path)?,
+        Some(path) => authorities_of_file(path)?,
         None => authorities_of_the_system()?,
     };
     let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
@@ -67,7 +67,7 @@ fn client_config(options: &TlsOptions) -> Result<ClientConfig, TlsError> {
     }
 }
 
-fn own_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+fn authorities_of_file(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates("ca_file", path)? {
         roots.add(certificate).map_err(|error| file("ca_file", path, error))?;
@@ -75,7 +75,7 @@ fn own_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Those that can be read: a system may have one that is not understood, which then is not trusted.
+/// The authorities of the system that can be read; others are not trusted.
 fn authorities_of_the_system() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
@@ -119,13 +119,13 @@ fn file(key: &'static str, path: &Path, reason: impl std::fmt::Display) -> TlsEr
     }
 }
 
-/// What an error of TLS somewhere among the causes of `error` comes to, the same words each time it happens.
+/// A TLS error among the causes of `error`, in the same words each time it happens.
 pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     causes.filter_map(tls_error).map(sentence).next()
 }
 
-/// The error itself or, for one of I/O, what it wraps.
+/// The error itself, or the error inside an I/O error.
 fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     wrapped.map_or_else(|| error.downcast_ref(), |wrapped| wrapped.downcast_ref())
@@ -134,8 +134,10 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
 fn sentence(error: &rustls::Error) -> String {
     use AlertDescription as Alert;
     match error {
-        rustls::Error::InvalidCertificate(certificate) => refused(certificate),
-        rustls::Error::AlertReceived(Alert::CertificateRequired) => "the broker wants a client certificate".to_owned(),
+        rustls::Error::InvalidCertificate(certificate) => rejected(certificate),
+        rustls::Error::AlertReceived(Alert::CertificateRequired) => {
+            "the broker requires a client certificate; set tls.cert_file and tls.key_file".to_owned()
+        }
         rustls::Error::AlertReceived(
             alert @ (Alert::BadCertificate
             | Alert::UnsupportedCertificate
@@ -145,22 +147,30 @@ fn sentence(error: &rustls::Error) -> String {
             | Alert::UnknownCA
             | Alert::AccessDenied),
         ) => format!("the broker refuses the client certificate: {alert:?}"),
-        rustls::Error::InvalidMessage(_) => "what answers at this port speaks no TLS".to_owned(),
+        rustls::Error::InvalidMessage(_) => "the server at this port does not speak TLS".to_owned(),
         other => format!("TLS: {other}"),
     }
 }
 
-/// Why the broker's certificate is refused.
-fn refused(why: &CertificateError) -> String {
+/// Why the certificate of the broker is rejected.
+fn rejected(why: &CertificateError) -> String {
     let why = match why {
-        // The second: by one that only bears the name of a trusted one.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => "is signed by no authority that is trusted here".to_owned(),
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            format!("is not for {:?} but for {}", expected.to_str(), presented.join(", "))
+        // BadSignature: the issuer has the name of a trusted authority and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "is not signed by a trusted authority; check tls.ca_file".to_owned()
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired, or the clock here is ahead".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            format!(
+                "is for {1}, not for {0:?}; check broker.host or tls.server_name",
+                expected.to_str(),
+                presented.join(", ")
+            )
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "has expired, or the clock of this machine is ahead".to_owned()
+        }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "is not valid yet, or the clock here is behind".to_owned()
+            "is not valid yet, or the clock of this machine is behind".to_owned()
         }
         other => format!("cannot be verified: {other}"),
     };

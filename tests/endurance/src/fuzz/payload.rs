@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
-use tsm2_mqtt::{Decoder, DecoderOptions, Shape, TimeFormat};
+use tsm2_mqtt::{Decoder, DecoderOptions, PayloadShape, TimeFormat};
 
 const MAX_PAYLOAD: usize = 2000;
 const ARRIVAL_MS: i64 = 1_750_000_000_000;
@@ -23,12 +23,12 @@ fn zone() -> TimeZone {
 /// When a value is infinite, a field is told twice or not in order, a time is out of range, or two decodings differ.
 pub fn payload(data: &[u8]) {
     let [shape, time, payload @ ..] = data else { return };
-    let fields = |names: &[&str]| Shape::Fields(names.iter().map(|&name| name.to_owned()).collect());
+    let fields = |names: &[&str]| PayloadShape::Fields(names.iter().map(|&name| name.to_owned()).collect());
     let (shape, count) = match shape % 4 {
         0 => (fields(&["a", "b"]), 2),
         1 => (fields(&["room.temperature", "channels.0.value", "a"]), 3),
-        2 => (Shape::Single("value".to_owned()), 1),
-        _ => (Shape::Single("state.value".to_owned()), 1),
+        2 => (PayloadShape::Single("value".to_owned()), 1),
+        _ => (PayloadShape::Single("state.value".to_owned()), 1),
     };
     let time_format = match time % 4 {
         0 => TimeFormat::Auto,

@@ -1,44 +1,49 @@
-//! Payload codecs: bytes to values and their time.
+//! Payload decoder: bytes to values and their time.
 //!
-//! Invariants: no payload makes a panic, work beyond its length, or recursion beyond [`DecoderOptions::max_depth`]; a field that cannot be
-//! read costs that field only; text is a number only if all of it is one.
+//! Invariants:
+//! 1. No payload causes a panic, work beyond its length, or recursion beyond
+//!    [`DecoderOptions::max_depth`].
+//! 2. A field that cannot be read loses that field only.
+//! 3. Text is a number only if the whole text is a number.
 
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use crate::template::shortened;
 use crate::time::TimeFormat;
-use crate::topic::shortened;
 
-/// How a payload holds its values.
+/// The layout of the values in a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shape {
-    /// A JSON object with one field per variate, each given by its path, in the model's order. A path is a field's name, or names joined by
-    /// dots (`room.temperature`, `channels.0.value`); a field whose name itself has the dots is found first.
+pub enum PayloadShape {
+    /// A JSON object with one field per variate: the paths of the fields, in the model's order.
+    ///
+    /// A path is a name, or names joined by dots (`room.temperature`, `channels.0.value`). A field
+    /// whose own name has the dots comes first.
     Fields(Vec<String>),
     /// One value: a bare number, or a JSON object with the value at this path.
     Single(String),
 }
 
-/// What a [`Decoder`] is made of.
+/// Options of a [`Decoder`].
 #[derive(Debug, Clone)]
 pub struct DecoderOptions {
-    /// Where the values are.
-    pub shape: Shape,
-    /// Path of the time in the payload; `None` means the time of arrival.
+    /// The layout of the values.
+    pub shape: PayloadShape,
+    /// Path of the time in the payload; `None`: the time of arrival counts.
     pub time: Option<String>,
-    /// How that time is written.
+    /// The format of that time.
     pub time_format: TimeFormat,
-    /// The zone of times that have no offset; `None` refuses them.
+    /// The zone of times without an offset; `None` rejects them.
     pub time_zone: Option<TimeZone>,
-    /// Largest payload that is read, in bytes.
+    /// The largest payload that is read, in bytes.
     pub max_payload: usize,
-    /// Deepest nesting of JSON that is read.
+    /// The deepest nesting of JSON that is read.
     pub max_depth: usize,
 }
 
-/// A payload that gives no value at all.
+/// A payload from which no value can be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
@@ -63,18 +68,18 @@ pub enum PayloadError {
     NotJson {
         /// Topic of the message.
         topic: String,
-        /// What the parser said.
+        /// The message of the parser.
         reason: String,
     },
-    /// JSON, but not an object, where fields are wanted.
+    /// JSON, but not an object.
     #[error("topic {topic:?}: the payload is {kind}, where a JSON object with a field per variate is expected")]
     NotAnObject {
         /// Topic of the message.
         topic: String,
-        /// What it is.
+        /// The kind of JSON value.
         kind: &'static str,
     },
-    /// The time's field is not there.
+    /// The payload has no time.
     #[error("topic {topic:?}: the payload has no time at {field:?}")]
     NoTime {
         /// Topic of the message.
@@ -83,21 +88,21 @@ pub enum PayloadError {
         field: String,
     },
     /// The time cannot be read.
-    #[error("topic {topic:?}: field {field:?} is no time: {value}")]
+    #[error("topic {topic:?}: field {field:?} is not a time: {value}")]
     BadTime {
         /// Topic of the message.
         topic: String,
         /// Path of the time.
         field: String,
-        /// What stands there, shortened.
+        /// The content of the field, shortened.
         value: String,
     },
-    /// JSON, but not an array, where points in time are wanted.
+    /// JSON, but not an array of points in time.
     #[error("topic {topic:?}: the payload is {kind}, where a JSON array of objects with a time and a value is expected")]
     NotPoints {
         /// Topic of the message.
         topic: String,
-        /// What it is.
+        /// The kind of JSON value.
         kind: &'static str,
     },
     /// A point without a value.
@@ -105,11 +110,11 @@ pub enum PayloadError {
     Point(#[from] FieldError),
 }
 
-/// One field that gives no value; the others of the payload stand.
+/// A field from which no value can be read. The other fields of the payload count.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FieldError {
-    /// It is not there.
+    /// The field is missing.
     #[error("topic {topic:?}: field {field:?} is missing")]
     Missing {
         /// Topic of the message.
@@ -117,21 +122,21 @@ pub enum FieldError {
         /// Path of the field.
         field: String,
     },
-    /// It is there and is no number.
-    #[error("topic {topic:?}: field {field:?} is no number: {value}")]
+    /// It is not a number.
+    #[error("topic {topic:?}: field {field:?} is not a number: {value}")]
     NotANumber {
         /// Topic of the message.
         topic: String,
         /// Path of the field.
         field: String,
-        /// What stands there, shortened.
+        /// The content of the field, shortened.
         value: String,
     },
 }
 
 impl PayloadError {
-    /// The kind of fault in one word, for counters.
-    pub fn kind(&self) -> &'static str {
+    /// The reason in one word, for the label of a metric.
+    pub fn reason(&self) -> &'static str {
         match self {
             PayloadError::TooLarge { .. } => "too_large",
             PayloadError::TooDeep { .. } => "too_deep",
@@ -140,14 +145,14 @@ impl PayloadError {
             PayloadError::NoTime { .. } => "no_time",
             PayloadError::BadTime { .. } => "bad_time",
             PayloadError::NotPoints { .. } => "not_points",
-            PayloadError::Point(error) => error.kind(),
+            PayloadError::Point(error) => error.reason(),
         }
     }
 }
 
 impl FieldError {
-    /// The kind of fault in one word, for counters.
-    pub fn kind(&self) -> &'static str {
+    /// The reason in one word, for the label of a metric.
+    pub fn reason(&self) -> &'static str {
         match self {
             FieldError::Missing { .. } => "field_missing",
             FieldError::NotANumber { .. } => "not_a_number",
@@ -155,27 +160,53 @@ impl FieldError {
     }
 }
 
-/// Reads payloads of one shape.
+/// Reads payloads of one layout.
+///
+/// ```
+/// use tsm2_mqtt::{Decoder, DecoderOptions, PayloadShape, TimeFormat};
+///
+/// let decoder = Decoder::new(DecoderOptions {
+///     shape: PayloadShape::Fields(vec!["temp".into(), "power".into()]),
+///     time: Some("at".into()),
+///     time_format: TimeFormat::Auto,
+///     time_zone: None,
+///     max_payload: 65_536,
+///     max_depth: 16,
+/// });
+/// let payload = br#"{"at": "2026-01-31T12:00:00Z", "temp": 21.5, "power": "off"}"#;
+/// let mut values = Vec::new();
+/// let time_ms = decoder.decode("s/boiler", payload, 0, None, |_, _, value| {
+///     values.push(value.ok()); // the field `power` is not a number; `temp` counts
+/// })?;
+/// assert_eq!(time_ms, 1_769_860_800_000);
+/// assert_eq!(values, [Some(21.5), None]);
+/// # Ok::<(), tsm2_mqtt::PayloadError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Decoder {
     options: DecoderOptions,
 }
 
 impl Decoder {
-    /// Makes a decoder.
+    /// A decoder with these options.
     pub fn new(options: DecoderOptions) -> Self {
         Decoder { options }
     }
 
-    /// Whether payloads tell their own time (else it is that of their arrival).
+    /// Whether the time is in the payload; otherwise the time of arrival counts.
     pub fn has_own_time(&self) -> bool {
         self.options.time.is_some()
     }
 
-    /// Reads one payload. `on` hears, per field in order (index 0 for [`Shape::Single`]), the value or why there is none; a missing value
-    /// (null, not a number) is NaN. Returns the time of the values in milliseconds since 1970-01-01 UTC, which is known before `on` is first
-    /// called: it is its first argument. `newest_ms` is the time of the stream's newest reading, which tells the two passes of an hour that the
-    /// local clock repeats.
+    /// Reads one payload and returns the time of its values, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// `on` gets that time, the index of the field (0 for [`PayloadShape::Single`]), and its value or
+    /// the error, for each field in order. A missing value (null, NaN, infinite, beyond the range of
+    /// f32) is NaN. `newest_ms` is the time of the newest reading of the stream: it decides which of
+    /// the two passes of an hour is meant that a local clock repeats.
+    ///
+    /// # Errors
+    /// The payload cannot be read at all; then `on` was not called.
     pub fn decode(
         &self,
         topic: &str,
@@ -185,7 +216,7 @@ impl Decoder {
         mut on: impl FnMut(i64, usize, Result<f32, FieldError>),
     ) -> Result<i64, PayloadError> {
         let value = self.parse(topic, payload)?;
-        if matches!(self.options.shape, Shape::Fields(_)) && !value.is_object() {
+        if matches!(self.options.shape, PayloadShape::Fields(_)) && !value.is_object() {
             return Err(PayloadError::NotAnObject {
                 topic: shortened(topic),
                 kind: kind(&value),
@@ -193,12 +224,12 @@ impl Decoder {
         }
         let time_ms = self.time(topic, &value, newest_ms)?.unwrap_or(arrival_ms);
         match &self.options.shape {
-            Shape::Fields(fields) => {
+            PayloadShape::Fields(fields) => {
                 for (index, field) in fields.iter().enumerate() {
                     on(time_ms, index, read(topic, field, find(&value, field)));
                 }
             }
-            Shape::Single(path) => {
+            PayloadShape::Single(path) => {
                 let (field, at) = if value.is_object() {
                     (path.as_str(), find(&value, path))
                 } else {
@@ -210,12 +241,16 @@ impl Decoder {
         Ok(time_ms)
     }
 
-    /// Reads a payload of points in time: a JSON array of objects, each with the time and, at the path of [`Shape::Single`], a value; one that is
-    /// missing (null, not a number) is NaN. One point that cannot be read costs the whole payload, for without it the others would mean something
-    /// else. Times are in milliseconds since 1970-01-01 UTC.
+    /// Reads a payload of points in time: a JSON array of objects with a time and a value, the value
+    /// at the path of [`PayloadShape::Single`].
+    ///
+    /// Returns times in milliseconds since 1970-01-01 UTC, and values; a missing value is NaN.
+    ///
+    /// # Errors
+    /// One point that cannot be read rejects the payload: without it the others change their meaning.
     pub fn points(&self, topic: &str, payload: &[u8], newest_ms: Option<i64>) -> Result<Vec<(i64, f32)>, PayloadError> {
         let value = self.parse(topic, payload)?;
-        let (Value::Array(points), Shape::Single(path)) = (&value, &self.options.shape) else {
+        let (Value::Array(points), PayloadShape::Single(path)) = (&value, &self.options.shape) else {
             return Err(PayloadError::NotPoints {
                 topic: shortened(topic),
                 kind: kind(&value),
@@ -246,7 +281,7 @@ impl Decoder {
             reason: format!("not UTF-8 from byte {}", e.valid_up_to()),
         })?;
         let text = text.trim();
-        if let (Shape::Single(_), Ok(number)) = (&self.options.shape, text.parse::<f64>()) {
+        if let (PayloadShape::Single(_), Ok(number)) = (&self.options.shape, text.parse::<f64>()) {
             return Ok(serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)); // also `.5` and `+5`, which JSON refuses
         }
         let json = to_strict_json(text, max_depth).ok_or_else(|| PayloadError::TooDeep {
@@ -278,8 +313,8 @@ impl Decoder {
     }
 }
 
-/// JSON as people's sensors write it, made strict: the words NaN and Infinity, in any case and sign, that stand outside quotes become null.
-/// `None` when it is nested deeper than `max_depth`.
+/// Makes JSON as sensors write it strict: outside of quotes, the words NaN, Infinity and None in any
+/// case and with any sign become `null`. `None` when it is nested deeper than `max_depth`.
 fn to_strict_json(text: &str, max_depth: usize) -> Option<Cow<'_, str>> {
     let mut strict = String::new();
     let (mut copied, mut depth, mut at) = (0, 0usize, 0);
@@ -337,7 +372,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     bytes.len()
 }
 
-/// The value at a path: the field of that very name first, then name by name.
+/// The value at a path: first the field with exactly that name, then name by name.
 fn find<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     if let Some(direct) = value.get(path) {
         return Some(direct);

@@ -1,8 +1,7 @@
 //! Topic templates: `sensors/{stream}/telemetry`, `plant/{stream}/{variate}/state`.
 //!
-//! A template gives the filter to subscribe to (a placeholder becomes `+`) and reads stream and variate out of a topic that arrives.
-//! Invariant: a captured stream name is one non-empty topic level of at most [`MAX_NAME`] bytes without control characters, so it may stand in
-//! a topic, a file name or a log line as it is.
+//! Invariant: a captured name is one non-empty topic level of at most [`MAX_NAME`] bytes without
+//! control characters. It can stand in a topic, a file name or a log line unchanged.
 
 /// The placeholder for the stream's name.
 pub const TEMPLATE_STREAM: &str = "{stream}";
@@ -12,30 +11,30 @@ pub const TEMPLATE_VARIATE: &str = "{variate}";
 /// The longest stream or variate name taken from a topic, in bytes.
 const MAX_NAME: usize = 128;
 
-/// A template that is no template.
+/// Text that is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// There is nothing, or an empty level.
-    #[error("topic {template:?} has an empty level")]
+    /// The text or one of its levels is empty.
+    #[error("topic {template:?} has an empty level; remove the extra /")]
     EmptyLevel {
         /// The template.
         template: String,
     },
     /// A wildcard or a control character.
-    #[error("topic {template:?} contains {character:?}; placeholders are written {{stream}} and {{variate}}")]
+    #[error("topic {template:?} contains {character:?}; write a placeholder as {{stream}} and {{variate}}")]
     Character {
         /// The template.
         template: String,
-        /// The character that may not stand there.
+        /// The character.
         character: char,
     },
-    /// Braces that are no placeholder, or a placeholder that shares its level with other text.
-    #[error("topic {template:?}: level {level:?} is neither plain text nor exactly {{stream}} or {{variate}}")]
+    /// A level with braces that is not exactly one placeholder.
+    #[error("topic {template:?}: level {level:?} must be plain text, {{stream}} or {{variate}}")]
     Level {
         /// The template.
         template: String,
-        /// The offending level.
+        /// The level.
         level: String,
     },
     /// The same placeholder twice.
@@ -48,11 +47,11 @@ pub enum TemplateError {
     },
 }
 
-/// A topic from which no names can be taken.
+/// A topic from which no names can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// The broker sent a topic that the template does not describe.
+    /// The topic has other levels than the template.
     #[error("topic {topic:?} does not match the template {template:?}")]
     NoMatch {
         /// The topic.
@@ -60,7 +59,7 @@ pub enum TopicError {
         /// The template.
         template: String,
     },
-    /// A name that is empty, too long, or not printable.
+    /// A name is empty, too long, or has control characters.
     #[error("topic {topic:?}: a name of {bytes} bytes there is empty, longer than {MAX_NAME} bytes, or has control characters")]
     Name {
         /// The topic, shortened.
@@ -77,7 +76,7 @@ enum Level {
     Variate,
 }
 
-/// What a topic says of its payload.
+/// The names in a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Captured<'t> {
     /// The stream's name, when the template has `{stream}`.
@@ -86,7 +85,20 @@ pub struct Captured<'t> {
     pub variate: Option<&'t str>,
 }
 
-/// A parsed topic template.
+/// A topic with placeholders.
+///
+/// ```
+/// use tsm2_mqtt::Template;
+///
+/// let template = Template::parse("plant/{stream}/{variate}/state")?;
+/// assert_eq!(template.filter(), "plant/+/+/state"); // the filter to subscribe to
+///
+/// let names = template.capture("plant/boiler/temp/state")?;
+/// assert_eq!((names.stream, names.variate), (Some("boiler"), Some("temp")));
+///
+/// assert_eq!(template.fill("boiler", "power"), "plant/boiler/power/state");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -94,7 +106,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Parses a template; a placeholder takes a whole level.
+    /// Parses a template. A placeholder takes a whole level.
     pub fn parse(template: &str) -> Result<Self, TemplateError> {
         let text = template.to_owned();
         if let Some(character) = template.chars().find(|c| matches!(c, '+' | '#') || c.is_control()) {
@@ -130,27 +142,27 @@ impl Template {
         Ok(Template { text, levels })
     }
 
-    /// The template as it was written.
+    /// The text of the template.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether `{stream}` stands in it.
+    /// Whether it has `{stream}`.
     pub fn has_stream(&self) -> bool {
         self.levels.contains(&Level::Stream)
     }
 
-    /// Whether `{variate}` stands in it.
+    /// Whether it has `{variate}`.
     pub fn has_variate(&self) -> bool {
         self.levels.contains(&Level::Variate)
     }
 
-    /// The filter to subscribe to.
+    /// The filter to subscribe to: each placeholder becomes `+`.
     pub fn filter(&self) -> String {
         self.fill("+", "+")
     }
 
-    /// The topic with the placeholders replaced.
+    /// The topic of a stream and a variate.
     pub fn fill(&self, stream: &str, variate: &str) -> String {
         let levels: Vec<&str> = self
             .levels
@@ -164,7 +176,27 @@ impl Template {
         levels.join("/")
     }
 
-    /// Whether a topic may match both.
+    /// The template with `{stream}` replaced by a name.
+    ///
+    /// ```
+    /// # use tsm2_mqtt::Template;
+    /// let forecasts = Template::parse("tsm2/{stream}/forecast/{variate}")?.with_stream("boiler");
+    /// assert!(forecasts.overlaps(&Template::parse("tsm2/boiler/forecast/{variate}")?));
+    /// assert!(!forecasts.overlaps(&Template::parse("tsm2/pump/forecast/{variate}")?));
+    /// # Ok::<(), tsm2_mqtt::TemplateError>(())
+    /// ```
+    pub fn with_stream(&self, stream: &str) -> Self {
+        let levels = self.levels.iter().map(|level| match level {
+            Level::Stream => Level::Text(stream.to_owned()),
+            level => level.clone(),
+        });
+        Template {
+            text: self.text.replace(TEMPLATE_STREAM, stream),
+            levels: levels.collect(),
+        }
+    }
+
+    /// Whether one topic can match both templates.
     pub fn overlaps(&self, other: &Template) -> bool {
         let meet = |(own, other): (&Level, &Level)| match (own, other) {
             (Level::Text(own), Level::Text(other)) => own == other,
@@ -174,6 +206,9 @@ impl Template {
     }
 
     /// Reads the names out of a topic.
+    ///
+    /// # Errors
+    /// The topic does not match, or a name in it is not valid.
     pub fn capture<'t>(&self, topic: &'t str) -> Result<Captured<'t>, TopicError> {
         let no_match = || TopicError::NoMatch {
             topic: shortened(topic),
@@ -203,7 +238,7 @@ impl Template {
     }
 }
 
-/// A name as one level of a topic: `/`, `+`, `#`, NUL and other control characters become `_`.
+/// A name as one topic level: `/`, `+`, `#` and control characters become `_`.
 pub fn topic_level(name: &str) -> String {
     name.chars()
         .map(|c| if matches!(c, '/' | '+' | '#') || c.is_control() { '_' } else { c })

@@ -1,8 +1,12 @@
-//! A bound on what one packet may take, laid between the network and the client library.
+//! Stream filter that truncates PUBLISH packets to a maximum size.
 //!
-//! Invariant: a PUBLISH beyond the bound arrives cut to it, with its topic, its identifier and the beginning of its payload, so that it can be
-//! refused and acknowledged like any other. Refused below, it would end the connection, and a persistent session would bring it again for
-//! ever; taken whole, it may be larger than the device's memory. Everything else passes as it came.
+//! It lies between the network and the client library and has one reader and one writer.
+//!
+//! A PUBLISH above the bound arrives truncated: with its topic, its packet identifier and the
+//! beginning of its payload. It can then be rejected and acknowledged like any other message.
+//! Rejected by the client library it would end the connection, and a persistent session would bring
+//! it again for ever. Taken whole it could exceed the memory of the device. All other packets pass
+//! unchanged.
 
 use std::io;
 use std::pin::Pin;
@@ -17,31 +21,33 @@ const MAX_HEADER: usize = 5;
 /// The high half of a PUBLISH's first byte.
 const PUBLISH: u8 = 0x30;
 
-/// A stream of MQTT packets whose PUBLISHes are cut to a bound.
-pub(crate) struct Bounded<S> {
+/// A stream of MQTT packets whose PUBLISH packets are truncated.
+pub(crate) struct PublishTruncator<S> {
     inner: S,
     /// The longest remaining length of a PUBLISH.
     bound: usize,
     chunk: Box<[u8; CHUNK]>,
-    /// What of the chunk is still to be passed on.
+    /// The part of the chunk that is still to be copied.
     unread: std::ops::Range<usize>,
     header: Vec<u8>,
     at: At,
 }
 
-/// Where in a packet the next byte lies.
+/// The position in the packet.
 #[derive(Debug, Clone, Copy)]
 enum At {
-    /// In the fixed header, which is gathered before any of it passes.
+    /// In the fixed header, which is collected before any of it is copied.
     Header,
-    /// Before the rest of the packet: from which byte on the header is still to pass, then how many bytes pass, then how many do not.
+    /// After the fixed header: the header is still to be copied from `header_from` on, then `pass`
+    /// bytes are copied, then `drop` bytes are left out.
     Packet { header_from: usize, pass: usize, drop: usize },
 }
 
-impl<S> Bounded<S> {
-    /// Cuts PUBLISHes whose remaining length (topic, identifier and payload) is more than `bound`.
+impl<S> PublishTruncator<S> {
+    /// Truncates PUBLISH packets whose remaining length (topic, identifier, payload) exceeds
+    /// `bound` bytes.
     pub(crate) fn new(inner: S, bound: usize) -> Self {
-        Bounded {
+        PublishTruncator {
             inner,
             bound,
             chunk: Box::new([0; CHUNK]),
@@ -51,14 +57,14 @@ impl<S> Bounded<S> {
         }
     }
 
-    /// Passes on what it can; it stops when the chunk is used up or `out` is full.
-    fn sift(&mut self, out: &mut ReadBuf<'_>) {
+    /// Copies until the chunk is used up or `out` is full.
+    fn copy(&mut self, out: &mut ReadBuf<'_>) {
         loop {
             match &mut self.at {
                 At::Header => {
                     let Some(byte) = self.unread.next() else { return };
                     self.header.push(self.chunk[byte]);
-                    if let Some((pass, drop)) = judge(&mut self.header, self.bound) {
+                    if let Some((pass, drop)) = plan(&mut self.header, self.bound) {
                         self.at = At::Packet {
                             header_from: 0,
                             pass,
@@ -92,12 +98,12 @@ impl<S> Bounded<S> {
     }
 }
 
-/// How much of the packet behind a whole header passes and how much does not; the header of one that is cut is made to fit. `None` while
-/// the header is not whole.
-fn judge(header: &mut Vec<u8>, bound: usize) -> Option<(usize, usize)> {
+/// How many bytes after the fixed header to copy and how many to leave out. Rewrites the header of
+/// a packet that is truncated. `None` while the header is incomplete.
+fn plan(header: &mut Vec<u8>, bound: usize) -> Option<(usize, usize)> {
     let (&kind, length) = header.split_first()?;
     if length.last().is_none_or(|byte| byte & 0x80 != 0) {
-        // The client library ends a connection on which lengths have no end.
+        // A length of more than four bytes: the client library ends the connection.
         return (header.len() == MAX_HEADER).then_some((usize::MAX, 0));
     }
     let length = length.iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
@@ -114,19 +120,19 @@ fn judge(header: &mut Vec<u8>, bound: usize) -> Option<(usize, usize)> {
     Some((bound, length - bound))
 }
 
-/// Copies what fits; returns how much that is.
+/// Copies what fits and returns its length.
 fn put(out: &mut ReadBuf<'_>, bytes: &[u8]) -> usize {
     let fits = bytes.len().min(out.remaining());
     out.put_slice(&bytes[..fits]);
     fits
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PublishTruncator<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = out.filled().len();
         loop {
-            this.sift(out);
+            this.copy(out);
             if out.filled().len() > before || out.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -140,7 +146,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PublishTruncator<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
     }
@@ -160,12 +166,12 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::AsyncReadExt;
 
-    /// What comes out when `bytes` arrive in pieces and are read in pieces.
-    fn sifted(bytes: &[u8], bound: usize, arriving: usize, reading: usize) -> Vec<u8> {
+    /// The output when `bytes` arrive in pieces and are read in pieces.
+    fn truncated(bytes: &[u8], bound: usize, arriving: usize, reading: usize) -> Vec<u8> {
         let arriving = Dribble { bytes, at_once: arriving };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let mut stream = Bounded::new(arriving, bound);
+            let mut stream = PublishTruncator::new(arriving, bound);
             let (mut out, mut piece) = (Vec::new(), vec![0; reading]);
             loop {
                 match stream.read(&mut piece).await.expect("no error") {
@@ -209,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn publishes_are_cut_and_all_else_passes(
+        fn publishes_are_truncated_and_all_else_passes(
             packets in prop::collection::vec((prop_oneof![Just(0x32u8), Just(0x3b), 0u8..=255], prop::collection::vec(any::<u8>(), 0..600)), 1..8),
             bound in 1usize..300,
             arriving in 1usize..40,
@@ -221,13 +227,13 @@ mod tests {
                 arrived.extend(packet(*kind, body));
                 expected.extend(packet(*kind, &body[..kept]));
             }
-            prop_assert_eq!(sifted(&arrived, bound, arriving, reading), expected);
+            prop_assert_eq!(truncated(&arrived, bound, arriving, reading), expected);
         }
     }
 
     #[test]
-    fn a_length_without_end_is_left_to_the_client_library() {
+    fn a_length_of_five_bytes_is_left_to_the_client_library() {
         let bytes = [0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3];
-        assert_eq!(sifted(&bytes, 10, 100, 100), bytes);
+        assert_eq!(truncated(&bytes, 10, 100, 100), bytes);
     }
 }
