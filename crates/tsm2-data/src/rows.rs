@@ -1,0 +1,213 @@
+//! The rows of a file, one at a time: what is no row is counted with its reason and passed over.
+
+use std::io::{BufRead, Read};
+
+use csv::{ByteRecord, Reader, ReaderBuilder};
+
+use crate::cells::trim;
+use crate::dialect::Dialect;
+use crate::error::Error;
+use crate::report::DroppedRows;
+use crate::source::{BUFFER, Source};
+use crate::spaces::Collapsed;
+
+/// Lines that one quoted cell may span.
+const QUOTED_LINES: u64 = 200;
+
+/// Rows that are left out, by reason.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Drops {
+    reasons: Vec<(Reason, u64, u64)>,
+}
+
+/// Why a row is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Empty,
+    Nul,
+    HeaderAgain,
+    Comment,
+    Cut,
+    Narrow,
+    Wide,
+    NoTime,
+    BadTime,
+    NoValue,
+    Twice,
+    ClockJump,
+}
+
+impl Reason {
+    fn text(self) -> &'static str {
+        match self {
+            Reason::Empty => "no cell is filled",
+            Reason::Nul => "zero bytes, as a power cut leaves them",
+            Reason::HeaderAgain => "the header again",
+            Reason::Comment => "a comment",
+            Reason::Cut => "the last line is cut",
+            Reason::Narrow => "fewer cells than the header",
+            Reason::Wide => "more cells than the header",
+            Reason::NoTime => "no time",
+            Reason::BadTime => "the time cannot be read",
+            Reason::NoValue => "no reading",
+            Reason::Twice => "the same time again",
+            Reason::ClockJump => "a clock jump that no later row confirms",
+        }
+    }
+
+    /// What to do when too many rows fall out for it; `None` where any number is fine.
+    fn remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Reason::Empty | Reason::Comment | Reason::HeaderAgain | Reason::NoValue | Reason::Cut => return None,
+            Reason::Nul => "copy the file again",
+            Reason::Narrow | Reason::Wide => "check --delimiter and --decimal",
+            Reason::NoTime | Reason::BadTime => "give --time-column and --time-format",
+            Reason::Twice => "name the device of each row by --series, or the time steps by --interval",
+            Reason::ClockJump => "check the times, or give a larger --max-gap",
+        })
+    }
+}
+
+impl Drops {
+    pub fn add(&mut self, reason: Reason, line: u64) {
+        self.add_many(reason, 1, line);
+    }
+
+    pub fn add_many(&mut self, reason: Reason, count: u64, line: u64) {
+        match self.reasons.iter_mut().find(|(known, ..)| *known == reason) {
+            Some((_, sum, _)) => *sum += count,
+            None => self.reasons.push((reason, count, line)),
+        }
+    }
+
+    /// All of them, for the report.
+    pub fn list(&self) -> Vec<DroppedRows> {
+        let row = |&(reason, count, first_line): &(Reason, u64, u64)| DroppedRows { reason: reason.text().into(), count, first_line };
+        self.reasons.iter().map(row).collect()
+    }
+
+    /// More than 2 % of the rows dropped for one reason is an error.
+    pub fn check(&self, source: &Source<'_>, rows: u64, force: bool) -> Result<Vec<String>, Error> {
+        let mut forced = Vec::new();
+        for &(reason, count, first_line) in &self.reasons {
+            let all = rows + count;
+            let Some(remedy) = reason.remedy().filter(|_| count * 50 > all) else { continue };
+            if !force {
+                let path = source.path.into();
+                return Err(Error::TooManyDropped { path, reason: reason.text().into(), count, rows: all, first_line, remedy });
+            }
+            forced.push(format!("--force: {count} of {all} rows left out: {}", reason.text()));
+        }
+        Ok(forced)
+    }
+}
+
+/// The rows below the header.
+pub(crate) struct Rows<'a> {
+    source: &'a Source<'a>,
+    dialect: &'a Dialect,
+    reader: Reader<Box<dyn Read + 'a>>,
+    record: ByteRecord,
+    /// Line of a row with too few cells, until it shows whether it is the last.
+    narrow: Option<u64>,
+    pub drops: Drops,
+}
+
+impl<'a> Rows<'a> {
+    pub fn open(source: &'a Source<'a>, dialect: &'a Dialect) -> Result<Self, Error> {
+        let mut text = source.text()?;
+        for _ in 0..dialect.lines_above {
+            source.checked(skip_line(&mut text))?;
+        }
+        let text: Box<dyn Read + 'a> = match dialect.delimiter {
+            b' ' => Box::new(Collapsed::new(text)),
+            _ => Box::new(text),
+        };
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(dialect.delimiter)
+            .buffer_capacity(BUFFER)
+            .from_reader(text);
+        Ok(Rows {
+            source,
+            dialect,
+            reader,
+            record: ByteRecord::new(),
+            narrow: None,
+            drops: Drops::default(),
+        })
+    }
+
+    /// The next row and its line.
+    pub fn next(&mut self) -> Result<Option<(u64, &ByteRecord)>, Error> {
+        loop {
+            let read = self.reader.read_byte_record(&mut self.record);
+            let read = read.map_err(|error| Error::Read { path: self.source.path.into(), source: error.into() })?;
+            if let Some(line) = self.narrow.take() {
+                self.drops.add(if read { Reason::Narrow } else { Reason::Cut }, line);
+            }
+            if !read {
+                return Ok(None);
+            }
+            let line = self.dialect.lines_above + self.record.position().map_or(1, csv::Position::line);
+            let spanned = self.reader.position().line() + self.dialect.lines_above - line;
+            if spanned > QUOTED_LINES {
+                return Err(Error::OpenQuote { path: self.source.path.into(), line, lines: spanned });
+            }
+            match self.reason() {
+                None => break,
+                Some(Reason::Narrow) => self.narrow = Some(line),
+                Some(reason) => self.drops.add(reason, line),
+            }
+        }
+        let line = self.dialect.lines_above + self.record.position().map_or(1, csv::Position::line);
+        Ok(Some((line, &self.record)))
+    }
+
+    /// Why the current record is no row.
+    fn reason(&self) -> Option<Reason> {
+        let record = &self.record;
+        let bytes = record.as_slice();
+        if bytes.contains(&0) {
+            return Some(Reason::Nul);
+        }
+        if record.iter().all(|cell| trim(cell).is_empty()) {
+            return Some(Reason::Empty);
+        }
+        if record.get(0).is_some_and(|cell| cell.starts_with(b"#")) {
+            return Some(Reason::Comment);
+        }
+        if let Some(header) = &self.dialect.header
+            && header.len() == record.len()
+            && header.iter().zip(record).all(|(name, cell)| name == trim(cell))
+        {
+            return Some(Reason::HeaderAgain);
+        }
+        let width = self.dialect.names.len();
+        if record.len() < width {
+            return Some(Reason::Narrow);
+        }
+        let is_wide = record.iter().skip(width).any(|cell| !trim(cell).is_empty());
+        is_wide.then_some(Reason::Wide)
+    }
+}
+
+fn skip_line(text: &mut dyn BufRead) -> std::io::Result<()> {
+    loop {
+        let buffer = text.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        match buffer.iter().position(|&byte| byte == b'\n') {
+            Some(at) => {
+                text.consume(at + 1);
+                return Ok(());
+            }
+            None => {
+                let length = buffer.len();
+                text.consume(length);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A file, or bytes in memory, as UTF-8 text that can be read more than once.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::encoding::{self, Decoded, Encoding, Survey};
+
+/// Bytes read at a time.
+pub(crate) const BUFFER: usize = 128 * 1024;
+
+/// A recording's text.
+pub(crate) struct Source<'a> {
+    pub path: &'a Path,
+    bytes: Option<&'a [u8]>,
+    compression: Compression,
+    pub encoding: Encoding,
+    /// SHA-256 of the bytes as stored, in hexadecimal.
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl<'a> Source<'a> {
+    /// Surveys the whole file once: its digest and its encoding.
+    pub fn open(path: &'a Path, bytes: Option<&'a [u8]>, encoding: Option<&str>) -> Result<Self, Error> {
+        let mut source = Source {
+            path,
+            bytes,
+            compression: Compression::None,
+            encoding: Encoding::Utf8,
+            sha256: String::new(),
+        };
+        source.compression = source.find_compression()?;
+        let mut digest = Sha256::new();
+        let mut survey = Survey::default();
+        let mut raw = source.raw()?;
+        let mut buffer = vec![0; BUFFER];
+        let is_plain = source.compression == Compression::None;
+        loop {
+            let read = source.checked(raw.read(&mut buffer))?;
+            if read == 0 {
+                break;
+            }
+            digest.update(&buffer[..read]);
+            if is_plain {
+                survey.add(&buffer[..read]);
+            }
+        }
+        source.sha256 = hexadecimal(&digest.finalize());
+        if !is_plain {
+            let mut text = source.decompressed()?;
+            loop {
+                let read = source.checked(text.read(&mut buffer))?;
+                if read == 0 {
+                    break;
+                }
+                survey.add(&buffer[..read]);
+            }
+        }
+        source.encoding = match encoding {
+            Some(name) => encoding::by_name(name)?,
+            None => survey.encoding(),
+        };
+        Ok(source)
+    }
+
+    /// The text from its start, without a byte order mark.
+    pub fn text(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
+        let bytes = self.decompressed()?;
+        Ok(match self.encoding {
+            Encoding::Utf8 => Box::new(BufReader::with_capacity(BUFFER, encoding::SkipMark::new(bytes))),
+            Encoding::Other(encoding) => Box::new(BufReader::with_capacity(BUFFER, Decoded::new(bytes, encoding))),
+        })
+    }
+
+    /// The first `length` bytes of the text, or all of it.
+    pub fn head(&self, length: usize) -> Result<Vec<u8>, Error> {
+        let mut head = Vec::new();
+        let read = self.text()?.take(length as u64).read_to_end(&mut head);
+        self.checked(read)?;
+        Ok(head)
+    }
+
+    /// An error of the system with the file's name.
+    pub fn checked<T>(&self, result: io::Result<T>) -> Result<T, Error> {
+        result.map_err(|source| Error::Read { path: self.path.into(), source })
+    }
+
+    fn raw(&self) -> Result<Box<dyn Read + 'a>, Error> {
+        Ok(match self.bytes {
+            Some(bytes) => Box::new(bytes),
+            None => Box::new(self.checked(File::open(self.path))?),
+        })
+    }
+
+    fn find_compression(&self) -> Result<Compression, Error> {
+        let mut head = Vec::new();
+        self.checked(self.raw()?.take(4).read_to_end(&mut head))?;
+        let unsupported = |format, remedy| {
+            Err(Error::Unsupported { path: self.path.into(), format, remedy })
+        };
+        match head.as_slice() {
+            [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd] => Ok(Compression::Zstd),
+            b"PK\x03\x04" => unsupported("a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV"),
+            b"PAR1" => unsupported("Parquet", "write it as CSV"),
+            [0xd0, 0xcf, 0x11, 0xe0] => unsupported("a spreadsheet", "save the sheet as CSV"),
+            b"SQLi" => unsupported("a database", "export the readings, for example by `tsm2 import homeassistant --db FILE`"),
+            _ => Ok(Compression::None),
+        }
+    }
+
+    #[cfg(feature = "compressed")]
+    fn decompressed(&self) -> Result<Box<dyn Read + 'a>, Error> {
+        let raw = self.raw()?;
+        Ok(match self.compression {
+            Compression::None => raw,
+            Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+            Compression::Zstd => {
+                let decoder = ruzstd::decoding::StreamingDecoder::new(raw);
+                Box::new(self.checked(decoder.map_err(io::Error::other))?)
+            }
+        })
+    }
+
+    #[cfg(not(feature = "compressed"))]
+    fn decompressed(&self) -> Result<Box<dyn Read + 'a>, Error> {
+        let format = match self.compression {
+            Compression::None => return self.raw(),
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        };
+        let remedy = "unpack the file first";
+        Err(Error::Unsupported { path: self.path.into(), format, remedy })
+    }
+}
+
+pub(crate) fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of several digests; of one, that digest.
+pub(crate) fn combined(digests: &[String]) -> String {
+    match digests {
+        [one] => one.clone(),
+        all => hexadecimal(&Sha256::digest(all.concat())),
+    }
+}

@@ -1,0 +1,482 @@
+//! Which columns hold the time, and how: decided over the whole file.
+
+use csv::ByteRecord;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::cells::{Decimal, number, plain, trim};
+use crate::census::{Census, Column};
+use crate::error::{Error, list, shown};
+use crate::names::{self, Part};
+use crate::options::Options;
+use crate::recording::Clock;
+use crate::source::Source;
+use crate::time::formats::{self, ORDERS, Order, Zone, civil_ms, parse};
+use crate::time::zone;
+
+/// The columns of the time and how they are read.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeColumns {
+    pub columns: Vec<usize>,
+    how: How,
+    /// For the report.
+    pub format: String,
+    pub clock: Clock,
+    /// Zone of cells without one.
+    pub zone: TimeZone,
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum How {
+    /// One column with date and time, or two with one each.
+    Text(Order),
+    /// A number of which one counts so many milliseconds, from 1970 or an unknown start.
+    Count(f64),
+    /// Days since 1899-12-30.
+    Excel,
+    /// Parts of the date in columns of their own; the first may be a whole date.
+    Parts(Vec<Part>, Option<Order>),
+    /// A pattern of `strptime`.
+    Pattern(String),
+}
+
+/// A moment as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// In UTC, ms since 1970.
+    Utc(i64),
+    /// In local time, as if it were UTC.
+    Civil(i64),
+}
+
+/// Share of the cells that must be times, in percent.
+const ENOUGH: u64 = 98;
+/// Unix time of these years may be recognised, in seconds.
+const UNIX: std::ops::Range<f64> = 473_385_600.0..4_102_444_800.0;
+/// Excel's days of 1950 to 2100.
+const EXCEL: std::ops::Range<f64> = 18_264.0..73_051.0;
+
+/// What finding the time needs to know.
+pub(crate) struct Finder<'a> {
+    pub source: &'a Source<'a>,
+    pub census: &'a Census,
+    pub names: &'a [String],
+    pub decimals: &'a [Decimal],
+    pub has_header: bool,
+    pub options: &'a Options,
+}
+
+impl Finder<'_> {
+    /// The columns of the time; `None` when there are none, or none is wanted.
+    pub fn find(&self) -> Result<Option<TimeColumns>, Error> {
+        if self.options.time_format.as_deref() == Some("none") {
+            return Ok(None);
+        }
+        let zone = match &self.options.time_zone {
+            Some(name) => zone::by_name(name)?,
+            None => self.zone_of_names().unwrap_or(TimeZone::UTC),
+        };
+        let asked: Vec<usize> = self.options.time_column.iter().map(|name| self.column(name)).collect::<Result<_, _>>()?;
+        let mut found = match asked.as_slice() {
+            [] => self.by_cells()?,
+            [one] => Some(self.of_column(*one)?),
+            several => Some(self.of_columns(several)?),
+        };
+        if let Some(found) = &mut found {
+            found.zone = zone;
+        }
+        Ok(found)
+    }
+
+    fn column(&self, name: &str) -> Result<usize, Error> {
+        self.names.iter().position(|known| known == name).ok_or_else(|| Error::MissingColumn {
+            path: self.source.path.into(),
+            option: "--time-column",
+            column: name.into(),
+            columns: list(self.names.iter().map(String::as_str)),
+        })
+    }
+
+    /// A zone in the name of the time column, such as HOBO's `Date Time, GMT-05:00`.
+    fn zone_of_names(&self) -> Option<TimeZone> {
+        let name = self.names.iter().find(|name| name.contains("GMT") || name.contains("UTC"))?;
+        let at = name.find("GMT").or_else(|| name.find("UTC"))?;
+        let offset: String = name[at + 3..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | ':')).collect();
+        if offset.is_empty() { Some(TimeZone::UTC) } else { zone::by_name(&offset).ok() }
+    }
+
+    fn by_cells(&self) -> Result<Option<TimeColumns>, Error> {
+        let columns = || self.census.columns.iter().enumerate();
+        let named = |c: usize| names::is_time(&self.names[c]);
+        let is_date = |column: &Column| column.times.dates * 100 >= column.filled * ENOUGH && column.times.dates > 0;
+        let date = columns().filter(|(_, column)| is_date(column) && !self.is_number(column)).min_by_key(|&(c, column)| {
+            let has_clock = column.times.date_only < column.times.dates;
+            (column.is_constant && self.census.rows > 1, column.empty * 2 > self.census.rows, !named(c), !has_clock, c)
+        });
+        if let Some((c, _)) = date {
+            return self.of_column(c).map(Some);
+        }
+        if let Some((c, column)) = columns().find(|&(c, column)| column.times.dates * 2 > column.filled && !self.is_number(column) && column.filled > 0 || named(c) && column.times.dates > 0 && !self.is_number(column)) {
+            if self.options.force {
+                return self.of_column(c).map(Some);
+            }
+            return Err(self.unreadable(c, column));
+        }
+        let numbers = || columns().filter(|(_, column)| column.numbers * 100 >= column.filled * ENOUGH && column.numbers > 0);
+        let may_be_time = |c: usize| named(c) || !self.has_header && c == 0;
+        if let Some((c, _)) = numbers().find(|&(c, column)| may_be_time(c) && unix_scale(column).is_some()) {
+            return self.of_column(c).map(Some);
+        }
+        if let Some(parts) = self.parts(None) {
+            return Ok(Some(parts));
+        }
+        if let Some((c, _)) = numbers().find(|&(c, column)| named(c) && (is_compact(column) || is_excel(column))) {
+            return self.of_column(c).map(Some);
+        }
+        // Numbers that are times in the common units and do not fall, whatever the column is called.
+        let rises = |column: &Column| column.rise.rises > 2 && column.rise.falls == 0 || column.rise.falls > 2 && column.rise.rises == 0;
+        if let Some((c, _)) = numbers().find(|(_, column)| column.is_whole && rises(column) && unix_scale(column).is_some()) {
+            return self.of_column(c).map(Some);
+        }
+        if let Some((c, _)) = numbers().find(|&(c, column)| named(c) && names::elapsed_unit(&self.names[c]).is_some() && column.rise.falls == 0 && column.rise.rises > 0) {
+            return self.of_column(c).map(Some);
+        }
+        if let Some((c, column)) = columns().find(|&(c, column)| named(c) && column.filled > 0 && self.is_unread(column)) {
+            return Err(self.unreadable(c, column));
+        }
+        if let Some((c, column)) = columns().find(|(_, column)| column.filled > 0 && !self.is_number(column) && self.looks_like_time(column)) {
+            return Err(self.unreadable(c, column));
+        }
+        Ok(None)
+    }
+
+    fn is_number(&self, column: &Column) -> bool {
+        column.all_numbers() * 2 > column.filled
+    }
+
+    /// Whether a column that is called a time is neither one nor plainly something else: an even count in an unknown unit is left out later.
+    fn is_unread(&self, column: &Column) -> bool {
+        let counts = column.rise.falls == 0 && column.rise.uneven == 0 && column.rise.rises > 0;
+        let is_word = column.filled == column.texts.count + column.states && column.texts.others == 0 && column.texts.words.len() <= 8 && !self.looks_like_time(column);
+        !(self.is_number(column) && counts) && !is_word && !self.options.force
+    }
+
+    fn looks_like_time(&self, column: &Column) -> bool {
+        let looks = |cell: &str| {
+            let digits = cell.bytes().filter(u8::is_ascii_digit).count();
+            let separators = cell.bytes().filter(|byte| matches!(byte, b'-' | b'/' | b':')).count();
+            let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
+            digits >= 4 && separators >= 2 && letters <= 4
+        };
+        column.times.clock_only * 2 > column.filled || !column.times.bad.is_empty() && column.times.bad.iter().all(|(_, cell)| looks(cell)) && column.texts.count * 2 > column.filled
+    }
+
+    fn unreadable(&self, c: usize, column: &Column) -> Error {
+        let known = "--time-format dmy, mdy, ymd, unix-s, unix-ms, unix-us, unix-ns, excel, elapsed-s, elapsed-h or a pattern such as '%d.%m.%Y %H:%M'; or --time-format none to read the rows without times";
+        let remedy = match column.times.clock_only * 2 > column.filled {
+            true => "it holds a time of day without a date: name the columns of both by --time-column DATE,TIME, or give --time-format none to read the rows without times".into(),
+            false => format!("give {known}"),
+        };
+        let mut examples = column.times.bad.iter().chain(&column.examples).map(|(line, cell)| (*line, shown(cell)));
+        let (line, cell) = examples.next().unwrap_or_default();
+        let (other_line, other) = examples.next().unwrap_or((line, cell.clone()));
+        Error::UnreadableTime { path: self.source.path.into(), column: self.named(c), cell, line, other, other_line, remedy }
+    }
+
+    fn named(&self, c: usize) -> String {
+        if self.names[c].is_empty() { format!("column {}", c + 1) } else { self.names[c].clone() }
+    }
+
+    /// How a column is read that was found or named; a time of day is looked for beside a date.
+    fn of_column(&self, c: usize) -> Result<TimeColumns, Error> {
+        let column = &self.census.columns[c];
+        let format = self.options.time_format.as_deref();
+        if let Some(found) = format.and_then(|format| self.asked(format, vec![c])) {
+            return Ok(found);
+        }
+        if column.times.dates * 100 >= column.filled.max(1) * ENOUGH && !self.is_number(column) || self.options.force && column.times.dates > 0 {
+            let (order, mut notes) = self.order(c, format)?;
+            let mut columns = vec![c];
+            let times = &column.times;
+            if times.midnights == times.dates {
+                columns.extend(self.clock_beside(c));
+                if columns.len() == 1
+                    && let Some(parts) = self.parts(Some((c, order)))
+                {
+                    return Ok(parts);
+                }
+            }
+            let mut format = description(order, times.fixed == times.dates, times.zoned > 0).to_owned();
+            if columns.len() == 2 {
+                format += ", time of day in a second column";
+            }
+            notes.retain(|note| !note.is_empty());
+            return Ok(self.new(columns, How::Text(order), format, Clock::Calendar, notes));
+        }
+        if column.numbers * 100 >= column.filled * ENOUGH {
+            if let Some((scale, name)) = unix_scale(column) {
+                return Ok(self.new(vec![c], How::Count(scale), name.into(), Clock::Calendar, Vec::new()));
+            }
+            if is_compact(column) {
+                return Ok(self.new(vec![c], How::Text(Order::Ymd), "YYYYMMDD".into(), Clock::Calendar, Vec::new()));
+            }
+            if is_excel(column) {
+                return Ok(self.new(vec![c], How::Excel, "excel".into(), Clock::Calendar, Vec::new()));
+            }
+            if let Some((name, scale)) = names::elapsed_unit(&self.names[c]) {
+                return Ok(self.new(vec![c], How::Count(scale), name.into(), Clock::Elapsed, Vec::new()));
+            }
+        }
+        Err(self.unreadable(c, column))
+    }
+
+    fn of_columns(&self, columns: &[usize]) -> Result<TimeColumns, Error> {
+        let format = self.options.time_format.as_deref();
+        if let Some(found) = format.and_then(|format| self.asked(format, columns.to_vec())) {
+            return Ok(found);
+        }
+        let parts: Vec<Option<Part>> = columns.iter().map(|&c| names::part(&self.names[c])).collect();
+        if parts.iter().all(Option::is_some) {
+            let parts = parts.into_iter().flatten().collect();
+            return Ok(self.new(columns.to_vec(), How::Parts(parts, None), "parts in columns".into(), Clock::Calendar, Vec::new()));
+        }
+        let date = columns.iter().copied().max_by_key(|&c| self.census.columns[c].times.dates).unwrap_or(columns[0]);
+        let mut found = self.of_column(date)?;
+        found.columns = std::iter::once(date).chain(columns.iter().copied().filter(|&c| c != date)).collect();
+        Ok(found)
+    }
+
+    /// A format that is asked for; `None` when only an order is.
+    fn asked(&self, format: &str, columns: Vec<usize>) -> Option<TimeColumns> {
+        let count = |scale: f64, clock| Some((How::Count(scale), clock));
+        let (how, clock) = match format {
+            "dmy" | "mdy" | "ymd" => None,
+            "unix-s" => count(1e3, Clock::Calendar),
+            "unix-ms" => count(1.0, Clock::Calendar),
+            "unix-us" => count(1e-3, Clock::Calendar),
+            "unix-ns" => count(1e-6, Clock::Calendar),
+            "elapsed-ms" => count(1.0, Clock::Elapsed),
+            "elapsed-s" => count(1e3, Clock::Elapsed),
+            "elapsed-min" => count(6e4, Clock::Elapsed),
+            "elapsed-h" => count(3.6e6, Clock::Elapsed),
+            "elapsed-d" => count(8.64e7, Clock::Elapsed),
+            "excel" => Some((How::Excel, Clock::Calendar)),
+            pattern => Some((How::Pattern(pattern.to_owned()), Clock::Calendar)),
+        }?;
+        Some(self.new(columns, how, format.to_owned(), clock, Vec::new()))
+    }
+
+    fn new(&self, columns: Vec<usize>, how: How, format: String, clock: Clock, notes: Vec<String>) -> TimeColumns {
+        TimeColumns { columns, how, format, clock, zone: TimeZone::UTC, notes }
+    }
+
+    /// The order of day, month and year in a column of dates.
+    fn order(&self, c: usize, asked: Option<&str>) -> Result<(Order, Vec<String>), Error> {
+        let column = &self.census.columns[c];
+        let times = &column.times;
+        let best = times.orders.iter().map(|stats| stats.good).max().unwrap_or(0);
+        let viable: Vec<usize> = (0..ORDERS.len()).filter(|&at| times.orders[at].good == best).collect();
+        match asked {
+            Some("ymd") => return Ok((Order::Ymd, Vec::new())),
+            Some("dmy") => return Ok((Order::Dmy, Vec::new())),
+            Some("mdy") => return Ok((Order::Mdy, Vec::new())),
+            _ => {}
+        }
+        if times.fixed == times.dates {
+            return Ok((Order::Ymd, Vec::new()));
+        }
+        if let [only] = viable[..] {
+            return Ok((ORDERS[only], Vec::new()));
+        }
+        // Dots are written where the day stands first.
+        if times.dots == times.dates && viable.iter().any(|&at| ORDERS[at] == Order::Dmy) {
+            return Ok((Order::Dmy, Vec::new()));
+        }
+        // Where rows follow each other within a day, the right order makes the next date the next day, and a wrong one another month.
+        let goes_on = |at: usize| times.orders[at].within > 0 && times.orders[at].near > times.orders[at].far * 10;
+        let jumps = |at: usize| times.orders[at].far > times.orders[at].near * 10;
+        let even: Vec<usize> = viable.iter().copied().filter(|&at| goes_on(at)).collect();
+        if let [only] = even[..]
+            && viable.iter().all(|&at| at == only || jumps(at))
+        {
+            let order = ORDERS[only];
+            let example = column.examples.first().map(|(_, cell)| shown(cell)).unwrap_or_default();
+            let note = format!(
+                "column `{}`: dates such as `{example}` are read {}, because the days then follow each other; --time-format dmy or mdy decides",
+                self.named(c),
+                words(order)
+            );
+            return Ok((order, vec![note]));
+        }
+        let mut examples = column.examples.iter();
+        let (line, cell) = examples.next().cloned().unwrap_or_default();
+        let (other_line, other) = examples.next().cloned().unwrap_or((line, cell.clone()));
+        Err(Error::UndecidedTime { path: self.source.path.into(), column: self.named(c), cell, line, other, other_line })
+    }
+
+    /// The column of the times of day beside a column of dates.
+    fn clock_beside(&self, date: usize) -> Option<usize> {
+        let is_clock = |c: usize| {
+            let column = &self.census.columns[c];
+            c != date && column.times.clock_only * 100 >= column.filled * ENOUGH && column.times.clock_only > 0 && column.empty * 50 <= self.census.rows
+        };
+        let clocks = (0..self.names.len()).filter(|&c| is_clock(c));
+        clocks.min_by_key(|&c| (!names::is_time(&self.names[c]), c.abs_diff(date)))
+    }
+
+    /// Year, month, day and hour in columns of their own, or a date with an hour beside.
+    fn parts(&self, date: Option<(usize, Order)>) -> Option<TimeColumns> {
+        let range = |part: Part| match part {
+            Part::Year => 1900.0..=2200.0,
+            Part::Month => 1.0..=12.0,
+            Part::Day => 1.0..=31.0,
+            Part::DayOfYear => 1.0..=366.0,
+            Part::Hour => 0.0..=24.0,
+            Part::Minute | Part::Second => 0.0..=59.999,
+        };
+        let mut found: Vec<(Part, usize)> = Vec::new();
+        for (c, column) in self.census.columns.iter().enumerate() {
+            let Some(part) = names::part(&self.names[c]) else { continue };
+            let range = range(part);
+            let fits = column.numbers > 0 && column.numbers == column.filled && range.contains(&column.min) && range.contains(&column.max);
+            if fits && found.iter().all(|(known, _)| *known != part) {
+                found.push((part, c));
+            }
+        }
+        let has = |part: Part| found.iter().any(|(known, _)| *known == part);
+        if let Some((date, order)) = date {
+            found.retain(|(part, _)| matches!(part, Part::Hour | Part::Minute | Part::Second));
+            if !found.iter().any(|(part, _)| *part == Part::Hour) {
+                return None;
+            }
+            let columns = std::iter::once(date).chain(found.iter().map(|(_, c)| *c)).collect();
+            let parts = found.iter().map(|(part, _)| *part).collect();
+            let format = format!("{}, hour in a column of its own", description(order, false, false));
+            return Some(self.new(columns, How::Parts(parts, Some(order)), format, Clock::Calendar, Vec::new()));
+        }
+        if !has(Part::Year) || !(has(Part::DayOfYear) || has(Part::Month) && has(Part::Day)) {
+            return None;
+        }
+        found.sort_unstable();
+        let (parts, columns) = found.into_iter().unzip();
+        Some(self.new(columns, How::Parts(parts, None), "parts in columns".into(), Clock::Calendar, Vec::new()))
+    }
+}
+
+/// How a column of numbers counts from 1970: milliseconds per unit.
+fn unix_scale(column: &Column) -> Option<(f64, &'static str)> {
+    let within = |scale: f64| UNIX.contains(&(column.min * scale)) && UNIX.contains(&(column.max * scale));
+    [(1.0, 1e3, "unix-s"), (1e-3, 1.0, "unix-ms"), (1e-6, 1e-3, "unix-us"), (1e-9, 1e-6, "unix-ns")]
+        .into_iter()
+        .find(|&(seconds, ..)| within(seconds))
+        .map(|(_, scale, name)| (scale, name))
+}
+
+fn is_compact(column: &Column) -> bool {
+    column.is_whole && column.times.orders[0].good > 0 && column.times.orders[0].good == column.filled && column.times.fixed == column.filled
+}
+
+fn is_excel(column: &Column) -> bool {
+    EXCEL.contains(&column.min) && EXCEL.contains(&column.max) && column.rise.rises + column.rise.falls > 0 && (!column.is_whole || column.rise.uneven == 0)
+}
+
+fn words(order: Order) -> &'static str {
+    match order {
+        Order::Ymd => "year first",
+        Order::Dmy => "day first",
+        Order::Mdy => "month first",
+    }
+}
+
+fn description(order: Order, is_fixed: bool, is_zoned: bool) -> &'static str {
+    match (is_fixed, order, is_zoned) {
+        (true, _, true) => "RFC 3339",
+        (true, _, false) => "YYYY-MM-DD hh:mm:ss",
+        (false, Order::Ymd, _) => "ymd",
+        (false, Order::Dmy, _) => "dmy",
+        (false, Order::Mdy, _) => "mdy",
+    }
+}
+
+impl TimeColumns {
+    /// The moment of a row.
+    pub fn read(&self, record: &ByteRecord) -> Option<Moment> {
+        let cell = |at: usize| self.columns.get(at).and_then(|&c| record.get(c)).map(trim);
+        match &self.how {
+            How::Text(order) => {
+                let first = parse(cell(0)?, *order)?;
+                let second = match cell(1) {
+                    Some(clock) => Some(parse(clock, *order)?),
+                    None => None,
+                };
+                let clock = second.and_then(|second| second.nanoseconds).or(first.nanoseconds).unwrap_or(0);
+                let zone = second.map(|second| second.zone).filter(|zone| *zone != Zone::None).unwrap_or(first.zone);
+                let ms = civil_ms(first.date?, clock);
+                match zone {
+                    Zone::Offset(seconds) => Some(Moment::Utc(ms - i64::from(seconds) * 1000)),
+                    Zone::None => Some(Moment::Civil(ms)),
+                }
+            }
+            How::Count(scale) => Some(Moment::Utc(scaled(cell(0)?, *scale)?)),
+            How::Excel => {
+                let days = number(cell(0)?, Decimal::Dot).or_else(|| number(cell(0)?, Decimal::Comma))?;
+                // To the second: a serial has no more digits.
+                let seconds = ((days - 25_569.0) * 86_400.0).round();
+                (seconds.abs() < 1e12).then(|| Moment::Civil(seconds as i64 * 1000))
+            }
+            How::Parts(parts, order) => self.of_parts(record, parts, *order),
+            How::Pattern(pattern) => {
+                let cells: Vec<&[u8]> = (0..self.columns.len()).filter_map(cell).collect();
+                let text = String::from_utf8(cells.join(&b' ')).ok()?;
+                let broken = jiff::fmt::strtime::parse(pattern, &text).ok()?;
+                if broken.offset().is_some() {
+                    return Some(Moment::Utc(broken.to_timestamp().ok()?.as_millisecond()));
+                }
+                let clock = broken.to_time().ok().map_or(0, |time| time.to_datetime(Date::constant(1970, 1, 1)).duration_since(jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0)).as_nanos() as i64);
+                Some(Moment::Civil(civil_ms(broken.to_date().ok()?, clock)))
+            }
+        }
+    }
+
+    fn of_parts(&self, record: &ByteRecord, parts: &[Part], order: Option<Order>) -> Option<Moment> {
+        let mut columns = self.columns.iter();
+        let mut date = match order {
+            Some(order) => parse(trim(record.get(*columns.next()?)?), order)?.date,
+            None => None,
+        };
+        let (mut year, mut month, mut day, mut clock) = (None, 1.0, 1.0, 0.0);
+        let mut day_of_year = None;
+        for (part, &c) in parts.iter().zip(columns) {
+            let value = plain(trim(record.get(c)?))?;
+            match part {
+                Part::Year => year = Some(value),
+                Part::Month => month = value,
+                Part::Day => day = value,
+                Part::DayOfYear => day_of_year = Some(value),
+                Part::Hour => clock += value * 3600.0,
+                Part::Minute => clock += value * 60.0,
+                Part::Second => clock += value,
+            }
+        }
+        if let Some(year) = year {
+            date = Date::new(year as i16, month as i8, if day_of_year.is_some() { 1 } else { day as i8 }).ok();
+        }
+        let days = formats::days(date?) + day_of_year.map_or(0, |day| day as i64 - 1);
+        Some(Moment::Civil(days * 86_400_000 + (clock * 1000.0).round() as i64))
+    }
+}
+
+/// Whole numbers are scaled without loss: nanoseconds since 1970 are beyond the digits of an `f64`.
+fn scaled(cell: &[u8], scale: f64) -> Option<i64> {
+    let whole = std::str::from_utf8(cell).ok()?.parse::<i64>().ok();
+    let ms = match whole {
+        Some(count) if scale >= 1.0 => count.checked_mul(scale as i64)?,
+        Some(count) => count.div_euclid((1.0 / scale).round() as i64),
+        None => {
+            let ms = (number(cell, Decimal::Dot).or_else(|| number(cell, Decimal::Comma))? * scale).round();
+            (ms.abs() < 1e15).then_some(ms as i64)?
+        }
+    };
+    (ms.abs() < 1_000_000_000_000_000).then_some(ms)
+}
