@@ -20,9 +20,56 @@ const CHANGES: usize = 8;
 
 /// Round intervals in milliseconds.
 const ROUND: [u64; 50] = [
-    1, 2, 5, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 10_000, 12_000, 15_000, 20_000, 30_000, 60_000, 120_000,
-    180_000, 240_000, 300_000, 360_000, 600_000, 720_000, 900_000, 1_200_000, 1_800_000, 3_600_000, 7_200_000, 10_800_000, 14_400_000, 21_600_000, 28_800_000,
-    43_200_000, 86_400_000, 172_800_000, 604_800_000, 1_209_600_000, 2_419_200_000, 2_592_000_000, 7_776_000_000, 31_536_000_000,
+    1,
+    2,
+    5,
+    10,
+    20,
+    25,
+    40,
+    50,
+    100,
+    125,
+    200,
+    250,
+    500,
+    1_000,
+    2_000,
+    3_000,
+    4_000,
+    5_000,
+    6_000,
+    10_000,
+    12_000,
+    15_000,
+    20_000,
+    30_000,
+    60_000,
+    120_000,
+    180_000,
+    240_000,
+    300_000,
+    360_000,
+    600_000,
+    720_000,
+    900_000,
+    1_200_000,
+    1_800_000,
+    3_600_000,
+    7_200_000,
+    10_800_000,
+    14_400_000,
+    21_600_000,
+    28_800_000,
+    43_200_000,
+    86_400_000,
+    172_800_000,
+    604_800_000,
+    1_209_600_000,
+    2_419_200_000,
+    2_592_000_000,
+    7_776_000_000,
+    31_536_000_000,
 ];
 
 impl Cadence {
@@ -38,13 +85,26 @@ impl Cadence {
         let commonest = commonest(&steps, median);
         let near = |step: u64, interval: u64| step.abs_diff(interval) * 20 <= interval;
         let share = |interval: u64| steps.iter().filter(|&&step| near(step, interval)).count() as f64 / steps.len() as f64;
-        let rounded = ROUND.iter().copied().find(|round| commonest.abs_diff(*round) * 50 <= commonest).unwrap_or(commonest);
-        let mut cadence = Cadence { interval_ms: rounded, regularity: share(rounded), changes: Vec::new(), is_irregular: false };
+        let rounded = ROUND
+            .iter()
+            .copied()
+            .find(|round| commonest.abs_diff(*round) * 50 <= commonest)
+            .unwrap_or(commonest);
+        let mut cadence = Cadence {
+            interval_ms: rounded,
+            regularity: share(rounded),
+            changes: Vec::new(),
+            is_irregular: false,
+        };
         let changes = series.clone().next().map(changes).unwrap_or_default();
         if (1..=CHANGES).contains(&changes.len()) {
             // The coarsest, so that no stretch is mostly missing.
             let coarsest = changes.iter().flat_map(|&(_, from, to)| [from, to]).max().unwrap_or(rounded);
-            cadence.interval_ms = ROUND.iter().copied().find(|round| coarsest.abs_diff(*round) * 50 <= coarsest).unwrap_or(coarsest);
+            cadence.interval_ms = ROUND
+                .iter()
+                .copied()
+                .find(|round| coarsest.abs_diff(*round) * 50 <= coarsest)
+                .unwrap_or(coarsest);
             cadence.regularity = share(cadence.interval_ms);
             cadence.changes = changes;
             return Some(cadence);

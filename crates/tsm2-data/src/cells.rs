@@ -85,7 +85,10 @@ pub(crate) fn plain(cell: &[u8]) -> Option<f64> {
     if !(first.is_ascii_digit() || matches!(first, b'-' | b'+' | b'.')) {
         return None;
     }
-    if !cell.iter().all(|&byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')) {
+    if !cell
+        .iter()
+        .all(|&byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'))
+    {
         return None;
     }
     std::str::from_utf8(cell).ok()?.parse().ok()
@@ -154,7 +157,7 @@ const LONG_MINUS: &[u8] = "\u{2212}".as_bytes();
 
 /// How the separators of a number with commas can be read; `None` for anything else.
 pub(crate) fn comma_use(cell: &[u8]) -> Option<CommaUse> {
-    if !cell.iter().any(|&byte| matches!(byte, b',' | b' ' | b'\'' | 0xc2 | 0xe2)) && !cell.iter().filter(|&&b| b == b'.').nth(1).is_some() {
+    if !cell.iter().any(|&byte| matches!(byte, b',' | b' ' | b'\'' | 0xc2 | 0xe2)) && cell.iter().filter(|&&b| b == b'.').nth(1).is_none() {
         return None;
     }
     let (dot, comma) = (separated(cell, Decimal::Dot).is_some(), separated(cell, Decimal::Comma).is_some());
@@ -194,11 +197,68 @@ pub(crate) fn split_unit(cell: &[u8]) -> Option<(&[u8], &str)> {
 
 /// Words that stand for no reading, in lower case.
 const MISSING: [&str; 62] = [
-    "nan", "na", "n/a", "null", "none", "nil", "?", "-", "--", "---", "----", "*", "**", "***", "****", "*****", ".", "..", "#n/a", "#na", "#value!",
-    "#div/0!", "#null!", "#num!", "#ref!", "<na>", "<null>", "(null)", "\\n", "nat", "unavailable", "unknown", "undefined", "invalid",
-    "missing", "bad", "bad input", "no data", "nodata", "no value", "novalue", "no reading", "no sample", "not connect", "not connected",
-    "disconnected", "offline", "error", "err", "fault", "fail", "failed", "i/o timeout", "timeout", "comm fail", "pt created", "scan off",
-    "shutdown", "keine daten", "fehler", "ungültig", "inf",
+    "nan",
+    "na",
+    "n/a",
+    "null",
+    "none",
+    "nil",
+    "?",
+    "-",
+    "--",
+    "---",
+    "----",
+    "*",
+    "**",
+    "***",
+    "****",
+    "*****",
+    ".",
+    "..",
+    "#n/a",
+    "#na",
+    "#value!",
+    "#div/0!",
+    "#null!",
+    "#num!",
+    "#ref!",
+    "<na>",
+    "<null>",
+    "(null)",
+    "\\n",
+    "nat",
+    "unavailable",
+    "unknown",
+    "undefined",
+    "invalid",
+    "missing",
+    "bad",
+    "bad input",
+    "no data",
+    "nodata",
+    "no value",
+    "novalue",
+    "no reading",
+    "no sample",
+    "not connect",
+    "not connected",
+    "disconnected",
+    "offline",
+    "error",
+    "err",
+    "fault",
+    "fail",
+    "failed",
+    "i/o timeout",
+    "timeout",
+    "comm fail",
+    "pt created",
+    "scan off",
+    "shutdown",
+    "keine daten",
+    "fehler",
+    "ungültig",
+    "inf",
 ];
 
 /// Those of them that need no mention.
@@ -211,7 +271,10 @@ pub(crate) fn is_missing(cell: &[u8]) -> bool {
     }
     let is_in = |cell: &[u8]| MISSING.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(cell));
     let unsigned = cell.strip_prefix(b"-").or(cell.strip_prefix(b"+")).unwrap_or(cell);
-    is_in(cell) || unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"nan") || unsigned.eq_ignore_ascii_case(b"infinity")
+    is_in(cell)
+        || unsigned.eq_ignore_ascii_case(b"inf")
+        || unsigned.eq_ignore_ascii_case(b"nan")
+        || unsigned.eq_ignore_ascii_case(b"infinity")
 }
 
 /// Whether a word for no reading goes without saying.
@@ -221,9 +284,26 @@ pub(crate) fn is_common_missing(cell: &[u8]) -> bool {
 
 /// Words for a state: on, off.
 const STATES: [(&str, &str); 20] = [
-    ("on", "off"), ("true", "false"), ("open", "closed"), ("yes", "no"), ("active", "inactive"), ("running", "stopped"), ("run", "stop"),
-    ("enabled", "disabled"), ("occupied", "unoccupied"), ("home", "not_home"), ("detected", "clear"), ("motion", "no motion"),
-    ("wet", "dry"), ("opened", "close"), ("ein", "aus"), ("an", "aus"), ("ja", "nein"), ("wahr", "falsch"), ("oui", "non"), ("vrai", "faux"),
+    ("on", "off"),
+    ("true", "false"),
+    ("open", "closed"),
+    ("yes", "no"),
+    ("active", "inactive"),
+    ("running", "stopped"),
+    ("run", "stop"),
+    ("enabled", "disabled"),
+    ("occupied", "unoccupied"),
+    ("home", "not_home"),
+    ("detected", "clear"),
+    ("motion", "no motion"),
+    ("wet", "dry"),
+    ("opened", "close"),
+    ("ein", "aus"),
+    ("an", "aus"),
+    ("ja", "nein"),
+    ("wahr", "falsch"),
+    ("oui", "non"),
+    ("vrai", "faux"),
 ];
 
 /// The state that a word names.

@@ -115,7 +115,11 @@ impl Census {
                 column.add(line, trim(cell));
             }
         }
-        Ok(Census { rows: count, columns, drops: rows.drops })
+        Ok(Census {
+            rows: count,
+            columns,
+            drops: rows.drops,
+        })
     }
 
     /// The decimal character of each column: its own, or for want of evidence that of the file.
@@ -130,8 +134,14 @@ impl Census {
             (false, true) => Decimal::Dot,
             (false, false) if either > 0 => {
                 let decimal = if delimiter == b',' { Decimal::Dot } else { Decimal::Comma };
-                let reading = if decimal == Decimal::Dot { "groups thousands" } else { "stands before decimals" };
-                note = Some(format!("numbers such as `1,234` are read so that the comma {reading}; --decimal . or , decides"));
+                let reading = if decimal == Decimal::Dot {
+                    "groups thousands"
+                } else {
+                    "stands before decimals"
+                };
+                note = Some(format!(
+                    "numbers such as `1,234` are read so that the comma {reading}; --decimal . or , decides"
+                ));
                 decimal
             }
             _ => Decimal::Dot,
@@ -148,7 +158,13 @@ impl Census {
 
 impl Column {
     fn new() -> Self {
-        Column { min: f64::INFINITY, max: f64::NEG_INFINITY, is_whole: true, is_constant: true, ..Column::default() }
+        Column {
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            is_whole: true,
+            is_constant: true,
+            ..Column::default()
+        }
     }
 
     fn add(&mut self, line: u64, cell: &[u8]) {
@@ -185,7 +201,11 @@ impl Column {
                     CommaUse::Thousands => 1,
                     CommaUse::Either => 2,
                 }] += 1;
-                let decimal = if usage == CommaUse::Thousands { Decimal::Dot } else { Decimal::Comma };
+                let decimal = if usage == CommaUse::Thousands {
+                    Decimal::Dot
+                } else {
+                    Decimal::Comma
+                };
                 if let Some(number) = cells::number(cell, decimal) {
                     self.number(number);
                 }
@@ -207,11 +227,6 @@ impl Column {
     /// Cells that are numbers of any form.
     pub fn all_numbers(&self) -> u64 {
         self.numbers + self.commas.iter().sum::<u64>() + self.units.count
-    }
-
-    /// The share of filled cells that are dates, for the best order.
-    pub fn date_share(&self) -> f64 {
-        self.times.dates as f64 / self.filled.max(1) as f64
     }
 }
 

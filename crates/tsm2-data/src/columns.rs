@@ -68,10 +68,12 @@ pub(crate) struct MissingValues<'a>(pub &'a [String]);
 
 impl MissingValues<'_> {
     fn of<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
-        self.0.iter().filter_map(move |value| match value.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
-            Some(value) => Some(value),
-            None => Some(value.as_str()),
-        })
+        self.0.iter().map(
+            move |value| match value.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
+                Some(value) => value,
+                None => value.as_str(),
+            },
+        )
     }
 
     /// How cells of a column of this name are read.
@@ -81,7 +83,12 @@ impl MissingValues<'_> {
             missing_words.push(value.as_bytes().to_vec());
             missing.extend(plain(value.as_bytes()).or_else(|| cells::number(value.as_bytes(), decimal)));
         }
-        Values { decimal, missing, missing_words, has_states }
+        Values {
+            decimal,
+            missing,
+            missing_words,
+            has_states,
+        }
     }
 }
 
@@ -111,12 +118,22 @@ impl Roles<'_> {
         let are_numbers_states = numbers == 0 || column.min >= 0.0 && column.max <= 1.0 && column.is_whole;
         let has_states = column.states > 0 && are_numbers_states;
         let values = missing.values(name, self.decimals[c], has_states);
-        let unknown: u64 = column.texts.words.iter().filter(|(word, ..)| !values.missing_words.iter().any(|known| known == word.as_bytes())).map(|word| word.1).sum::<u64>()
+        let unknown: u64 = column
+            .texts
+            .words
+            .iter()
+            .filter(|(word, ..)| !values.missing_words.iter().any(|known| known == word.as_bytes()))
+            .map(|word| word.1)
+            .sum::<u64>()
             + column.texts.others
             + if has_states { 0 } else { column.states };
         let readings = numbers + if has_states { column.states } else { 0 };
         if readings == 0 && unknown == 0 {
-            let reason = if column.missing.count > 0 { "no cell holds a reading" } else { "all cells are empty" };
+            let reason = if column.missing.count > 0 {
+                "no cell holds a reading"
+            } else {
+                "all cells are empty"
+            };
             return match is_kept {
                 true => Ok(Role::Variate(values)),
                 false => dropped(reason.into()),
@@ -130,7 +147,9 @@ impl Roles<'_> {
             self.check_words(c, column, &values, unknown, readings, notes)?;
         }
         let uncommon = column.missing.words.iter().filter(|(word, ..)| !is_common_missing(word.as_bytes()));
-        let uncommon: Vec<String> = uncommon.map(|(word, count, line)| format!("`{}` in {count} cells (first in line {line})", shown(word))).collect();
+        let uncommon: Vec<String> = uncommon
+            .map(|(word, count, line)| format!("`{}` in {count} cells (first in line {line})", shown(word)))
+            .collect();
         if !uncommon.is_empty() {
             notes.push(format!("column `{name}`: read as missing: {}", uncommon.join(", ")));
         }
@@ -157,9 +176,10 @@ impl Roles<'_> {
         let rise = &column.rise;
         let steps = rise.rises + rise.falls + rise.stays;
         let is_named = names::is_row_number(&self.names[c]) || c == 0 && self.names[c].starts_with("column");
-        let goes_one_way = rise.falls == 0 && rise.stays == 0 || rise.rises == 0 && rise.stays == 0;
+        let goes_one_way = rise.stays == 0 && (rise.falls == 0 || rise.rises == 0);
         let counts = steps > 0 && goes_one_way && rise.uneven == 0 && (steps + 1 >= COUNTS || is_named);
-        let numbers_rows = steps > 0 && is_named && column.is_whole && rise.uneven * 10 <= steps && rise.falls * 20 <= steps && column.numbers > 1;
+        let numbers_rows =
+            steps > 0 && is_named && column.is_whole && rise.uneven * 10 <= steps && rise.falls * 20 <= steps && column.numbers > 1;
         if names::is_time(&self.names[c]) && counts {
             return Some(
                 "counts evenly: elapsed time in an unknown unit? Give --time-format elapsed-s, elapsed-min, elapsed-h or elapsed-d to read it as the time".into(),
@@ -184,10 +204,24 @@ impl Roles<'_> {
         }
     }
 
-    fn check_words(&self, c: usize, column: &Column, values: &Values, unknown: u64, readings: u64, notes: &mut Vec<String>) -> Result<(), Error> {
-        let words: Vec<&(String, u64, u64)> =
-            column.texts.words.iter().filter(|(word, ..)| !values.missing_words.iter().any(|known| known == word.as_bytes())).collect();
-        let (cell, line) = words.first().map_or(("on or off".to_owned(), 0), |(word, _, line)| (shown(word), *line));
+    fn check_words(
+        &self,
+        c: usize,
+        column: &Column,
+        values: &Values,
+        unknown: u64,
+        readings: u64,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let words: Vec<&(String, u64, u64)> = column
+            .texts
+            .words
+            .iter()
+            .filter(|(word, ..)| !values.missing_words.iter().any(|known| known == word.as_bytes()))
+            .collect();
+        let (cell, line) = words
+            .first()
+            .map_or(("on or off".to_owned(), 0), |(word, _, line)| (shown(word), *line));
         let name = &self.names[c];
         if unknown * 50 > readings + unknown && !self.options.force {
             return Err(Error::NotANumber {
@@ -200,7 +234,9 @@ impl Roles<'_> {
                 words: words.iter().take(8).map(|(word, ..)| shown(word)).collect::<Vec<_>>().join(","),
             });
         }
-        notes.push(format!("column `{name}`: {unknown} cells are no numbers and are read as missing, the first `{cell}` in line {line}"));
+        notes.push(format!(
+            "column `{name}`: {unknown} cells are no numbers and are read as missing, the first `{cell}` in line {line}"
+        ));
         Ok(())
     }
 }

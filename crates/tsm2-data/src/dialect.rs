@@ -3,7 +3,7 @@
 //! Everything is decided on the first lines. A delimiter is right when the cells between are numbers, times and states; ties go to
 //! more columns. A line is a row when its cells are numbers and times where those of later lines are.
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
 
 use crate::cells::{Class, classify, trim};
 use crate::error::{Error, shown};
@@ -93,7 +93,12 @@ fn lines(text: &[u8], delimiter: u8) -> Vec<Line> {
         }
         _ => text,
     };
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(text);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .terminator(Terminator::Any(b'\n'))
+        .from_reader(text);
     let mut record = ByteRecord::new();
     let mut lines = Vec::new();
     while lines.len() < LINES && reader.read_byte_record(&mut record).unwrap_or(false) {
@@ -127,7 +132,13 @@ fn best_delimiter(text: &[u8]) -> Option<u8> {
         for line in tail {
             all += line.cells.len().max(width) as f64;
             if line.cells.len() == width {
-                let values = line.cells.iter().map(|cell| if cell.is_empty() { 0.5 } else { f64::from(u8::from(is_value(cell))) });
+                let values = line.cells.iter().map(|cell| {
+                    if cell.is_empty() {
+                        0.5
+                    } else {
+                        f64::from(u8::from(is_value(cell)))
+                    }
+                });
                 good += values.sum::<f64>();
             }
         }
@@ -174,7 +185,11 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
     let Some(body) = body else {
         let header = lines.iter().any(|line| line.cells.iter().any(|cell| !cell.is_empty()));
         let path = source.path.into();
-        return Err(if header { Error::HeaderOnly { path } } else { Error::Empty { path } });
+        return Err(if header {
+            Error::HeaderOnly { path }
+        } else {
+            Error::Empty { path }
+        });
     };
     let above = &lines[..body];
     let candidates: Vec<usize> = (0..above.len()).filter(|&at| is_header_like(&above[at], width)).collect();
@@ -182,7 +197,11 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
         let mut names: Vec<&[u8]> = above[*at].cells.iter().map(Vec::as_slice).filter(|name| !name.is_empty()).collect();
         names.sort_unstable();
         names.dedup();
-        let units = above[*at].cells.iter().filter(|cell| units::is_unit_cell(&String::from_utf8_lossy(cell))).count();
+        let units = above[*at]
+            .cells
+            .iter()
+            .filter(|cell| units::is_unit_cell(&String::from_utf8_lossy(cell)))
+            .count();
         (units * 2 <= above[*at].cells.len(), names.len())
     };
     // Of equals the first: units and statistics stand below the names.
@@ -219,13 +238,20 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
         let skipped = above.len() - 1;
         if skipped > 0 {
             let first = above.iter().enumerate().find(|(other, _)| *other != at).map(|(_, line)| line);
-            let example = first.map(|line| shown(&String::from_utf8_lossy(&line.cells.join(&b' ')))).unwrap_or_default();
+            let example = first
+                .map(|line| shown(&String::from_utf8_lossy(&line.cells.join(&b' '))))
+                .unwrap_or_default();
             let lines = if skipped == 1 { "1 line" } else { &format!("{skipped} lines") };
-            dialect.notes.push(format!("{lines} above the rows beside the header skipped (`{example}`)"));
+            dialect
+                .notes
+                .push(format!("{lines} above the rows beside the header skipped (`{example}`)"));
         }
     } else if !above.is_empty() {
         let example = shown(&String::from_utf8_lossy(&above[0].cells.join(&b' ')));
-        dialect.notes.push(format!("{} lines above the rows skipped (`{example}`); no header found", above.len()));
+        dialect.notes.push(format!(
+            "{} lines above the rows skipped (`{example}`); no header found",
+            above.len()
+        ));
     }
     if width > 2 && header.is_none() && above.iter().any(|line| line.cells.len() * 2 - 1 == width && delimiter == b',') {
         return Err(Error::Option {
@@ -246,7 +272,11 @@ fn typed(lines: &[Line], width: usize) -> Vec<Typed> {
     let rows: Vec<&Line> = tail(lines).iter().filter(|line| line.cells.len() == width).collect();
     (0..width)
         .map(|c| {
-            let cells: Vec<&[u8]> = rows.iter().map(|line| line.cells[c].as_slice()).filter(|cell| !cell.is_empty()).collect();
+            let cells: Vec<&[u8]> = rows
+                .iter()
+                .map(|line| line.cells[c].as_slice())
+                .filter(|cell| !cell.is_empty())
+                .collect();
             let share = |is: fn(&[u8]) -> bool| cells.iter().filter(|cell| is(cell)).count() * 10 > cells.len() * 6;
             match () {
                 () if share(is_time) => Typed::Time,
@@ -283,11 +313,22 @@ fn is_header_like(line: &Line, width: usize) -> bool {
     let cells = &line.cells;
     let named = cells.iter().filter(|cell| !cell.is_empty()).count();
     let is_near = cells.len() == width || cells.len() + 1 == width && width > 1 || cells.len() == width + 1 && cells[width].is_empty();
-    const ANNOTATIONS: [&[u8]; 8] = [b"#group", b"#datatype", b"#default", b"#constant", b"TOA5", b"TOB1", b"TOACI1", b"#timezone"];
+    const ANNOTATIONS: [&[u8]; 8] = [
+        b"#group",
+        b"#datatype",
+        b"#default",
+        b"#constant",
+        b"TOA5",
+        b"TOB1",
+        b"TOACI1",
+        b"#timezone",
+    ];
     is_near
         && named * 2 > cells.len()
         && !ANNOTATIONS.iter().any(|annotation| cells[0].starts_with(annotation))
-        && cells.iter().any(|cell| matches!(classify(cell), Class::Text | Class::Missing | Class::State(_) | Class::Comma(_)) && !is_time(cell))
+        && cells
+            .iter()
+            .any(|cell| matches!(classify(cell), Class::Text | Class::Missing | Class::State(_) | Class::Comma(_)) && !is_time(cell))
 }
 
 /// The names in a header, one per column: one short for row names at the start or a delimiter at the end of each line.
@@ -303,7 +344,11 @@ fn names(cells: &[Vec<u8>], width: usize, lines: &[Line]) -> Vec<String> {
     if names.len() < width {
         let rows = || tail(lines).iter().filter(|line| line.cells.len() == width);
         let ends_empty = rows().all(|line| line.cells[width - 1].is_empty());
-        if ends_empty { names.push(String::new()) } else { names.insert(0, String::new()) }
+        if ends_empty {
+            names.push(String::new())
+        } else {
+            names.insert(0, String::new())
+        }
     }
     names
 }

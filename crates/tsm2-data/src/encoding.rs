@@ -46,6 +46,8 @@ pub(crate) struct Survey {
     cut: Vec<u8>,
     characters: u64,
     errors: u64,
+    has_newline: bool,
+    has_return: bool,
 }
 
 /// Bytes at the start that are looked at for UTF-16.
@@ -54,6 +56,8 @@ const HEAD: usize = 4096;
 impl Survey {
     /// Looks at the next bytes.
     pub fn add(&mut self, bytes: &[u8]) {
+        self.has_newline |= bytes.contains(&b'\n');
+        self.has_return |= !self.has_newline && bytes.contains(&b'\r');
         let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         if self.cut.is_empty() && bytes.is_ascii() {
@@ -79,6 +83,11 @@ impl Survey {
                 }
             }
         }
+    }
+
+    /// Whether lines end with a carriage return alone.
+    pub fn has_return_lines(&self) -> bool {
+        self.has_return && !self.has_newline
     }
 
     /// The encoding.
@@ -143,7 +152,9 @@ impl<R: Read> Read for Decoded<R> {
                 self.pending = 0..read;
                 last = read == 0;
             }
-            let (result, read, written, _) = self.decoder.decode_to_utf8(&self.input[self.pending.clone()], &mut self.output, last);
+            let (result, read, written, _) = self
+                .decoder
+                .decode_to_utf8(&self.input[self.pending.clone()], &mut self.output, last);
             self.pending.start += read;
             self.ready = 0..written;
             self.is_over = last && result == encoding_rs::CoderResult::InputEmpty;
@@ -165,7 +176,11 @@ pub(crate) struct SkipMark<R> {
 
 impl<R: Read> SkipMark<R> {
     pub fn new(bytes: R) -> Self {
-        SkipMark { bytes, head: None, is_started: false }
+        SkipMark {
+            bytes,
+            head: None,
+            is_started: false,
+        }
     }
 }
 
@@ -217,7 +232,10 @@ mod tests {
     #[test]
     fn utf_16_is_decoded_across_buffers() {
         let text = "a°".repeat(50_000);
-        let bytes: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let bytes: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(text.encode_utf16().flat_map(u16::to_le_bytes))
+            .collect();
         let mut read = String::new();
         Decoded::new(bytes.as_slice(), UTF_16LE).read_to_string(&mut read).unwrap();
         assert_eq!(read, text);

@@ -45,17 +45,17 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The column's name.
-        column: String,
+        column: Box<str>,
         /// A cell that cannot be read.
-        cell: String,
+        cell: Box<str>,
         /// Its line, from 1.
         line: u64,
         /// Another cell of the column.
-        other: String,
+        other: Box<str>,
         /// Its line.
         other_line: u64,
         /// Options that help.
-        remedy: String,
+        remedy: Box<str>,
     },
     /// Day and month cannot be told apart.
     #[error("{}: column `{column}`: day and month cannot be told apart (`{cell}` in line {line}, `{other}` in line {other_line}): give --time-format dmy (day first), mdy (month first) or ymd (year first)", path.display())]
@@ -228,7 +228,12 @@ pub(crate) fn shown(cell: &str) -> String {
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let more = names.len().saturating_sub(12);
-    let mut text = names.iter().take(12).map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>().join(", ");
+    let mut text = names
+        .iter()
+        .take(12)
+        .map(|name| format!("`{}`", shown(name)))
+        .collect::<Vec<_>>()
+        .join(", ");
     if more > 0 {
         text += &format!(" and {more} more");
     }

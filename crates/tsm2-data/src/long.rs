@@ -24,7 +24,13 @@ pub(crate) struct Long {
 const MOST: usize = 2000;
 
 /// Finds the columns of a long table by the options and the columns' names.
-pub(crate) fn by_names(source: &Source<'_>, census: &Census, columns: &[String], time: &[usize], options: &Options) -> Result<Option<Long>, Error> {
+pub(crate) fn by_names(
+    source: &Source<'_>,
+    census: &Census,
+    columns: &[String],
+    time: &[usize],
+    options: &Options,
+) -> Result<Option<Long>, Error> {
     let position = |name: &String, option| {
         columns.iter().position(|known| known == name).ok_or_else(|| Error::MissingColumn {
             path: source.path.into(),
@@ -33,14 +39,30 @@ pub(crate) fn by_names(source: &Source<'_>, census: &Census, columns: &[String],
             columns: list(columns.iter().map(String::as_str)),
         })
     };
-    let asked_name = options.name_column.as_ref().map(|name| position(name, "--name-column")).transpose()?;
-    let asked_value = options.value_column.as_ref().map(|name| position(name, "--value-column")).transpose()?;
+    let asked_name = options
+        .name_column
+        .as_ref()
+        .map(|name| position(name, "--name-column"))
+        .transpose()?;
+    let asked_value = options
+        .value_column
+        .as_ref()
+        .map(|name| position(name, "--value-column"))
+        .transpose()?;
     let series = options.series.as_ref().map(|name| position(name, "--series")).transpose()?;
     let free = |c: &usize| !time.contains(c) && Some(*c) != series;
     let is_number = |column: &Column| column.filled > 0 && column.all_numbers() * 2 > column.filled;
     let is_constant = |column: &Column| column.is_constant || column.filled == 0;
-    let named_values: Vec<usize> = (0..columns.len()).filter(free).filter(|&c| names::is_value_name(&columns[c])).collect();
-    let others = |id: usize| (0..columns.len()).filter(free).filter(|&c| c != id && is_number(&census.columns[c]) && !is_constant(&census.columns[c])).collect::<Vec<_>>();
+    let named_values: Vec<usize> = (0..columns.len())
+        .filter(free)
+        .filter(|&c| names::is_value_name(&columns[c]))
+        .collect();
+    let others = |id: usize| {
+        (0..columns.len())
+            .filter(free)
+            .filter(|&c| c != id && is_number(&census.columns[c]) && !is_constant(&census.columns[c]))
+            .collect::<Vec<_>>()
+    };
     let value = |id: usize| match (asked_value, &named_values[..], &others(id)[..]) {
         (Some(value), ..) => Some(value),
         (None, [value], _) if *value != id => Some(*value),
@@ -61,20 +83,35 @@ pub(crate) fn by_names(source: &Source<'_>, census: &Census, columns: &[String],
     let influx = columns.iter().position(|name| name == "_field");
     let id = influx.or_else(|| {
         let named = (0..columns.len()).filter(free).filter(|&c| names::is_series_name(&columns[c]));
-        named.filter(|&c| Some(c) != asked_value && census.columns[c].filled > 0).find(|&c| {
-            let column = &census.columns[c];
-            let is_name = !is_number(column) || column.is_whole && column.numbers == column.filled && column.rise.stays + column.rise.falls > 0;
-            is_name && (!is_constant(column) || !named_values.is_empty() && columns[c].to_lowercase().ends_with("_id"))
-        })
+        named
+            .filter(|&c| Some(c) != asked_value && census.columns[c].filled > 0)
+            .find(|&c| {
+                let column = &census.columns[c];
+                let is_name =
+                    !is_number(column) || column.is_whole && column.numbers == column.filled && column.rise.stays + column.rise.falls > 0;
+                is_name && (!is_constant(column) || !named_values.is_empty() && columns[c].to_lowercase().ends_with("_id"))
+            })
     });
     let Some(id) = id else { return Ok(None) };
     // With several columns of numbers it names devices rather than variates.
-    let exact = others(id).len() <= 1 || !named_values.is_empty() && others(id).iter().filter(|c| !named_values.contains(c)).all(|&c| names::is_row_number(&columns[c]) || columns[c] == "table");
-    let Some(value) = value(id).filter(|_| exact) else { return Ok(None) };
+    let exact = others(id).len() <= 1
+        || !named_values.is_empty()
+            && others(id)
+                .iter()
+                .filter(|c| !named_values.contains(c))
+                .all(|&c| names::is_row_number(&columns[c]) || columns[c] == "table");
+    let Some(value) = value(id).filter(|_| exact) else {
+        return Ok(None);
+    };
     let mut ids = vec![id];
     if influx.is_some() {
-        let tags = (0..columns.len()).filter(free).filter(|&c| c != id && c != value && !columns[c].starts_with('_') && columns[c] != "result" && columns[c] != "table");
-        ids = tags.filter(|&c| !is_number(&census.columns[c]) && !is_constant(&census.columns[c])).chain([id]).collect();
+        let tags = (0..columns.len())
+            .filter(free)
+            .filter(|&c| c != id && c != value && !columns[c].starts_with('_') && columns[c] != "result" && columns[c] != "table");
+        ids = tags
+            .filter(|&c| !is_number(&census.columns[c]) && !is_constant(&census.columns[c]))
+            .chain([id])
+            .collect();
     }
     Ok(Some(Long { names: ids, value }))
 }
@@ -117,7 +154,12 @@ pub(crate) struct Discriminator {
 }
 
 /// Looks for such a column when many rows share their time.
-pub(crate) fn discriminator(source: &Source<'_>, dialect: &Dialect, census: &Census, time: &TimeColumns) -> Result<Option<Discriminator>, Error> {
+pub(crate) fn discriminator(
+    source: &Source<'_>,
+    dialect: &Dialect,
+    census: &Census,
+    time: &TimeColumns,
+) -> Result<Option<Discriminator>, Error> {
     let may_name = |column: &Column| {
         let is_text = column.texts.count * 2 > column.filled && column.texts.others == 0;
         let is_number = column.is_whole && column.numbers == column.filled && column.rise.rises + column.rise.falls > 0;
@@ -133,18 +175,24 @@ pub(crate) fn discriminator(source: &Source<'_>, dialect: &Dialect, census: &Cen
         if candidates.is_empty() {
             break;
         }
-        let Some(Moment::Utc(ms) | Moment::Civil(ms)) = time.read(record) else { continue };
+        let Some(Moment::Utc(ms) | Moment::Civil(ms)) = time.read(record) else {
+            continue;
+        };
         candidates.retain_mut(|(c, seen, keys)| {
             let cell = record.get(*c).unwrap_or_default();
-            let Some(key) = keys.number(std::iter::once(cell), &mut spare) else { return false };
+            let Some(key) = keys.number(std::iter::once(cell), &mut spare) else {
+                return false;
+            };
             seen.insert((ms, key))
         });
     }
     // Fewer different values name better.
     let best = candidates.into_iter().min_by_key(|(c, _, keys)| (keys.names.len(), *c));
-    Ok(best.filter(|(_, _, keys)| keys.names.len() > 1).map(|(column, _, keys)| Discriminator {
-        column,
-        values: keys.names.len(),
-        examples: list(keys.names.iter().take(4).map(String::as_str)),
-    }))
+    Ok(best
+        .filter(|(_, _, keys)| keys.names.len() > 1)
+        .map(|(column, _, keys)| Discriminator {
+            column,
+            values: keys.names.len(),
+            examples: list(keys.names.iter().take(4).map(String::as_str)),
+        }))
 }

@@ -2,20 +2,159 @@
 
 /// Words for a time, in lower case.
 const TIME: &[&str] = &[
-    "time", "date", "datetime", "timestamp", "timestamps", "ts", "ds", "dt", "tmstamp", "epoch", "unix", "unixtime", "dates", "times", "zeit", "datum", "zeitstempel", "uhrzeit", "zeitpunkt",
-    "fecha", "hora", "heure", "horodatage", "horodate", "ora", "orario", "tijd", "tijdstip", "tidspunkt", "dato", "tid", "klokkeslett", "czas", "godzina", "čas", "aika", "päivä", "pvm",
-    "время", "дата", "时间", "日期", "時間", "日時", "日付", "시간", "날짜", "utc", "tiempo", "elapsed", "datahora", "datumzeit", "jour", "instant", "zaman", "tarih", "saat", "idő", "dátum",
+    "time",
+    "date",
+    "datetime",
+    "timestamp",
+    "timestamps",
+    "ts",
+    "ds",
+    "dt",
+    "tmstamp",
+    "epoch",
+    "unix",
+    "unixtime",
+    "dates",
+    "times",
+    "zeit",
+    "datum",
+    "zeitstempel",
+    "uhrzeit",
+    "zeitpunkt",
+    "fecha",
+    "hora",
+    "heure",
+    "horodatage",
+    "horodate",
+    "ora",
+    "orario",
+    "tijd",
+    "tijdstip",
+    "tidspunkt",
+    "dato",
+    "tid",
+    "klokkeslett",
+    "czas",
+    "godzina",
+    "čas",
+    "aika",
+    "päivä",
+    "pvm",
+    "время",
+    "дата",
+    "时间",
+    "日期",
+    "時間",
+    "日時",
+    "日付",
+    "시간",
+    "날짜",
+    "utc",
+    "tiempo",
+    "elapsed",
+    "datahora",
+    "datumzeit",
+    "jour",
+    "instant",
+    "zaman",
+    "tarih",
+    "saat",
+    "idő",
+    "dátum",
 ];
 
 /// Words that say more about a time.
 const BESIDE: &[&str] = &[
-    "local", "gmt", "utc", "measurement", "measured", "sample", "sampling", "record", "recorded", "event", "start", "end", "begin", "from", "to", "created", "updated", "changed", "last", "at",
-    "of", "the", "and", "in", "von", "bis", "mess", "messung", "valid", "obs", "observation", "logger", "log", "server", "device", "system", "reading", "received", "iso", "iso8601", "s", "ms", "us", "ns",
-    "sec", "seconds", "min", "minutes", "h", "hr", "hours", "d", "days", "since", "unix", "cet", "cest", "mez", "mesz", "est", "edt", "pst", "pdt", "bst", "interval", "index", "hh", "mm", "ss", "yyyy", "dd", "stamp",
+    "local",
+    "gmt",
+    "utc",
+    "measurement",
+    "measured",
+    "sample",
+    "sampling",
+    "record",
+    "recorded",
+    "event",
+    "start",
+    "end",
+    "begin",
+    "from",
+    "to",
+    "created",
+    "updated",
+    "changed",
+    "last",
+    "at",
+    "of",
+    "the",
+    "and",
+    "in",
+    "von",
+    "bis",
+    "mess",
+    "messung",
+    "valid",
+    "obs",
+    "observation",
+    "logger",
+    "log",
+    "server",
+    "device",
+    "system",
+    "reading",
+    "received",
+    "iso",
+    "iso8601",
+    "s",
+    "ms",
+    "us",
+    "ns",
+    "sec",
+    "seconds",
+    "min",
+    "minutes",
+    "h",
+    "hr",
+    "hours",
+    "d",
+    "days",
+    "since",
+    "unix",
+    "cet",
+    "cest",
+    "mez",
+    "mesz",
+    "est",
+    "edt",
+    "pst",
+    "pdt",
+    "bst",
+    "interval",
+    "index",
+    "hh",
+    "mm",
+    "ss",
+    "yyyy",
+    "dd",
+    "stamp",
 ];
 
 /// Whole names of times that the words do not cover.
-const WHOLE: &[&str] = &["last_changed", "last_updated", "_time", "t", "tstamp", "when", "data", "data hora", "data e hora", "date-time", "last_reported", "start_ts", "time stamp"];
+const WHOLE: &[&str] = &[
+    "last_changed",
+    "last_updated",
+    "_time",
+    "t",
+    "tstamp",
+    "when",
+    "data",
+    "data hora",
+    "data e hora",
+    "date-time",
+    "last_reported",
+    "start_ts",
+    "time stamp",
+];
 
 /// A name in lower case, as words.
 fn words(name: &str) -> Vec<String> {
@@ -51,7 +190,10 @@ pub(crate) fn is_time(name: &str) -> bool {
     let words = words(name);
     let is_time = |word: &String| TIME.contains(&word.as_str());
     let is_zone = |word: &String| word.chars().all(|c| c.is_ascii_digit());
-    words.iter().any(is_time) && words.iter().all(|word| is_time(word) || BESIDE.contains(&word.as_str()) || is_zone(word))
+    words.iter().any(is_time)
+        && words
+            .iter()
+            .all(|word| is_time(word) || BESIDE.contains(&word.as_str()) || is_zone(word))
 }
 
 /// A part of a date in a column of its own.
@@ -105,16 +247,85 @@ pub(crate) fn is_row_number(name: &str) -> bool {
     let name = name.trim().to_lowercase();
     name.is_empty()
         || name.starts_with("unnamed")
-        || matches!(name.as_str(), "#" | "no" | "no." | "nr" | "nr." | "row" | "index" | "idx" | "id" | "record" | "record number" | "rownum" | "row_number" | "line" | "seq" | "n" | "instant" | "rec")
+        || matches!(
+            name.as_str(),
+            "#" | "no"
+                | "no."
+                | "nr"
+                | "nr."
+                | "row"
+                | "index"
+                | "idx"
+                | "id"
+                | "record"
+                | "record number"
+                | "rownum"
+                | "row_number"
+                | "line"
+                | "seq"
+                | "n"
+                | "instant"
+                | "rec"
+        )
 }
 
 /// Whether a column of this name tells the series of a long table apart.
 pub(crate) fn is_series_name(name: &str) -> bool {
     matches!(
         name.trim().to_lowercase().as_str(),
-        "entity_id" | "unique_id" | "series" | "metric" | "metric_name" | "variable" | "variate" | "sensor" | "sensor_id" | "sensor_name" | "sensorid" | "sensorname" | "_field" | "field" | "tag" | "tagname" | "tag_name" | "tag name"
-            | "name" | "parameter" | "param" | "channel" | "signal" | "point" | "point_name" | "pointname" | "point name" | "item" | "item_id" | "measurement" | "quantity" | "statistic_id" | "topic" | "key" | "attribute" | "type" | "id"
-            | "messstelle" | "kanal" | "größe" | "serie" | "capteur" | "variabele" | "device" | "device_id" | "measure" | "datapoint" | "register" | "label" | "timeseries" | "ts_id" | "source" | "location"
+        "entity_id"
+            | "unique_id"
+            | "series"
+            | "metric"
+            | "metric_name"
+            | "variable"
+            | "variate"
+            | "sensor"
+            | "sensor_id"
+            | "sensor_name"
+            | "sensorid"
+            | "sensorname"
+            | "_field"
+            | "field"
+            | "tag"
+            | "tagname"
+            | "tag_name"
+            | "tag name"
+            | "name"
+            | "parameter"
+            | "param"
+            | "channel"
+            | "signal"
+            | "point"
+            | "point_name"
+            | "pointname"
+            | "point name"
+            | "item"
+            | "item_id"
+            | "measurement"
+            | "quantity"
+            | "statistic_id"
+            | "topic"
+            | "key"
+            | "attribute"
+            | "type"
+            | "id"
+            | "messstelle"
+            | "kanal"
+            | "größe"
+            | "serie"
+            | "capteur"
+            | "variabele"
+            | "device"
+            | "device_id"
+            | "measure"
+            | "datapoint"
+            | "register"
+            | "label"
+            | "timeseries"
+            | "ts_id"
+            | "source"
+            | "location"
     )
 }
 
@@ -122,6 +333,26 @@ pub(crate) fn is_series_name(name: &str) -> bool {
 pub(crate) fn is_value_name(name: &str) -> bool {
     matches!(
         name.trim().to_lowercase().as_str(),
-        "value" | "state" | "_value" | "y" | "val" | "wert" | "valor" | "valeur" | "reading" | "values" | "messwert" | "measurement_value" | "target" | "data_value" | "mean" | "numeric_value" | "waarde" | "valore" | "v" | "double" | "float_value"
+        "value"
+            | "state"
+            | "_value"
+            | "y"
+            | "val"
+            | "wert"
+            | "valor"
+            | "valeur"
+            | "reading"
+            | "values"
+            | "messwert"
+            | "measurement_value"
+            | "target"
+            | "data_value"
+            | "mean"
+            | "numeric_value"
+            | "waarde"
+            | "valore"
+            | "v"
+            | "double"
+            | "float_value"
     )
 }

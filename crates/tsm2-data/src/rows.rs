@@ -1,8 +1,9 @@
 //! The rows of a file, one at a time: what is no row is counted with its reason and passed over.
 
 use std::io::{BufRead, Read};
+use std::path::Path;
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use crate::cells::trim;
 use crate::dialect::Dialect;
@@ -32,7 +33,6 @@ pub(crate) enum Reason {
     Wide,
     NoTime,
     BadTime,
-    NoValue,
     Twice,
     ClockJump,
 }
@@ -49,7 +49,6 @@ impl Reason {
             Reason::Wide => "more cells than the header",
             Reason::NoTime => "no time",
             Reason::BadTime => "the time cannot be read",
-            Reason::NoValue => "no reading",
             Reason::Twice => "the same time again",
             Reason::ClockJump => "a clock jump that no later row confirms",
         }
@@ -58,7 +57,7 @@ impl Reason {
     /// What to do when too many rows fall out for it; `None` where any number is fine.
     fn remedy(self) -> Option<&'static str> {
         Some(match self {
-            Reason::Empty | Reason::Comment | Reason::HeaderAgain | Reason::NoValue | Reason::Cut => return None,
+            Reason::Empty | Reason::Comment | Reason::HeaderAgain | Reason::Cut => return None,
             Reason::Nul => "copy the file again",
             Reason::Narrow | Reason::Wide => "check --delimiter and --decimal",
             Reason::NoTime | Reason::BadTime => "give --time-column and --time-format",
@@ -80,21 +79,40 @@ impl Drops {
         }
     }
 
+    /// Adds those of another pass.
+    pub fn append(&mut self, other: &Drops) {
+        for &(reason, count, line) in &other.reasons {
+            self.add_many(reason, count, line);
+        }
+    }
+
     /// All of them, for the report.
     pub fn list(&self) -> Vec<DroppedRows> {
-        let row = |&(reason, count, first_line): &(Reason, u64, u64)| DroppedRows { reason: reason.text().into(), count, first_line };
+        let row = |&(reason, count, first_line): &(Reason, u64, u64)| DroppedRows {
+            reason: reason.text().into(),
+            count,
+            first_line,
+        };
         self.reasons.iter().map(row).collect()
     }
 
     /// More than 2 % of the rows dropped for one reason is an error.
-    pub fn check(&self, source: &Source<'_>, rows: u64, force: bool) -> Result<Vec<String>, Error> {
+    pub fn check(&self, path: &Path, rows: u64, force: bool) -> Result<Vec<String>, Error> {
         let mut forced = Vec::new();
         for &(reason, count, first_line) in &self.reasons {
             let all = rows + count;
-            let Some(remedy) = reason.remedy().filter(|_| count * 50 > all) else { continue };
+            let Some(remedy) = reason.remedy().filter(|_| count * 50 > all) else {
+                continue;
+            };
             if !force {
-                let path = source.path.into();
-                return Err(Error::TooManyDropped { path, reason: reason.text().into(), count, rows: all, first_line, remedy });
+                return Err(Error::TooManyDropped {
+                    path: path.into(),
+                    reason: reason.text().into(),
+                    count,
+                    rows: all,
+                    first_line,
+                    remedy,
+                });
             }
             forced.push(format!("--force: {count} of {all} rows left out: {}", reason.text()));
         }
@@ -127,6 +145,7 @@ impl<'a> Rows<'a> {
             .has_headers(false)
             .flexible(true)
             .delimiter(dialect.delimiter)
+            .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER)
             .from_reader(text);
         Ok(Rows {
@@ -143,7 +162,10 @@ impl<'a> Rows<'a> {
     pub fn next(&mut self) -> Result<Option<(u64, &ByteRecord)>, Error> {
         loop {
             let read = self.reader.read_byte_record(&mut self.record);
-            let read = read.map_err(|error| Error::Read { path: self.source.path.into(), source: error.into() })?;
+            let read = read.map_err(|error| Error::Read {
+                path: self.source.path.into(),
+                source: error.into(),
+            })?;
             if let Some(line) = self.narrow.take() {
                 self.drops.add(if read { Reason::Narrow } else { Reason::Cut }, line);
             }
@@ -153,10 +175,16 @@ impl<'a> Rows<'a> {
             let line = self.dialect.lines_above + self.record.position().map_or(1, csv::Position::line);
             let spanned = self.reader.position().line() + self.dialect.lines_above - line;
             if spanned > QUOTED_LINES {
-                return Err(Error::OpenQuote { path: self.source.path.into(), line, lines: spanned });
+                return Err(Error::OpenQuote {
+                    path: self.source.path.into(),
+                    line,
+                    lines: spanned,
+                });
             }
             match self.reason() {
                 None => break,
+                // A blank line.
+                Some(Reason::Empty) if self.record.len() == 1 => {}
                 Some(Reason::Narrow) => self.narrow = Some(line),
                 Some(reason) => self.drops.add(reason, line),
             }

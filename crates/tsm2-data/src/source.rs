@@ -18,6 +18,8 @@ pub(crate) struct Source<'a> {
     bytes: Option<&'a [u8]>,
     compression: Compression,
     pub encoding: Encoding,
+    /// Whether lines end with a carriage return alone.
+    return_lines: bool,
     /// SHA-256 of the bytes as stored, in hexadecimal.
     pub sha256: String,
 }
@@ -37,6 +39,7 @@ impl<'a> Source<'a> {
             bytes,
             compression: Compression::None,
             encoding: Encoding::Utf8,
+            return_lines: false,
             sha256: String::new(),
         };
         source.compression = source.find_compression()?;
@@ -66,6 +69,7 @@ impl<'a> Source<'a> {
                 survey.add(&buffer[..read]);
             }
         }
+        source.return_lines = survey.has_return_lines();
         source.encoding = match encoding {
             Some(name) => encoding::by_name(name)?,
             None => survey.encoding(),
@@ -76,6 +80,9 @@ impl<'a> Source<'a> {
     /// The text from its start, without a byte order mark.
     pub fn text(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
         let bytes = self.decompressed()?;
+        if self.return_lines {
+            return Ok(Box::new(BufReader::with_capacity(BUFFER, ReturnLines(bytes))));
+        }
         Ok(match self.encoding {
             Encoding::Utf8 => Box::new(BufReader::with_capacity(BUFFER, encoding::SkipMark::new(bytes))),
             Encoding::Other(encoding) => Box::new(BufReader::with_capacity(BUFFER, Decoded::new(bytes, encoding))),
@@ -92,7 +99,10 @@ impl<'a> Source<'a> {
 
     /// An error of the system with the file's name.
     pub fn checked<T>(&self, result: io::Result<T>) -> Result<T, Error> {
-        result.map_err(|source| Error::Read { path: self.path.into(), source })
+        result.map_err(|source| Error::Read {
+            path: self.path.into(),
+            source,
+        })
     }
 
     fn raw(&self) -> Result<Box<dyn Read + 'a>, Error> {
@@ -106,7 +116,11 @@ impl<'a> Source<'a> {
         let mut head = Vec::new();
         self.checked(self.raw()?.take(4).read_to_end(&mut head))?;
         let unsupported = |format, remedy| {
-            Err(Error::Unsupported { path: self.path.into(), format, remedy })
+            Err(Error::Unsupported {
+                path: self.path.into(),
+                format,
+                remedy,
+            })
         };
         match head.as_slice() {
             [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
@@ -114,7 +128,10 @@ impl<'a> Source<'a> {
             b"PK\x03\x04" => unsupported("a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV"),
             b"PAR1" => unsupported("Parquet", "write it as CSV"),
             [0xd0, 0xcf, 0x11, 0xe0] => unsupported("a spreadsheet", "save the sheet as CSV"),
-            b"SQLi" => unsupported("a database", "export the readings, for example by `tsm2 import homeassistant --db FILE`"),
+            b"SQLi" => unsupported(
+                "a database",
+                "export the readings, for example by `tsm2 import homeassistant --db FILE`",
+            ),
             _ => Ok(Compression::None),
         }
     }
@@ -140,7 +157,25 @@ impl<'a> Source<'a> {
             Compression::Zstd => "zstd",
         };
         let remedy = "unpack the file first";
-        Err(Error::Unsupported { path: self.path.into(), format, remedy })
+        Err(Error::Unsupported {
+            path: self.path.into(),
+            format,
+            remedy,
+        })
+    }
+}
+
+/// Lines that end with a carriage return, as lines that end with a newline.
+struct ReturnLines<R>(R);
+
+impl<R: Read> Read for ReturnLines<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read(into)?;
+        into[..length]
+            .iter_mut()
+            .filter(|byte| **byte == b'\r')
+            .for_each(|byte| *byte = b'\n');
+        Ok(length)
     }
 }
 

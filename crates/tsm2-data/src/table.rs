@@ -77,7 +77,9 @@ impl Table {
                         bad_times += 1;
                         if bad_times <= 2 && !is_empty {
                             let example = shown(&String::from_utf8_lossy(cell(time.columns[0])));
-                            table.notes.push(format!("line {line}: `{example}` is no time; the row is left out"));
+                            table
+                                .notes
+                                .push(format!("line {line}: `{example}` is no time; the row is left out"));
                         }
                         continue;
                     }
@@ -89,12 +91,18 @@ impl Table {
                 problem: format!("{}: the column has more than 2000 different names", source.path.display()),
             };
             if let Some(c) = plan.device {
-                let number = table.devices.number(std::iter::once(cell(c)), &mut spare).ok_or_else(|| too_many("--series", c))?;
+                let number = table
+                    .devices
+                    .number(std::iter::once(cell(c)), &mut spare)
+                    .ok_or_else(|| too_many("--series", c))?;
                 table.device.push(number);
             }
             let mut name = 0;
             if let Some(&c) = plan.names.first() {
-                let number = table.names.number(plan.names.iter().map(|&c| cell(c)), &mut spare).ok_or_else(|| too_many("--name-column", c))?;
+                let number = table
+                    .names
+                    .number(plan.names.iter().map(|&c| cell(c)), &mut spare)
+                    .ok_or_else(|| too_many("--name-column", c))?;
                 table.name.push(number);
                 name = number as usize;
             }
@@ -123,6 +131,22 @@ impl Table {
         Ok(table)
     }
 
+    /// Gives the variates of a long table these new places; rows of those without one are removed.
+    pub fn keep_names(&mut self, places: &[Option<usize>]) {
+        let is_kept: Vec<bool> = self.name.iter().map(|&name| places[name as usize].is_some()).collect();
+        retain(&mut self.times_ms, &is_kept);
+        retain(&mut self.lines, &is_kept);
+        retain(&mut self.device, &is_kept);
+        retain(&mut self.values, &is_kept);
+        self.precise.iter_mut().for_each(|precise| retain(precise, &is_kept));
+        self.name = self
+            .name
+            .iter()
+            .filter_map(|&name| places[name as usize])
+            .map(|place| place as u32)
+            .collect();
+    }
+
     /// Local times to UTC.
     fn settle_zone(&mut self, time: &TimeColumns, civil: Civil) {
         if civil.rows.is_empty() {
@@ -139,7 +163,9 @@ impl Table {
         if self.device.is_empty() && self.name.is_empty() {
             let moved = zone::move_midnights(&mut self.times_ms);
             if moved > 0 {
-                self.notes.push(format!("{moved} rows of 00:00 stand at the end of their day and are read as 24:00 of it"));
+                self.notes.push(format!(
+                    "{moved} rows of 00:00 stand at the end of their day and are read as 24:00 of it"
+                ));
             }
         }
         if time.zone == TimeZone::UTC {
@@ -154,8 +180,19 @@ impl Table {
         let irregular = zone::all_to_utc(&mut self.times_ms, &time.zone, series);
         if irregular.never > 0 {
             let zone = time.zone.iana_name().unwrap_or("the zone");
-            self.notes.push(format!("{} times lie in the hour that the clocks skip in spring in {zone}: is the time zone right?", irregular.never));
+            self.notes.push(format!(
+                "{} times lie in the hour that the clocks skip in spring in {zone}: is the time zone right?",
+                irregular.never
+            ));
         }
+    }
+}
+
+/// Keeps the marked items; a list without an item for each mark is left alone.
+fn retain<T>(items: &mut Vec<T>, is_kept: &[bool]) {
+    if items.len() == is_kept.len() {
+        let mut marks = is_kept.iter();
+        items.retain(|_| marks.next().is_some_and(|mark| *mark));
     }
 }
 

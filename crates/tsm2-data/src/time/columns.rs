@@ -62,7 +62,6 @@ pub(crate) struct Finder<'a> {
     pub source: &'a Source<'a>,
     pub census: &'a Census,
     pub names: &'a [String],
-    pub decimals: &'a [Decimal],
     pub has_header: bool,
     pub options: &'a Options,
 }
@@ -77,7 +76,12 @@ impl Finder<'_> {
             Some(name) => zone::by_name(name)?,
             None => self.zone_of_names().unwrap_or(TimeZone::UTC),
         };
-        let asked: Vec<usize> = self.options.time_column.iter().map(|name| self.column(name)).collect::<Result<_, _>>()?;
+        let asked: Vec<usize> = self
+            .options
+            .time_column
+            .iter()
+            .map(|name| self.column(name))
+            .collect::<Result<_, _>>()?;
         let mut found = match asked.as_slice() {
             [] => self.by_cells()?,
             [one] => Some(self.of_column(*one)?),
@@ -90,34 +94,55 @@ impl Finder<'_> {
     }
 
     fn column(&self, name: &str) -> Result<usize, Error> {
-        self.names.iter().position(|known| known == name).ok_or_else(|| Error::MissingColumn {
-            path: self.source.path.into(),
-            option: "--time-column",
-            column: name.into(),
-            columns: list(self.names.iter().map(String::as_str)),
-        })
+        self.names
+            .iter()
+            .position(|known| known == name)
+            .ok_or_else(|| Error::MissingColumn {
+                path: self.source.path.into(),
+                option: "--time-column",
+                column: name.into(),
+                columns: list(self.names.iter().map(String::as_str)),
+            })
     }
 
     /// A zone in the name of the time column, such as HOBO's `Date Time, GMT-05:00`.
     fn zone_of_names(&self) -> Option<TimeZone> {
         let name = self.names.iter().find(|name| name.contains("GMT") || name.contains("UTC"))?;
         let at = name.find("GMT").or_else(|| name.find("UTC"))?;
-        let offset: String = name[at + 3..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | ':')).collect();
-        if offset.is_empty() { Some(TimeZone::UTC) } else { zone::by_name(&offset).ok() }
+        let offset: String = name[at + 3..]
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | ':'))
+            .collect();
+        if offset.is_empty() {
+            Some(TimeZone::UTC)
+        } else {
+            zone::by_name(&offset).ok()
+        }
     }
 
     fn by_cells(&self) -> Result<Option<TimeColumns>, Error> {
         let columns = || self.census.columns.iter().enumerate();
         let named = |c: usize| names::is_time(&self.names[c]);
         let is_date = |column: &Column| column.times.dates * 100 >= column.filled * ENOUGH && column.times.dates > 0;
-        let date = columns().filter(|(_, column)| is_date(column) && !self.is_number(column)).min_by_key(|&(c, column)| {
-            let has_clock = column.times.date_only < column.times.dates;
-            (column.is_constant && self.census.rows > 1, column.empty * 2 > self.census.rows, !named(c), !has_clock, c)
-        });
+        let date = columns()
+            .filter(|(_, column)| is_date(column) && !self.is_number(column))
+            .min_by_key(|&(c, column)| {
+                let has_clock = column.times.date_only < column.times.dates;
+                (
+                    column.is_constant && self.census.rows > 1,
+                    column.empty * 2 > self.census.rows,
+                    !named(c),
+                    !has_clock,
+                    c,
+                )
+            });
         if let Some((c, _)) = date {
             return self.of_column(c).map(Some);
         }
-        if let Some((c, column)) = columns().find(|&(c, column)| column.times.dates * 2 > column.filled && !self.is_number(column) && column.filled > 0 || named(c) && column.times.dates > 0 && !self.is_number(column)) {
+        if let Some((c, column)) = columns().find(|&(c, column)| {
+            column.times.dates * 2 > column.filled && !self.is_number(column) && column.filled > 0
+                || named(c) && column.times.dates > 0 && !self.is_number(column)
+        }) {
             if self.options.force {
                 return self.of_column(c).map(Some);
             }
@@ -139,13 +164,17 @@ impl Finder<'_> {
         if let Some((c, _)) = numbers().find(|(_, column)| column.is_whole && rises(column) && unix_scale(column).is_some()) {
             return self.of_column(c).map(Some);
         }
-        if let Some((c, _)) = numbers().find(|&(c, column)| named(c) && names::elapsed_unit(&self.names[c]).is_some() && column.rise.falls == 0 && column.rise.rises > 0) {
+        if let Some((c, _)) = numbers().find(|&(c, column)| {
+            named(c) && names::elapsed_unit(&self.names[c]).is_some() && column.rise.falls == 0 && column.rise.rises > 0
+        }) {
             return self.of_column(c).map(Some);
         }
         if let Some((c, column)) = columns().find(|&(c, column)| named(c) && column.filled > 0 && self.is_unread(column)) {
             return Err(self.unreadable(c, column));
         }
-        if let Some((c, column)) = columns().find(|(_, column)| column.filled > 0 && !self.is_number(column) && self.looks_like_time(column)) {
+        if let Some((c, column)) =
+            columns().find(|(_, column)| column.filled > 0 && !self.is_number(column) && self.looks_like_time(column))
+        {
             return Err(self.unreadable(c, column));
         }
         Ok(None)
@@ -158,7 +187,10 @@ impl Finder<'_> {
     /// Whether a column that is called a time is neither one nor plainly something else: an even count in an unknown unit is left out later.
     fn is_unread(&self, column: &Column) -> bool {
         let counts = column.rise.falls == 0 && column.rise.uneven == 0 && column.rise.rises > 0;
-        let is_word = column.filled == column.texts.count + column.states && column.texts.others == 0 && column.texts.words.len() <= 8 && !self.looks_like_time(column);
+        let is_word = column.filled == column.texts.count + column.states
+            && column.texts.others == 0
+            && column.texts.words.len() <= 8
+            && !self.looks_like_time(column);
         !(self.is_number(column) && counts) && !is_word && !self.options.force
     }
 
@@ -169,7 +201,10 @@ impl Finder<'_> {
             let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
             digits >= 4 && separators >= 2 && letters <= 4
         };
-        column.times.clock_only * 2 > column.filled || !column.times.bad.is_empty() && column.times.bad.iter().all(|(_, cell)| looks(cell)) && column.texts.count * 2 > column.filled
+        column.times.clock_only * 2 > column.filled
+            || !column.times.bad.is_empty()
+                && column.times.bad.iter().all(|(_, cell)| looks(cell))
+                && column.texts.count * 2 > column.filled
     }
 
     fn unreadable(&self, c: usize, column: &Column) -> Error {
@@ -178,14 +213,31 @@ impl Finder<'_> {
             true => "it holds a time of day without a date: name the columns of both by --time-column DATE,TIME, or give --time-format none to read the rows without times".into(),
             false => format!("give {known}"),
         };
-        let mut examples = column.times.bad.iter().chain(&column.examples).map(|(line, cell)| (*line, shown(cell)));
+        let mut examples = column
+            .times
+            .bad
+            .iter()
+            .chain(&column.examples)
+            .map(|(line, cell)| (*line, shown(cell)));
         let (line, cell) = examples.next().unwrap_or_default();
         let (other_line, other) = examples.next().unwrap_or((line, cell.clone()));
-        Error::UnreadableTime { path: self.source.path.into(), column: self.named(c), cell, line, other, other_line, remedy }
+        Error::UnreadableTime {
+            path: self.source.path.into(),
+            column: self.named(c).into(),
+            cell: cell.into(),
+            line,
+            other: other.into(),
+            other_line,
+            remedy: remedy.into(),
+        }
     }
 
     fn named(&self, c: usize) -> String {
-        if self.names[c].is_empty() { format!("column {}", c + 1) } else { self.names[c].clone() }
+        if self.names[c].is_empty() {
+            format!("column {}", c + 1)
+        } else {
+            self.names[c].clone()
+        }
     }
 
     /// How a column is read that was found or named; a time of day is looked for beside a date.
@@ -195,7 +247,9 @@ impl Finder<'_> {
         if let Some(found) = format.and_then(|format| self.asked(format, vec![c])) {
             return Ok(found);
         }
-        if column.times.dates * 100 >= column.filled.max(1) * ENOUGH && !self.is_number(column) || self.options.force && column.times.dates > 0 {
+        if column.times.dates * 100 >= column.filled.max(1) * ENOUGH && !self.is_number(column)
+            || self.options.force && column.times.dates > 0
+        {
             let (order, mut notes) = self.order(c, format)?;
             let mut columns = vec![c];
             let times = &column.times;
@@ -239,11 +293,23 @@ impl Finder<'_> {
         let parts: Vec<Option<Part>> = columns.iter().map(|&c| names::part(&self.names[c])).collect();
         if parts.iter().all(Option::is_some) {
             let parts = parts.into_iter().flatten().collect();
-            return Ok(self.new(columns.to_vec(), How::Parts(parts, None), "parts in columns".into(), Clock::Calendar, Vec::new()));
+            return Ok(self.new(
+                columns.to_vec(),
+                How::Parts(parts, None),
+                "parts in columns".into(),
+                Clock::Calendar,
+                Vec::new(),
+            ));
         }
-        let date = columns.iter().copied().max_by_key(|&c| self.census.columns[c].times.dates).unwrap_or(columns[0]);
+        let date = columns
+            .iter()
+            .copied()
+            .max_by_key(|&c| self.census.columns[c].times.dates)
+            .unwrap_or(columns[0]);
         let mut found = self.of_column(date)?;
-        found.columns = std::iter::once(date).chain(columns.iter().copied().filter(|&c| c != date)).collect();
+        found.columns = std::iter::once(date)
+            .chain(columns.iter().copied().filter(|&c| c != date))
+            .collect();
         Ok(found)
     }
 
@@ -268,7 +334,14 @@ impl Finder<'_> {
     }
 
     fn new(&self, columns: Vec<usize>, how: How, format: String, clock: Clock, notes: Vec<String>) -> TimeColumns {
-        TimeColumns { columns, how, format, clock, zone: TimeZone::UTC, notes }
+        TimeColumns {
+            columns,
+            how,
+            format,
+            clock,
+            zone: TimeZone::UTC,
+            notes,
+        }
     }
 
     /// The order of day, month and year in a column of dates.
@@ -312,14 +385,24 @@ impl Finder<'_> {
         let mut examples = column.examples.iter();
         let (line, cell) = examples.next().cloned().unwrap_or_default();
         let (other_line, other) = examples.next().cloned().unwrap_or((line, cell.clone()));
-        Err(Error::UndecidedTime { path: self.source.path.into(), column: self.named(c), cell, line, other, other_line })
+        Err(Error::UndecidedTime {
+            path: self.source.path.into(),
+            column: self.named(c),
+            cell,
+            line,
+            other,
+            other_line,
+        })
     }
 
     /// The column of the times of day beside a column of dates.
     fn clock_beside(&self, date: usize) -> Option<usize> {
         let is_clock = |c: usize| {
             let column = &self.census.columns[c];
-            c != date && column.times.clock_only * 100 >= column.filled * ENOUGH && column.times.clock_only > 0 && column.empty * 50 <= self.census.rows
+            c != date
+                && column.times.clock_only * 100 >= column.filled * ENOUGH
+                && column.times.clock_only > 0
+                && column.empty * 50 <= self.census.rows
         };
         let clocks = (0..self.names.len()).filter(|&c| is_clock(c));
         clocks.min_by_key(|&c| (!names::is_time(&self.names[c]), c.abs_diff(date)))
@@ -360,25 +443,42 @@ impl Finder<'_> {
         }
         found.sort_unstable();
         let (parts, columns) = found.into_iter().unzip();
-        Some(self.new(columns, How::Parts(parts, None), "parts in columns".into(), Clock::Calendar, Vec::new()))
+        Some(self.new(
+            columns,
+            How::Parts(parts, None),
+            "parts in columns".into(),
+            Clock::Calendar,
+            Vec::new(),
+        ))
     }
 }
 
 /// How a column of numbers counts from 1970: milliseconds per unit.
 fn unix_scale(column: &Column) -> Option<(f64, &'static str)> {
     let within = |scale: f64| UNIX.contains(&(column.min * scale)) && UNIX.contains(&(column.max * scale));
-    [(1.0, 1e3, "unix-s"), (1e-3, 1.0, "unix-ms"), (1e-6, 1e-3, "unix-us"), (1e-9, 1e-6, "unix-ns")]
-        .into_iter()
-        .find(|&(seconds, ..)| within(seconds))
-        .map(|(_, scale, name)| (scale, name))
+    [
+        (1.0, 1e3, "unix-s"),
+        (1e-3, 1.0, "unix-ms"),
+        (1e-6, 1e-3, "unix-us"),
+        (1e-9, 1e-6, "unix-ns"),
+    ]
+    .into_iter()
+    .find(|&(seconds, ..)| within(seconds))
+    .map(|(_, scale, name)| (scale, name))
 }
 
 fn is_compact(column: &Column) -> bool {
-    column.is_whole && column.times.orders[0].good > 0 && column.times.orders[0].good == column.filled && column.times.fixed == column.filled
+    column.is_whole
+        && column.times.orders[0].good > 0
+        && column.times.orders[0].good == column.filled
+        && column.times.fixed == column.filled
 }
 
 fn is_excel(column: &Column) -> bool {
-    EXCEL.contains(&column.min) && EXCEL.contains(&column.max) && column.rise.rises + column.rise.falls > 0 && (!column.is_whole || column.rise.uneven == 0)
+    EXCEL.contains(&column.min)
+        && EXCEL.contains(&column.max)
+        && column.rise.rises + column.rise.falls > 0
+        && (!column.is_whole || column.rise.uneven == 0)
 }
 
 fn words(order: Order) -> &'static str {
@@ -411,7 +511,10 @@ impl TimeColumns {
                     None => None,
                 };
                 let clock = second.and_then(|second| second.nanoseconds).or(first.nanoseconds).unwrap_or(0);
-                let zone = second.map(|second| second.zone).filter(|zone| *zone != Zone::None).unwrap_or(first.zone);
+                let zone = second
+                    .map(|second| second.zone)
+                    .filter(|zone| *zone != Zone::None)
+                    .unwrap_or(first.zone);
                 let ms = civil_ms(first.date?, clock);
                 match zone {
                     Zone::Offset(seconds) => Some(Moment::Utc(ms - i64::from(seconds) * 1000)),
@@ -433,7 +536,11 @@ impl TimeColumns {
                 if broken.offset().is_some() {
                     return Some(Moment::Utc(broken.to_timestamp().ok()?.as_millisecond()));
                 }
-                let clock = broken.to_time().ok().map_or(0, |time| time.to_datetime(Date::constant(1970, 1, 1)).duration_since(jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0)).as_nanos() as i64);
+                let clock = broken.to_time().ok().map_or(0, |time| {
+                    time.to_datetime(Date::constant(1970, 1, 1))
+                        .duration_since(jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0))
+                        .as_nanos() as i64
+                });
                 Some(Moment::Civil(civil_ms(broken.to_date().ok()?, clock)))
             }
         }

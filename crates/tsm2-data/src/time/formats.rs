@@ -48,7 +48,13 @@ pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
         return None;
     }
     let mut text = Cursor { bytes: cell, at: 0 };
-    let mut parsed = Parsed { date: None, nanoseconds: None, zone: Zone::None, is_fixed: true, dots: false };
+    let mut parsed = Parsed {
+        date: None,
+        nanoseconds: None,
+        zone: Zone::None,
+        is_fixed: true,
+        dots: false,
+    };
     if let Some(nanoseconds) = text.whole(|text| text.time(false)) {
         parsed.nanoseconds = Some(nanoseconds);
         return Some(parsed);
@@ -83,7 +89,9 @@ fn text_month(cell: &[u8]) -> Option<i8> {
 
 fn text_day(cell: &[u8]) -> Option<i8> {
     let mut words = cell.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
-    words.find(|word| word.iter().all(u8::is_ascii_digit)).and_then(|word| std::str::from_utf8(word).ok()?.parse().ok())
+    words
+        .find(|word| word.iter().all(u8::is_ascii_digit))
+        .and_then(|word| std::str::from_utf8(word).ok()?.parse().ok())
 }
 
 #[derive(Clone, Copy)]
@@ -125,13 +133,19 @@ impl<'a> Cursor<'a> {
         if length == 0 || length > 18 {
             return None;
         }
-        let value = self.rest()[..length].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+        let value = self.rest()[..length]
+            .iter()
+            .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
         self.at += length;
         Some((value, length))
     }
 
     fn word(&mut self) -> &'a [u8] {
-        let length = self.rest().iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte >= 0x80).count();
+        let length = self
+            .rest()
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphabetic() || **byte >= 0x80)
+            .count();
         let word = &self.rest()[..length];
         self.at += length;
         word
@@ -169,7 +183,9 @@ impl<'a> Cursor<'a> {
             return None;
         }
         let separator = self.peek()?;
-        if separator == b' ' || separator.is_ascii_alphabetic() || self.rest().get(1).is_some_and(|byte| byte.is_ascii_alphabetic() && matches!(separator, b'-' | b'.' | b'/')) {
+        let mut ahead = *self;
+        ahead.skip(|byte| matches!(byte, b' ' | b'-' | b'.' | b'/'));
+        if ahead.peek().is_some_and(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) {
             return self.day_and_name(first, length, parsed);
         }
         if !matches!(separator, b'-' | b'/' | b'.') {
@@ -290,7 +306,11 @@ impl<'a> Cursor<'a> {
         self.at += 1;
         let (value, length) = self.digits()?;
         let scale = 10i64.pow(9u32.saturating_sub(length as u32));
-        Some(if length <= 9 { value as i64 * scale } else { (value / 10u64.pow(length as u32 - 9)) as i64 })
+        Some(if length <= 9 {
+            value as i64 * scale
+        } else {
+            (value / 10u64.pow(length as u32 - 9)) as i64
+        })
     }
 
     /// Whether AM or PM follows: true for PM.
@@ -309,7 +329,10 @@ impl<'a> Cursor<'a> {
         if dotted {
             let _ = ahead.take(b'.');
         }
-        ahead.peek().is_none_or(|byte| !byte.is_ascii_alphabetic()).then_some((is_pm, ahead.at))
+        ahead
+            .peek()
+            .is_none_or(|byte| !byte.is_ascii_alphabetic())
+            .then_some((is_pm, ahead.at))
     }
 
     fn with_meridiem(&mut self, clock: i64, fraction: i64) -> Option<i64> {
@@ -416,7 +439,10 @@ fn month(word: &[u8]) -> Option<i8> {
     if text.starts_with("juil") {
         return Some(7);
     }
-    NAMES.iter().position(|short| short.iter().any(|short| matches(&short))).map(|at| at as i8 + 1)
+    NAMES
+        .iter()
+        .position(|short| short.iter().any(|short| matches(&short)))
+        .map(|at| at as i8 + 1)
 }
 
 /// The parts as a civil time in nanoseconds since 1970, the zone left out; a date alone is its midnight.
@@ -480,7 +506,21 @@ mod tests {
 
     #[test]
     fn numbers_and_words_are_no_times() {
-        for cell in ["12.5", "1.2.3.4", "2024-13-01", "1709510400", "x", "24:01:00x", "192.168.1.1", "12", "-5", "AUTO", "March", "2024-03", "99999999"] {
+        for cell in [
+            "12.5",
+            "1.2.3.4",
+            "2024-13-01",
+            "1709510400",
+            "x",
+            "24:01:00x",
+            "192.168.1.1",
+            "12",
+            "-5",
+            "AUTO",
+            "March",
+            "2024-03",
+            "99999999",
+        ] {
             for order in ORDERS {
                 assert_eq!(parse(cell.as_bytes(), order).filter(|p| p.date.is_some()), None, "{cell}");
             }
@@ -489,7 +529,13 @@ mod tests {
 
     #[test]
     fn a_time_of_day_stands_alone() {
-        for (cell, seconds) in [("00:05:00", 300), ("18.00.00", 64_800), ("6:05 PM", 65_100), ("24:00", 86_400), ("7:05", 25_500)] {
+        for (cell, seconds) in [
+            ("00:05:00", 300),
+            ("18.00.00", 64_800),
+            ("6:05 PM", 65_100),
+            ("24:00", 86_400),
+            ("7:05", 25_500),
+        ] {
             let parsed = parse(cell.as_bytes(), Order::Dmy).unwrap();
             assert_eq!((parsed.date, parsed.nanoseconds), (None, Some(seconds * SECOND)), "{cell}");
         }

@@ -49,7 +49,9 @@ pub(crate) fn local(time_ms: i64, zone: &TimeZone) -> Option<DateTime> {
 }
 
 fn civil(civil_ms: i64) -> Option<DateTime> {
-    DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(SignedDuration::from_millis(civil_ms)).ok()
+    DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
+        .checked_add(SignedDuration::from_millis(civil_ms))
+        .ok()
 }
 
 /// Local times that the zone had twice or never.
@@ -131,13 +133,23 @@ mod tests {
     use super::*;
 
     fn civil_of(text: &str) -> i64 {
-        Offset::UTC.to_timestamp(text.parse::<DateTime>().unwrap()).unwrap().as_millisecond()
+        Offset::UTC
+            .to_timestamp(text.parse::<DateTime>().unwrap())
+            .unwrap()
+            .as_millisecond()
     }
 
     #[test]
     fn both_passes_of_the_autumn_hour_are_told_apart() {
         let zone = by_name("Europe/Berlin").unwrap();
-        let texts = ["2024-10-27T01:30", "2024-10-27T02:00", "2024-10-27T02:30", "2024-10-27T02:00", "2024-10-27T02:30", "2024-10-27T03:00"];
+        let texts = [
+            "2024-10-27T01:30",
+            "2024-10-27T02:00",
+            "2024-10-27T02:30",
+            "2024-10-27T02:00",
+            "2024-10-27T02:30",
+            "2024-10-27T03:00",
+        ];
         for newest_first in [false, true] {
             let mut times: Vec<i64> = texts.iter().map(|text| civil_of(text)).collect();
             if newest_first {
@@ -168,7 +180,13 @@ mod tests {
 
     #[test]
     fn zones_have_names_and_offsets() {
-        for (name, seconds) in [("UTC", 0), ("+01:00", 3600), ("-0330", -12_600), ("UTC+2", 7200), ("Asia/Tokyo", 32_400)] {
+        for (name, seconds) in [
+            ("UTC", 0),
+            ("+01:00", 3600),
+            ("-0330", -12_600),
+            ("UTC+2", 7200),
+            ("Asia/Tokyo", 32_400),
+        ] {
             assert_eq!(to_utc(0, &by_name(name).unwrap()), Some(-seconds * 1000), "{name}");
         }
         assert!(by_name("Mars/Olympus").is_err());

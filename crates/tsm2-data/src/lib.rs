@@ -1,0 +1,53 @@
+//! Reads recordings of sensors from the tables that people have, and reports how.
+//!
+//! ```text
+//! bytes -> text -> layout -> columns -> times -> rows -> regular time steps
+//!          encoding dialect  census     time     table   grid
+//! ```
+//!
+//! - Two passes over a file: the first decides for whole columns, the second reads numbers. Memory is that of the numbers.
+//! - Nothing is silent. A column that is left out, a row that is dropped and a decision that could be another stand in the [`Report`];
+//!   what cannot be decided is an [`Error`] with the option that helps.
+//! - Time steps are made by the resampler of the device.
+//!
+//! ```
+//! use std::path::Path;
+//! use tsm2_data::{Options, read_bytes};
+//!
+//! let table = "Zeit;Temperatur [°C]\n04.03.2024 00:00;18,3\n04.03.2024 00:10;18,2\n04.03.2024 00:20;18,4\n";
+//! let (recording, report) = read_bytes(Path::new("hall.csv"), table.as_bytes(), &Options::default())?;
+//! assert_eq!(recording.series[0].values, [18.3, 18.2, 18.4]);
+//! assert_eq!(report.interval_s, Some(600.0));
+//! assert_eq!(recording.variates[0].unit.as_deref(), Some("°C"));
+//! # Ok::<(), tsm2_data::Error>(())
+//! ```
+
+mod cadence;
+mod calendar;
+mod cells;
+mod census;
+mod columns;
+mod dialect;
+mod encoding;
+mod error;
+mod file;
+mod grid;
+mod long;
+mod names;
+mod options;
+mod read;
+mod recording;
+mod report;
+mod rows;
+mod source;
+mod spaces;
+mod statistics;
+mod table;
+mod time;
+mod units;
+
+pub use error::Error;
+pub use options::{Aggregate, Options, Steps};
+pub use read::{read, read_bytes};
+pub use recording::{Clock, Recording, Series, Variate};
+pub use report::{DroppedColumn, DroppedRows, Kind, Report, Shape, VariateReport, VariateShape};
