@@ -100,7 +100,7 @@ impl Survey {
         }
         let nuls = |first: usize| self.head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
         let half = self.head.len() / 2;
-        if half >= 4 && self.head.len() % 2 == 0 {
+        if half >= 4 && self.head.len().is_multiple_of(2) {
             if nuls(1) * 4 > half * 3 && nuls(0) * 4 < half {
                 return Encoding::Other(UTF_16LE);
             }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::recording::whole;
+
 use tsm2_stream::{Aggregate, Event, Reading, Resampler, ResamplerConfig, ResamplerError};
 
 /// The readings of one device, oldest first.
@@ -95,7 +97,7 @@ impl Grid {
         }
         grid.times_ms = (first..=last).map(|bin| bin * options.interval_ms as i64).collect();
         grid.values = readings.values;
-        grid.segments = vec![0..steps];
+        grid.segments = whole(steps);
         grid
     }
 

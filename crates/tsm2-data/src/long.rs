@@ -153,6 +153,9 @@ pub(crate) struct Discriminator {
     pub values: usize,
 }
 
+/// A column, the times and names seen in it, and the names.
+type Candidate = (usize, HashSet<(i64, u32)>, Keys);
+
 /// Looks for such a column when many rows share their time.
 pub(crate) fn discriminator(
     source: &Source<'_>,
@@ -165,7 +168,7 @@ pub(crate) fn discriminator(
         let is_number = column.is_whole && column.numbers == column.filled && column.rise.rises + column.rise.falls > 0;
         column.filled == census.rows && !column.is_constant && (is_text || is_number)
     };
-    let mut candidates: Vec<(usize, HashSet<(i64, u32)>, Keys)> = (0..census.columns.len())
+    let mut candidates: Vec<Candidate> = (0..census.columns.len())
         .filter(|c| !time.columns.contains(c) && may_name(&census.columns[*c]))
         .map(|c| (c, HashSet::new(), Keys::default()))
         .collect();

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::file::{self, File};
 use crate::grid::{Grid, GridOptions, Readings, pivot};
 use crate::options::{Options, Steps};
-use crate::recording::{Clock, Recording, Series, Variate};
+use crate::recording::{Clock, Recording, Series, Variate, whole};
 use crate::report::{DroppedColumn, DroppedRows, Kind, Report, Shape, VariateReport};
 use crate::rows::Reason;
 use crate::source::combined;
@@ -439,7 +439,7 @@ fn dropped_rows(files: &[(PathBuf, File)]) -> Vec<DroppedRows> {
 
 fn untimed(devices: Vec<Device>, variates: usize) -> Vec<Series> {
     let series = |device: Device| Series {
-        segments: vec![0..device.readings.values.len() / variates],
+        segments: whole(device.readings.values.len() / variates),
         name: device.name,
         times_ms: Vec::new(),
         values: device.readings.values,
@@ -452,7 +452,7 @@ fn as_written(devices: Vec<Device>, variates: usize) -> (Vec<Series>, Option<u64
         let readings = pivot(device.readings, variates);
         Series {
             name: device.name,
-            segments: vec![0..readings.times_ms.len()],
+            segments: whole(readings.times_ms.len()),
             times_ms: readings.times_ms,
             values: readings.values,
         }

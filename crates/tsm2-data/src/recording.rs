@@ -53,6 +53,11 @@ pub enum Clock {
     None,
 }
 
+/// One segment of all rows.
+pub(crate) fn whole(rows: usize) -> Vec<Range<usize>> {
+    std::iter::once(0..rows).collect()
+}
+
 impl Recording {
     /// Rows of all series.
     pub fn rows(&self) -> usize {

@@ -191,7 +191,7 @@ impl Finder<'_> {
             && column.texts.others == 0
             && column.texts.words.len() <= 8
             && !self.looks_like_time(column);
-        !(self.is_number(column) && counts) && !is_word && !self.options.force
+        !(is_word || self.options.force || self.is_number(column) && counts)
     }
 
     fn looks_like_time(&self, column: &Column) -> bool {
