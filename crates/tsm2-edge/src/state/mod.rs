@@ -6,8 +6,10 @@
 //! 4. A commit is durable on return, all of it or none of it.
 //! 5. Nothing is deleted on opening. Streams leave by [`StateStore::forget`] only.
 //!
-//! Entries and checkpoints are opaque bytes here. [`memory`] keeps them in one process.
+//! Entries and checkpoints are opaque bytes here. [`log`] keeps them on disk, [`memory`]
+//! in one process.
 
+pub mod log;
 pub mod memory;
 pub mod shelf;
 pub mod snapshot;
@@ -103,13 +105,19 @@ pub trait StateStore: Send + Sync {
 
 /// Copies every stream of a store to another one, with checkpoint and history.
 ///
+/// Entries before the tail of a stream without a checkpoint are left out: in the copy they would
+/// be part of the tail.
+///
 /// # Errors
 /// Those of both stores. Streams copied before the error stay copied.
 pub fn copy(from: &dyn StateStore, to: &dyn StateStore) -> Result<(), StoreError> {
     for info in from.streams()? {
         let Some(stored) = from.load(&info.name)? else { continue };
         let mut entries = from.history(&info.name, usize::MAX)?;
-        entries.truncate(entries.len().saturating_sub(stored.tail.len()));
+        match stored.checkpoint {
+            Some(_) => entries.truncate(entries.len().saturating_sub(stored.tail.len())),
+            None => entries.clear(),
+        }
         let covered = StreamUpdate {
             entries,
             checkpoint: stored.checkpoint,
