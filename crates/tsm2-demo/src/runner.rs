@@ -51,7 +51,7 @@ pub(crate) struct Runner {
 /// What the demo needs of a forecast as the daemon publishes it.
 #[derive(Deserialize)]
 struct Forecast {
-    issued: String,
+    origin: String,
     mean: Vec<f32>,
 }
 
@@ -137,13 +137,13 @@ impl Runner {
 
     /// Rows that not every variate that is forecast has a forecast for yet.
     fn rows_ahead(&self) -> i64 {
-        let issued = self
+        let origin = self
             .scoreboard
             .series
             .iter()
             .filter(|series| !series.is_covariate)
             .map(|series| series.newest.as_ref().map(|(origin_ms, _)| *origin_ms));
-        match issued.min().flatten() {
+        match origin.min().flatten() {
             Some(origin_ms) => (self.last_sent_ms - origin_ms) / INTERVAL_MS,
             None => self.rows_sent as i64,
         }
@@ -180,9 +180,9 @@ impl Runner {
                 .strip_prefix(FORECASTS)
                 .and_then(|name| NAMES.iter().position(|known| *known == name));
             let forecast = serde_json::from_slice::<Forecast>(payload).ok();
-            let issued = forecast.as_ref().and_then(|forecast| forecast.issued.parse::<Timestamp>().ok());
-            if let (Some(variate), Some(issued), Some(forecast)) = (variate, issued, forecast) {
-                self.scoreboard.forecast(variate, issued.as_millisecond(), forecast.mean);
+            let origin = forecast.as_ref().and_then(|forecast| forecast.origin.parse::<Timestamp>().ok());
+            if let (Some(variate), Some(origin), Some(forecast)) = (variate, origin, forecast) {
+                self.scoreboard.forecast(variate, origin.as_millisecond(), forecast.mean);
                 return true;
             }
             false

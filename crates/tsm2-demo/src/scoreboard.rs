@@ -52,7 +52,7 @@ pub struct Series {
     pub is_covariate: bool,
     /// Forecasts received.
     pub forecasts: u64,
-    /// The newest forecast: when it was issued (milliseconds), and its values minute by minute.
+    /// The newest forecast: its origin in milliseconds, and its values minute by minute.
     pub newest: Option<(i64, Vec<f32>)>,
     /// Errors at each of [`HORIZONS_MIN`].
     pub errors: [Errors; HORIZONS_MIN.len()],
@@ -74,12 +74,12 @@ pub struct Scoreboard {
     /// Readings minute by minute, the newest last.
     readings: VecDeque<[f32; VARIATES]>,
     newest_ms: i64,
-    /// Forecasts issued before this are shown, not resolved.
+    /// Forecasts of an earlier origin are shown, not resolved.
     evaluate_from_ms: i64,
 }
 
 impl Scoreboard {
-    /// An empty scoreboard that resolves forecasts issued at `evaluate_from_ms` or later.
+    /// An empty scoreboard that resolves forecasts of origin `evaluate_from_ms` or later.
     pub fn new(evaluate_from_ms: i64) -> Self {
         Self {
             series: Default::default(),

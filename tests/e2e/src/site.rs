@@ -98,13 +98,13 @@ pub async fn exchange(watcher: &mut Watcher, index: i64) -> Vec<f32> {
     forecast_of(watcher, index).await
 }
 
-/// The forecast issued at row `index`, both variates, passing over older ones.
+/// The forecast whose origin is row `index`, both variates, passing over older ones.
 pub async fn forecast_of(watcher: &mut Watcher, index: i64) -> Vec<f32> {
-    let issued = rfc3339(START + index * MINUTE);
+    let origin = rfc3339(START + index * MINUTE);
     let mut both = Vec::new();
     while both.len() < 2 * HORIZON {
         let forecast = watcher.forecast().await;
-        if forecast.issued == issued {
+        if forecast.origin == origin {
             assert_eq!(
                 forecast.topic,
                 ["tsm2/a/forecast/temp", "tsm2/a/forecast/power"][both.len() / HORIZON]

@@ -23,7 +23,7 @@ pub struct Forecast {
     /// Its topic.
     pub topic: String,
     /// Time of the last reading used.
-    pub issued: String,
+    pub origin: String,
     /// The forecast.
     pub mean: Vec<f32>,
     /// The whole payload.
@@ -94,10 +94,10 @@ impl Watcher {
             }
             let payload: Value = serde_json::from_slice(&payload).expect("a forecast is JSON");
             let mean = numbers(&payload["mean"]);
-            let issued = payload["issued"].as_str().expect("issued is text").to_owned();
+            let origin = payload["origin"].as_str().expect("the origin is text").to_owned();
             return Forecast {
                 topic,
-                issued,
+                origin,
                 mean,
                 payload,
             };

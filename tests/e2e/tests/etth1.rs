@@ -79,11 +79,11 @@ impl Case {
         let lines = String::from_utf8(output.stdout).unwrap();
         let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let by_variate = |line: Value| {
-            let issued = line["issued"].as_str().unwrap().to_owned();
+            let origin = line["origin"].as_str().unwrap().to_owned();
             let forecast = line["forecast"].as_object().unwrap().clone();
             forecast
                 .into_iter()
-                .map(move |(name, mean)| ((issued.clone(), name), numbers(&mean)))
+                .map(move |(name, mean)| ((origin.clone(), name), numbers(&mean)))
         };
         lines.flat_map(by_variate).collect()
     }
@@ -129,7 +129,7 @@ impl Case {
                 .strip_prefix("tsm2/etth1/forecast/")
                 .expect("the stream's topic")
                 .to_owned();
-            let key = (forecast.issued, variate);
+            let key = (forecast.origin, variate);
             assert_eq!(Some(&forecast.mean), expected.get(&key), "{key:?}");
             assert_eq!(
                 (&forecast.payload["interval_s"], &forecast.payload["model"]),

@@ -83,12 +83,12 @@ async fn the_daemon_publishes_and_judges_what_is_forecast_and_nothing_else() {
         match topic.as_str() {
             "tsm2/a/forecast/temp" => {
                 let payload: Value = serde_json::from_slice(&payload).unwrap();
-                let [lo, mean, hi] = ["lo", "mean", "hi"].map(|key| numbers(&payload[key]));
+                let [lo, mean, hi] = ["lower", "mean", "upper"].map(|key| numbers(&payload[key]));
                 assert_eq!(mean, expected[forecasts]);
                 assert!((0..HORIZON).all(|lead| lo[lead] < mean[lead] && mean[lead] < hi[lead]), "{payload}");
                 forecasts += 1;
             }
-            "tsm2/a/skill/temp" => judged += 1,
+            "tsm2/a/metrics/temp" => judged += 1,
             topic => assert_eq!(topic, "tsm2/status"),
         }
     }

@@ -131,8 +131,8 @@ pub fn payload(stream: usize, row: u64) -> String {
 pub fn source(topic: &[u8], payload: &[u8]) -> Option<(usize, u64)> {
     let stream = std::str::from_utf8(topic).ok()?.split('/').nth(1)?.parse().ok()?;
     let text = std::str::from_utf8(payload).ok()?;
-    let (_, issued) = text.split_once("\"issued\":\"")?;
-    let issued: jiff::Timestamp = issued.split_once('"')?.0.parse().ok()?;
-    let row = (issued.as_second() - time_s(0)) / (MINUTE / 1000);
+    let (_, origin) = text.split_once("\"origin\":\"")?;
+    let origin: jiff::Timestamp = origin.split_once('"')?.0.parse().ok()?;
+    let row = (origin.as_second() - time_s(0)) / (MINUTE / 1000);
     Some((stream, u64::try_from(row).ok()?))
 }

@@ -13,7 +13,7 @@ use crate::proxy::Way;
 
 /// A reading: its topic and its time as it was written.
 pub type ReadingKey = (String, String);
-/// A forecast: its topic and when it was issued.
+/// A forecast: its topic and its origin.
 pub type ForecastKey = (String, String);
 
 /// All that was seen.
@@ -109,8 +109,8 @@ impl Connection {
             }
             (Way::ToBroker, Packet::Publish { topic, payload, .. }) if topic.contains("/forecast/") => {
                 let payload: Value = serde_json::from_slice(&payload).expect("a forecast is JSON");
-                let issued = payload["issued"].as_str().expect("issued is text").to_owned();
-                seen.forecasts.entry((topic, issued)).or_default().push(numbers(&payload["mean"]));
+                let origin = payload["origin"].as_str().expect("the origin is text").to_owned();
+                seen.forecasts.entry((topic, origin)).or_default().push(numbers(&payload["mean"]));
                 seen.moments.push(Instant::now());
             }
             _ => {}

@@ -462,9 +462,9 @@ impl Service {
         format!("{}/{stream}/forecast/{}", self.prefix, self.outputs[variate])
     }
 
-    /// Where is published how good the forecasts of variate `variate` of `stream` have been.
-    pub(crate) fn skill_topic(&self, stream: &str, variate: usize) -> String {
-        format!("{}/{stream}/skill/{}", self.prefix, self.outputs[variate])
+    /// The topic of the live metrics of a variate.
+    pub(crate) fn metrics_topic(&self, stream: &str, variate: usize) -> String {
+        format!("{}/{stream}/metrics/{}", self.prefix, self.outputs[variate])
     }
 }
 
@@ -524,7 +524,7 @@ fn check_prefix(prefix: &str, template: &Template, key: &'static str) -> Result<
     if prefix.split('/').any(|level| level.is_empty() || topic_level(level) != level) {
         return Err(ServiceError::Prefix { prefix: prefix.to_owned() });
     }
-    for topic in ["stream/forecast/variate", "stream/skill/variate", "status"].map(|rest| format!("{prefix}/{rest}")) {
+    for topic in ["stream/forecast/variate", "stream/metrics/variate", "status"].map(|rest| format!("{prefix}/{rest}")) {
         if template.capture(&topic).is_ok() {
             return Err(ServiceError::Loop {
                 key,

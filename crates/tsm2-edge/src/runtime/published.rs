@@ -1,39 +1,50 @@
-//! What is published, as JSON: a forecast with its bounds, and how good forecasts have been.
+//! The JSON of published messages: forecasts and live metrics, and the size of the largest one.
 
 use serde::Serialize;
 use tsm2_stream::Monitor;
 
-/// What is published per variate.
+/// The `f32` with the longest JSON text.
+const WIDEST: f32 = -1.234_567_9e12;
+/// The time with the longest JSON text.
+const WIDEST_TIME: &str = "9999-12-31T23:59:59.999Z";
+
+/// The forecast of one variate.
 #[derive(Serialize)]
-pub(crate) struct Forecast<'a> {
+pub(crate) struct ForecastMessage<'a> {
     /// Time of the last reading used, RFC 3339.
-    pub(crate) issued: &'a str,
+    pub(crate) origin: &'a str,
+    /// Time of the first forecast step, RFC 3339.
+    pub(crate) start: &'a str,
+    /// Time between steps.
     pub(crate) interval_s: serde_json::Number,
-    /// Lead 0 is one interval after `issued`.
+    /// By step, in the unit of the sensor.
     pub(crate) mean: &'a [f32],
-    /// Bounds between which readings are expected to lie.
-    pub(crate) lo: &'a [f32],
-    pub(crate) hi: &'a [f32],
-    /// Part of the readings that they are to cover.
+    /// Lower bound of the prediction interval.
+    pub(crate) lower: &'a [f32],
+    /// Upper bound of the prediction interval.
+    pub(crate) upper: &'a [f32],
+    /// Share of readings that the interval should contain.
     pub(crate) coverage: f32,
+    /// Name of the model.
     pub(crate) model: &'a str,
 }
 
-/// What is published per variate of how good its forecasts have been; arrays by lead.
+/// The live metrics of one variate. Arrays by step.
 #[derive(Serialize, Default)]
-pub(crate) struct Judged<'a> {
+pub(crate) struct MetricsMessage<'a> {
     /// Time of the last reading used, RFC 3339.
-    pub(crate) time: &'a str,
+    pub(crate) origin: &'a str,
+    /// Name of the model.
     pub(crate) model: &'a str,
-    /// Whether the errors have become larger than they used to be.
+    /// Whether the errors have become larger than before.
     pub(crate) drift: bool,
-    /// Forecasts judged.
-    pub(crate) scored: Vec<u32>,
+    /// Forecasts compared with the reading that followed.
+    pub(crate) evaluated: Vec<u32>,
     pub(crate) coverage: Vec<f32>,
     pub(crate) mae: Vec<f32>,
     pub(crate) mse: Vec<f32>,
-    pub(crate) repeat_last_mae: Vec<f32>,
-    pub(crate) repeat_last_mse: Vec<f32>,
+    pub(crate) naive_mae: Vec<f32>,
+    pub(crate) naive_mse: Vec<f32>,
     /// Absent for a model without a season.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) seasonal_mae: Vec<f32>,
@@ -41,29 +52,60 @@ pub(crate) struct Judged<'a> {
     pub(crate) seasonal_mse: Vec<f32>,
 }
 
-impl<'a> Judged<'a> {
-    /// Of one variate.
-    pub(crate) fn of(monitor: &Monitor, variate: usize, time: &'a str, model: &'a str) -> Self {
-        let mut judged = Judged {
-            time,
+impl<'a> MetricsMessage<'a> {
+    /// The metrics of one variate.
+    pub(crate) fn of(monitor: &Monitor, variate: usize, origin: &'a str, model: &'a str) -> Self {
+        let mut message = MetricsMessage {
+            origin,
             model,
             drift: monitor.is_drifting(variate),
-            ..Judged::default()
+            ..MetricsMessage::default()
         };
-        for metrics in (0..monitor.config().horizon).filter_map(|lead| monitor.live_metrics(variate, lead)) {
-            judged.scored.push(metrics.scored);
-            judged.coverage.push(metrics.coverage);
-            judged.mae.push(metrics.model.mae);
-            judged.mse.push(metrics.model.mse);
-            judged.repeat_last_mae.push(metrics.naive.mae);
-            judged.repeat_last_mse.push(metrics.naive.mse);
+        for metrics in (0..monitor.config().horizon).filter_map(|step| monitor.live_metrics(variate, step)) {
+            message.evaluated.push(metrics.scored);
+            message.coverage.push(metrics.coverage);
+            message.mae.push(metrics.model.mae);
+            message.mse.push(metrics.model.mse);
+            message.naive_mae.push(metrics.naive.mae);
+            message.naive_mse.push(metrics.naive.mse);
             if let Some(seasonal) = metrics.seasonal {
-                judged.seasonal_mae.push(seasonal.mae);
-                judged.seasonal_mse.push(seasonal.mse);
+                message.seasonal_mae.push(seasonal.mae);
+                message.seasonal_mse.push(seasonal.mse);
             }
         }
-        judged
+        message
     }
+}
+
+/// The largest payload, in bytes, that a model of this name and horizon publishes. A broker with a
+/// smaller limit (mosquitto: `message_size_limit`) drops messages without an error to the client.
+pub(crate) fn largest_payload(model: &str, horizon: usize) -> usize {
+    let numbers = vec![WIDEST; horizon];
+    let forecast = ForecastMessage {
+        origin: WIDEST_TIME,
+        start: WIDEST_TIME,
+        interval_s: seconds(u64::MAX),
+        mean: &numbers,
+        lower: &numbers,
+        upper: &numbers,
+        coverage: WIDEST,
+        model,
+    };
+    let metrics = MetricsMessage {
+        origin: WIDEST_TIME,
+        model,
+        drift: false,
+        evaluated: vec![u32::MAX; horizon],
+        coverage: numbers.clone(),
+        mae: numbers.clone(),
+        mse: numbers.clone(),
+        naive_mae: numbers.clone(),
+        naive_mse: numbers.clone(),
+        seasonal_mae: numbers.clone(),
+        seasonal_mse: numbers.clone(),
+    };
+    let length = |json: Result<Vec<u8>, _>| json.map_or(0, |json: Vec<u8>| json.len());
+    length(serde_json::to_vec(&forecast)).max(length(serde_json::to_vec(&metrics)))
 }
 
 /// Seconds as JSON writes them best: whole ones without a fraction.
@@ -72,5 +114,24 @@ pub(crate) fn seconds(ms: u64) -> serde_json::Number {
         (ms / 1000).into()
     } else {
         serde_json::Number::from_f64(ms as f64 / 1e3).unwrap_or_else(|| ms.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_is_longer_than_the_widest() {
+        let length = |number: f32| serde_json::to_string(&number).expect("a number").len();
+        let widest = length(WIDEST);
+        for bits in (0..u32::MAX).step_by(4_999) {
+            let number = f32::from_bits(bits);
+            assert!(length(number) <= widest, "{number}");
+        }
+        for exponent in -45..=38 {
+            let number = -1.234_567_9 * 10f64.powi(exponent);
+            assert!(length(number as f32) <= widest, "{number}");
+        }
     }
 }

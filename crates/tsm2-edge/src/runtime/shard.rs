@@ -21,7 +21,7 @@ use crate::runtime::committer::{Collect, Report, Reports};
 use crate::runtime::daemon::Observation;
 use crate::runtime::engine::{Engine, Step};
 use crate::runtime::fair::{FairQueue, Next};
-use crate::runtime::published::{Forecast, Judged, seconds};
+use crate::runtime::published::{ForecastMessage, MetricsMessage, seconds};
 use crate::state::shelf::{Changes, Rows, Shelf};
 use crate::state::snapshot::Hash;
 
@@ -214,20 +214,25 @@ impl Shard {
     /// Hands over a forecast per variate, and now and then how good they have been; counts the forecasts. `None` when the daemon stops before.
     /// A row that bridges a gap has none: the reading that ended the gap is there already, and its own follows at once.
     fn publish(&self, step: Step<'_>) -> Option<u64> {
-        let Some(issued_ms) = step.last_reading_ms else { return Some(0) };
+        let Some(origin_ms) = step.last_reading_ms else { return Some(0) };
         let service = &self.service;
-        let (meta, issued) = (service.bundle.meta(), rfc3339(issued_ms));
+        let (meta, origin) = (service.bundle.meta(), rfc3339(origin_ms));
+        let start = rfc3339(
+            step.time_ms
+                .saturating_add(i64::try_from(service.interval_ms()).unwrap_or(i64::MAX)),
+        );
         let horizon = meta.config.horizon;
         let variates = 0..service.outputs.len();
         if let Some(forecast) = step.forecast {
             for variate in variates.clone() {
                 let leads = variate * horizon..(variate + 1) * horizon;
-                let forecast = Forecast {
-                    issued: &issued,
+                let forecast = ForecastMessage {
+                    origin: &origin,
+                    start: &start,
                     interval_s: seconds(service.interval_ms()),
                     mean: &forecast[leads.clone()],
-                    lo: &step.interval.0[leads.clone()],
-                    hi: &step.interval.1[leads],
+                    lower: &step.interval.0[leads.clone()],
+                    upper: &step.interval.1[leads],
                     coverage: service.monitor.coverage,
                     model: &meta.name,
                 };
@@ -236,8 +241,8 @@ impl Shard {
         }
         if let Some(monitor) = step.skill {
             for variate in variates.clone() {
-                let judged = Judged::of(monitor, variate, &issued, &meta.name);
-                self.hand_over(service.skill_topic(step.stream, variate), &judged)?;
+                let metrics = MetricsMessage::of(monitor, variate, &origin, &meta.name);
+                self.hand_over(service.metrics_topic(step.stream, variate), &metrics)?;
             }
         }
         Some(step.forecast.map_or(0, |_| variates.len() as u64))

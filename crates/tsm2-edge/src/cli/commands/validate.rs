@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::config::service::Service;
+use crate::runtime::published::largest_payload;
 use clap::Args;
 use serde_json::json;
 
@@ -34,6 +35,7 @@ impl Validate {
                 "horizon": meta.config.horizon,
                 "interval_s": interval_s,
                 "known_ahead": known_ahead,
+                "largest_message_bytes": largest_payload(&meta.name, meta.config.horizon),
                 "subscribes": service.filters().join(", "),
                 "publishes": service.forecast_topic("+", 0).rsplit_once('/').map(|(topic, _)| format!("{topic}/+")),
             });
@@ -66,6 +68,8 @@ impl Validate {
         for (variate, name) in forecast.iter().enumerate() {
             lines.push(format!("publishes   {}  ({name})", service.forecast_topic("<stream>", variate)));
         }
+        let largest = largest_payload(&meta.name, meta.config.horizon);
+        lines.push(format!("largest     {largest} bytes a message; the broker must accept them"));
         super::print(lines.join("\n"))
     }
 }
