@@ -1,4 +1,4 @@
-//! What a grid is made of, and what makes none.
+//! Configuration of a resampler, with its checks.
 
 use alloc::{vec, vec::Vec};
 use core::fmt;
@@ -6,27 +6,45 @@ use core::fmt;
 use crate::aggregate::Aggregate;
 use crate::time_bin::Shape;
 
-/// The most rows that may be open at a time.
-pub(crate) const MAX_OPEN_ROWS: u64 = 4096;
+/// Largest number of time bins that take readings at a time.
+pub(crate) const MAX_OPEN_BINS: u64 = 4096;
 
-/// Shape of the grid.
+/// Largest [`ResamplerConfig::max_gap`]: one reading makes at most so many time steps. Beyond such a gap a model
+/// remembers nothing that a restart loses.
+pub const MAX_GAP: u64 = 16_384;
+
+/// Configuration of a resampler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResamplerConfig {
-    /// Per variate how the readings of one slot become one value; as many as there are variates M, at least 1.
+    /// How the readings of a time bin become one value, per variate. Their number is M, at least 1.
     pub aggregates: Vec<Aggregate>,
     /// Sampling interval in milliseconds, at least 1.
     pub interval_ms: u64,
-    /// How far the stream's newest reading must lie beyond the end of a slot, in milliseconds, before its row leaves.
+    /// How late readings may come, in milliseconds: a time step is emitted when the stream's newest reading lies so far
+    /// beyond the end of its bin.
     pub allowed_lateness_ms: u64,
-    /// The most consecutive rows in which a variate that is not heard repeats its last value; then it is missing.
+    /// For how many time steps in a row a variate that sends nothing repeats its last value; then it is missing.
     pub forward_fill_limit: u64,
-    /// The most consecutive slots without any reading that are bridged by rows; a longer silence restarts the stream.
+    /// For how many time bins in a row without any reading time steps are emitted, at most [`MAX_GAP`]. A longer silence
+    /// restarts the stream.
     pub max_gap: u64,
+    /// Whether the readings' times come from their devices. Then a reading with the time of another one is a duplicate.
+    /// Otherwise, where the time is that of arrival, every reading counts and the last to arrive is the newest.
+    pub device_times: bool,
 }
 
 impl ResamplerConfig {
-    /// A grid on which the newest reading of a slot counts, no row waits for late readings and nothing is held.
+    /// A resampler that takes the newest reading of a bin, allows no late readings and fills nothing forward.
+    ///
+    /// ```
+    /// # use tsm2_stream::{Aggregate, Resampler, ResamplerConfig};
+    /// let mut config = ResamplerConfig::new(2, 60_000, 1440);
+    /// config.aggregates = vec![Aggregate::Mean, Aggregate::Sum];
+    /// config.allowed_lateness_ms = 90_000;
+    /// let resampler = Resampler::new(config)?;
+    /// # Ok::<(), tsm2_stream::ResamplerError>(())
+    /// ```
     pub fn new(variates: usize, interval_ms: u64, max_gap: u64) -> Self {
         ResamplerConfig {
             aggregates: vec![Aggregate::Last; variates],
@@ -34,29 +52,35 @@ impl ResamplerConfig {
             allowed_lateness_ms: 0,
             forward_fill_limit: 0,
             max_gap,
+            device_times: true,
         }
     }
 }
 
-/// A configuration that makes no grid.
+/// Why a configuration makes no resampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResamplerError {
     /// M is zero.
     NoVariates,
-    /// The interval is zero or beyond what a signed 64-bit time can hold.
+    /// The interval is zero or beyond a signed 64-bit time.
     Interval {
-        /// The interval asked for.
+        /// The interval given.
         interval_ms: u64,
     },
-    /// Too many rows would be open at a time.
+    /// Too many time bins would take readings at a time.
     AllowedLateness {
-        /// The lateness asked for.
+        /// The allowed lateness given.
         allowed_lateness_ms: u64,
-        /// The largest that there may be at this interval.
+        /// The largest at this interval.
         max_ms: u64,
     },
-    /// The bytes are not those of a saved grid of these variates, aggregations and this interval.
+    /// One reading could make too many time steps.
+    MaxGap {
+        /// The `max_gap` given.
+        max_gap: u64,
+    },
+    /// The snapshot is not that of a resampler of these variates, aggregates and this interval.
     Snapshot,
 }
 
@@ -68,9 +92,9 @@ pub(crate) struct Rules {
     pub(crate) allowed_lateness_ms: i64,
     pub(crate) forward_fill_limit: u64,
     pub(crate) max_gap: u64,
-    /// The most rows that are open at a time.
-    pub(crate) open_rows: usize,
-    /// Whether a row leaves as soon as every variate was heard: nothing that is worth waiting for can follow.
+    /// Time bins that take readings at a time.
+    pub(crate) open_bins: usize,
+    /// Whether a time step is emitted as soon as every variate has a reading: nothing that counts can follow.
     pub(crate) eager: bool,
 }
 
@@ -82,16 +106,20 @@ impl Rules {
             allowed_lateness_ms,
             forward_fill_limit,
             max_gap,
+            device_times,
         } = config;
         if aggregates.is_empty() {
             return Err(ResamplerError::NoVariates);
+        }
+        if max_gap > MAX_GAP {
+            return Err(ResamplerError::MaxGap { max_gap });
         }
         let interval = i64::try_from(interval_ms)
             .ok()
             .filter(|&i| i > 0)
             .ok_or(ResamplerError::Interval { interval_ms })?;
         // Three quarters of the range of times are left for the times themselves.
-        let max_ms = interval_ms.saturating_mul(MAX_OPEN_ROWS - 1).min(u64::MAX / 8);
+        let max_ms = interval_ms.saturating_mul(MAX_OPEN_BINS - 1).min(u64::MAX / 8);
         let lateness = i64::try_from(allowed_lateness_ms)
             .ok()
             .filter(|_| allowed_lateness_ms <= max_ms)
@@ -104,42 +132,43 @@ impl Rules {
             shape: Shape {
                 aggregates,
                 any_order: lateness > 0,
+                device_times,
             },
             interval_ms: interval,
             allowed_lateness_ms: lateness,
             forward_fill_limit,
             max_gap,
-            open_rows: allowed_lateness_ms.div_ceil(interval_ms) as usize + 1,
+            open_bins: allowed_lateness_ms.div_ceil(interval_ms) as usize + 1,
         })
     }
 
-    /// The slot nearest to a time.
+    /// The bin nearest to a time.
     pub(crate) fn bin(&self, time_ms: i64) -> i64 {
         time_ms.saturating_add(self.interval_ms / 2).div_euclid(self.interval_ms)
     }
 
-    /// The newest slot whose lateness is over when the newest reading is of `time_ms`.
-    pub(crate) fn over(&self, time_ms: i64) -> i64 {
+    /// The newest bin that takes no readings any more when the newest reading is of `time_ms`.
+    pub(crate) fn closed(&self, time_ms: i64) -> i64 {
         self.bin(time_ms - self.allowed_lateness_ms) - 1
     }
 
-    /// A slot's time.
+    /// A bin's time.
     pub(crate) fn time_ms(&self, bin: i64) -> i64 {
         bin.saturating_mul(self.interval_ms)
     }
 
-    /// Whether `slot` follows `newest` without a silence that is too long.
+    /// Whether `bin` follows `newest` without a silence that is too long.
     pub(crate) fn follows(&self, newest: i64, bin: i64) -> bool {
         bin > newest && bin.abs_diff(newest) - 1 <= self.max_gap
     }
 }
 
-/// A time far from the ends of the range, so that what is reckoned with it stays within: 146 million years from 1970.
+/// A time far from the ends of the range, so that calculations with it stay within: 146 million years from 1970.
 pub(crate) fn clamp_time(time_ms: i64) -> i64 {
     time_ms.clamp(i64::MIN / 2, i64::MAX / 2)
 }
 
-/// Whether a time or a slot is one that [`limited`] times make, give or take the lateness.
+/// Whether a time or a bin can come from [`clamp_time`], give or take the allowed lateness.
 pub(crate) fn is_clamped(number: i64) -> bool {
     (i64::MIN / 4 * 3..=i64::MAX / 4 * 3).contains(&number)
 }
@@ -147,21 +176,20 @@ pub(crate) fn is_clamped(number: i64) -> bool {
 impl fmt::Display for ResamplerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ResamplerError::NoVariates => f.write_str("a grid needs at least one variate"),
-            ResamplerError::Snapshot => {
-                f.write_str("what was saved is no grid of these variates, their aggregations and this sampling interval")
-            }
+            ResamplerError::NoVariates => f.write_str("the resampler has no variates; give it at least one"),
             ResamplerError::Interval { interval_ms } => {
-                write!(f, "a sampling interval of {interval_ms} ms is not between 1 ms and 2^63 ms")
+                write!(f, "the sampling interval is {interval_ms} ms; choose one between 1 ms and 2^63 ms")
             }
             ResamplerError::AllowedLateness {
                 allowed_lateness_ms,
                 max_ms,
-            } => {
-                write!(
-                    f,
-                    "a lateness of {allowed_lateness_ms} ms is more than the {max_ms} ms that this sampling interval allows"
-                )
+            } => write!(
+                f,
+                "the allowed lateness is {allowed_lateness_ms} ms; choose at most {max_ms} ms at this sampling interval"
+            ),
+            ResamplerError::MaxGap { max_gap } => write!(f, "max_gap is {max_gap} time steps; choose at most {MAX_GAP}"),
+            ResamplerError::Snapshot => {
+                f.write_str("the snapshot is not that of a resampler of these variates, their aggregates and this sampling interval")
             }
         }
     }

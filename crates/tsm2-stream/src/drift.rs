@@ -1,41 +1,40 @@
-//! Whether a variate's forecasts have become worse than they used to be.
+//! Drift detector: whether a variate's forecasts have become worse than they used to be.
 //!
-//! Errors in units of their own long-run size are averaged over batches of at least a horizon of rows, for errors within a horizon resemble
-//! each other. A one-sided CUSUM (Page, "Continuous inspection schemes", 1954) adds up by how much each batch exceeds what is usual, in mean
-//! deviations of the batches before it: g <- max(0, g + (batch - mean) / deviation - [`SLACK`]). The flag is up from when g passes [`ALARM`]
-//! until it is back at 0: errors are as before, or the new size has become the usual one.
+//! Errors in units of their own long-run size are averaged over batches of at least a horizon of time steps, since errors
+//! within a horizon resemble each other. A one-sided CUSUM (Page, "Continuous inspection schemes", 1954) adds up by how
+//! much each batch exceeds what is usual, in mean deviations of the batches before it:
+//! g <- max(0, g + (batch - mean) / deviation - [`SLACK`]). The flag is raised when g passes [`ALARM`] and lowered when g
+//! is back at 0: errors are as before, or the new size has become the usual one.
 //!
 //! Invariant: all numbers are finite and not negative.
 
-use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
-use crate::bytes::{Bytes, put};
-
-/// Rows of a batch, at least.
-const LEAST_ROWS: u32 = 64;
-/// Batches that tell what is usual, and for which no alarm is raised.
+/// Time steps of a batch, at least.
+const LEAST_STEPS: u32 = 64;
+/// Batches that show what is usual, and for which no alarm is raised.
 const WARM_UP: u32 = 16;
 /// Batches over which the usual is a mean.
 const MEMORY: f32 = 64.0;
 /// Deviations by which a batch may exceed the usual.
 const SLACK: f32 = 2.0;
-/// Excess at which the flag goes up.
+/// Excess at which the flag is raised.
 const ALARM: f32 = 10.0;
-/// Excess that is remembered, so that the flag goes down again.
+/// Largest excess, so that the flag is lowered again.
 const MOST: f32 = 20.0;
 /// Least deviation, in units of the mean.
 const LEAST_DEVIATION: f32 = 0.1;
 /// The most that one score counts for.
 const CLIP: f32 = 8.0;
 
-/// The watch over one variate.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// Drift detector of one variate.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct DriftDetector {
-    /// Of the batch at hand.
+    /// Sum of the current batch.
     sum: f32,
     scores: u32,
-    rows: u32,
-    /// Of the batches so far.
+    time_steps: u32,
+    /// Batches so far.
     batches: u32,
     mean: f32,
     deviation: f32,
@@ -51,16 +50,16 @@ impl DriftDetector {
         self.scores += 1;
     }
 
-    /// A row is over.
-    pub(crate) fn row(&mut self, horizon: usize) {
-        self.rows += 1;
-        if (self.rows as usize) < horizon.max(LEAST_ROWS as usize) {
+    /// A time step is over.
+    pub(crate) fn end_step(&mut self, horizon: usize) {
+        self.time_steps += 1;
+        if (self.time_steps as usize) < horizon.max(LEAST_STEPS as usize) {
             return;
         }
         if self.scores > 0 {
             self.batch(self.sum / self.scores as f32);
         }
-        (self.sum, self.scores, self.rows) = (0.0, 0, 0);
+        (self.sum, self.scores, self.time_steps) = (0.0, 0, 0);
     }
 
     fn batch(&mut self, batch: f32) {
@@ -75,28 +74,12 @@ impl DriftDetector {
         self.mean += weight * (batch - self.mean);
     }
 
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        for number in [self.sum, self.mean, self.deviation, self.excess] {
-            put(out, number.to_le_bytes());
-        }
-        for count in [self.scores, self.rows, self.batches] {
-            put(out, count.to_le_bytes());
-        }
-        put(out, [u8::from(self.raised)]);
-    }
-
-    pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
-        let count = |from: &mut Bytes<'_>| from.take().map(u32::from_le_bytes);
-        let small = |from: &mut Bytes<'_>| from.amount(1e30);
-        Some(DriftDetector {
-            sum: small(from)?,
-            mean: small(from)?,
-            deviation: small(from)?,
-            excess: small(from)?,
-            scores: count(from).filter(|&count| count <= u32::MAX / 2)?,
-            rows: count(from).filter(|&count| count <= u32::MAX / 2)?,
-            batches: count(from)?,
-            raised: from.flag()?,
-        })
+    /// Whether the numbers keep the invariant and counting can go on.
+    pub(crate) fn is_valid(&self) -> bool {
+        [self.sum, self.mean, self.deviation, self.excess]
+            .iter()
+            .all(|number| (0.0..=1e30).contains(number))
+            && self.scores <= u32::MAX / 2
+            && self.time_steps <= u32::MAX / 2
     }
 }

@@ -1,43 +1,55 @@
-//! What a grid says: events, refusals and counts.
+//! Results of a resampler: events, accepted and rejected readings, counts.
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time_bin::TimeStep;
 
-/// What a reading brought about, in order.
+/// What a reading caused, in order.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A row is closed: step the forecaster with it.
+    /// A time step is complete, or bridges a gap: step the forecaster with it.
     TimeStep(TimeStep<'a>),
-    /// A silence longer than `max_gap`, or a step back out of a future that was none: reset the forecaster; the next row begins a new stream.
+    /// A silence longer than `max_gap`, or a clock rollback: restart the forecaster. The next time step begins a new segment.
     Restart {
-        /// Time of the last row before, in milliseconds since 1970-01-01 UTC.
+        /// Time of the last time step before, in milliseconds since 1970-01-01 UTC.
         last_ms: i64,
-        /// Time of the first reading's row after it; earlier than `last_ms` after a step back.
+        /// Time of the first time step after it; earlier than `last_ms` after a clock rollback.
         next_ms: i64,
     },
-    /// A leap in time, ahead or back, that nothing confirmed: its readings are dropped.
+    /// A clock jump, ahead or back, that nothing confirmed: its readings are dropped.
     ClockJumpDropped {
-        /// The time leapt to, in milliseconds since 1970-01-01 UTC.
+        /// The time jumped to, in milliseconds since 1970-01-01 UTC.
         time_ms: i64,
         /// How many readings are dropped.
         readings: u64,
     },
 }
 
-/// Why a reading was not taken.
+/// What became of a reading that is not rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// The reading is part of the stream.
+    Used,
+    /// The reading changed nothing but a count: the time step of its bin was complete and has been emitted already. Only
+    /// where the newest reading of each variate counts and no late readings are allowed.
+    Surplus,
+}
+
+/// Why a reading was rejected. It changed nothing but a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejected {
-    /// Its slot has left already: the reading is late, a duplicate, or its clock went backwards.
+    /// Its time step has been emitted: the reading is late, a duplicate, or its clock went back.
     Late {
-        /// How far its slot lies behind the newest one, in milliseconds; 0 when it is that one.
+        /// How far its bin lies behind the newest one, in milliseconds; 0 for the newest one.
         behind_ms: i64,
     },
-    /// Its row has a reading of its variate of that time, or cannot tell any more: it is a duplicate or out of order.
+    /// Its bin has a reading of its variate with this time, or newer ones only.
     Duplicate,
-    /// Its time was leapt to before and found wrong: the reading is a duplicate, or its clock goes wrong in the same way again.
+    /// The clock jumped to this time before, and other readings disproved it.
     UntrustedTime,
     /// There is no such variate.
     UnknownVariate {
@@ -48,32 +60,46 @@ pub enum Rejected {
     },
 }
 
-/// What a grid has seen since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+impl Rejected {
+    /// The reason in one word, for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Rejected::Late { .. } => "late",
+            Rejected::Duplicate => "duplicate",
+            Rejected::UntrustedTime => "untrusted_time",
+            Rejected::UnknownVariate { .. } => "unknown_variate",
+        }
+    }
+}
+
+/// What a resampler has counted since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// Readings taken.
+    /// Readings used.
     pub readings: u64,
-    /// Those of them that were not the first of their variate in their row: aggregated with it, or instead of it.
+    /// Readings used that were not the first of their variate in their time bin.
     pub merged: u64,
-    /// Rows with at least one reading.
+    /// Time steps with at least one reading.
     pub time_steps: u64,
-    /// Rows without a reading, that bridge gaps.
+    /// Time steps without a reading; they bridge gaps.
     pub bridged_steps: u64,
-    /// Values that repeat an earlier one because their variate was not heard, in rows of both kinds.
+    /// Values that repeat an earlier one because their variate sent nothing, in time steps of both kinds.
     pub forward_filled: u64,
-    /// Restarts after a silence longer than `max_gap`, and steps back.
+    /// Restarts after a silence longer than `max_gap`, and clock rollbacks.
     pub restarts: u64,
-    /// Those of them that went back in time.
+    /// Restarts that went back in time.
     pub clock_rollbacks: u64,
-    /// Readings refused because their slot had left, their row had them, or their time was disproved.
+    /// Readings of a bin whose complete time step had been emitted.
+    pub surplus: u64,
+    /// Readings rejected.
     pub rejected: u64,
-    /// Readings dropped because nothing confirmed their leap in time.
+    /// Readings dropped because nothing confirmed their clock jump.
     pub clock_jump_readings: u64,
 }
 
 impl Counts {
-    /// All of them, in the order in which they are saved.
-    pub(crate) fn all(&mut self) -> [&mut u64; 9] {
+    /// Whether counting can go on.
+    pub(crate) fn is_valid(&self) -> bool {
         let Counts {
             readings,
             merged,
@@ -82,30 +108,31 @@ impl Counts {
             forward_filled,
             restarts,
             clock_rollbacks,
+            surplus,
             rejected,
             clock_jump_readings,
-        } = self;
-        [
-            readings,
-            merged,
-            time_steps,
-            bridged_steps,
-            forward_filled,
-            restarts,
-            clock_rollbacks,
-            rejected,
-            clock_jump_readings,
-        ]
+        } = *self;
+        [readings, merged, time_steps, bridged_steps, forward_filled]
+            .into_iter()
+            .chain([restarts, clock_rollbacks, surplus, rejected, clock_jump_readings])
+            .all(|count| count <= u64::MAX / 2)
     }
 }
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rejected::Late { behind_ms } => write!(f, "the reading came after its row had left ({behind_ms} ms behind the newest row)"),
-            Rejected::Duplicate => f.write_str("the reading's row has one of that time already, or newer ones"),
-            Rejected::UntrustedTime => f.write_str("the reading is of a time that was clock_jump_readings to before and found wrong"),
-            Rejected::UnknownVariate { variate, variates } => write!(f, "there is no variate {variate}, the model has {variates}"),
+            Rejected::Late { behind_ms } => {
+                write!(
+                    f,
+                    "the reading is late: its time step was emitted ({behind_ms} ms behind the newest time step)"
+                )
+            }
+            Rejected::Duplicate => {
+                f.write_str("the reading is a duplicate or out of order: its time bin has its time, or newer times only")
+            }
+            Rejected::UntrustedTime => f.write_str("the reading repeats a clock jump that other readings disproved"),
+            Rejected::UnknownVariate { variate, variates } => write!(f, "there is no variate {variate}; the model has {variates}"),
         }
     }
 }

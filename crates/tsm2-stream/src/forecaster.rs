@@ -8,10 +8,11 @@
 
 use alloc::{vec, vec::Vec};
 
+use serde::{Deserialize, Serialize};
 use tsm2_core::{Config, Error, Model};
 
 use crate::future_covariates::{FutureCovariate, FutureCovariates};
-use crate::monitor::{Monitor, MonitorConfig, MonitorError};
+use crate::monitor::{Monitor, MonitorConfig, MonitorError, MonitorSnapshot};
 use crate::time_bin::TimeStep;
 
 /// Settings of a forecaster; the model determines the rest.
@@ -56,6 +57,16 @@ pub struct Forecaster {
     interval_ms: i64,
     covariates: FutureCovariates,
     monitor: Monitor,
+    state: Vec<f32>,
+    /// Whether the monitor has seen nothing but what warms up this model.
+    is_new: bool,
+}
+
+/// All that a forecaster remembers, for [`Forecaster::restore`] and [`Forecaster::with_monitor`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForecasterSnapshot {
+    covariates: Vec<FutureCovariate>,
+    monitor: MonitorSnapshot,
     state: Vec<f32>,
 }
 
@@ -105,7 +116,48 @@ impl Forecaster {
             monitor: Monitor::new(MonitorConfig::of(of, config.coverage), &config.initial_widths)?,
             // A new state is all zeros, as after `Model::reset`.
             state: vec![0.0; model.state_len()],
+            is_new: true,
         })
+    }
+
+    /// All that this forecaster remembers.
+    pub fn snapshot(&self) -> ForecasterSnapshot {
+        ForecasterSnapshot {
+            covariates: self.covariates.all().to_vec(),
+            monitor: self.monitor.snapshot(),
+            state: self.state.clone(),
+        }
+    }
+
+    /// The forecaster of a snapshot, which continues as if it had never been interrupted. The caller makes sure that the
+    /// snapshot's state is that of `model`; here only its length is checked.
+    ///
+    /// # Errors
+    /// As [`Forecaster::new`], and [`MonitorError::Snapshot`] for a snapshot that does not fit or breaks an invariant.
+    pub fn restore(model: &Model<'_>, config: &ForecasterConfig, snapshot: ForecasterSnapshot) -> Result<Self, MonitorError> {
+        let mut forecaster = Forecaster::new(model, config)?;
+        if snapshot.state.len() != forecaster.state.len() || !forecaster.covariates.resume(snapshot.covariates) {
+            return Err(MonitorError::Snapshot);
+        }
+        forecaster.monitor = Monitor::restore(*forecaster.monitor.config(), snapshot.monitor)?;
+        forecaster.state = snapshot.state;
+        forecaster.is_new = false;
+        Ok(forecaster)
+    }
+
+    /// A forecaster of another model of the same variates: its state is new and is to be warmed up, see
+    /// [`Forecaster::warm_up`]. The snapshot's monitor and future covariates go on where they fit.
+    ///
+    /// # Errors
+    /// As [`Forecaster::new`].
+    pub fn with_monitor(model: &Model<'_>, config: &ForecasterConfig, snapshot: ForecasterSnapshot) -> Result<Self, MonitorError> {
+        let mut forecaster = Forecaster::new(model, config)?;
+        forecaster.covariates.resume(snapshot.covariates);
+        if let Ok(mut monitor) = Monitor::restore(*forecaster.monitor.config(), snapshot.monitor) {
+            monitor.restart();
+            (forecaster.monitor, forecaster.is_new) = (monitor, false);
+        }
+        Ok(forecaster)
     }
 
     /// Prediction intervals, live metrics and drift flags of this stream.
@@ -132,6 +184,7 @@ impl Forecaster {
         self.advance(model, workspace, step)?;
         self.monitor.observe(self.targets(step));
         self.monitor.issue(&workspace.mean);
+        self.is_new = false;
         self.monitor.interval(&workspace.mean, &mut workspace.lower, &mut workspace.upper);
         Ok(Forecast {
             mean: &workspace.mean,
@@ -141,18 +194,22 @@ impl Forecaster {
         })
     }
 
-    /// Consumes a time step that the monitor has seen before: the model's state advances, nothing is scored again.
+    /// Consumes a time step of the past, to warm up a new model state. A monitor that continues an earlier one has seen this
+    /// step already, so nothing is scored a second time.
     ///
     /// # Errors
     /// The model or the workspace is not the one of this forecaster.
     pub fn warm_up(&mut self, model: &Model<'_>, workspace: &mut Workspace, step: &TimeStep<'_>) -> Result<(), Error> {
         self.advance(model, workspace, step)?;
-        self.monitor.recall(self.targets(step));
+        match self.is_new {
+            true => self.monitor.observe(self.targets(step)),
+            false => self.monitor.recall(self.targets(step)),
+        }
         self.monitor.issue(&workspace.mean);
         Ok(())
     }
 
-    /// Starts the stream over after an [`crate::Event::Restart`]. Future covariates and what the monitor learned stay.
+    /// Starts the stream over after an [`Event::Restart`](crate::Event::Restart). Future covariates and what the monitor learned stay.
     pub fn restart(&mut self) {
         self.state.fill(0.0);
         self.monitor.restart();

@@ -1,66 +1,75 @@
-//! The values of a row that leaves: what was heard, and what is held of a variate that was not.
+//! Forward-fill: the values of a time step that is emitted, with the last value of a variate that sent nothing.
 //!
-//! Invariant: a value is repeated in at most `max_hold` rows after the one in which its variate was heard; a sum is never repeated, for a
-//! silence adds nothing that is known, and neither is a reading that had nothing to tell.
+//! Invariants: a value is repeated in at most `forward_fill_limit` time steps after its own. A sum is never repeated, since
+//! a silence adds nothing that is known; neither is a reading without a number.
 
 use alloc::{vec, vec::Vec};
 
+use serde::{Deserialize, Serialize};
+
 use crate::aggregate::Aggregate;
-use crate::bytes::{Bytes, put};
 use crate::time_bin::{Shape, TimeBin};
 
-#[derive(Debug, Clone)]
+/// The newest reading of a variate, for repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Last {
+    /// NaN where there is nothing to repeat.
+    value: f32,
+    /// Time steps since.
+    age: u64,
+}
+
+const NOTHING: Last = Last { value: f32::NAN, age: 0 };
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ForwardFill {
-    /// The row that leaves. Shape `[M]`.
+    /// The time step that is emitted. Shape `[M]`.
+    #[serde(skip)]
     pub(crate) values: Vec<f32>,
-    /// Per variate the newest reading, NaN where there is none to repeat, and the rows since.
-    last: Vec<(f32, u64)>,
+    /// Shape `[M]`.
+    last: Vec<Last>,
 }
 
 impl ForwardFill {
     pub(crate) fn new(variates: usize) -> Self {
         ForwardFill {
             values: vec![f32::NAN; variates],
-            last: vec![(f32::NAN, 0); variates],
+            last: vec![NOTHING; variates],
         }
     }
 
     /// Nothing is repeated any more.
     pub(crate) fn forget(&mut self) {
-        self.last.fill((f32::NAN, 0));
+        self.last.fill(NOTHING);
     }
 
-    /// Sets `values` to those of the next row, `None` being one without readings; returns how many are repeated.
-    pub(crate) fn fill(&mut self, shape: &Shape, row: Option<&TimeBin>, forward_fill_limit: u64) -> u64 {
-        let mut forward_filled = 0;
-        for (variate, (value, (last, age))) in self.values.iter_mut().zip(&mut self.last).enumerate() {
-            if let Some((row, newest)) = row.and_then(|row| Some((row, row.newest(variate)?))) {
-                *value = row.value(shape, variate);
-                (*last, *age) = (newest, 0);
+    /// Sets `values` to those of the next time step, `None` for a bin without readings; returns how many are repeated.
+    pub(crate) fn fill(&mut self, shape: &Shape, bin: Option<&TimeBin>, limit: u64) -> u64 {
+        let mut filled = 0;
+        for (variate, (value, last)) in self.values.iter_mut().zip(&mut self.last).enumerate() {
+            if let Some((bin, newest)) = bin.and_then(|bin| Some((bin, bin.newest(variate)?))) {
+                *value = bin.value(shape, variate);
+                *last = Last { value: newest, age: 0 };
                 continue;
             }
-            *age = age.saturating_add(1);
-            let repeats = *age <= forward_fill_limit && !last.is_nan() && shape.aggregates[variate] != Aggregate::Sum;
-            *value = if repeats { *last } else { f32::NAN };
-            forward_filled += u64::from(repeats);
+            last.age = last.age.saturating_add(1);
+            let repeats = last.age <= limit && !last.value.is_nan() && shape.aggregates[variate] != Aggregate::Sum;
+            *value = if repeats { last.value } else { f32::NAN };
+            filled += u64::from(repeats);
         }
-        forward_filled
+        filled
     }
 
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        for (last, age) in &self.last {
-            put(out, last.to_le_bytes());
-            put(out, age.to_le_bytes());
+    /// What was saved; `None` where it is of another number of variates.
+    pub(crate) fn restored(variates: usize, saved: ForwardFill) -> Option<Self> {
+        let mut restored = ForwardFill::new(variates);
+        if saved.last.len() != variates {
+            return None;
         }
-    }
-
-    pub(crate) fn restore(variates: usize, from: &mut Bytes<'_>) -> Option<Self> {
-        let mut hold = ForwardFill::new(variates);
-        for (last, age) in &mut hold.last {
-            let value = f32::from_le_bytes(from.take()?);
-            *last = if value.is_finite() { value } else { f32::NAN };
-            *age = u64::from_le_bytes(from.take()?);
+        for (place, saved) in restored.last.iter_mut().zip(saved.last) {
+            let value = if saved.value.is_finite() { saved.value } else { f32::NAN };
+            *place = Last { value, ..saved };
         }
-        Some(hold)
+        Some(restored)
     }
 }

@@ -8,10 +8,10 @@
 
 use alloc::{vec, vec::Vec};
 
-use crate::bytes::{Bytes, put};
+use serde::{Deserialize, Serialize};
 
 /// Known future values of one variate. See the module's documentation.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FutureCovariate {
     /// Milliseconds since 1970-01-01 UTC and the value from then on, NaN where it is not known.
     points: Vec<(i64, f32)>,
@@ -33,6 +33,20 @@ impl FutureCovariates {
             first: variates - count,
             all: vec![FutureCovariate::default(); count],
         }
+    }
+
+    /// All of them, in the order of the time step.
+    pub(crate) fn all(&self) -> &[FutureCovariate] {
+        &self.all
+    }
+
+    /// Takes over what was saved; false where it does not fit or breaks an invariant.
+    pub(crate) fn resume(&mut self, saved: Vec<FutureCovariate>) -> bool {
+        let fits = saved.len() == self.all.len() && saved.iter().all(FutureCovariate::is_valid);
+        if fits {
+            self.all = saved;
+        }
+        fits
     }
 
     /// Replaces the values of a variate of a time step; without effect for one that is no future covariate.
@@ -66,8 +80,18 @@ impl FutureCovariates {
 }
 
 impl FutureCovariate {
-    /// The outlook of these points, in any order: times in milliseconds since 1970-01-01 UTC and the values from then on, NaN where it is not known.
-    /// Of several points of one time the last given counts.
+    /// The values of these points, in any order: a time in milliseconds since 1970-01-01 UTC and the value from then on, NaN
+    /// where it is not known. Of several points of one time the last one given counts.
+    ///
+    /// ```
+    /// # use tsm2_stream::FutureCovariate;
+    /// // The set point is 21 until 10 minutes past, and 17 from then on.
+    /// let set_point = FutureCovariate::new(vec![(0, 21.0), (600_000, 17.0)]);
+    /// let mut values = [0.0; 4];
+    /// set_point.values(480_000, 60_000, &mut values);
+    /// assert_eq!(values[..3], [21.0, 21.0, 17.0]);
+    /// assert!(values[3].is_nan()); // nothing is known after the last point
+    /// ```
     pub fn new(mut points: Vec<(i64, f32)>) -> Self {
         points.sort_by_key(|point| point.0);
         points.reverse();
@@ -76,12 +100,12 @@ impl FutureCovariate {
         FutureCovariate { points }
     }
 
-    /// Whether it tells nothing.
+    /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
 
-    /// Forgets what is over in the slot at `time_ms`; says whether that was the last of it.
+    /// Forgets what is over in the time bin at `time_ms`; returns whether the last point is over.
     pub fn pass(&mut self, time_ms: i64, interval_ms: i64) -> bool {
         let begun = self.begun(time_ms, interval_ms);
         let is_over = begun > 0 && begun == self.points.len() && !self.is_at(begun - 1, time_ms, interval_ms);
@@ -89,65 +113,49 @@ impl FutureCovariate {
         is_over
     }
 
-    /// The values in the slot at `time_ms` and in those after it, as many as `out` has; NaN where nothing is known.
+    /// The values in the time bin at `time_ms` and in the bins after it, as many as `out` has; NaN where nothing is known.
     pub fn values(&self, time_ms: i64, interval_ms: i64, out: &mut [f32]) {
         let mut begun = self.begun(time_ms, interval_ms);
-        let mut slot_ms = time_ms;
+        let mut bin_ms = time_ms;
         for out in out {
             begun += self.points[begun..]
                 .iter()
-                .take_while(|point| is_begun(point.0, slot_ms, interval_ms))
+                .take_while(|point| is_begun(point.0, bin_ms, interval_ms))
                 .count();
             *out = match begun.checked_sub(1) {
-                Some(last) if begun < self.points.len() || self.is_at(last, slot_ms, interval_ms) => self.points[last].1,
+                Some(last) if begun < self.points.len() || self.is_at(last, bin_ms, interval_ms) => self.points[last].1,
                 _ => f32::NAN,
             };
-            slot_ms = slot_ms.saturating_add(interval_ms);
+            bin_ms = bin_ms.saturating_add(interval_ms);
         }
     }
 
-    /// Appends its bytes.
-    pub fn save(&self, out: &mut Vec<u8>) {
-        put(out, (self.points.len() as u32).to_le_bytes());
-        for (time_ms, value) in &self.points {
-            put(out, time_ms.to_le_bytes());
-            put(out, value.to_le_bytes());
-        }
+    /// Whether the times increase.
+    fn is_valid(&self) -> bool {
+        self.points.windows(2).all(|pair| pair[0].0 < pair[1].0)
     }
 
-    /// What [`Outlook::save`] wrote, and the bytes after it; `None` for any others.
-    pub fn restore(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let mut bytes = Bytes(bytes);
-        let count = u32::from_le_bytes(bytes.take()?) as usize;
-        let mut points = Vec::new();
-        for _ in 0..count {
-            points.push((i64::from_le_bytes(bytes.take()?), f32::from_le_bytes(bytes.take()?)));
-        }
-        let increase = points.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        increase.then_some((FutureCovariate { points }, bytes.0))
-    }
-
-    /// How many points have begun in the slot at `time_ms`.
+    /// How many points have begun in the bin at `time_ms`.
     fn begun(&self, time_ms: i64, interval_ms: i64) -> usize {
         self.points.partition_point(|point| is_begun(point.0, time_ms, interval_ms))
     }
 
-    /// Whether a point belongs to the slot at `time_ms`, or to one after it.
+    /// Whether a point belongs to the bin at `time_ms`, or to one after it.
     fn is_at(&self, point: usize, time_ms: i64, interval_ms: i64) -> bool {
         !is_begun(self.points[point].0, time_ms.saturating_sub(interval_ms), interval_ms)
     }
 }
 
-/// Whether what is told for `point_ms` holds in the slot at `slot_ms`, as a reading of that time would belong to it or to one before.
-fn is_begun(point_ms: i64, slot_ms: i64, interval_ms: i64) -> bool {
-    // Half an interval, the middle belonging to the later slot, as in the grid.
-    point_ms < slot_ms.saturating_add(interval_ms - interval_ms / 2)
+/// Whether the value from `point_ms` on holds in the bin at `bin_ms`, as a reading of that time would belong to this bin or
+/// to one before.
+fn is_begun(point_ms: i64, bin_ms: i64, interval_ms: i64) -> bool {
+    // Half an interval, the middle belonging to the later bin, as in the resampler.
+    point_ms < bin_ms.saturating_add(interval_ms - interval_ms / 2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec;
 
     fn values(covariate: &FutureCovariate, time_ms: i64) -> Vec<f32> {
         let mut out = vec![0.0; 5];
@@ -156,25 +164,25 @@ mod tests {
     }
 
     #[test]
-    fn a_value_stands_until_the_next_and_nothing_is_known_before_the_first_and_after_the_last() {
+    fn a_value_holds_until_the_next_and_nothing_is_known_before_the_first_and_after_the_last() {
         let covariate = FutureCovariate::new(vec![(40, 4.0), (20, 2.0)]);
         assert_eq!(values(&covariate, 0), [-1.0, -1.0, 2.0, 2.0, 4.0]);
         assert_eq!(values(&covariate, 20), [2.0, 2.0, 4.0, -1.0, -1.0]);
         assert_eq!(values(&covariate, 50), [-1.0; 5]);
         assert_eq!(values(&FutureCovariate::default(), 0), [-1.0; 5]);
-        // As a reading: of the nearest slot, the middle being of the later one.
+        // As a reading: of the nearest bin, the middle being of the later one.
         let near = FutureCovariate::new(vec![(14, 1.0), (25, 2.0)]);
         assert_eq!(values(&near, 0), [-1.0, 1.0, 1.0, 2.0, -1.0]);
     }
 
     #[test]
-    fn of_several_points_at_one_time_the_last_given_counts_and_what_is_not_known_is_said() {
+    fn of_several_points_at_one_time_the_last_given_counts_and_nan_is_unknown() {
         let covariate = FutureCovariate::new(vec![(0, 1.0), (20, f32::NAN), (0, 3.0), (30, 5.0)]);
         assert_eq!(values(&covariate, 0), [3.0, 3.0, -1.0, 5.0, -1.0]);
     }
 
     #[test]
-    fn what_is_over_is_forgotten_and_its_end_is_told_once() {
+    fn what_is_over_is_forgotten_and_its_end_is_reported_once() {
         let mut covariate = FutureCovariate::new(vec![(0, 1.0), (20, 2.0), (40, 4.0)]);
         for time_ms in [0, 10, 20, 30, 40] {
             let before = values(&covariate, time_ms);
@@ -186,19 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_restored_and_other_bytes_are_refused() {
+    fn saved_values_are_restored_unless_their_times_do_not_increase() {
         let covariate = FutureCovariate::new(vec![(i64::MIN, 1.0), (7, -0.5), (i64::MAX, 2.0)]);
-        let mut bytes = Vec::new();
-        covariate.save(&mut bytes);
-        bytes.push(9);
-        assert_eq!(FutureCovariate::restore(&bytes), Some((covariate.clone(), [9].as_slice())));
-        for end in 0..bytes.len() - 1 {
-            assert_eq!(FutureCovariate::restore(&bytes[..end]), None);
+        let mut all = FutureCovariates::new(3, 1);
+        let bytes = postcard::to_allocvec(&vec![&covariate]).unwrap();
+        assert!(all.resume(postcard::from_bytes(&bytes).unwrap()));
+        assert_eq!(all.all(), core::slice::from_ref(&covariate));
+        let unordered = FutureCovariate {
+            points: vec![(7, 1.0), (7, 2.0)],
+        };
+        for misfit in [vec![unordered], vec![], vec![covariate.clone(), covariate.clone()]] {
+            assert!(!all.resume(misfit));
         }
-        let mut unordered = bytes.clone();
-        unordered[4..12].copy_from_slice(&8i64.to_le_bytes());
-        assert_eq!(FutureCovariate::restore(&unordered), None);
-        assert_eq!(FutureCovariate::restore(&[0xff; 64]), None);
         // Times of any size are harmless.
         values(&covariate, i64::MAX);
         values(&covariate, i64::MIN);

@@ -1,121 +1,156 @@
-//! Adaptive bounds around a forecast: how far they reach below and above, learned reading by reading.
+//! Prediction intervals by online conformal prediction: how far the bounds reach below and above a forecast.
 //!
-//! Online conformal prediction. A side's width is q times the running mean of the errors' size (a normalised score, Lei et al.,
-//! "Distribution-free predictive inference for regression", 2018), and q is the quantile tracker of Angelopoulos, Candes and
-//! Tibshirani, "Conformal PID control for time series prediction" (2023): q <- q + eta (1{missed} - miss), for each side by
-//! itself, with `miss` half of what may lie outside. eta decays to a floor: as in Angelopoulos, Barber and Bates, "Online conformal prediction
-//! with decaying step sizes" (2024), the bounds settle; because of the floor they follow a drift ever after. A miss is one of the bounds as they
-//! were published, a lead ago, so what is held to is the coverage of what went out.
+//! A side's width is q times the running mean of the errors' size (a normalised score: Lei et al., "Distribution-free
+//! predictive inference for regression", 2018). q is the quantile tracker of Angelopoulos, Candes and Tibshirani,
+//! "Conformal PID control for time series prediction" (2023): q <- q + eta (1{missed} - miss), for each side by itself,
+//! with `miss` half of the fraction that may lie outside. eta decays to a floor: as in Angelopoulos, Barber and Bates,
+//! "Online conformal prediction with decaying step sizes" (2024) the bounds settle, and because of the floor they follow
+//! a drift ever after. Readings are compared with the bounds that were published, so the coverage is that of what was
+//! published.
 //!
-//! Nothing is assumed of the errors: over T scores a side misses no more than `miss` of them, to within (the range that q moves in) / (eta T),
-//! and fewer only while q is 0.
+//! Nothing is assumed of the errors: over T scores a side misses no more than `miss` of them, to within (the range that
+//! q moves in) / (eta T), and fewer only while q is 0.
 //!
 //! Invariant: all numbers are finite and not negative, whatever the readings are.
 
-use alloc::vec::Vec;
-
-use crate::bytes::{Bytes, put};
-use crate::live_metrics::WINDOW;
+use serde::{Deserialize, Serialize};
 
 /// Largest error that counts, so that squares stay finite.
 pub(crate) const MAX_ERROR: f32 = 1e18;
 /// An error moves the scale as if it were at most this many scales large.
 const CLIP: f32 = 8.0;
-/// Scores over which the scale is a mean, and those that the prior counts for.
+/// Scores over which the scale is a mean, and those that the initial width counts for.
 const SCALE_SCORES: f32 = 64.0;
-const PRIOR_SCORES: f32 = 16.0;
-/// eta at the first score, the scores in which it halves, and the eta that is not gone below.
+const INITIAL_SCORES: f32 = 16.0;
+/// eta at the first score, the scores in which it halves, and its floor.
 const FIRST_STEP: f32 = 0.2;
 const HALVED_AFTER: f32 = 16.0;
 const LEAST_STEP: f32 = 0.05;
-/// The q of normal errors at a coverage of 90 %; a prior is taken for that many scales.
-const PRIOR_Q: f32 = 2.0;
+/// The q of normal errors at a coverage of 90 %; an initial width is taken for that many scales.
+const INITIAL_Q: f32 = 2.0;
 const MAX_Q: f32 = 1e4;
 
-/// A forecast and how far its interval reaches, as published.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// A width that is published: an `f32` of which the upper 16 bits are kept, to the nearest
+/// (bfloat16, 8 significant bits); most significant byte first.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Width([u8; 2]);
+
+/// A forecast with its prediction interval, as published.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct PredictionInterval {
     pub(crate) mean: f32,
-    pub(crate) down: f32,
-    pub(crate) up: f32,
+    below: Width,
+    above: Width,
 }
 
-/// What is known of the errors of one variate at one lead.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What was learned of the errors of one variate at one step of the horizon.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct IntervalState {
-    down_q: f32,
-    up_q: f32,
+    below_q: f32,
+    above_q: f32,
     /// Running mean of the error's size.
     scale: f32,
-    /// Scores so far.
-    pub(crate) scored: u32,
-    /// Running fraction of the readings within the bounds.
-    pub(crate) covered: f32,
+    /// Scores so far, as far as they make a difference.
+    scored: u8,
+}
+
+impl Width {
+    /// The nearest of a finite width that is not negative.
+    fn nearest(width: f32) -> Self {
+        let bits = width.min(1e30).to_bits();
+        Width((((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16).to_be_bytes())
+    }
+
+    fn get(self) -> f32 {
+        f32::from_bits(u32::from(u16::from_be_bytes(self.0)) << 16)
+    }
+
+    fn is_valid(self) -> bool {
+        (0.0..=f32::MAX).contains(&self.get())
+    }
 }
 
 impl PredictionInterval {
-    /// Finite where the forecast is, and never on the wrong side of it.
+    /// Finite where the forecast is, and never above it.
     pub(crate) fn lower(&self) -> f32 {
-        (self.mean - self.down).max(f32::MIN).min(self.mean)
+        (self.mean - self.below.get()).max(f32::MIN).min(self.mean)
     }
 
-    /// As [`Bounded::lo`], above.
+    /// Finite where the forecast is, and never below it.
     pub(crate) fn upper(&self) -> f32 {
-        (self.mean + self.up).min(f32::MAX).max(self.mean)
+        (self.mean + self.above.get()).min(f32::MAX).max(self.mean)
+    }
+
+    /// Whether the reading lies below or above the interval.
+    fn misses(&self, value: f32) -> (bool, bool) {
+        (value < self.lower(), value > self.upper())
+    }
+
+    pub(crate) fn covers(&self, value: f32) -> bool {
+        self.misses(value) == (false, false)
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        self.below.is_valid() && self.above.is_valid()
     }
 }
 
 impl IntervalState {
-    /// Bounds of which nothing is known but half their width.
-    pub(crate) fn new(initial_widths: f32) -> Self {
+    /// Of an interval of which only the initial half-width is known.
+    pub(crate) fn new(initial_width: f32) -> Self {
         IntervalState {
-            down_q: PRIOR_Q,
-            up_q: PRIOR_Q,
-            scale: initial_widths / PRIOR_Q,
+            below_q: INITIAL_Q,
+            above_q: INITIAL_Q,
+            scale: initial_width / INITIAL_Q,
             scored: 0,
-            covered: 0.0,
         }
     }
 
-    /// A forecast in today's bounds.
+    /// A forecast with the interval of today.
     pub(crate) fn around(&self, mean: f32) -> PredictionInterval {
         PredictionInterval {
             mean,
-            down: self.down_q * self.scale,
-            up: self.up_q * self.scale,
+            below: Width::nearest(self.below_q * self.scale),
+            above: Width::nearest(self.above_q * self.scale),
         }
     }
 
-    /// The reading of a forecast has come. `miss` is how much of the readings may lie beyond either bound, `least` the least scale.
-    pub(crate) fn score(&mut self, value: f32, issued: &PredictionInterval, miss: f32, least: f32) {
-        let n = self.scored as f32;
+    /// The reading of a forecast has come. `miss` is the fraction of the readings that may lie beyond either bound,
+    /// `least` the least scale.
+    pub(crate) fn score(&mut self, value: f32, published: &PredictionInterval, miss: f32, least: f32) {
+        let n = f32::from(self.scored);
         let step = (FIRST_STEP / (1.0 + n / HALVED_AFTER)).max(LEAST_STEP);
-        let (below, above) = (value < issued.lower(), value > issued.upper());
+        let (below, above) = published.misses(value);
         let moved = |q: f32, missed: bool| (q + step * (f32::from(u8::from(missed)) - miss)).clamp(0.0, MAX_Q);
-        self.down_q = moved(self.down_q, below);
-        self.up_q = moved(self.up_q, above);
-        let size = (value - issued.mean).abs().min(CLIP * self.scale).min(MAX_ERROR);
-        self.scale = (self.scale + (size - self.scale) / (n + PRIOR_SCORES).min(SCALE_SCORES)).max(least);
+        self.below_q = moved(self.below_q, below);
+        self.above_q = moved(self.above_q, above);
+        let size = (value - published.mean).abs().min(CLIP * self.scale).min(MAX_ERROR);
+        self.scale = (self.scale + (size - self.scale) / (n + INITIAL_SCORES).min(SCALE_SCORES)).max(least);
         self.scored = self.scored.saturating_add(1);
-        let covered = f32::from(u8::from(!below && !above));
-        self.covered += (covered - self.covered) / self.scored.min(WINDOW) as f32;
     }
 
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        for number in [self.down_q, self.up_q, self.scale, self.covered] {
-            put(out, number.to_le_bytes());
+    pub(crate) fn is_valid(&self) -> bool {
+        (0.0..=MAX_Q).contains(&self.below_q) && (0.0..=MAX_Q).contains(&self.above_q) && (0.0..=MAX_ERROR).contains(&self.scale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_published_width_is_near_what_was_learned(width in 0.0_f32..1e22) {
+            let published = Width::nearest(width);
+            prop_assert!(published.is_valid() && (published.get() - width).abs() <= width / 256.0);
         }
-        put(out, self.scored.to_le_bytes());
     }
 
-    /// What [`Width::save`] wrote; `None` for anything else.
-    pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
-        Some(IntervalState {
-            down_q: from.amount(MAX_Q)?,
-            up_q: from.amount(MAX_Q)?,
-            scale: from.amount(MAX_ERROR)?,
-            covered: from.amount(1.01)?, // a running mean of ones may be rounded upwards
-            scored: u32::from_le_bytes(from.take()?),
-        })
+    #[test]
+    fn small_whole_widths_are_exact() {
+        for width in 0..=256_u16 {
+            assert_eq!(Width::nearest(f32::from(width)).get(), f32::from(width));
+        }
     }
 }

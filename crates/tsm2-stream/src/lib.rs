@@ -31,10 +31,10 @@ extern crate alloc;
 extern crate std;
 
 mod aggregate;
-mod bytes;
 mod clock_history;
 mod config;
 mod drift;
+mod errors;
 mod event;
 mod forecaster;
 mod forward_fill;
@@ -45,29 +45,21 @@ mod live_metrics;
 mod monitor;
 mod open_forecasts;
 mod pending_jump;
+mod reading;
 mod recent_times;
 mod resampler;
 mod seasons;
 mod time_bin;
 
 pub use aggregate::Aggregate;
-pub use config::{ResamplerConfig, ResamplerError};
-pub use event::{Counts, Event, Rejected};
-pub use forecaster::{Forecast, Forecaster, ForecasterConfig, Workspace};
+pub use config::{MAX_GAP, ResamplerConfig, ResamplerError};
+pub use errors::{ErrorSums, Errors};
+pub use event::{Accepted, Counts, Event, Rejected};
+pub use forecaster::{Forecast, Forecaster, ForecasterConfig, ForecasterSnapshot, Workspace};
 pub use future_covariates::FutureCovariate;
 pub use initial_widths::initial_widths;
-pub use live_metrics::{Errors, LiveMetrics};
-pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError};
-pub use resampler::Resampler;
+pub use live_metrics::LiveMetrics;
+pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError, MonitorSnapshot};
+pub use reading::Reading;
+pub use resampler::{Resampler, ResamplerSnapshot};
 pub use time_bin::TimeStep;
-
-/// One sensor's value at one moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reading {
-    /// Index of the variate in the model's order, 0..M.
-    pub variate: usize,
-    /// Value in the sensor's own unit; a non-finite one says that the sensor was heard but had nothing to tell.
-    pub value: f32,
-    /// Milliseconds since 1970-01-01 UTC.
-    pub time_ms: i64,
-}

@@ -1,90 +1,111 @@
-//! Running errors of the model beside those of repeating the last reading and the last season, over the same readings.
+//! Live metrics: running errors of the model beside those of the naive forecasts, over the same readings.
 //!
-//! Invariant: all numbers are finite and not negative.
+//! They are kept at [`metric_steps`] of the horizon. Invariant: all numbers are finite and not negative.
 
 use alloc::vec::Vec;
 
-use crate::bytes::{Bytes, put};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::Errors;
 use crate::intervals::MAX_ERROR;
 
-/// Scores that a running mean looks back on: a plain mean until there are as many, then an exponentially weighted one.
-pub(crate) const WINDOW: u32 = 4096;
+/// Scores that a running mean covers: a plain mean until there are as many, then an exponentially weighted one.
+const WINDOW: u32 = 4096;
+/// Most steps of the horizon that have live metrics.
+const MOST_STEPS: usize = 20;
 
-/// Mean errors, in the sensor's unit and its square.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Errors {
-    /// Mean absolute error.
-    pub mae: f32,
-    /// Mean squared error.
-    pub mse: f32,
-}
-
-/// How forecasts of one variate at one lead have fared: means over the last 4096 scores or so. An error counts as at most 1000 times the widest
-/// of the variate's prior widths, so that one nonsense reading does not hide the rest.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Live metrics of one variate at one step of the horizon: means over the last 4096 scores or so. An error counts as at
+/// most 1000 times the widest of the variate's initial widths, so that one wrong reading does not hide the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LiveMetrics {
-    /// Readings that were held against their interval.
+    /// Readings that were compared with their prediction interval.
     pub scored: u32,
-    /// Part of them that lay within it.
+    /// Fraction of them within the interval.
     pub coverage: f32,
-    /// Readings over which the three means are taken: those for which every reference existed.
+    /// Readings behind the three errors: those for which every reference existed.
     pub compared: u32,
     /// Of the model.
-    pub model: Errors,
-    /// Of repeating the last reading before the forecast.
-    pub naive: Errors,
-    /// Of repeating the last season before the forecast; `None` without a season.
-    pub seasonal: Option<Errors>,
+    pub model: Errors<f32>,
+    /// Of the naive forecast, which repeats the last reading.
+    pub naive: Errors<f32>,
+    /// Of the seasonal naive forecast, which repeats the last season; `None` without a season.
+    pub seasonal: Option<Errors<f32>>,
 }
 
-/// The comparison of one variate at one lead.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Comparison {
-    pub(crate) compared: u32,
-    pub(crate) model: Errors,
-    pub(crate) naive: Errors,
-    pub(crate) seasonal: Errors,
-}
-
-impl Errors {
-    fn add(&mut self, error: f32, limit: f32, n: f32) {
-        let size = error.abs().min(limit);
-        self.mae += (size - self.mae) / n;
-        self.mse += (size * size - self.mse) / n;
+/// The steps of a horizon that have live metrics, from 1, ascending: all of up to 20, else 20 in growing distances,
+/// always with the first, the middle and the last.
+pub(crate) fn metric_steps(horizon: usize) -> Vec<usize> {
+    let count = horizon.min(MOST_STEPS);
+    let mut steps = Vec::with_capacity(count);
+    for index in 0..count {
+        let exponent = index as f64 / (count - 1).max(1) as f64;
+        let geometric = libm::round(libm::pow(horizon as f64, exponent)) as usize;
+        let least = steps.last().map_or(1, |last| last + 1);
+        steps.push(geometric.clamp(least, horizon - (count - 1 - index)));
     }
+    let middle = horizon.div_ceil(2);
+    if let Err(place) = steps.binary_search(&middle) {
+        steps[place] = middle;
+    }
+    steps
 }
 
-impl Comparison {
-    /// Errors of the three at one reading, each as if it were at most `limit` large.
-    pub(crate) fn add(&mut self, [model, naive, seasonal]: [f32; 3], limit: f32) {
-        self.compared = self.compared.saturating_add(1);
-        let n = self.compared.min(WINDOW) as f32;
-        self.model.add(model, limit, n);
-        self.naive.add(naive, limit, n);
-        self.seasonal.add(seasonal, limit, n);
-    }
-
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        put(out, self.compared.to_le_bytes());
-        for errors in [self.model, self.naive, self.seasonal] {
-            put(out, errors.mae.to_le_bytes());
-            put(out, errors.mse.to_le_bytes());
+impl LiveMetrics {
+    /// Live metrics of nothing yet.
+    pub(crate) fn new(has_season: bool) -> Self {
+        LiveMetrics {
+            seasonal: has_season.then(Errors::default),
+            ..LiveMetrics::default()
         }
     }
 
-    pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
-        let compared = u32::from_le_bytes(from.take()?);
-        let errors = |from: &mut Bytes<'_>| {
-            Some(Errors {
-                mae: from.amount(2.0 * MAX_ERROR)?,
-                mse: from.amount(2.0 * MAX_ERROR * MAX_ERROR)?,
-            })
+    /// A reading was compared with its interval.
+    pub(crate) fn score(&mut self, is_covered: bool) {
+        self.scored = self.scored.saturating_add(1);
+        let covered = f32::from(u8::from(is_covered));
+        self.coverage += (covered - self.coverage) / self.scored.min(WINDOW) as f32;
+    }
+
+    /// Errors of the three at one reading, each as if it were at most `limit` large.
+    pub(crate) fn compare(&mut self, [model, naive, seasonal]: [f32; 3], limit: f32) {
+        self.compared = self.compared.saturating_add(1);
+        let n = self.compared.min(WINDOW) as f32;
+        self.model.update(model, limit, n);
+        self.naive.update(naive, limit, n);
+        if let Some(errors) = &mut self.seasonal {
+            errors.update(seasonal, limit, n);
+        }
+    }
+
+    /// Whether these can be metrics of a monitor with or without a season.
+    pub(crate) fn is_valid(&self, has_season: bool) -> bool {
+        let is_valid = |errors: &Errors<f32>| {
+            (0.0..=2.0 * MAX_ERROR).contains(&errors.mae) && (0.0..=2.0 * MAX_ERROR * MAX_ERROR).contains(&errors.mse)
         };
-        Some(Comparison {
-            compared,
-            model: errors(from)?,
-            naive: errors(from)?,
-            seasonal: errors(from)?,
-        })
+        // A running mean of ones may be rounded upwards.
+        (0.0..=1.01).contains(&self.coverage)
+            && self.seasonal.is_some() == has_season
+            && [Some(&self.model), Some(&self.naive), self.seasonal.as_ref()]
+                .into_iter()
+                .flatten()
+                .all(is_valid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metric_steps_ascend_and_have_the_first_the_middle_and_the_last() {
+        for horizon in 1..=2000 {
+            let steps = metric_steps(horizon);
+            assert_eq!(steps.len(), horizon.min(MOST_STEPS));
+            assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{horizon}: {steps:?}");
+            for step in [1, horizon.div_ceil(2), horizon] {
+                assert!(steps.contains(&step), "{horizon}: {steps:?}");
+            }
+        }
+        assert_eq!(metric_steps(20), (1..=20).collect::<Vec<_>>());
     }
 }

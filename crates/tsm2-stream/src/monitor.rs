@@ -1,44 +1,47 @@
-//! What a stream's forecasts are worth, live: bounds around them, their errors beside those of the plainest forecasts, and a flag when they
-//! get worse.
+//! Monitor: prediction intervals, live metrics and drift flags of one stream's forecasts.
 //!
-//! Each row is held against the waiting forecasts of it, per variate and lead. Invariants: the work per row is bounded by M * 10 scores, and
-//! nothing is allocated after [`Monitor::new`]; every number stays finite whatever is read or forecast; a missing reading scores nothing.
+//! Every time step is compared with the open forecasts of it, per variate and step of the horizon.
+//!
+//! Invariants: the work per time step is bounded by M * 10 scores, and nothing is allocated after [`Monitor::new`]; every
+//! number stays finite whatever is read or forecast; a missing reading scores nothing.
 
 use alloc::{vec, vec::Vec};
 use core::fmt;
 
-use crate::bytes::{Bytes, put, put_all};
+use serde::{Deserialize, Serialize};
+
 use crate::drift::DriftDetector;
-use crate::intervals::{IntervalState, MAX_ERROR};
-use crate::live_metrics::{Comparison, LiveMetrics};
-use crate::open_forecasts::{self, OpenForecasts};
+use crate::intervals::{IntervalState, MAX_ERROR, PredictionInterval};
+use crate::live_metrics::{LiveMetrics, metric_steps};
+use crate::open_forecasts::{self, OpenForecasts, Waiting};
 use crate::seasons::{self, Seasons};
 
-/// Longest season, in rows, of which the readings are kept.
+/// Longest season, in time steps, whose readings are kept.
 pub const MAX_SEASON: usize = 1500;
 /// The most numbers in a forecast.
 const MAX_CELLS: usize = 1 << 24;
-/// Least scale of a variate's errors, in units of its widest prior: a sensor that never moved is followed when it does.
+/// Least scale of a variate's errors, in units of its widest initial width: a sensor that never moved is followed when it
+/// does.
 const LEAST_SCALE: f32 = 1e-3;
-/// Largest error that counts in the skill, in the same units.
+/// Largest error that counts in the live metrics, in the same units.
 const LARGEST_ERROR: f32 = 1e3;
-/// Comparisons after which a mean error tells whether others are large.
+/// Comparisons after which a mean error shows whether others are large.
 const SETTLED: u32 = 32;
 
 /// Shape of a monitor.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MonitorConfig {
-    /// Number of variates M that are forecast, at least 1; those that are only read are no business of a monitor.
+    /// Number of targets M, the variates that are forecast; at least 1.
     pub variates: usize,
-    /// Rows of a forecast H, at least 1.
+    /// Horizon H, the time steps of a forecast; at least 1.
     pub horizon: usize,
-    /// Rows of a season to compare with; one beyond [`MAX_SEASON`] is not kept, as if there were none.
+    /// Time steps of a season to compare with. A season beyond [`MAX_SEASON`] is ignored.
     pub season: Option<usize>,
-    /// Part of the readings that the intervals are to cover, between 0 and 1: 0.9.
+    /// Fraction of the readings that the intervals are to cover, between 0 and 1: 0.9.
     pub coverage: f32,
 }
 
-/// A monitor that cannot be made.
+/// Why there is no monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum MonitorError {
@@ -51,44 +54,66 @@ pub enum MonitorError {
     },
     /// The coverage is not between 0 and 1.
     Coverage {
-        /// The coverage asked for.
+        /// The coverage given.
         coverage: f32,
     },
-    /// The prior does not have M * H widths that are positive and finite.
+    /// The initial widths are not M * H numbers that are positive and finite.
     InitialWidths,
-    /// The bytes are not those of a saved monitor of this shape, season and coverage.
+    /// The snapshot is not that of a monitor of this shape, season and coverage, or not that of a forecaster of this model.
     Snapshot,
 }
 
-/// Watches the forecasts of one stream. See the module's invariants.
+/// Evaluates the forecasts of one stream. See the module's invariants.
 ///
-/// For each row in this order: [`Monitor::observe`] with its readings; then, when it made a forecast, [`Monitor::issue`] with it and
-/// [`Monitor::interval`] for its bounds.
+/// For each time step, in this order: [`Monitor::observe`] with its readings, then, where a forecast was made,
+/// [`Monitor::issue`] with the forecast and [`Monitor::interval`] for its bounds. [`crate::Forecaster`] does this.
 #[derive(Debug, Clone)]
 pub struct Monitor {
     config: MonitorConfig,
-    /// Part of the readings that may lie beyond either bound.
+    /// Fraction of the readings that may lie beyond either bound.
     miss: f32,
-    /// Each variate's widest prior. `[M]`.
+    /// Each variate's widest initial width. Shape `[M]`.
     units: Vec<f32>,
-    /// Each variate's last reading, NaN before its first. `[M]`.
+    /// Each variate's last reading, NaN before its first. Shape `[M]`.
     last: Vec<f32>,
-    /// `[M][H]`.
-    widths: Vec<IntervalState>,
-    /// `[M][H]`.
-    comparisons: Vec<Comparison>,
-    /// `[M]`.
+    /// Shape `[M][H]`.
+    intervals: Vec<IntervalState>,
+    /// Steps of the horizon with live metrics, from 1.
+    metric_steps: Vec<usize>,
+    /// Shape `[M][metric steps]`.
+    metrics: Vec<LiveMetrics>,
+    /// Shape `[M]`.
     drift: Vec<DriftDetector>,
-    open_forecasts: OpenForecasts,
-    history: Option<Seasons>,
+    open: OpenForecasts,
+    seasons: Option<Seasons>,
+}
+
+/// All that a monitor remembers, for [`Monitor::restore`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MonitorSnapshot {
+    config: MonitorConfig,
+    units: Vec<f32>,
+    last: Vec<f32>,
+    intervals: Vec<IntervalState>,
+    metrics: Vec<LiveMetrics>,
+    drift: Vec<DriftDetector>,
+    open: Waiting,
+    seasons: Option<Seasons>,
+}
+
+impl MonitorConfig {
+    /// The season whose readings are kept.
+    fn kept_season(&self) -> Option<usize> {
+        self.season.filter(|&season| (1..=MAX_SEASON).contains(&season))
+    }
 }
 
 impl Monitor {
-    /// A monitor that has seen nothing; the only place that allocates. `prior` holds the half-widths of the intervals to begin with, `[M][H]`,
-    /// positive.
+    /// A monitor that has seen nothing; nothing else allocates. `initial_widths` are the half-widths of the first intervals,
+    /// positive, shape `[M][H]`.
     ///
     /// # Errors
-    /// Any fault of the configuration or the prior.
+    /// Any fault of the configuration or the widths.
     pub fn new(config: MonitorConfig, initial_widths: &[f32]) -> Result<Self, MonitorError> {
         let MonitorConfig {
             variates,
@@ -106,22 +131,23 @@ impl Monitor {
         if initial_widths.len() != cells || !initial_widths.iter().all(|width| *width > 0.0 && width.is_finite()) {
             return Err(MonitorError::InitialWidths);
         }
-        let widest = |initial_widths: &[f32]| initial_widths.iter().copied().fold(0.0, f32::max).min(MAX_ERROR);
+        let widest = |widths: &[f32]| widths.iter().copied().fold(0.0, f32::max).min(MAX_ERROR);
+        let season = config.kept_season();
+        let metric_steps = metric_steps(horizon);
         Ok(Monitor {
             config,
             miss: (1.0 - coverage) / 2.0,
             units: initial_widths.chunks_exact(horizon).map(widest).collect(),
             last: vec![f32::NAN; variates],
-            widths: initial_widths
+            intervals: initial_widths
                 .iter()
-                .map(|initial_widths| IntervalState::new(initial_widths.min(MAX_ERROR)))
+                .map(|width| IntervalState::new(width.min(MAX_ERROR)))
                 .collect(),
-            comparisons: vec![Comparison::default(); cells],
+            metrics: vec![LiveMetrics::new(season.is_some()); variates * metric_steps.len()],
+            metric_steps,
             drift: vec![DriftDetector::default(); variates],
-            open_forecasts: OpenForecasts::new(variates, horizon),
-            history: season
-                .filter(|&season| season <= MAX_SEASON)
-                .map(|season| Seasons::new(variates, season, horizon)),
+            open: OpenForecasts::new(variates, horizon),
+            seasons: season.map(|season| Seasons::new(variates, season, horizon)),
         })
     }
 
@@ -130,54 +156,55 @@ impl Monitor {
         &self.config
     }
 
-    /// Bytes of memory that a monitor of this shape takes: 48 per variate and lead, 12 for each of them that waits, and the seasons' readings.
+    /// Bytes of memory of a monitor of this shape.
     pub fn bytes(config: &MonitorConfig) -> usize {
-        let MonitorConfig {
-            variates, horizon, season, ..
-        } = *config;
-        let seasons = season
-            .filter(|&season| (1..=MAX_SEASON).contains(&season))
-            .map_or(0, |season| seasons::rows(season, horizon));
-        let per_cell = size_of::<IntervalState>() + size_of::<Comparison>();
-        let per_variate =
-            horizon * per_cell + open_forecasts::slots(horizon) * (12 * horizon + 4) + 4 * seasons + 8 + size_of::<DriftDetector>();
-        size_of::<Monitor>() + open_forecasts::slots(horizon) * size_of::<usize>() + variates * per_variate
+        let MonitorConfig { variates, horizon, .. } = *config;
+        let (slots, steps) = (open_forecasts::slots(horizon), metric_steps(horizon).len());
+        let seasons = config.kept_season().map_or(0, |season| seasons::time_steps(season, horizon));
+        let per_variate = horizon * size_of::<IntervalState>()
+            + steps * size_of::<LiveMetrics>()
+            + slots * (horizon * size_of::<PredictionInterval>() + size_of::<f32>())
+            + (seasons + 2) * size_of::<f32>()
+            + size_of::<DriftDetector>();
+        size_of::<Monitor>() + (slots + steps) * size_of::<usize>() + variates * per_variate
     }
 
-    /// A row is closed: holds its readings `[M]`, NaN where missing, against the forecasts that were waiting for them.
+    /// A time step has come: compares its readings `[M]`, NaN where missing, with the open forecasts of it.
     pub fn observe(&mut self, values: &[f32]) {
         debug_assert_eq!(values.len(), self.config.variates);
-        let horizon = self.config.horizon;
-        let (widths, comparisons, drift, history) = (&mut self.widths, &mut self.comparisons, &mut self.drift, &self.history);
+        let (horizon, steps) = (self.config.horizon, &self.metric_steps);
+        let (intervals, metrics, drift, seasons) = (&mut self.intervals, &mut self.metrics, &mut self.drift, &self.seasons);
         let (miss, units) = (self.miss, &self.units);
-        self.open_forecasts.advance(|variate, step, issued, last| {
+        self.open.advance(|variate, step, published, last| {
             let value = values.get(variate).copied().unwrap_or(f32::NAN);
-            if !(value.is_finite() && issued.mean.is_finite()) {
+            if !(value.is_finite() && published.mean.is_finite()) {
                 return;
             }
-            let (width, comparison) = (&mut widths[variate * horizon + step], &mut comparisons[variate * horizon + step]);
             let least = LEAST_SCALE * units[variate];
-            width.score(value, issued, miss, least);
-            let error = value - issued.mean;
-            if comparison.compared >= SETTLED {
-                drift[variate].add(error.abs() / comparison.model.mae.max(least).max(f32::MIN_POSITIVE));
+            intervals[variate * horizon + step].score(value, published, miss, least);
+            let Ok(place) = steps.binary_search(&(step + 1)) else { return };
+            let metrics = &mut metrics[variate * steps.len() + place];
+            metrics.score(published.covers(value));
+            let error = value - published.mean;
+            if metrics.compared >= SETTLED {
+                drift[variate].add(error.abs() / metrics.model.mae.max(least).max(f32::MIN_POSITIVE));
             }
-            let seasonal = history.as_ref().map_or(value, |history| history.seasonal(variate, step));
+            let seasonal = seasons.as_ref().map_or(value, |seasons| seasons.seasonal(variate, step));
             if last.is_finite() && seasonal.is_finite() {
                 let limit = (LARGEST_ERROR * units[variate]).min(MAX_ERROR);
-                comparison.add([error, value - last, value - seasonal], limit);
+                metrics.compare([error, value - last, value - seasonal], limit);
             }
         });
         for drift in drift {
-            drift.row(horizon);
+            drift.end_step(horizon);
         }
         self.remember(values);
     }
 
-    /// A time step that was observed before, by a monitor that this one continues: its readings `[M]` are remembered and
-    /// the open forecasts age, but nothing is scored a second time.
+    /// A time step that was observed before has come again: its readings `[M]` are remembered and the open forecasts age,
+    /// but nothing is scored a second time.
     pub fn recall(&mut self, values: &[f32]) {
-        self.open_forecasts.advance(|_, _, _, _| ());
+        self.open.advance(|_, _, _, _| ());
         self.remember(values);
     }
 
@@ -185,57 +212,53 @@ impl Monitor {
         for (last, &value) in self.last.iter_mut().zip(values).filter(|(_, value)| value.is_finite()) {
             *last = value;
         }
-        if let Some(history) = &mut self.history {
-            history.push(&self.last);
+        if let Some(seasons) = &mut self.seasons {
+            seasons.push(&self.last);
         }
     }
 
-    /// The forecast `[M][H]` made at the last row; some are kept to be held against the rows that come.
+    /// The forecast `[M][H]` made at the last time step; some are kept until their readings come.
     pub fn issue(&mut self, forecast: &[f32]) {
-        debug_assert_eq!(forecast.len(), self.widths.len());
-        if forecast.len() == self.widths.len() {
-            let bounded = self.widths.iter().zip(forecast).map(|(width, &mean)| width.around(mean));
-            self.open_forecasts.issue(bounded, &self.last);
+        debug_assert_eq!(forecast.len(), self.intervals.len());
+        if forecast.len() == self.intervals.len() {
+            let intervals = self.intervals.iter().zip(forecast).map(|(state, &mean)| state.around(mean));
+            self.open.issue(intervals, &self.last);
         }
     }
 
-    /// Bounds of a forecast, all `[M][H]`: `lo <= forecast <= hi`, and finite where the forecast is.
+    /// Bounds of a forecast, all `[M][H]`: `lower <= forecast <= upper`, and finite where the forecast is.
     pub fn interval(&self, forecast: &[f32], lower: &mut [f32], upper: &mut [f32]) {
-        debug_assert!([forecast.len(), lower.len(), upper.len()] == [self.widths.len(); 3]);
-        for (((width, &mean), lower), upper) in self.widths.iter().zip(forecast).zip(lower).zip(upper) {
-            let bounded = width.around(mean);
-            (*lower, *upper) = (bounded.lower(), bounded.upper());
+        debug_assert!([forecast.len(), lower.len(), upper.len()] == [self.intervals.len(); 3]);
+        for (((state, &mean), lower), upper) in self.intervals.iter().zip(forecast).zip(lower).zip(upper) {
+            let interval = state.around(mean);
+            (*lower, *upper) = (interval.lower(), interval.upper());
         }
     }
 
-    /// The stream starts over after a silence: waiting forecasts and past readings are forgotten, what was learned from them stays.
+    /// The stream starts over: open forecasts and past readings are forgotten, what was learned from them stays.
     pub fn restart(&mut self) {
-        self.open_forecasts.clear();
+        self.open.clear();
         self.last.fill(f32::NAN);
-        if let Some(history) = &mut self.history {
-            history.clear();
+        if let Some(seasons) = &mut self.seasons {
+            seasons.clear();
         }
     }
 
-    /// How forecasts of a variate at a lead (from 0) have fared; `None` for a variate or a lead that does not exist.
+    /// The steps of the horizon that have live metrics: from 1, ascending, at most 20, always with the first, the middle
+    /// and the last.
+    pub fn metric_steps(&self) -> &[usize] {
+        &self.metric_steps
+    }
+
+    /// Live metrics of a variate at a step of the horizon (from 1); `None` for a variate that is not forecast and for a step
+    /// that is not one of [`Monitor::metric_steps`].
     pub fn live_metrics(&self, variate: usize, step: usize) -> Option<LiveMetrics> {
-        let MonitorConfig { variates, horizon, .. } = self.config;
-        if variate >= variates || step >= horizon {
-            return None;
-        }
-        let (width, comparison) = (&self.widths[variate * horizon + step], &self.comparisons[variate * horizon + step]);
-        Some(LiveMetrics {
-            scored: width.scored,
-            coverage: width.covered,
-            compared: comparison.compared,
-            model: comparison.model,
-            naive: comparison.naive,
-            seasonal: self.history.as_ref().map(|_| comparison.seasonal),
-        })
+        let place = self.metric_steps.binary_search(&step).ok()?;
+        self.metrics.get(variate * self.metric_steps.len() + place).copied()
     }
 
-    /// Whether a variate's forecasts have become worse than they used to be: a CUSUM over batches of at least a horizon of rows, of the
-    /// errors in units of their own running size.
+    /// Whether a variate's forecasts have become worse than they used to be: a CUSUM over batches of at least a horizon of
+    /// time steps, of the errors in units of their own running size.
     pub fn is_drifting(&self, variate: usize) -> bool {
         self.drift.get(variate).is_some_and(|drift| drift.raised)
     }
@@ -245,76 +268,71 @@ impl Monitor {
         self.drift.iter().any(|drift| drift.raised)
     }
 
-    /// Appends all that this monitor remembers, for [`Monitor::restore`].
-    pub fn save(&self, out: &mut Vec<u8>) {
-        put_shape(&self.config, out);
-        put_all(out, &self.units);
-        put_all(out, &self.last);
-        for (width, comparison) in self.widths.iter().zip(&self.comparisons) {
-            width.save(out);
-            comparison.save(out);
-        }
-        for drift in &self.drift {
-            drift.save(out);
-        }
-        self.open_forecasts.save(out);
-        if let Some(history) = &self.history {
-            history.save(out);
+    /// All that this monitor remembers.
+    pub fn snapshot(&self) -> MonitorSnapshot {
+        MonitorSnapshot {
+            config: self.config,
+            units: self.units.clone(),
+            last: self.last.clone(),
+            intervals: self.intervals.clone(),
+            metrics: self.metrics.clone(),
+            drift: self.drift.clone(),
+            open: self.open.waiting(),
+            seasons: self.seasons.clone(),
         }
     }
 
-    /// The monitor that [`Monitor::save`] wrote, which goes on as if it had never been interrupted.
+    /// The monitor of a snapshot, which continues as if it had never been interrupted.
     ///
     /// # Errors
-    /// As [`Monitor::new`], and [`MonitorError::Snapshot`] for bytes of a monitor of another configuration or of none.
-    pub fn restore(config: MonitorConfig, saved: &[u8]) -> Result<Self, MonitorError> {
+    /// As [`Monitor::new`], and [`MonitorError::Snapshot`] for a snapshot of another configuration or one that breaks an
+    /// invariant.
+    pub fn restore(config: MonitorConfig, snapshot: MonitorSnapshot) -> Result<Self, MonitorError> {
+        // Checked before anything of the size that the configuration asks for is made.
         let cells = config.variates.saturating_mul(config.horizon);
-        // Refused before anything of the size that the configuration asks for is made.
-        let mut shape = Vec::new();
-        put_shape(&config, &mut shape);
-        let rest = saved.strip_prefix(shape.as_slice()).ok_or(MonitorError::Snapshot)?;
-        let mut monitor = Monitor::new(config, &vec![1.0; cells.min(MAX_CELLS)])?;
-        monitor.read(&mut Bytes(rest)).ok_or(MonitorError::Snapshot)?;
-        Ok(monitor)
+        if snapshot.config != config || snapshot.intervals.len() != cells {
+            return Err(MonitorError::Snapshot);
+        }
+        Monitor::new(config, &vec![1.0; cells.min(MAX_CELLS)])?
+            .restored(snapshot)
+            .ok_or(MonitorError::Snapshot)
     }
 
-    /// `None` when the bytes break an invariant.
-    fn read(&mut self, from: &mut Bytes<'_>) -> Option<()> {
-        for unit in &mut self.units {
-            *unit = from.amount(MAX_ERROR)?;
-        }
-        from.fill(&mut self.last)?;
-        for (width, comparison) in self.widths.iter_mut().zip(&mut self.comparisons) {
-            *width = IntervalState::restore(from)?;
-            *comparison = Comparison::restore(from)?;
-        }
-        for drift in &mut self.drift {
-            *drift = DriftDetector::restore(from)?;
-        }
-        self.open_forecasts.restore(from)?;
-        if let Some(history) = &mut self.history {
-            history.restore(from)?;
-        }
-        from.0.is_empty().then_some(())
+    fn restored(mut self, saved: MonitorSnapshot) -> Option<Self> {
+        let has_season = self.seasons.is_some();
+        let fits = saved.units.len() == self.units.len()
+            && saved.last.len() == self.last.len()
+            && saved.metrics.len() == self.metrics.len()
+            && saved.drift.len() == self.drift.len()
+            && match (&self.seasons, &saved.seasons) {
+                (Some(seasons), Some(saved)) => seasons.fits(saved),
+                (None, None) => true,
+                _ => false,
+            };
+        let is_valid = saved.units.iter().all(|unit| (0.0..=MAX_ERROR).contains(unit))
+            && saved.intervals.iter().all(IntervalState::is_valid)
+            && saved.metrics.iter().all(|metrics| metrics.is_valid(has_season))
+            && saved.drift.iter().all(DriftDetector::is_valid);
+        self.open.resume(&saved.open)?;
+        (self.units, self.last, self.seasons) = (saved.units, saved.last, saved.seasons);
+        (self.intervals, self.metrics, self.drift) = (saved.intervals, saved.metrics, saved.drift);
+        (fits && is_valid).then_some(self)
     }
-}
-
-fn put_shape(config: &MonitorConfig, out: &mut Vec<u8>) {
-    for count in [config.variates, config.horizon, config.season.unwrap_or(0)] {
-        put(out, (count as u64).to_le_bytes());
-    }
-    put(out, config.coverage.to_le_bytes());
 }
 
 impl fmt::Display for MonitorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MonitorError::Shape { variates, horizon } => {
-                write!(f, "{variates} variates, {horizon} rows ahead and a season make no monitor")
+            MonitorError::Shape { variates, horizon } => write!(
+                f,
+                "{variates} variates and a horizon of {horizon} time steps make no monitor; use at least 1 each, at most 2^24 together, and \
+                 a season of at least 1"
+            ),
+            MonitorError::Coverage { coverage } => write!(f, "the coverage is {coverage}; choose a number between 0 and 1"),
+            MonitorError::InitialWidths => {
+                f.write_str("the initial widths are not one positive number per variate and step of the horizon")
             }
-            MonitorError::Coverage { coverage } => write!(f, "a coverage of {coverage} is not between 0 and 1"),
-            MonitorError::InitialWidths => f.write_str("the initial_widths widths are not one positive number per variate and step"),
-            MonitorError::Snapshot => f.write_str("what was saved is no monitor of this shape, season and coverage"),
+            MonitorError::Snapshot => f.write_str("the snapshot does not fit this model, its horizon, season and coverage"),
         }
     }
 }

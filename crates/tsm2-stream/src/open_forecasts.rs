@@ -1,12 +1,16 @@
-//! Forecasts that wait for their readings: a few origins, spread so that in time every lead meets every time of day.
+//! Open forecasts: a few origins whose forecasts wait for their readings, spread so that in time every step of the horizon
+//! meets every time of day.
 //!
-//! Of H rows of forecasts only every `spacing`-th is kept, so a lead is scored once per `spacing` rows and a row scores at most `slots`
-//! leads of each variate. `spacing` has no divisor in common with 2, 3, 5 and 7, hence none with a season of 24, 60, 168 or 1440 rows.
-//! Invariants: `ages[k]` is the rows since origin k was issued, and at most H; H says that the slot is free.
+//! Only every `spacing`-th origin is kept, so a step of the horizon is scored once per `spacing` time steps, and a time
+//! step scores at most `slots` steps of each variate. `spacing` has no divisor in common with 2, 3, 5 and 7, hence none
+//! with a season of 24, 60, 168 or 1440 time steps.
+//!
+//! Invariant: `ages[k]` is the number of time steps since origin k, at most H; H marks a free slot.
 
 use alloc::{vec, vec::Vec};
 
-use crate::bytes::{Bytes, put, put_all};
+use serde::{Deserialize, Serialize};
+
 use crate::intervals::PredictionInterval;
 
 /// The most origins that wait at a time.
@@ -17,16 +21,34 @@ pub(crate) struct OpenForecasts {
     variates: usize,
     horizon: usize,
     spacing: usize,
-    /// Rows since an origin was last due; the row that comes first makes the first one due.
+    /// Time steps since an origin was last due; the time step that comes first makes the first one due.
     since: usize,
     ages: Vec<usize>,
-    /// `[slots][M][H]`.
+    /// Shape `[slots][M][H]`.
     forecasts: Vec<PredictionInterval>,
-    /// The last readings when the forecast was issued. `[slots][M]`.
+    /// The last readings at each origin. Shape `[slots][M]`.
     lasts: Vec<f32>,
 }
 
-/// Rows from one kept origin to the next.
+/// What waits, without the steps that are over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    since: usize,
+    origins: Vec<Origin>,
+}
+
+/// One origin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Origin {
+    slot: usize,
+    age: usize,
+    /// Shape `[M]`.
+    lasts: Vec<f32>,
+    /// Shape `[M][H - age]`.
+    forecasts: Vec<PredictionInterval>,
+}
+
+/// Time steps from one kept origin to the next.
 pub(crate) fn spacing(horizon: usize) -> usize {
     let mut spacing = horizon.div_ceil(MOST);
     while [2, 3, 5, 7].iter().any(|divisor| spacing.is_multiple_of(*divisor)) {
@@ -54,13 +76,14 @@ impl OpenForecasts {
         }
     }
 
-    /// Takes a forecast `[M][H]`, made after the readings `lasts`, when one is due.
+    /// Keeps a forecast `[M][H]`, made after the readings `lasts`, when one is due.
     pub(crate) fn issue(&mut self, forecast: impl Iterator<Item = PredictionInterval>, lasts: &[f32]) {
         let free = self.ages.iter().position(|&age| age == self.horizon);
         let Some(slot) = free.filter(|_| self.since >= self.spacing) else {
             return;
         };
-        // Where forecasts come at fewer rows than origins are due, the rest is carried over, so that the origins do not fall in step with them.
+        // Where forecasts come less often than origins are due, the rest is carried over, so that the origins do not fall
+        // in step with the forecasts.
         self.since %= self.spacing;
         self.ages[slot] = 0;
         let (cells, variates) = (self.variates * self.horizon, self.variates);
@@ -70,8 +93,8 @@ impl OpenForecasts {
         self.lasts[slot * variates..][..variates].copy_from_slice(lasts);
     }
 
-    /// A row has come: `due` hears, for each waiting origin and variate, of the variate, the lead (from 0), its forecast, and the variate's
-    /// last reading at the origin.
+    /// A time step has come. `due` receives, for each waiting origin and variate: the variate, the step of the horizon
+    /// (from 0), its forecast, and the variate's last reading at the origin.
     pub(crate) fn advance(&mut self, mut due: impl FnMut(usize, usize, &PredictionInterval, f32)) {
         self.since = self.since.saturating_add(1);
         for (slot, age) in self.ages.iter_mut().enumerate().filter(|(_, age)| **age < self.horizon) {
@@ -89,39 +112,49 @@ impl OpenForecasts {
         self.since = self.spacing - 1;
     }
 
-    /// Appends what waits; leads that are over are left out.
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        put(out, (self.since as u64).to_le_bytes());
-        for (slot, &age) in self.ages.iter().enumerate() {
-            put(out, (age as u64).to_le_bytes());
-            if age < self.horizon {
-                let places = slot * self.variates..(slot + 1) * self.variates;
-                put_all(out, &self.lasts[places.clone()]);
-                for place in places {
-                    for cell in &self.forecasts[place * self.horizon..][age..self.horizon] {
-                        put_all(out, &[cell.mean, cell.down, cell.up]);
-                    }
-                }
-            }
+    /// All that waits.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let waits = self.ages.iter().enumerate().filter(|(_, age)| **age < self.horizon);
+        let origin = |(slot, &age): (usize, &usize)| Origin {
+            slot,
+            age,
+            lasts: self.lasts[slot * self.variates..][..self.variates].to_vec(),
+            forecasts: self.of_slot(slot).flat_map(|variate| variate[age..].iter().copied()).collect(),
+        };
+        Waiting {
+            since: self.since,
+            origins: waits.map(origin).collect(),
         }
     }
 
-    /// Takes over what [`Pending::save`] wrote; `None` for anything else.
-    pub(crate) fn restore(&mut self, from: &mut Bytes<'_>) -> Option<()> {
-        self.since = usize::try_from(from.count()?).ok()?;
-        for slot in 0..self.ages.len() {
-            let age = usize::try_from(from.count()?).ok().filter(|&age| age <= self.horizon)?;
-            self.ages[slot] = age;
-            if age < self.horizon {
-                let places = slot * self.variates..(slot + 1) * self.variates;
-                from.fill(&mut self.lasts[places.clone()])?;
-                for place in places {
-                    for cell in &mut self.forecasts[place * self.horizon..][age..self.horizon] {
-                        cell.mean = f32::from_le_bytes(from.take()?);
-                        cell.down = from.amount(f32::MAX)?;
-                        cell.up = from.amount(f32::MAX)?;
-                    }
-                }
+    /// The forecasts of an origin, by variate.
+    fn of_slot(&self, slot: usize) -> impl Iterator<Item = &[PredictionInterval]> {
+        let cells = self.variates * self.horizon;
+        self.forecasts[slot * cells..][..cells].chunks_exact(self.horizon)
+    }
+
+    /// Takes over what waited; `None` where it breaks an invariant.
+    pub(crate) fn resume(&mut self, waiting: &Waiting) -> Option<()> {
+        let (variates, horizon) = (self.variates, self.horizon);
+        self.clear();
+        self.since = waiting.since;
+        for Origin {
+            slot,
+            age,
+            lasts,
+            forecasts,
+        } in &waiting.origins
+        {
+            let free = self.ages.get_mut(*slot).filter(|slot| **slot == horizon)?;
+            let left = horizon.checked_sub(*age).filter(|&left| left > 0)?;
+            *free = *age;
+            if lasts.len() != variates || forecasts.len() != variates * left || !forecasts.iter().all(PredictionInterval::is_valid) {
+                return None;
+            }
+            self.lasts[slot * variates..][..variates].copy_from_slice(lasts);
+            let cells = self.forecasts[slot * variates * horizon..][..variates * horizon].chunks_exact_mut(horizon);
+            for (place, saved) in cells.zip(forecasts.chunks_exact(left)) {
+                place[*age..].copy_from_slice(saved);
             }
         }
         Some(())
@@ -131,6 +164,7 @@ impl OpenForecasts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intervals::IntervalState;
 
     #[test]
     fn the_spacing_meets_every_time_of_day_and_the_slots_suffice() {
@@ -149,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn each_lead_falls_due_once_per_spacing_with_its_own_forecast() {
+    fn each_step_falls_due_once_per_spacing_with_its_own_forecast() {
         const HORIZON: usize = 60;
         let mut pending = OpenForecasts::new(1, HORIZON);
         let mut due_at = vec![Vec::new(); HORIZON];
@@ -158,10 +192,7 @@ mod tests {
                 assert_eq!((forecast.mean, last), (row as f32, (row - step - 1) as f32));
                 due_at[step].push(row);
             });
-            let mean = |step: usize| PredictionInterval {
-                mean: (row + step) as f32,
-                ..PredictionInterval::default()
-            };
+            let mean = |step: usize| IntervalState::new(1.0).around((row + step) as f32);
             pending.issue((1..=HORIZON).map(mean), &[row as f32]);
         }
         for (step, rows) in due_at.iter().enumerate() {
@@ -171,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn forecasts_at_every_fourth_row_are_kept_at_their_average_spacing() {
+    fn forecasts_at_every_fourth_time_step_are_kept_at_their_average_spacing() {
         let mut pending = OpenForecasts::new(1, 60);
         let mut scored = 0;
         for row in 0..11_000 {

@@ -1,29 +1,28 @@
-//! Readings far from the stream, ahead or back, which wait for others that confirm them.
+//! Pending clock jump: readings far from the stream, ahead or back, until others confirm or disprove their time.
 //!
-//! Invariant: they lie in one row, that of the newest slot; of the slots before it only the run is known.
+//! Invariant: the readings lie in one time bin, that of the newest slot; of the bins before it only the range is known.
 
-use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
-use crate::bytes::{Bytes, put};
 use crate::config::is_clamped;
 use crate::time_bin::{Insert, Shape, TimeBin};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PendingJump {
-    /// Without readings there is no candidate.
-    pub(crate) row: TimeBin,
-    /// Where the run began.
+    /// Without readings there is no pending jump.
+    pub(crate) readings: TimeBin,
+    /// Where the run of bins began.
     pub(crate) first: i64,
-    /// The slot of `row`.
+    /// The bin of `readings`.
     pub(crate) bin: i64,
-    /// Slots that the run consists of: one followed the other, each ahead of the one before.
+    /// Bins that the run consists of, each ahead of the one before.
     pub(crate) bins: u64,
 }
 
 impl PendingJump {
     pub(crate) fn new(shape: &Shape) -> Self {
         PendingJump {
-            row: TimeBin::new(shape),
+            readings: TimeBin::new(shape),
             first: 0,
             bin: 0,
             bins: 0,
@@ -31,40 +30,38 @@ impl PendingJump {
     }
 
     pub(crate) fn waits(&self) -> bool {
-        self.row.readings > 0
+        self.readings.readings > 0
     }
 
-    /// A run begins at `slot`.
+    /// A run begins at `bin`.
     pub(crate) fn begin(&mut self, bin: i64) {
-        self.row.clear();
-        (self.first, self.bin, self.bins) = (bin, bin, 1);
+        self.extend(bin, bin, 1);
     }
 
-    /// The run that began at `first` goes on at `slot`, the last of `slots`.
-    pub(crate) fn go_on(&mut self, first: i64, bin: i64, bins: u64) {
-        self.row.clear();
+    /// The run that began at `first` goes on at `bin`, the last of `bins`.
+    pub(crate) fn extend(&mut self, first: i64, bin: i64, bins: u64) {
+        self.readings.clear();
         (self.first, self.bin, self.bins) = (first, bin, bins);
     }
 
-    /// Takes a reading of the run, whose earlier slots it has had.
+    /// Takes a reading of the run, whose earlier bins are closed.
     pub(crate) fn insert(&mut self, shape: &Shape, bin: i64, variate: usize, value: f32, time_ms: i64) -> Insert {
         match bin == self.bin {
-            true => self.row.insert(shape, variate, value, time_ms),
+            true => self.readings.insert(shape, variate, value, time_ms),
             false => Insert::Known,
         }
     }
 
-    pub(crate) fn save(&self, shape: &Shape, out: &mut Vec<u8>) {
-        put(out, self.first.to_le_bytes());
-        put(out, self.bin.to_le_bytes());
-        put(out, self.bins.to_le_bytes());
-        self.row.save(shape, out);
-    }
-
-    pub(crate) fn restore(shape: &Shape, from: &mut Bytes<'_>) -> Option<Self> {
-        let (first, bin) = (i64::from_le_bytes(from.take()?), i64::from_le_bytes(from.take()?));
-        let bins = from.count()?;
-        let row = TimeBin::restore(shape, from)?;
-        (first <= bin && is_clamped(first) && is_clamped(bin)).then_some(PendingJump { row, first, bin, bins })
+    /// What was saved; `None` where it breaks an invariant.
+    pub(crate) fn restored(shape: &Shape, saved: &PendingJump) -> Option<Self> {
+        let PendingJump { first, bin, bins, .. } = *saved;
+        let is_valid = first <= bin && is_clamped(first) && is_clamped(bin) && bins <= u64::MAX / 2;
+        let readings = TimeBin::restored(shape, &saved.readings)?;
+        is_valid.then_some(PendingJump {
+            readings,
+            first,
+            bin,
+            bins,
+        })
     }
 }

@@ -1,18 +1,18 @@
-//! Which times of one variate a row has had, so that a reading that comes again, in any order, is known.
+//! Duplicate detection: the times of one variate's readings in one time bin.
 //!
-//! Invariants: a bounded number of times is remembered, none is allocated after the start; what is older than all that are remembered, once
-//! some were forgotten, is taken for known.
+//! Invariants: a bounded number of times is remembered and nothing is allocated after the start. Once times were
+//! forgotten, a time older than all that are remembered counts as known.
 
 use alloc::vec::Vec;
 
-use crate::bytes::{Bytes, put};
+use serde::{Deserialize, Serialize};
 
-/// Times that are remembered: by so many readings of its variate and row may a reading be overtaken and still be told from its duplicate.
+/// How many readings of its variate and bin may overtake a reading that is still to be told from its duplicate.
 pub(crate) const REMEMBERED: usize = 32;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RecentTimes {
-    /// Times up to here are known.
+    /// Times up to this one are known.
     floor: Option<i64>,
     /// Increasing, above the floor, at most [`REMEMBERED`].
     newest: Vec<i64>,
@@ -26,12 +26,20 @@ impl RecentTimes {
         }
     }
 
+    /// Every time up to `time_ms` is known.
+    pub(crate) fn known_to(time_ms: i64) -> Self {
+        RecentTimes {
+            floor: Some(time_ms),
+            ..RecentTimes::new()
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.floor = None;
         self.newest.clear();
     }
 
-    /// False: this time is known.
+    /// Returns false where the time is known.
     pub(crate) fn insert(&mut self, time_ms: i64) -> bool {
         if self.floor.is_some_and(|floor| time_ms <= floor) {
             return false;
@@ -50,39 +58,20 @@ impl RecentTimes {
         true
     }
 
-    /// All times up to `floor` known.
-    pub(crate) fn known_to(floor: i64) -> Self {
-        RecentTimes {
-            floor: Some(floor),
-            ..RecentTimes::new()
-        }
-    }
-
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        put(out, [u8::from(self.floor.is_some()), self.newest.len() as u8]);
-        put(out, self.floor.unwrap_or_default().to_le_bytes());
-        self.newest.iter().for_each(|time_ms| put(out, time_ms.to_le_bytes()));
-    }
-
-    pub(crate) fn restore(from: &mut Bytes<'_>) -> Option<Self> {
+    /// What was saved, with room for what comes; `None` where it breaks an invariant.
+    pub(crate) fn restored(saved: &RecentTimes) -> Option<Self> {
+        let is_valid = saved.newest.len() <= REMEMBERED
+            && saved.newest.windows(2).all(|pair| pair[0] < pair[1])
+            && saved
+                .newest
+                .first()
+                .is_none_or(|&first| saved.floor.is_none_or(|floor| floor < first));
         let mut times = RecentTimes::new();
-        let has_floor = from.flag()?;
-        let [length] = from.take()?;
-        let floor = i64::from_le_bytes(from.take()?);
-        times.floor = has_floor.then_some(floor);
-        for _ in 0..length {
-            let time_ms = i64::from_le_bytes(from.take()?);
-            // They come in order, so each is above all before it.
-            let is_above = times.newest.last().copied().or(times.floor).is_none_or(|below| time_ms > below);
-            if !is_above || times.newest.len() == REMEMBERED {
-                return None;
-            }
-            times.newest.push(time_ms);
-        }
-        Some(times)
+        times.floor = saved.floor;
+        times.newest.extend(saved.newest.iter().take(REMEMBERED));
+        is_valid.then_some(times)
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::{REMEMBERED, RecentTimes};

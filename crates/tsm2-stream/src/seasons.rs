@@ -1,23 +1,24 @@
-//! The readings of past seasons, for the seasonal-naive forecast: each variate's reading at the same time of the last season before the origin.
+//! Readings of past seasons, for the seasonal naive forecast: each variate's reading at the same time of the last season
+//! before the origin.
 //!
-//! Invariant: `rows` holds the last `seasons * period` rows, NaN where there was none yet.
+//! Invariant: `readings` holds the last `seasons * period` time steps, NaN where there was none yet.
 
 use alloc::{vec, vec::Vec};
 
-use crate::bytes::{Bytes, put, put_all};
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seasons {
     variates: usize,
     period: usize,
-    /// A ring, `[rows][M]`.
-    rows: Vec<f32>,
-    /// The row of the ring that is overwritten next.
+    /// A ring. Shape `[time steps][M]`.
+    readings: Vec<f32>,
+    /// The time step of the ring that is overwritten next.
     next: usize,
 }
 
-/// Rows that a season of `period` rows needs under a horizon.
-pub(crate) fn rows(period: usize, horizon: usize) -> usize {
+/// Time steps that a season of `period` needs under a horizon.
+pub(crate) fn time_steps(period: usize, horizon: usize) -> usize {
     period * horizon.div_ceil(period)
 }
 
@@ -26,38 +27,34 @@ impl Seasons {
         Seasons {
             variates,
             period,
-            rows: vec![f32::NAN; rows(period, horizon) * variates],
+            readings: vec![f32::NAN; time_steps(period, horizon) * variates],
             next: 0,
         }
     }
 
-    /// The seasonal-naive forecast at `lead` (from 0) of the row that comes next; NaN when that season was not seen.
+    /// The seasonal naive forecast at step `step` (from 0) of the time step that comes next; NaN where that season was not
+    /// seen.
     pub(crate) fn seasonal(&self, variate: usize, step: usize) -> f32 {
-        let len = self.rows.len() / self.variates;
+        let len = self.readings.len() / self.variates;
         let back = self.period * (step / self.period + 1);
-        self.rows[(self.next + len - back) % len * self.variates + variate]
+        self.readings[(self.next + len - back) % len * self.variates + variate]
     }
 
-    /// Takes the row that has come.
-    pub(crate) fn push(&mut self, row: &[f32]) {
-        self.rows[self.next * self.variates..][..self.variates].copy_from_slice(row);
-        self.next = (self.next + 1) % (self.rows.len() / self.variates);
+    /// Takes the readings of a time step.
+    pub(crate) fn push(&mut self, values: &[f32]) {
+        self.readings[self.next * self.variates..][..self.variates].copy_from_slice(values);
+        self.next = (self.next + 1) % (self.readings.len() / self.variates);
     }
 
-    /// Forgets all rows.
+    /// Forgets all readings.
     pub(crate) fn clear(&mut self) {
-        self.rows.fill(f32::NAN);
+        self.readings.fill(f32::NAN);
     }
 
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        put(out, (self.next as u64).to_le_bytes());
-        put_all(out, &self.rows);
-    }
-
-    pub(crate) fn restore(&mut self, from: &mut Bytes<'_>) -> Option<()> {
-        let len = self.rows.len() / self.variates;
-        self.next = usize::try_from(from.count()?).ok().filter(|&next| next < len)?;
-        from.fill(&mut self.rows)
+    /// Whether these have the shape of `self`, and a place to go on from.
+    pub(crate) fn fits(&self, saved: &Seasons) -> bool {
+        (saved.variates, saved.period, saved.readings.len()) == (self.variates, self.period, self.readings.len())
+            && saved.next < self.readings.len() / self.variates
     }
 }
 
@@ -66,18 +63,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_season_that_was_known_at_the_origin_is_repeated() {
+    fn the_newest_season_known_at_the_origin_is_repeated() {
         let (period, horizon) = (3, 7);
-        let mut history = Seasons::new(1, period, horizon);
-        for row in 0..40_usize {
+        let mut seasons = Seasons::new(1, period, horizon);
+        for now in 0..40_usize {
             for step in 0..horizon {
-                // The origin is the row `lead + 1` before this one.
-                let newest = (1..).map(|season| row as isize - (season * period) as isize);
-                let known = newest.into_iter().find(|&seen| seen < row as isize - step as isize).unwrap();
-                let seasonal = history.seasonal(0, step);
+                // The origin lies `step + 1` time steps before this one.
+                let newest = (1..).map(|season| now as isize - (season * period) as isize);
+                let known = newest.into_iter().find(|&seen| seen < now as isize - step as isize).unwrap();
+                let seasonal = seasons.seasonal(0, step);
                 assert!(if known < 0 { seasonal.is_nan() } else { seasonal == known as f32 });
             }
-            history.push(&[row as f32]);
+            seasons.push(&[now as f32]);
         }
     }
 }

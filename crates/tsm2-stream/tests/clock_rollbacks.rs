@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{MINUTE, OwnedEvent, push, resampler};
+use common::{MINUTE, OwnedEvent, push, resampler, restore, save};
 use proptest::prelude::*;
 use tsm2_stream::{Rejected, Resampler};
 
@@ -149,9 +149,7 @@ proptest! {
             expected.extend(at(&mut whole, bin).unwrap_or_default());
             events.extend(at(&mut interrupted, bin).unwrap_or_default());
             for &(_, back) in interruptions.iter().filter(|interruption| interruption.0 == index) {
-                let mut saved = Vec::new();
-                interrupted.save(&mut saved);
-                interrupted = Resampler::restore(common::config(1, 5), &saved).unwrap();
+                interrupted = restore(common::config(1, 5), &save(&interrupted)).unwrap();
                 for &(bin, _) in &bins[index.saturating_sub(back)..=index] {
                     events.extend(at(&mut interrupted, bin).unwrap_or_default());
                 }

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{MINUTE, OwnedEvent, config, push, resampler};
+use common::{MINUTE, OwnedEvent, config, push, resampler, restore, save};
 use proptest::prelude::*;
-use tsm2_stream::{Aggregate, Counts, Resampler};
+use tsm2_stream::{Accepted, Aggregate, Counts, Reading, Resampler};
 
 fn aggregate() -> impl Strategy<Value = Aggregate> {
     prop::sample::select(vec![
@@ -49,9 +49,7 @@ proptest! {
                 Err(_) => { refused += 1; continue }
             };
             prop_assert!(events.len() as u64 <= max_gap + 2 * open + 3);
-            let mut saved = Vec::new();
-            resampler.save(&mut saved);
-            longest = longest.max(saved.len());
+            longest = longest.max(save(&resampler).len());
             for event in events {
                 match event {
                     OwnedEvent::TimeStep(time_ms, values) => {
@@ -110,9 +108,7 @@ proptest! {
         let (mut whole, mut interrupted) = (Resampler::new(config.clone()).unwrap(), Resampler::new(config.clone()).unwrap());
         for &(variate, value, time_ms, interrupt) in &readings {
             if interrupt {
-                let mut saved = Vec::new();
-                interrupted.save(&mut saved);
-                interrupted = Resampler::restore(config.clone(), &saved).unwrap();
+                interrupted = restore(config.clone(), &save(&interrupted)).unwrap();
             }
             prop_assert_eq!(push(&mut whole, variate, value, time_ms), push(&mut interrupted, variate, value, time_ms));
             prop_assert_eq!(whole.counts(), interrupted.counts());
@@ -137,12 +133,13 @@ proptest! {
             events.extend(push(&mut interrupted, variate, value, time_ms).unwrap_or_default());
             for &(_, back) in repeats.iter().filter(|repeat| repeat.0 == index) {
                 for &(variate, value, time_ms) in &readings[index.saturating_sub(back)..=index] {
-                    prop_assert!(push(&mut interrupted, variate, value, time_ms).is_err());
+                    let again = interrupted.push(Reading { variate, value, time_ms }, |_| ());
+                    prop_assert!(!matches!(again, Ok(Accepted::Used)));
                 }
             }
         }
         prop_assert_eq!(events, expected);
-        let but_late = |counts: Counts| Counts { rejected: 0, ..counts };
+        let but_late = |counts: Counts| Counts { rejected: 0, surplus: 0, ..counts };
         prop_assert_eq!(but_late(interrupted.counts()), but_late(whole.counts()));
     }
 
@@ -158,13 +155,12 @@ proptest! {
         for time_ms in [0, 1, MINUTE, 100 * MINUTE] {
             push(&mut original, 0, 1.0, time_ms).unwrap();
         }
-        let mut saved = Vec::new();
-        original.save(&mut saved);
+        let mut saved = save(&original);
         for (at, value) in changes {
             let at = at % saved.len();
             saved[at] = value;
         }
-        if let Ok(mut resampler) = Resampler::restore(config, &saved) {
+        if let Ok(mut resampler) = restore(config, &saved) {
             for (variate, value, time_ms) in readings {
                 let _ = push(&mut resampler, variate, value, time_ms);
             }

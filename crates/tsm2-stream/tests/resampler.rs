@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{MINUTE, OwnedEvent, config, push, resampler};
-use tsm2_stream::{Aggregate, Counts, Event, Reading, Rejected, Resampler, ResamplerConfig, ResamplerError};
+use common::{MINUTE, OwnedEvent, config, push, resampler, save};
+use tsm2_stream::{Accepted, Aggregate, Counts, Event, MAX_GAP, Reading, Rejected, Resampler, ResamplerConfig, ResamplerError};
 
 #[test]
 fn a_row_closes_when_every_variate_was_heard() {
@@ -213,17 +213,16 @@ fn a_reading_that_its_open_row_has_already_changes_nothing() {
 
 #[test]
 fn what_is_no_saved_grid_of_this_shape_is_refused() {
-    let mut saved = Vec::new();
     let mut original = resampler(2, 10);
     push(&mut original, 0, 1.0, 0).unwrap();
-    original.save(&mut saved);
+    let mut saved = save(&original);
     let restore = |variates, interval_ms, bytes: &[u8]| {
         let config = ResamplerConfig::new(variates, interval_ms, 10);
-        Resampler::restore(config, bytes).map(|resampler| resampler.counts())
+        common::restore(config, bytes).map(|resampler| resampler.counts())
     };
     let mut means = config(2, 10);
     means.aggregates[1] = Aggregate::Mean;
-    assert_eq!(Resampler::restore(means, &saved).unwrap_err(), ResamplerError::Snapshot);
+    assert_eq!(common::restore(means, &saved).unwrap_err(), ResamplerError::Snapshot);
     assert_eq!(restore(2, MINUTE as u64, &saved), Ok(original.counts()));
     assert_eq!(restore(3, MINUTE as u64, &saved), Err(ResamplerError::Snapshot));
     assert_eq!(restore(2, 1000, &saved), Err(ResamplerError::Snapshot));
@@ -259,4 +258,87 @@ fn unknown_variates_and_impossible_grids_are_refused() {
     );
     rejected.allowed_lateness_ms = max_ms;
     assert!(Resampler::new(rejected).is_ok());
+}
+
+#[test]
+fn of_a_burst_without_device_times_every_reading_counts() {
+    let mut config = config(2, 10);
+    config.aggregates = vec![Aggregate::Sum, Aggregate::Mean];
+    config.device_times = false;
+    let mut resampler = Resampler::new(config).unwrap();
+    for value in 1..=100 {
+        for variate in 0..2 {
+            let reading = Reading {
+                variate,
+                value: value as f32,
+                time_ms: 7,
+            };
+            assert_eq!(resampler.push(reading, |_| ()), Ok(Accepted::Used));
+        }
+    }
+    let step = OwnedEvent::TimeStep(0, vec![Some(5050.0), Some(50.5)]);
+    assert_eq!(push(&mut resampler, 0, 1.0, MINUTE).unwrap(), [step]);
+    assert_eq!((resampler.counts().readings, resampler.counts().rejected), (201, 0));
+}
+
+#[test]
+fn without_device_times_the_last_to_arrive_is_the_newest_although_the_clock_was_set_back() {
+    let mut config = config(2, 10);
+    config.device_times = false;
+    let mut resampler = Resampler::new(config).unwrap();
+    push(&mut resampler, 0, 1.0, 20).unwrap();
+    push(&mut resampler, 0, 2.0, 10).unwrap();
+    let step = OwnedEvent::TimeStep(0, vec![Some(2.0), Some(3.0)]);
+    assert_eq!(push(&mut resampler, 1, 3.0, 10).unwrap(), [step]);
+}
+
+#[test]
+fn readings_of_a_bin_that_was_complete_are_surplus_and_not_rejected() {
+    let mut resampler = resampler(2, 10);
+    // A message with both variates every 10 s, a time step a minute: the first of each six completes its bin.
+    for message in 0..12 {
+        for variate in 0..2 {
+            let reading = Reading {
+                variate,
+                value: message as f32,
+                time_ms: 30_000 + message * 10_000,
+            };
+            let is_used = message % 6 == 0;
+            let expected = if is_used { Accepted::Used } else { Accepted::Surplus };
+            assert_eq!(resampler.push(reading, |_| ()), Ok(expected), "{message}");
+        }
+    }
+    let counts = resampler.counts();
+    assert_eq!((counts.readings, counts.surplus, counts.rejected, counts.time_steps), (4, 20, 0, 2));
+    // An older one is late, and a duplicate of the newest is no surplus.
+    assert!(matches!(push(&mut resampler, 0, 1.0, 60_000), Err(Rejected::Late { .. })));
+    assert!(matches!(push(&mut resampler, 0, 1.0, 90_000), Err(Rejected::Late { behind_ms: 0 })));
+}
+
+#[test]
+fn a_gap_that_one_reading_bridges_is_bounded_and_shows_each_step() {
+    assert_eq!(
+        Resampler::new(config(1, MAX_GAP + 1)).unwrap_err(),
+        ResamplerError::MaxGap { max_gap: MAX_GAP + 1 }
+    );
+    let mut resampler = resampler(1, MAX_GAP);
+    push(&mut resampler, 0, 1.0, 0).unwrap();
+    let mut steps = 0;
+    let after = Reading {
+        variate: 0,
+        value: 2.0,
+        time_ms: (MAX_GAP as i64 + 1) * MINUTE,
+    };
+    resampler.push(after, |_| steps += 1).unwrap();
+    assert_eq!(steps, MAX_GAP + 1);
+    // One further is a clock jump, which waits for its confirmation and bridges nothing.
+    assert_eq!(
+        push(&mut resampler, 0, 3.0, after.time_ms + (MAX_GAP as i64 + 2) * MINUTE),
+        Ok(vec![])
+    );
+    assert_eq!(
+        push(&mut resampler, 0, 3.0, i64::MAX).unwrap().len(),
+        1,
+        "only the jump before is dropped"
+    );
 }
