@@ -58,7 +58,7 @@ pub use event::{Accepted, Counts, Event, Rejected};
 pub use forecaster::{Forecast, Forecaster, ForecasterConfig, ForecasterSnapshot, Workspace};
 pub use future_covariates::FutureCovariate;
 pub use initial_widths::initial_widths;
-pub use live_metrics::LiveMetrics;
+pub use live_metrics::{LiveMetrics, MAX_METRIC_STEPS};
 pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError, MonitorSnapshot};
 pub use reading::Reading;
 pub use resampler::{Resampler, ResamplerSnapshot};

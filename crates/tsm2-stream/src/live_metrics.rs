@@ -12,7 +12,7 @@ use crate::intervals::MAX_ERROR;
 /// Scores that a running mean covers: a plain mean until there are as many, then an exponentially weighted one.
 const WINDOW: u32 = 4096;
 /// Most steps of the horizon that have live metrics.
-const MOST_STEPS: usize = 20;
+pub const MAX_METRIC_STEPS: usize = 20;
 
 /// Live metrics of one variate at one step of the horizon: means over the last 4096 scores or so. An error counts as at
 /// most 1000 times the widest of the variate's initial widths, so that one wrong reading does not hide the rest.
@@ -35,7 +35,7 @@ pub struct LiveMetrics {
 /// The steps of a horizon that have live metrics, from 1, ascending: all of up to 20, else 20 in growing distances,
 /// always with the first, the middle and the last.
 pub(crate) fn metric_steps(horizon: usize) -> Vec<usize> {
-    let count = horizon.min(MOST_STEPS);
+    let count = horizon.min(MAX_METRIC_STEPS);
     let mut steps = Vec::with_capacity(count);
     for index in 0..count {
         let exponent = index as f64 / (count - 1).max(1) as f64;
@@ -100,7 +100,7 @@ mod tests {
     fn metric_steps_ascend_and_have_the_first_the_middle_and_the_last() {
         for horizon in 1..=2000 {
             let steps = metric_steps(horizon);
-            assert_eq!(steps.len(), horizon.min(MOST_STEPS));
+            assert_eq!(steps.len(), horizon.min(MAX_METRIC_STEPS));
             assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{horizon}: {steps:?}");
             for step in [1, horizon.div_ceil(2), horizon] {
                 assert!(steps.contains(&step), "{horizon}: {steps:?}");

@@ -331,6 +331,7 @@ impl Service {
         distinct(&names, &outputs)?;
 
         let mut grid = ResamplerConfig::new(names.len(), interval_ms(meta, model.interval_s)?, input.max_gap);
+        grid.device_times = input.time_field.is_some();
         for (aggregate, name) in grid.aggregates.iter_mut().zip(&names) {
             *aggregate = input.aggregates.get(*name).copied().unwrap_or(input.aggregate);
         }

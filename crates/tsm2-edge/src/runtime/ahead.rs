@@ -62,17 +62,15 @@ impl FutureCovariates {
 
     /// Appends its bytes.
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        self.0.iter().for_each(|covariate| covariate.save(out));
+        // Numbers always have bytes.
+        out.extend(postcard::to_allocvec(&self.0).unwrap_or_default());
     }
 
     /// What [`FutureCovariates::save`] wrote; `None` for any other bytes, and where it is of another number of variates.
-    pub(crate) fn restore(model: &Model<'_>, mut bytes: &[u8]) -> Option<Self> {
-        let mut covariates = Vec::new();
-        for _ in 0..model.config().known_ahead {
-            let (covariate, rest) = FutureCovariate::restore(bytes)?;
-            covariates.push(covariate);
-            bytes = rest;
-        }
-        bytes.is_empty().then_some(FutureCovariates(covariates))
+    pub(crate) fn restore(model: &Model<'_>, bytes: &[u8]) -> Option<Self> {
+        let (all, []) = postcard::take_from_bytes::<Vec<FutureCovariate>>(bytes).ok()? else {
+            return None;
+        };
+        (all.len() == model.config().known_ahead).then_some(FutureCovariates(all))
     }
 }

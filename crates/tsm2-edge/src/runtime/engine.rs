@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::info;
 use tsm2_core::Model;
 use tsm2_mqtt::{FieldError, Template};
-use tsm2_stream::{Counts, Event, FutureCovariate, Monitor, Reading, Resampler};
+use tsm2_stream::{Accepted, Counts, Event, FutureCovariate, Monitor, Reading, Resampler};
 
 use crate::config::service::{KnownAhead, Service};
 use crate::observe::{InputMetrics, LiveErrors, Metrics, RejectionLog, Summary};
@@ -249,7 +249,7 @@ impl<'s> Engine<'s> {
         let mut scores = vec![LiveErrors::default(); variates * leads.len()];
         for stream in self.streams.values() {
             for (place, score) in scores.iter_mut().enumerate() {
-                let (variate, lead) = (place / leads.len(), leads[place % leads.len()].saturating_sub(1));
+                let (variate, lead) = (place / leads.len(), leads[place % leads.len()]);
                 if let Some(live) = stream.monitor.live_metrics(variate, lead) {
                     *score += LiveErrors::of(&live);
                 }
@@ -519,7 +519,7 @@ impl<'s> Engine<'s> {
                 }
                 _ => {}
             });
-            if refused.is_ok() {
+            if refused == Ok(Accepted::Used) {
                 changes += 1;
             }
             if let Err(error) = refused {

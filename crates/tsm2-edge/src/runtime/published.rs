@@ -1,7 +1,7 @@
 //! The JSON of published messages: forecasts and live metrics, and the size of the largest one.
 
 use serde::Serialize;
-use tsm2_stream::Monitor;
+use tsm2_stream::{MAX_METRIC_STEPS, Monitor};
 
 /// The `f32` with the longest JSON text.
 const WIDEST: f32 = -1.234_567_9e12;
@@ -29,7 +29,7 @@ pub(crate) struct ForecastMessage<'a> {
     pub(crate) model: &'a str,
 }
 
-/// The live metrics of one variate. Arrays by step.
+/// The live metrics of one variate.
 #[derive(Serialize, Default)]
 pub(crate) struct MetricsMessage<'a> {
     /// Time of the last reading used, RFC 3339.
@@ -38,6 +38,8 @@ pub(crate) struct MetricsMessage<'a> {
     pub(crate) model: &'a str,
     /// Whether the errors have become larger than before.
     pub(crate) drift: bool,
+    /// Steps of the horizon, from 1, that the arrays below belong to.
+    pub(crate) step: Vec<usize>,
     /// Forecasts compared with the reading that followed.
     pub(crate) evaluated: Vec<u32>,
     pub(crate) coverage: Vec<f32>,
@@ -61,7 +63,11 @@ impl<'a> MetricsMessage<'a> {
             drift: monitor.is_drifting(variate),
             ..MetricsMessage::default()
         };
-        for metrics in (0..monitor.config().horizon).filter_map(|step| monitor.live_metrics(variate, step)) {
+        for &step in monitor.metric_steps() {
+            let Some(metrics) = monitor.live_metrics(variate, step) else {
+                continue;
+            };
+            message.step.push(step);
             message.evaluated.push(metrics.scored);
             message.coverage.push(metrics.coverage);
             message.mae.push(metrics.model.mae);
@@ -81,6 +87,7 @@ impl<'a> MetricsMessage<'a> {
 /// smaller limit (mosquitto: `message_size_limit`) drops messages without an error to the client.
 pub(crate) fn largest_payload(model: &str, horizon: usize) -> usize {
     let numbers = vec![WIDEST; horizon];
+    let steps = horizon.min(MAX_METRIC_STEPS);
     let forecast = ForecastMessage {
         origin: WIDEST_TIME,
         start: WIDEST_TIME,
@@ -95,14 +102,15 @@ pub(crate) fn largest_payload(model: &str, horizon: usize) -> usize {
         origin: WIDEST_TIME,
         model,
         drift: false,
-        evaluated: vec![u32::MAX; horizon],
-        coverage: numbers.clone(),
-        mae: numbers.clone(),
-        mse: numbers.clone(),
-        naive_mae: numbers.clone(),
-        naive_mse: numbers.clone(),
-        seasonal_mae: numbers.clone(),
-        seasonal_mse: numbers.clone(),
+        step: vec![horizon; steps],
+        evaluated: vec![u32::MAX; steps],
+        coverage: numbers[..steps].to_vec(),
+        mae: numbers[..steps].to_vec(),
+        mse: numbers[..steps].to_vec(),
+        naive_mae: numbers[..steps].to_vec(),
+        naive_mse: numbers[..steps].to_vec(),
+        seasonal_mae: numbers[..steps].to_vec(),
+        seasonal_mse: numbers[..steps].to_vec(),
     };
     let length = |json: Result<Vec<u8>, _>| json.map_or(0, |json: Vec<u8>| json.len());
     length(serde_json::to_vec(&forecast)).max(length(serde_json::to_vec(&metrics)))

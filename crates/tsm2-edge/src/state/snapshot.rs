@@ -14,9 +14,9 @@ use tsm2_stream::{Monitor, MonitorConfig, Resampler, ResamplerConfig, ResamplerE
 use crate::runtime::ahead::FutureCovariates;
 
 /// Raise it with every change of this layout, of the grid's, or of what the numbers of the model's state mean.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 5;
 /// The same with covariates.
-const FORMAT_AHEAD: u32 = 4;
+const FORMAT_AHEAD: u32 = 6;
 const MAGIC: [u8; 4] = *b"TSM2";
 
 /// A sha256.
@@ -122,8 +122,13 @@ pub(crate) fn encode(
     for hash in [identity.rows, identity.shape, identity.model] {
         out.extend(hash);
     }
-    append(&mut out, |out| grid.save(out));
-    append(&mut out, |out| monitor.save(out));
+    // Numbers always have bytes.
+    append(&mut out, |out| {
+        out.extend(postcard::to_allocvec(&grid.snapshot()).unwrap_or_default())
+    });
+    append(&mut out, |out| {
+        out.extend(postcard::to_allocvec(&monitor.snapshot()).unwrap_or_default())
+    });
     if let Some(covariates) = covariates {
         append(&mut out, |out| covariates.save(out));
     }
@@ -224,8 +229,10 @@ pub(crate) fn decode(
     let parts = Parts::of(bytes)?;
     let kinship = identity.kinship(&parts.identity).ok_or(SnapshotError::OtherRows)?;
     let decoded = Decoded {
-        grid: Resampler::restore(grid, parts.grid)?,
-        monitor: Monitor::restore(monitor, parts.monitor).ok(),
+        grid: Resampler::restore(grid, postcard::from_bytes(parts.grid).map_err(|_| SnapshotError::Damaged)?)?,
+        monitor: postcard::from_bytes(parts.monitor)
+            .ok()
+            .and_then(|saved| Monitor::restore(monitor, saved).ok()),
         covariates: parts.covariates.and_then(|covariates| FutureCovariates::restore(model, covariates)),
         has_state: accepts(kinship, &parts.identity.model),
     };
