@@ -52,6 +52,36 @@ pub struct Forecast<'w> {
 }
 
 /// One stream's forecaster. See the module's documentation.
+///
+/// ```
+/// use tsm2_core::{Config, Model, Scaler, parameter_count};
+/// use tsm2_stream::{Event, Forecaster, ForecasterConfig, Reading, Resampler, ResamplerConfig, Workspace};
+///
+/// let config = Config { horizon: 3, ..Config::default() };
+/// let weights = vec![0.1; parameter_count(&config)?];
+/// let model = Model::new(&config, Scaler { mean: &[20.0], std: &[2.0] }, &weights)?;
+/// let settings = ForecasterConfig {
+///     interval_ms: 60_000,
+///     coverage: 0.9,
+///     initial_widths: vec![1.0; 3],
+/// };
+///
+/// let mut resampler = Resampler::new(ResamplerConfig::new(1, settings.interval_ms, 1440))?;
+/// let mut forecaster = Forecaster::new(&model, &settings)?;
+/// let mut workspace = Workspace::new(&model); // shared by all streams of a thread
+/// for minute in 0..10 {
+///     let reading = Reading { variate: 0, value: 20.0 + minute as f32, time_ms: minute * 60_000 };
+///     resampler.push(reading, |event| match event {
+///         Event::TimeStep(step) => match forecaster.step(&model, &mut workspace, &step) {
+///             Ok(forecast) => assert!(forecast.lower[0] <= forecast.mean[0] && forecast.mean[0] <= forecast.upper[0]),
+///             Err(error) => eprintln!("{error}"),
+///         },
+///         Event::Restart { .. } => forecaster.restart(),
+///         _ => {}
+///     })?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Forecaster {
     interval_ms: i64,

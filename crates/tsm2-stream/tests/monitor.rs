@@ -326,3 +326,28 @@ fn a_monitor_of_another_configuration_is_refused() {
         assert_eq!(restore(config, &saved).err(), Some(MonitorError::Snapshot));
     }
 }
+
+#[test]
+fn a_snapshot_is_small() {
+    // The shipped models: (targets, horizon, season), and the most bytes.
+    for (variates, horizon, season, most) in [(11, 60, 58, 39_000), (7, 96, 24, 43_000)] {
+        let config = MonitorConfig {
+            variates,
+            horizon,
+            season: Some(season),
+            coverage: 0.9,
+        };
+        let cells = variates * horizon;
+        let mut monitor = Monitor::new(config, &vec![1.0; cells]).unwrap();
+        let mut noise = Noise(3);
+        let mut longest = 0;
+        for _ in 0..1000 {
+            let values: Vec<f32> = (0..variates).map(|_| 20.0 + noise.normal()).collect();
+            let forecast: Vec<f32> = (0..cells).map(|_| 20.0 + noise.normal()).collect();
+            step(&mut monitor, &values, &forecast);
+            longest = longest.max(saved(&monitor).len());
+        }
+        println!("{variates} x {horizon}: {longest} bytes, {} in memory", Monitor::bytes(&config));
+        assert!(longest <= most, "{longest} bytes");
+    }
+}
