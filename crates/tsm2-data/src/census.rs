@@ -53,6 +53,8 @@ pub(crate) struct Rise {
     pub stays: u64,
     /// Steps that differ from the first.
     pub uneven: u64,
+    /// Falls to a tenth or less, as where a counter begins again.
+    pub resets: u64,
 }
 
 /// Words and how often they come.
@@ -188,7 +190,6 @@ impl Column {
             Class::Number(number) => {
                 self.numbers += 1;
                 self.dots += u64::from(cell.contains(&b'.'));
-                self.is_whole &= number.fract() == 0.0;
                 self.number(number);
                 // Digits alone are a time only by the column's name, which is looked at later.
                 if cell.contains(&b'.') || cell.len() < 8 {
@@ -219,14 +220,20 @@ impl Column {
     }
 
     fn number(&mut self, number: f64) {
+        self.is_whole &= number.fract() == 0.0;
         self.min = self.min.min(number);
         self.max = self.max.max(number);
         self.rise.add(number);
     }
 
+    /// Cells that are numbers without a unit.
+    pub fn bare_numbers(&self) -> u64 {
+        self.numbers + self.commas.iter().sum::<u64>()
+    }
+
     /// Cells that are numbers of any form.
     pub fn all_numbers(&self) -> u64 {
-        self.numbers + self.commas.iter().sum::<u64>() + self.units.count
+        self.bare_numbers() + self.units.count
     }
 }
 
@@ -236,7 +243,10 @@ impl Rise {
             let step = number - previous;
             match step {
                 _ if step > 0.0 => self.rises += 1,
-                _ if step < 0.0 => self.falls += 1,
+                _ if step < 0.0 => {
+                    self.falls += 1;
+                    self.resets += u64::from(number.abs() <= previous.abs() * 0.1);
+                }
                 _ => self.stays += 1,
             }
             let first = *self.step.get_or_insert(step);
@@ -244,6 +254,15 @@ impl Rise {
             self.uneven += u64::from((step - first).abs() > tolerance);
         }
         self.previous = Some(number);
+    }
+}
+
+impl Rise {
+    /// Whether the numbers only rise, but for resets, or, newest first, only fall.
+    pub fn is_counter(&self) -> bool {
+        let steps = self.rises + self.falls + self.stays;
+        let enough = |count: u64| count >= 20 && count * 20 >= steps;
+        enough(self.rises) && self.falls == self.resets && self.resets * 200 <= steps || enough(self.falls) && self.rises == 0
     }
 }
 

@@ -146,6 +146,18 @@ fn best_delimiter(text: &[u8]) -> Option<u8> {
         if width == 1 {
             score *= 0.3;
         }
+        // A header with as many names speaks for it.
+        if width > 1
+            && lines.iter().take(30).any(|line| {
+                is_header_like(line, width)
+                    && line
+                        .cells
+                        .iter()
+                        .all(|cell| matches!(classify(cell), Class::Empty | Class::Text) && !is_time(cell))
+            })
+        {
+            score += 0.25;
+        }
         // A space is also part of times and of texts.
         if delimiter == b' ' {
             score *= 0.95;
@@ -248,10 +260,11 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
         }
     } else if !above.is_empty() {
         let example = shown(&String::from_utf8_lossy(&above[0].cells.join(&b' ')));
-        dialect.notes.push(format!(
-            "{} lines above the rows skipped (`{example}`); no header found",
-            above.len()
-        ));
+        let count = above.len();
+        let lines = if count == 1 { "1 line" } else { &format!("{count} lines") };
+        dialect
+            .notes
+            .push(format!("{lines} above the rows skipped (`{example}`); no header found"));
     }
     if width > 2 && header.is_none() && above.iter().any(|line| line.cells.len() * 2 - 1 == width && delimiter == b',') {
         return Err(Error::Option {

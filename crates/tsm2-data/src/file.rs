@@ -14,7 +14,8 @@ use crate::options::Options;
 use crate::report::DroppedColumn;
 use crate::source::Source;
 use crate::table::{Plan, Table};
-use crate::time::columns::{Finder, TimeColumns};
+use crate::time::columns::Finder;
+use crate::time::moment::TimeColumns;
 
 /// A file as it was read.
 pub(crate) struct File {
@@ -23,6 +24,8 @@ pub(crate) struct File {
     pub variates: Vec<(String, Option<String>)>,
     /// Whether a variate is of states.
     pub states: Vec<bool>,
+    /// Whether the digits of a variate only rise.
+    pub counters: Vec<bool>,
     pub time: Option<TimeColumns>,
     pub time_names: Vec<String>,
     pub is_long: bool,
@@ -133,6 +136,7 @@ impl Reader<'_> {
         File {
             notes: notes.into_iter().chain(table.notes.iter().cloned()).collect(),
             table,
+            counters: vec![false; variates.len()],
             variates,
             states,
             time: None,
@@ -224,7 +228,9 @@ impl Reader<'_> {
                 });
             }
         }
-        Ok(self.file(table, variates, states, dropped, notes))
+        let mut file = self.file(table, variates, states, dropped, notes);
+        file.counters = variate_columns.iter().map(|&c| self.census.columns[c].rise.is_counter()).collect();
+        Ok(file)
     }
 
     /// Places of the counters whose increase is wanted.
@@ -389,6 +395,7 @@ impl Reader<'_> {
         let place = |name: u32| kept.iter().position(|&known| known == name as usize);
         let places: Vec<Option<usize>> = (0..count as u32).map(place).collect();
         file.table.keep_names(&places);
+        file.counters = vec![false; kept.len()];
         file.states = kept.iter().map(|&name| is_state[name]).collect();
         file.variates = kept.iter().map(|&name| file.variates[name].clone()).collect();
         for name in &self.options.difference {

@@ -37,8 +37,6 @@ pub(crate) struct Grid {
     pub gaps: (u64, u64, u64),
     /// Rows, or readings of a long table, that share a time step with another.
     pub merged: u64,
-    /// The first row that shares its time step with the one before.
-    pub first_merged: usize,
     /// Rows with a time that no other confirms.
     pub jumps: u64,
 }
@@ -151,8 +149,6 @@ impl Grid {
             );
         }
         let mut grid = collector.finish();
-        let bins = |row: usize| options.bin(readings.times_ms[row]);
-        grid.first_merged = (1..readings.times_ms.len()).find(|&row| bins(row) == bins(row - 1)).unwrap_or(0);
         let taken = grid.times_ms.len() as u64 - grid.gaps.1;
         grid.merged = if readings.names.is_empty() {
             (readings.times_ms.len() as u64).saturating_sub(taken + grid.jumps)
@@ -216,8 +212,31 @@ impl Collector {
         self.first = end;
     }
 
+    /// Segments of one time step have no successor to learn from: a clock jumped back there, for example.
+    fn drop_single_steps(&mut self) {
+        let grid = &mut self.grid;
+        if grid.segments.len() < 2 || grid.segments.iter().all(|segment| segment.len() > 1) {
+            return;
+        }
+        let variates = grid.values.len() / grid.times_ms.len().max(1);
+        let segments = std::mem::take(&mut grid.segments);
+        let (mut times_ms, mut values) = (Vec::new(), Vec::new());
+        for segment in segments {
+            if segment.len() == 1 {
+                grid.jumps += 1;
+                continue;
+            }
+            let first = times_ms.len();
+            times_ms.extend_from_slice(&grid.times_ms[segment.clone()]);
+            values.extend_from_slice(&grid.values[segment.start * variates..segment.end * variates]);
+            grid.segments.push(first..times_ms.len());
+        }
+        (grid.times_ms, grid.values) = (times_ms, values);
+    }
+
     fn finish(mut self) -> Grid {
         self.end_segment();
+        self.drop_single_steps();
         self.grid
     }
 }

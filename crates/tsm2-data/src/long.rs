@@ -10,7 +10,7 @@ use crate::names;
 use crate::options::Options;
 use crate::rows::Rows;
 use crate::source::Source;
-use crate::time::columns::{Moment, TimeColumns};
+use crate::time::moment::{Moment, TimeColumns};
 
 /// The columns of a long table.
 #[derive(Debug, Clone, PartialEq, Eq)]

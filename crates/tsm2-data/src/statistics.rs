@@ -29,6 +29,11 @@ pub(crate) fn written(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
+/// Whether a value is one that sensors write for "no reading".
+fn is_code(value: f32) -> bool {
+    CODES.iter().any(|code| *code as f32 == value)
+}
+
 impl Statistics {
     /// Of values oldest first; `rows` rows in all, those without a value of the variate included.
     pub fn of(values: impl Iterator<Item = f32> + Clone, rows: u64, is_state: bool) -> Statistics {
@@ -54,7 +59,8 @@ impl Statistics {
                 _ => {}
             }
             run = if previous == Some(value) && run > 0 { run + 1 } else { 1 };
-            longest = longest.max(run);
+            // A code for no reading is no stretch of a value.
+            longest = if is_code(value) { longest } else { longest.max(run) };
             previous = Some(value);
         }
         let (min, max) = (ends.low.first().map(|end| end.0), ends.high.first().map(|end| end.0));
@@ -72,13 +78,14 @@ impl Statistics {
         } else {
             Vec::new()
         };
+        let is_sentinel = |value: f32| sentinels.iter().any(|&(code, _)| code as f32 == value);
         Statistics {
             missing: rows.saturating_sub(count),
             min: min.map(written),
             max: max.map(written),
             kind,
             shape: VariateShape {
-                parts: parts(values, rows),
+                parts: parts(values.map(|value| if is_sentinel(value) { f32::NAN } else { value }), rows),
                 longest_constant: longest,
                 sentinels,
             },
@@ -138,9 +145,8 @@ fn sentinels(values: impl Iterator<Item = f32> + Clone, ends: &Ends, count: u64)
                 break;
             };
             let (gap, range) = (f64::from((next - value).abs()), f64::from(last - first));
-            let is_code = CODES.iter().any(|code| (*code as f32) == value);
             let is_beyond_zero = value < 0.0 && next >= 0.0;
-            let is_far = match is_code {
+            let is_far = match is_code(value) {
                 true => (times >= 2 || gap > 5.0 * range) && (gap > 0.3 * range || is_beyond_zero && gap > 0.05 * range),
                 false => times >= 3 && value != 0.0 && gap > 1.5 * range && range > 0.0 && times * 3 < count && distinct >= 20,
             };

@@ -8,7 +8,7 @@ use crate::error::{Error, shown};
 use crate::long::Keys;
 use crate::rows::{Drops, Reason, Rows};
 use crate::source::Source;
-use crate::time::columns::{Moment, TimeColumns};
+use crate::time::moment::{Moment, TimeColumns};
 use crate::time::zone;
 
 /// Which columns are read.

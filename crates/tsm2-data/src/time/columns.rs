@@ -1,54 +1,16 @@
 //! Which columns hold the time, and how: decided over the whole file.
 
-use csv::ByteRecord;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::cells::{Decimal, number, plain, trim};
 use crate::census::{Census, Column};
 use crate::error::{Error, list, shown};
 use crate::names::{self, Part};
 use crate::options::Options;
 use crate::recording::Clock;
 use crate::source::Source;
-use crate::time::formats::{self, ORDERS, Order, Zone, civil_ms, parse};
+use crate::time::formats::{ORDERS, Order};
+use crate::time::moment::{How, TimeColumns};
 use crate::time::zone;
-
-/// The columns of the time and how they are read.
-#[derive(Debug, Clone)]
-pub(crate) struct TimeColumns {
-    pub columns: Vec<usize>,
-    how: How,
-    /// For the report.
-    pub format: String,
-    pub clock: Clock,
-    /// Zone of cells without one.
-    pub zone: TimeZone,
-    pub notes: Vec<String>,
-}
-
-#[derive(Debug, Clone)]
-enum How {
-    /// One column with date and time, or two with one each.
-    Text(Order),
-    /// A number of which one counts so many milliseconds, from 1970 or an unknown start.
-    Count(f64),
-    /// Days since 1899-12-30.
-    Excel,
-    /// Parts of the date in columns of their own; the first may be a whole date.
-    Parts(Vec<Part>, Option<Order>),
-    /// A pattern of `strptime`.
-    Pattern(String),
-}
-
-/// A moment as it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
-    /// In UTC, ms since 1970.
-    Utc(i64),
-    /// In local time, as if it were UTC.
-    Civil(i64),
-}
 
 /// Share of the cells that must be times, in percent.
 const ENOUGH: u64 = 98;
@@ -148,7 +110,7 @@ impl Finder<'_> {
             }
             return Err(self.unreadable(c, column));
         }
-        let numbers = || columns().filter(|(_, column)| column.numbers * 100 >= column.filled * ENOUGH && column.numbers > 0);
+        let numbers = || columns().filter(|(_, column)| column.bare_numbers() * 100 >= column.filled * ENOUGH && column.bare_numbers() > 0);
         let may_be_time = |c: usize| named(c) || !self.has_header && c == 0;
         if let Some((c, _)) = numbers().find(|&(c, column)| may_be_time(c) && unix_scale(column).is_some()) {
             return self.of_column(c).map(Some);
@@ -199,7 +161,11 @@ impl Finder<'_> {
             let digits = cell.bytes().filter(u8::is_ascii_digit).count();
             let separators = cell.bytes().filter(|byte| matches!(byte, b'-' | b'/' | b':')).count();
             let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
-            digits >= 4 && separators >= 2 && letters <= 4
+            let clock = cell
+                .as_bytes()
+                .windows(4)
+                .any(|bytes| matches!(bytes, [a, b':', c, d] if a.is_ascii_digit() && c.is_ascii_digit() && d.is_ascii_digit()));
+            digits >= 4 && separators >= 2 && letters <= 4 || clock && digits >= 6 && letters <= 8
         };
         column.times.clock_only * 2 > column.filled
             || !column.times.bad.is_empty()
@@ -266,20 +232,26 @@ impl Finder<'_> {
                 format += ", time of day in a second column";
             }
             notes.retain(|note| !note.is_empty());
-            return Ok(self.new(columns, How::Text(order), format, Clock::Calendar, notes));
+            return Ok(Self::found(columns, How::Text(order), format, Clock::Calendar, notes));
         }
-        if column.numbers * 100 >= column.filled * ENOUGH {
+        if column.bare_numbers() * 100 >= column.filled * ENOUGH {
             if let Some((scale, name)) = unix_scale(column) {
-                return Ok(self.new(vec![c], How::Count(scale), name.into(), Clock::Calendar, Vec::new()));
+                return Ok(Self::found(vec![c], How::Count(scale), name.into(), Clock::Calendar, Vec::new()));
             }
             if is_compact(column) {
-                return Ok(self.new(vec![c], How::Text(Order::Ymd), "YYYYMMDD".into(), Clock::Calendar, Vec::new()));
+                return Ok(Self::found(
+                    vec![c],
+                    How::Text(Order::Ymd),
+                    "YYYYMMDD".into(),
+                    Clock::Calendar,
+                    Vec::new(),
+                ));
             }
             if is_excel(column) {
-                return Ok(self.new(vec![c], How::Excel, "excel".into(), Clock::Calendar, Vec::new()));
+                return Ok(Self::found(vec![c], How::Excel, "excel".into(), Clock::Calendar, Vec::new()));
             }
             if let Some((name, scale)) = names::elapsed_unit(&self.names[c]) {
-                return Ok(self.new(vec![c], How::Count(scale), name.into(), Clock::Elapsed, Vec::new()));
+                return Ok(Self::found(vec![c], How::Count(scale), name.into(), Clock::Elapsed, Vec::new()));
             }
         }
         Err(self.unreadable(c, column))
@@ -293,7 +265,7 @@ impl Finder<'_> {
         let parts: Vec<Option<Part>> = columns.iter().map(|&c| names::part(&self.names[c])).collect();
         if parts.iter().all(Option::is_some) {
             let parts = parts.into_iter().flatten().collect();
-            return Ok(self.new(
+            return Ok(Self::found(
                 columns.to_vec(),
                 How::Parts(parts, None),
                 "parts in columns".into(),
@@ -330,10 +302,10 @@ impl Finder<'_> {
             "excel" => Some((How::Excel, Clock::Calendar)),
             pattern => Some((How::Pattern(pattern.to_owned()), Clock::Calendar)),
         }?;
-        Some(self.new(columns, how, format.to_owned(), clock, Vec::new()))
+        Some(Self::found(columns, how, format.to_owned(), clock, Vec::new()))
     }
 
-    fn new(&self, columns: Vec<usize>, how: How, format: String, clock: Clock, notes: Vec<String>) -> TimeColumns {
+    fn found(columns: Vec<usize>, how: How, format: String, clock: Clock, notes: Vec<String>) -> TimeColumns {
         TimeColumns {
             columns,
             how,
@@ -436,14 +408,20 @@ impl Finder<'_> {
             let columns = std::iter::once(date).chain(found.iter().map(|(_, c)| *c)).collect();
             let parts = found.iter().map(|(part, _)| *part).collect();
             let format = format!("{}, hour in a column of its own", description(order, false, false));
-            return Some(self.new(columns, How::Parts(parts, Some(order)), format, Clock::Calendar, Vec::new()));
+            return Some(Self::found(
+                columns,
+                How::Parts(parts, Some(order)),
+                format,
+                Clock::Calendar,
+                Vec::new(),
+            ));
         }
         if !has(Part::Year) || !(has(Part::DayOfYear) || has(Part::Month) && has(Part::Day)) {
             return None;
         }
         found.sort_unstable();
         let (parts, columns) = found.into_iter().unzip();
-        Some(self.new(
+        Some(Self::found(
             columns,
             How::Parts(parts, None),
             "parts in columns".into(),
@@ -497,93 +475,4 @@ fn description(order: Order, is_fixed: bool, is_zoned: bool) -> &'static str {
         (false, Order::Dmy, _) => "dmy",
         (false, Order::Mdy, _) => "mdy",
     }
-}
-
-impl TimeColumns {
-    /// The moment of a row.
-    pub fn read(&self, record: &ByteRecord) -> Option<Moment> {
-        let cell = |at: usize| self.columns.get(at).and_then(|&c| record.get(c)).map(trim);
-        match &self.how {
-            How::Text(order) => {
-                let first = parse(cell(0)?, *order)?;
-                let second = match cell(1) {
-                    Some(clock) => Some(parse(clock, *order)?),
-                    None => None,
-                };
-                let clock = second.and_then(|second| second.nanoseconds).or(first.nanoseconds).unwrap_or(0);
-                let zone = second
-                    .map(|second| second.zone)
-                    .filter(|zone| *zone != Zone::None)
-                    .unwrap_or(first.zone);
-                let ms = civil_ms(first.date?, clock);
-                match zone {
-                    Zone::Offset(seconds) => Some(Moment::Utc(ms - i64::from(seconds) * 1000)),
-                    Zone::None => Some(Moment::Civil(ms)),
-                }
-            }
-            How::Count(scale) => Some(Moment::Utc(scaled(cell(0)?, *scale)?)),
-            How::Excel => {
-                let days = number(cell(0)?, Decimal::Dot).or_else(|| number(cell(0)?, Decimal::Comma))?;
-                // To the second: a serial has no more digits.
-                let seconds = ((days - 25_569.0) * 86_400.0).round();
-                (seconds.abs() < 1e12).then(|| Moment::Civil(seconds as i64 * 1000))
-            }
-            How::Parts(parts, order) => self.of_parts(record, parts, *order),
-            How::Pattern(pattern) => {
-                let cells: Vec<&[u8]> = (0..self.columns.len()).filter_map(cell).collect();
-                let text = String::from_utf8(cells.join(&b' ')).ok()?;
-                let broken = jiff::fmt::strtime::parse(pattern, &text).ok()?;
-                if broken.offset().is_some() {
-                    return Some(Moment::Utc(broken.to_timestamp().ok()?.as_millisecond()));
-                }
-                let clock = broken.to_time().ok().map_or(0, |time| {
-                    time.to_datetime(Date::constant(1970, 1, 1))
-                        .duration_since(jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0))
-                        .as_nanos() as i64
-                });
-                Some(Moment::Civil(civil_ms(broken.to_date().ok()?, clock)))
-            }
-        }
-    }
-
-    fn of_parts(&self, record: &ByteRecord, parts: &[Part], order: Option<Order>) -> Option<Moment> {
-        let mut columns = self.columns.iter();
-        let mut date = match order {
-            Some(order) => parse(trim(record.get(*columns.next()?)?), order)?.date,
-            None => None,
-        };
-        let (mut year, mut month, mut day, mut clock) = (None, 1.0, 1.0, 0.0);
-        let mut day_of_year = None;
-        for (part, &c) in parts.iter().zip(columns) {
-            let value = plain(trim(record.get(c)?))?;
-            match part {
-                Part::Year => year = Some(value),
-                Part::Month => month = value,
-                Part::Day => day = value,
-                Part::DayOfYear => day_of_year = Some(value),
-                Part::Hour => clock += value * 3600.0,
-                Part::Minute => clock += value * 60.0,
-                Part::Second => clock += value,
-            }
-        }
-        if let Some(year) = year {
-            date = Date::new(year as i16, month as i8, if day_of_year.is_some() { 1 } else { day as i8 }).ok();
-        }
-        let days = formats::days(date?) + day_of_year.map_or(0, |day| day as i64 - 1);
-        Some(Moment::Civil(days * 86_400_000 + (clock * 1000.0).round() as i64))
-    }
-}
-
-/// Whole numbers are scaled without loss: nanoseconds since 1970 are beyond the digits of an `f64`.
-fn scaled(cell: &[u8], scale: f64) -> Option<i64> {
-    let whole = std::str::from_utf8(cell).ok()?.parse::<i64>().ok();
-    let ms = match whole {
-        Some(count) if scale >= 1.0 => count.checked_mul(scale as i64)?,
-        Some(count) => count.div_euclid((1.0 / scale).round() as i64),
-        None => {
-            let ms = (number(cell, Decimal::Dot).or_else(|| number(cell, Decimal::Comma))? * scale).round();
-            (ms.abs() < 1e15).then_some(ms as i64)?
-        }
-    };
-    (ms.abs() < 1_000_000_000_000_000).then_some(ms)
 }

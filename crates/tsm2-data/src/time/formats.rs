@@ -251,7 +251,7 @@ impl<'a> Cursor<'a> {
         (length <= 2).then_some(())?;
         let mut ahead = *self;
         ahead.skip(between);
-        let Some((year, digits)) = ahead.digits() else { return None };
+        let (year, digits) = ahead.digits()?;
         if digits == 4 && ahead.peek() != Some(b':') {
             *self = ahead;
             parsed.date = Some(date_of(year, 4, month as u64, day)?);
@@ -439,10 +439,7 @@ fn month(word: &[u8]) -> Option<i8> {
     if text.starts_with("juil") {
         return Some(7);
     }
-    NAMES
-        .iter()
-        .position(|short| short.iter().any(|short| matches(&short)))
-        .map(|at| at as i8 + 1)
+    NAMES.iter().position(|short| short.iter().any(&matches)).map(|at| at as i8 + 1)
 }
 
 /// The parts as a civil time in nanoseconds since 1970, the zone left out; a date alone is its midnight.

@@ -2,4 +2,5 @@
 
 pub(crate) mod columns;
 pub(crate) mod formats;
+pub(crate) mod moment;
 pub(crate) mod zone;

@@ -79,7 +79,7 @@ pub(crate) fn all_to_utc(times_ms: &mut [i64], zone: &TimeZone, series: impl Fn(
         }
         let Some(time) = civil(times_ms[at]) else { continue };
         let ambiguous = zone.to_ambiguous_timestamp(time);
-        let Ok(earlier) = ambiguous.clone().compatible() else { continue };
+        let Ok(earlier) = ambiguous.compatible() else { continue };
         let chosen = match ambiguous.offset() {
             AmbiguousOffset::Unambiguous { .. } => earlier,
             AmbiguousOffset::Gap { .. } => {

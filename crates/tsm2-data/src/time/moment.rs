@@ -1,0 +1,135 @@
+//! The moment of a row, from the columns of its time.
+
+use csv::ByteRecord;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+
+use crate::cells::{Decimal, number, plain, trim};
+use crate::names::Part;
+use crate::recording::Clock;
+use crate::time::formats::{Order, Zone, civil_ms, days, parse};
+
+/// The columns of the time and how they are read.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeColumns {
+    pub columns: Vec<usize>,
+    pub how: How,
+    /// For the report.
+    pub format: String,
+    pub clock: Clock,
+    /// Zone of cells without one.
+    pub zone: TimeZone,
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum How {
+    /// One column with date and time, or two with one each.
+    Text(Order),
+    /// A number of which one counts so many milliseconds, from 1970 or an unknown start.
+    Count(f64),
+    /// Days since 1899-12-30.
+    Excel,
+    /// Parts of the date in columns of their own; the first may be a whole date.
+    Parts(Vec<Part>, Option<Order>),
+    /// A pattern of `strptime`.
+    Pattern(String),
+}
+
+/// A moment as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// In UTC, ms since 1970.
+    Utc(i64),
+    /// In local time, as if it were UTC.
+    Civil(i64),
+}
+
+impl TimeColumns {
+    /// The moment of a row.
+    pub fn read(&self, record: &ByteRecord) -> Option<Moment> {
+        let cell = |at: usize| self.columns.get(at).and_then(|&c| record.get(c)).map(trim);
+        match &self.how {
+            How::Text(order) => {
+                let first = parse(cell(0)?, *order)?;
+                let second = match cell(1) {
+                    Some(clock) => Some(parse(clock, *order)?),
+                    None => None,
+                };
+                let clock = second.and_then(|second| second.nanoseconds).or(first.nanoseconds).unwrap_or(0);
+                let zone = second
+                    .map(|second| second.zone)
+                    .filter(|zone| *zone != Zone::None)
+                    .unwrap_or(first.zone);
+                let ms = civil_ms(first.date?, clock);
+                match zone {
+                    Zone::Offset(seconds) => Some(Moment::Utc(ms - i64::from(seconds) * 1000)),
+                    Zone::None => Some(Moment::Civil(ms)),
+                }
+            }
+            How::Count(scale) => Some(Moment::Utc(scaled(cell(0)?, *scale)?)),
+            How::Excel => {
+                let days = number(cell(0)?, Decimal::Dot).or_else(|| number(cell(0)?, Decimal::Comma))?;
+                // To the second: a serial has no more digits.
+                let seconds = ((days - 25_569.0) * 86_400.0).round();
+                (seconds.abs() < 1e12).then(|| Moment::Civil(seconds as i64 * 1000))
+            }
+            How::Parts(parts, order) => self.of_parts(record, parts, *order),
+            How::Pattern(pattern) => {
+                let cells: Vec<&[u8]> = (0..self.columns.len()).filter_map(cell).collect();
+                let text = String::from_utf8(cells.join(&b' ')).ok()?;
+                let broken = jiff::fmt::strtime::parse(pattern, &text).ok()?;
+                if broken.offset().is_some() {
+                    return Some(Moment::Utc(broken.to_timestamp().ok()?.as_millisecond()));
+                }
+                let clock = broken.to_time().ok().map_or(0, |time| {
+                    time.to_datetime(Date::constant(1970, 1, 1))
+                        .duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0))
+                        .as_nanos() as i64
+                });
+                Some(Moment::Civil(civil_ms(broken.to_date().ok()?, clock)))
+            }
+        }
+    }
+
+    fn of_parts(&self, record: &ByteRecord, parts: &[Part], order: Option<Order>) -> Option<Moment> {
+        let mut columns = self.columns.iter();
+        let mut date = match order {
+            Some(order) => parse(trim(record.get(*columns.next()?)?), order)?.date,
+            None => None,
+        };
+        let (mut year, mut month, mut day, mut clock) = (None, 1.0, 1.0, 0.0);
+        let mut day_of_year = None;
+        for (part, &c) in parts.iter().zip(columns) {
+            let value = plain(trim(record.get(c)?))?;
+            match part {
+                Part::Year => year = Some(value),
+                Part::Month => month = value,
+                Part::Day => day = value,
+                Part::DayOfYear => day_of_year = Some(value),
+                Part::Hour => clock += value * 3600.0,
+                Part::Minute => clock += value * 60.0,
+                Part::Second => clock += value,
+            }
+        }
+        if let Some(year) = year {
+            date = Date::new(year as i16, month as i8, if day_of_year.is_some() { 1 } else { day as i8 }).ok();
+        }
+        let days = days(date?) + day_of_year.map_or(0, |day| day as i64 - 1);
+        Some(Moment::Civil(days * 86_400_000 + (clock * 1000.0).round() as i64))
+    }
+}
+
+/// Whole numbers are scaled without loss: nanoseconds since 1970 are beyond the digits of an `f64`.
+fn scaled(cell: &[u8], scale: f64) -> Option<i64> {
+    let whole = std::str::from_utf8(cell).ok()?.parse::<i64>().ok();
+    let ms = match whole {
+        Some(count) if scale >= 1.0 => count.checked_mul(scale as i64)?,
+        Some(count) => count.div_euclid((1.0 / scale).round() as i64),
+        None => {
+            let ms = (number(cell, Decimal::Dot).or_else(|| number(cell, Decimal::Comma))? * scale).round();
+            (ms.abs() < 1e15).then_some(ms as i64)?
+        }
+    };
+    (ms.abs() < 1_000_000_000_000_000).then_some(ms)
+}

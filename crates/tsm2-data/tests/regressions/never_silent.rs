@@ -1,0 +1,217 @@
+//! What must stop reading, or stand in the report.
+
+use tsm2_data::{Options, read_bytes};
+
+use crate::{clock, contains, day, error, names, read, read_with, reading, table};
+
+fn at(row: usize) -> String {
+    format!("2024-03-{:02} {}", day(row), clock(row))
+}
+
+fn force() -> Options {
+    Options {
+        force: true,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn a_time_column_that_cannot_be_read_was_dropped_as_text() {
+    for (header, cell) in [
+        ("time,a", "2024-064T{}"),
+        ("timestamp,a", "week 10 {}"),
+        ("Datum,a", "2024|03|04 {}"),
+        ("when measured,a", "2024/03-04 {}:00"),
+        ("fecha y hora,a", "4 de 3 de 2024 {}"),
+    ] {
+        let message = error(table(header, 60, |row| {
+            format!("{},{:.1}", cell.replace("{}", &clock(row)), reading(row))
+        }));
+        let column = header.split(',').next().unwrap();
+        assert!(
+            message.contains(&format!("`{column}`"))
+                && message.contains("--time-format")
+                && message.contains("line 2")
+                && message.contains("line 3"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_time_of_day_without_a_date_is_refused() {
+    let message = error(table("Time,a", 100, |row| format!("{},{:.1}", clock(row), reading(row))));
+    assert!(message.contains("without a date") && message.contains("--time-column"), "{message}");
+    let options = Options {
+        time_format: Some("none".into()),
+        ..Options::default()
+    };
+    assert_eq!(
+        names(
+            &read_with(table("Time,a", 100, |row| format!("{},{:.1}", clock(row), reading(row))), &options)
+                .unwrap()
+                .1
+        ),
+        ["a"]
+    );
+}
+
+#[test]
+fn numbers_that_rise_evenly_were_forecast_as_sensors() {
+    type Form = fn(usize) -> String;
+    let forms: [(&str, Form); 5] = [
+        ("", |row| row.to_string()),
+        ("No", |row| (row + 1).to_string()),
+        ("x", |row| format!("{}", row * 10)),
+        ("count down", |row| (5000 - row).to_string()),
+        ("Unnamed: 0", |row| row.to_string()),
+    ];
+    for (name, form) in forms {
+        let text = table(&format!("{name},time,a"), 100, |row| {
+            format!("{},{},{:.1}", form(row), at(row), reading(row))
+        });
+        let (_, report) = read(&text);
+        assert_eq!(names(&report), ["a"], "{name}");
+        assert!(report.dropped_columns[0].reason.contains("evenly"), "{report:?}");
+    }
+    let text = table("x,time,a", 100, |row| format!("{row},{},{:.1}", at(row), reading(row)));
+    assert_eq!(
+        names(
+            &read_with(
+                text,
+                &Options {
+                    keep: vec!["x".into()],
+                    ..Options::default()
+                }
+            )
+            .unwrap()
+            .1
+        ),
+        ["x", "a"]
+    );
+}
+
+#[test]
+fn a_row_number_that_begins_again_is_still_one() {
+    let (_, report) = read(table("RECORD,time,a", 200, |row| {
+        format!("{},{},{:.1}", row % 120, at(row), reading(row))
+    }));
+    assert_eq!(names(&report), ["a"]);
+}
+
+#[test]
+fn columns_that_repeat_the_clock_are_no_sensors() {
+    let (_, report) = read(table("time,year,month,hour,NSM,weekday,a", 2000, |row| {
+        format!(
+            "{},2024,3,{},{},{},{:.1}",
+            at(row),
+            row / 6 % 24,
+            row % 144 * 600,
+            (row / 144) % 7,
+            reading(row)
+        )
+    }));
+    assert_eq!(names(&report), ["a"]);
+    assert_eq!(report.dropped_columns.len(), 5, "{report:?}");
+    assert!(
+        report.dropped_columns.iter().all(|column| column.reason.contains("clock")),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn a_year_as_the_only_time_is_not_forecast() {
+    let (_, report) = read(table("Year,output", 40, |row| format!("{},{:.1}", 1980 + row, reading(row))));
+    assert_eq!(names(&report), ["output"]);
+}
+
+#[test]
+fn many_rows_dropped_for_one_reason_stop_reading() {
+    let text = table("time,a,b", 200, |row| {
+        if row % 20 == 3 {
+            format!("{},1", at(row))
+        } else {
+            format!("{},{:.1},{}", at(row), reading(row), row % 5)
+        }
+    });
+    let message = error(&text);
+    assert!(
+        message.contains("10 of 200 rows") && message.contains("fewer cells") && message.contains("line 5") && message.contains("--force"),
+        "{message}"
+    );
+    let (_, report) = read_with(&text, &force()).unwrap();
+    assert_eq!(report.rows, 190);
+    assert!(contains(&report.warnings, "--force: 10 of 200 rows"), "{report:?}");
+    assert_eq!((report.dropped_rows[0].count, report.dropped_rows[0].first_line), (10, 5));
+}
+
+#[test]
+fn many_unreadable_times_stop_reading() {
+    let message = error(table("time,a", 100, |row| {
+        format!("{},{:.1}", if row % 10 == 4 { "later".into() } else { at(row) }, reading(row))
+    }));
+    assert!(
+        message.contains("`time`") && message.contains("`later`") && message.contains("line 6"),
+        "{message}"
+    );
+    let (_, report) = read_with(
+        table("time,a", 100, |row| {
+            format!("{},{:.1}", if row % 10 == 4 { "later".into() } else { at(row) }, reading(row))
+        }),
+        &force(),
+    )
+    .unwrap();
+    assert_eq!(report.rows, 90);
+    assert!(contains(&report.warnings, "--force"), "{report:?}");
+}
+
+#[test]
+fn text_columns_are_named_with_their_words() {
+    let (_, report) = read(table("time,mode,a", 100, |row| {
+        format!("{},{},{:.1}", at(row), ["AUTO", "MANUAL"][row % 2], reading(row))
+    }));
+    assert_eq!(report.dropped_columns[0].reason, "text: `AUTO`, `MANUAL`");
+}
+
+#[test]
+fn a_file_without_numbers_names_its_columns() {
+    let message = error(table("time,mode", 50, |row| format!("{},AUTO", at(row))));
+    assert!(message.contains("`mode` (text: `AUTO` throughout)"), "{message}");
+}
+
+#[test]
+fn empty_files_and_headers_alone_are_refused() {
+    assert!(error("").contains("empty"));
+    assert!(error("\n\n  \n").contains("empty"));
+    assert!(error("time,a,b\n").contains("no row of readings"));
+    let message = read_bytes(std::path::Path::new("x.xlsx"), b"PK\x03\x04....", &Options::default())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("CSV"), "{message}");
+}
+
+#[test]
+fn names_and_zones_that_do_not_exist_are_refused_with_those_that_do() {
+    let text = table("time,a", 20, |row| format!("{},{:.1}", at(row), reading(row)));
+    for options in [
+        Options {
+            time_column: vec!["date".into()],
+            ..Options::default()
+        },
+        Options {
+            series: Some("device".into()),
+            ..Options::default()
+        },
+        Options {
+            difference: vec!["b".into()],
+            ..Options::default()
+        },
+        Options {
+            name_column: Some("tag".into()),
+            ..Options::default()
+        },
+    ] {
+        let message = read_with(&text, &options).unwrap_err().to_string();
+        assert!(message.contains("--") && message.contains("`a`"), "{message}");
+    }
+}
