@@ -60,7 +60,10 @@ fn main() -> anyhow::Result<()> {
         let written = (written_bytes()? - before) as f64 / arguments.days as f64;
         let (written, largest) = (written / 1e6, largest as f64 / 1e6);
         let seconds = begun.elapsed().as_secs_f64();
-        println!("| {streams} | {} | {written:.2} MB | {largest:.1} MB | {memory:.0} MB | {seconds:.1} |", arguments.days);
+        println!(
+            "| {streams} | {} | {written:.2} MB | {largest:.1} MB | {memory:.0} MB | {seconds:.1} |",
+            arguments.days
+        );
         std::fs::remove_dir_all(&arguments.folder)?;
     }
     let store = open(&arguments)?;
@@ -68,17 +71,26 @@ fn main() -> anyhow::Result<()> {
     drop(store);
     for (what, verify) in [("footers", false), ("every record checked", true)] {
         let begun = Instant::now();
-        let options = LogOptions { verify, ..options(&arguments) };
+        let options = LogOptions {
+            verify,
+            ..options(&arguments)
+        };
         let store = LogStore::open(&arguments.folder, &options, &mut |_| {})?;
         let seconds = begun.elapsed().as_secs_f64();
         let (megabytes, memory) = (store.disk_bytes() as f64 / 1e6, resident_bytes()? as f64 / 1e6);
-        println!("\nopen, {what}: {seconds:.2} s for {} streams in {megabytes:.0} MB, {memory:.0} MB of memory in use", arguments.open);
+        println!(
+            "\nopen, {what}: {seconds:.2} s for {} streams in {megabytes:.0} MB, {memory:.0} MB of memory in use",
+            arguments.open
+        );
         let begun = Instant::now();
         let mut entries = 0;
         for info in store.streams()? {
             entries += store.load(&info.name)?.map_or(0, |stored| stored.tail.len());
         }
-        println!("load all streams: {:.2} s, {entries} entries in the tails", begun.elapsed().as_secs_f64());
+        println!(
+            "load all streams: {:.2} s, {entries} entries in the tails",
+            begun.elapsed().as_secs_f64()
+        );
     }
     std::fs::remove_dir_all(&arguments.folder)?;
     Ok(())

@@ -45,7 +45,11 @@ fn last_batch(store: &LogStore) -> u64 {
         let tail: Vec<u64> = stored.tail.iter().map(|entry| number(entry)).collect();
         assert_eq!(tail, (covered + 1..=covered + tail.len() as u64).collect::<Vec<_>>());
         let newest = covered + tail.len() as u64;
-        assert!(stored.checkpoint.is_none_or(|checkpoint| checkpoint == covered.to_le_bytes().repeat(5000)));
+        assert!(
+            stored
+                .checkpoint
+                .is_none_or(|checkpoint| checkpoint == covered.to_le_bytes().repeat(5000))
+        );
         assert!((covered + 1..=newest).all(|number| number % 7 != at), "a checkpoint is missing");
         last.insert(newest, name);
     }
@@ -56,15 +60,22 @@ fn last_batch(store: &LogStore) -> u64 {
 fn spawn(task: &str, folder: &Path) -> Child {
     // Writing past a limit is to be an error, as on a full disk, and not a signal.
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
-    command.args(["child", "--exact", "--nocapture"]).env("TSM2_CHILD", task).env("TSM2_FOLDER", folder);
+    command
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap());
+    command
+        .args(["child", "--exact", "--nocapture"])
+        .env("TSM2_CHILD", task)
+        .env("TSM2_FOLDER", folder);
     command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// What the children do; nothing in a usual run.
 #[test]
 fn child() {
-    let (Some(task), Some(folder)) = (std::env::var_os("TSM2_CHILD"), std::env::var_os("TSM2_FOLDER")) else { return };
+    let (Some(task), Some(folder)) = (std::env::var_os("TSM2_CHILD"), std::env::var_os("TSM2_FOLDER")) else {
+        return;
+    };
     let store = open(Path::new(&folder));
     match task.to_str() {
         Some("write") => {
@@ -132,7 +143,10 @@ fn a_killed_writer_loses_no_commit_and_leaves_no_part_of_one() {
         child.wait().unwrap();
         let store = open(folder.path());
         let last = last_batch(&store);
-        assert!(last == acknowledged || last == acknowledged + 1, "{acknowledged} was acknowledged, {last} is there");
+        assert!(
+            last == acknowledged || last == acknowledged + 1,
+            "{acknowledged} was acknowledged, {last} is there"
+        );
         assert_eq!(store.report().damaged, 0);
     }
     assert!(acknowledged >= KILLS, "a child did not come to write");
