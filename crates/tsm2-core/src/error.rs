@@ -1,34 +1,34 @@
-//! What can be wrong with a configuration, weights or a call. One sentence per variant.
+//! Errors: a fault of a configuration, of the weights, or of a call. One sentence per variant.
 
 use core::fmt;
 
-/// Errors of this crate; every one is the caller's input, none is a state of the model.
+/// Errors of this crate. Every error is a fault of the caller's input; the model's state is untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A number of the configuration lies outside what the forecaster supports.
+    /// A number of the configuration lies outside the supported range.
     Config {
         /// The key, as in the model file's metadata.
         key: &'static str,
-        /// What is required of it.
+        /// The requirement.
         requirement: &'static str,
     },
     /// A buffer has the wrong number of elements.
     Length {
-        /// Which buffer.
+        /// Name of the buffer.
         buffer: &'static str,
         /// Elements needed.
         expected: usize,
         /// Elements given.
         actual: usize,
     },
-    /// A scaler entry cannot be used: a mean that is not finite, or a standard deviation that is not positive and finite.
+    /// A scaler entry cannot be used: the mean is not finite, or the standard deviation is not positive and finite.
     Scaler {
         /// Index of the variate.
         variate: usize,
     },
-    /// What a variate will read was told, though it is not known ahead.
-    NotKnownAhead {
+    /// Future values were given for a variate that is not a future covariate.
+    NotFutureCovariate {
         /// Index of the variate.
         variate: usize,
     },
@@ -43,9 +43,21 @@ impl fmt::Display for Error {
                 f,
                 "the scaler of variate {variate} needs a finite mean and a positive, finite standard deviation"
             ),
-            Self::NotKnownAhead { variate } => write!(f, "variate {variate} is none of those that are known ahead"),
+            Self::NotFutureCovariate { variate } => write!(
+                f,
+                "variate {variate} is not a future covariate: only future covariates take future values"
+            ),
         }
     }
 }
 
 impl core::error::Error for Error {}
+
+/// Compares the length of a buffer with the length needed.
+pub(crate) fn check_len(buffer: &'static str, actual: usize, expected: usize) -> Result<(), Error> {
+    if actual == expected {
+        Ok(())
+    } else {
+        Err(Error::Length { buffer, expected, actual })
+    }
+}

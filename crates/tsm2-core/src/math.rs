@@ -1,8 +1,16 @@
-//! The transcendental functions of the network, written so that a loop over them vectorises.
+//! Scalar functions, inner products and LayerNorm of the network, written so that loops over them vectorise.
 //!
-//! Every engine in Rust (device step, training kernels) calls these, so that they agree to the bit where the order of
-//! operations is the same. `exp` is a range reduction and a polynomial without branches or library calls; the others follow
-//! from it. Relative error of `exp` against a correctly rounded one: below 2e-7 over its whole finite range.
+//! Every engine in Rust (device step, training kernels) calls these functions, so the engines agree to the bit
+//! wherever the order of operations is the same. `exp` is a range reduction and a polynomial, without branches and
+//! without library calls; the other functions follow from it. The relative error of `exp` is below 2e-7 over its
+//! whole finite range.
+//!
+//! ```
+//! use tsm2_core::math::{exp, silu};
+//!
+//! assert!((exp(1.0) - core::f32::consts::E).abs() < 1e-6);
+//! assert_eq!(silu(0.0), 0.0);
+//! ```
 
 /// Arguments of [`exp`] are limited to this range, within which its result is a normal, finite number.
 const EXP_MIN: f32 = -87.0;
@@ -68,7 +76,8 @@ pub fn softplus(x: f32) -> f32 {
     positive + 2.0 * (s + s * z * p)
 }
 
-/// GELU in its tanh form (Hendrycks and Gimpel 2016, equation of section 2), as x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)); 0 below [`GELU_FLAT`].
+/// GELU in its tanh form (Hendrycks and Gimpel 2016, section 2), as x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)).
+/// Below [`GELU_FLAT`] it is 0.
 #[inline(always)]
 #[must_use]
 pub fn gelu(x: f32) -> f32 {
@@ -76,7 +85,8 @@ pub fn gelu(x: f32) -> f32 {
     if x < GELU_FLAT { 0.0 } else { y }
 }
 
-/// Where [`gelu`] is within 3e-15 of 0 and taken to be 0: products of what is smaller still are subnormal, which many processors are slow at.
+/// Below this argument [`gelu`] is 0 instead of a number above -3e-15: products of smaller numbers are subnormal, and
+/// many processors are slow at subnormal numbers.
 pub const GELU_FLAT: f32 = -7.0;
 
 /// 2 sqrt(2 / pi), the scale inside [`gelu`].
@@ -105,19 +115,63 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]) + tail
 }
 
+/// out = W x with W `[out.len(), x.len()]`, row-major.
+pub(crate) fn linear(weight: &[f32], x: &[f32], out: &mut [f32]) {
+    for (out, row) in out.iter_mut().zip(weight.chunks_exact(x.len())) {
+        *out = dot(row, x);
+    }
+}
+
+/// Added to the variance inside [`layer_norm`].
+pub const LAYER_NORM_EPS: f32 = 1e-5;
+
+/// LayerNorm of one vector: (x - mean) / sqrt(variance + eps) * weight + bias. All slices have the length of `x`.
+pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    let inverse = 1.0 / x.len() as f32;
+    let mean = x.iter().sum::<f32>() * inverse;
+    let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() * inverse;
+    let scale = 1.0 / libm::sqrtf(variance + LAYER_NORM_EPS);
+    for ((out, x), (weight, bias)) in out.iter_mut().zip(x).zip(weight.iter().zip(bias)) {
+        *out = (x - mean) * scale * weight + bias;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The largest relative error of `function` over multiples of 1e-4, every `stride`-th one.
+    fn worst(function: fn(f32) -> f32, exact: fn(f64) -> f64, range: core::ops::Range<i32>, stride: usize) -> f64 {
+        let error = |i: i32| {
+            let x = i as f32 * 1e-4;
+            let exact = exact(f64::from(x));
+            (f64::from(function(x)) - exact).abs() / exact
+        };
+        range.step_by(stride).map(error).fold(0.0, f64::max)
+    }
+
+    const EXP: core::ops::Range<i32> = -870_000..880_001;
+    const SOFTPLUS: core::ops::Range<i32> = -860_000..300_000;
+
+    fn exact_softplus(x: f64) -> f64 {
+        x.exp().ln_1p()
+    }
+
     #[test]
     fn exp_is_within_2e_7_of_the_exact_value() {
-        let mut worst = 0.0f64;
-        for i in -870_000..=880_000 {
-            let x = i as f32 * 1e-4;
-            let exact = f64::from(x).exp();
-            worst = worst.max((f64::from(exp(x)) - exact).abs() / exact);
-        }
-        assert!(worst < 2e-7, "{worst:e}");
+        assert!(worst(exp, f64::exp, EXP, 37) < 2e-7);
+    }
+
+    #[test]
+    fn softplus_is_within_3e_7_of_the_exact_value() {
+        assert!(worst(softplus, exact_softplus, SOFTPLUS, 37) < 3e-7);
+    }
+
+    #[test]
+    #[ignore = "3 million points; run with `cargo test -p tsm2-core -- --ignored`"]
+    fn exp_and_softplus_are_exact_enough_on_the_whole_grid() {
+        assert!(worst(exp, f64::exp, EXP, 1) < 2e-7);
+        assert!(worst(softplus, exact_softplus, SOFTPLUS, 1) < 3e-7);
     }
 
     #[test]
@@ -140,17 +194,6 @@ mod tests {
             let inner = (2.0 / core::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
             close(gelu(x as f32), 0.5 * x * (1.0 + inner.tanh()));
         }
-    }
-
-    #[test]
-    fn softplus_is_within_3e_7_of_the_exact_value() {
-        let mut worst = 0.0f64;
-        for i in -860_000..300_000 {
-            let x = i as f32 * 1e-4;
-            let exact = f64::from(x).exp().ln_1p();
-            worst = worst.max((f64::from(softplus(x)) - exact).abs() / exact);
-        }
-        assert!(worst < 3e-7, "{worst:e}");
     }
 
     #[test]

@@ -1,0 +1,75 @@
+//! The mixers across the variates of one token: a bidirectional selective scan, and an MLP. Neither has a state in time.
+
+use crate::config::{Mlp, S6};
+use crate::math::{dot, gelu, linear};
+use crate::network::selective_mixer::{S6Scratch, gate, limit};
+use crate::weights::{VariateMlp, VariateScan};
+
+/// Numbers of working memory for [`variate_scan`] with these sizes.
+pub(crate) fn scan_scratch_len(sizes: &S6, variates: usize) -> usize {
+    let state = sizes.d_inner * (sizes.d_conv - 1 + sizes.d_state);
+    sizes.d_inner * (2 * variates + 1) + state + S6Scratch::len(sizes)
+}
+
+/// Adds the bidirectional scan: `x += W_out ((y_forward + y_backward) * SiLU(g))`, with `x` and its LayerNorm `xn`
+/// `[M, D]`.
+pub(crate) fn variate_scan(w: &VariateScan<'_>, x: &mut [f32], xn: &[f32], scratch: &mut [f32]) {
+    let e = w.forward.sizes.d_inner;
+    let d = w.out_proj.len() / e;
+    let variates = x.len() / d;
+    let (y, rest) = scratch.split_at_mut(variates * e);
+    let (y_direction, rest) = rest.split_at_mut(variates * e);
+    let (v, rest) = rest.split_at_mut(e);
+    let (state, rest) = rest.split_at_mut(w.forward.state_len());
+    let of_variate = |m: usize| m * d..(m + 1) * d;
+    for (direction, rows) in [(&w.forward, 0..e * d), (&w.backward, e * d..2 * e * d)] {
+        let backward = rows.start > 0;
+        let mut s6_scratch = S6Scratch::new(direction, rest);
+        state.fill(0.0);
+        for i in 0..variates {
+            let m = if backward { variates - 1 - i } else { i };
+            linear(&w.in_proj[rows.clone()], &x[of_variate(m)], v);
+            limit(v);
+            direction.step(state, v, &mut s6_scratch, &mut y_direction[m * e..(m + 1) * e]);
+        }
+        if backward {
+            for (y, b) in y.iter_mut().zip(&*y_direction) {
+                *y += b;
+            }
+        } else {
+            y.copy_from_slice(y_direction);
+        }
+    }
+    for m in 0..variates {
+        let y = &mut y[m * e..(m + 1) * e];
+        linear(&w.in_proj[2 * e * d..], &xn[of_variate(m)], v);
+        gate(y, v, w.gate_bias);
+        for (out, weights) in x[of_variate(m)].iter_mut().zip(w.out_proj.chunks_exact(e)) {
+            *out += dot(weights, y);
+        }
+    }
+}
+
+/// Numbers of working memory for [`variate_mlp`] with these sizes.
+pub(crate) fn mlp_scratch_len(sizes: &Mlp, variates: usize) -> usize {
+    variates * sizes.reduce + sizes.hidden
+}
+
+/// Adds the MLP: each variate's `xn_m` is reduced to r numbers, and one hidden layer over all M r numbers adds to
+/// `out`. `xn` and `out` are `[M, D]`.
+pub(crate) fn variate_mlp(w: &VariateMlp<'_>, xn: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+    let d = w.reduce.len() / w.sizes.reduce;
+    let variates = xn.len() / d;
+    let (reduced, rest) = scratch.split_at_mut(variates * w.sizes.reduce);
+    let hidden = &mut rest[..w.sizes.hidden];
+    for (xn, reduced) in xn.chunks_exact(d).zip(reduced.chunks_exact_mut(w.sizes.reduce)) {
+        linear(w.reduce, xn, reduced);
+    }
+    linear(w.hidden, reduced, hidden);
+    for (h, bias) in hidden.iter_mut().zip(w.hidden_bias) {
+        *h = gelu(*h + bias);
+    }
+    for (out, row) in out.iter_mut().zip(w.out.chunks_exact(w.sizes.hidden)) {
+        *out += dot(row, hidden);
+    }
+}

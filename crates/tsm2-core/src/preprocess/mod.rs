@@ -1,0 +1,315 @@
+//! From readings to the inputs of network and linear head: scaler, missing readings, normalizer, lags, seasonal
+//! averages, calendar, future covariates.
+//!
+//! Nothing here is learned by gradient descent. The trainer runs this same code over its data, so network and linear
+//! head read the same numbers in training and on the device. All memory lies in the caller's state slice. Every
+//! number in it is an ordinary `f32`: saving and restoring the slice restores the preprocessor bit for bit.
+
+mod calendar;
+mod covariates;
+mod lags;
+mod missing;
+mod normalizer;
+mod scaler;
+mod seasonal;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::{CALENDAR, Config};
+use crate::error::{Error, check_len};
+use covariates::FutureCovariates;
+use lags::Ring;
+use normalizer::RunningStatistics;
+pub use scaler::{Scaler, Z_LIMIT};
+use seasonal::Seasonal;
+
+/// Numbers in a patch are limited to this many standard deviations on both sides.
+///
+/// The network's selection multiplies a sample's effect on the state by functions of the same sample: a far larger
+/// sample could overflow the state, or stay in it for very long. The linear head forgets; its inputs are limited by
+/// [`Z_LIMIT`] alone.
+pub const PATCH_LIMIT: f32 = 30.0;
+
+/// The sample counter is stored as two digits to this base, each exact in an `f32`.
+const COUNTER_BASE: u64 = 1 << 24;
+
+/// One part of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: usize,
+    len: usize,
+}
+
+impl Span {
+    fn of<'s>(&self, state: &'s [f32]) -> &'s [f32] {
+        &state[self.start..self.start + self.len]
+    }
+
+    fn of_mut<'s>(&self, state: &'s mut [f32]) -> &'s mut [f32] {
+        &mut state[self.start..self.start + self.len]
+    }
+}
+
+/// The parts of the state, in their order. This is the only place that knows where a part lies.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    /// `[2]`: number of samples consumed.
+    counter: Span,
+    /// `[2]`: position of the newest time step within its day and its week.
+    time: Span,
+    /// `[M]`: last sample, scaled.
+    last: Span,
+    /// `[M]`: whether the variate was ever read, 0 or 1.
+    seen: Span,
+    /// `[M, 7 or 0]`: the normalizer's numbers.
+    statistics: Span,
+    /// `[samples, M]`: the ring of the last samples.
+    lags: Span,
+    /// `[M, rates, T]`: seasonal averages.
+    seasonal: Span,
+    /// `[K, 2 + H + 1 + B]`: future covariates.
+    future: Span,
+}
+
+/// The parts of one state, to be changed.
+struct Parts<'s> {
+    counter: &'s mut [f32],
+    time: &'s mut [f32],
+    last: &'s mut [f32],
+    seen: &'s mut [f32],
+    statistics: &'s mut [f32],
+    lags: &'s mut [f32],
+    seasonal: &'s mut [f32],
+    future: &'s mut [f32],
+}
+
+impl Layout {
+    fn new(variates: usize, statistics: &RunningStatistics, ring: &Ring, seasonal: &Seasonal, future: &FutureCovariates) -> Self {
+        let mut start = 0;
+        let mut part = |len| {
+            let span = Span { start, len };
+            start += len;
+            span
+        };
+        Self {
+            counter: part(2),
+            time: part(2),
+            last: part(variates),
+            seen: part(variates),
+            statistics: part(variates * statistics.width()),
+            lags: part(ring.state_len()),
+            seasonal: part(variates * seasonal.width()),
+            future: part(future.state_len()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.future.start + self.future.len
+    }
+
+    fn split<'s>(&self, state: &'s mut [f32]) -> Parts<'s> {
+        let (counter, rest) = state.split_at_mut(self.counter.len);
+        let (time, rest) = rest.split_at_mut(self.time.len);
+        let (last, rest) = rest.split_at_mut(self.last.len);
+        let (seen, rest) = rest.split_at_mut(self.seen.len);
+        let (statistics, rest) = rest.split_at_mut(self.statistics.len);
+        let (lags, rest) = rest.split_at_mut(self.lags.len);
+        let (seasonal, future) = rest.split_at_mut(self.seasonal.len);
+        Parts {
+            counter,
+            time,
+            last,
+            seen,
+            statistics,
+            lags,
+            seasonal,
+            future,
+        }
+    }
+}
+
+/// The preprocessor of a model: where its parts lie in the state slice, and the arithmetic on them.
+#[derive(Clone, Copy, Debug)]
+pub struct Preprocessor<'a> {
+    config: Config,
+    scaler: Scaler<'a>,
+    statistics: RunningStatistics,
+    ring: Ring,
+    seasonal: Seasonal,
+    future: FutureCovariates,
+    layout: Layout,
+}
+
+impl<'a> Preprocessor<'a> {
+    /// The preprocessor of a configuration.
+    ///
+    /// # Errors
+    /// A fault of the configuration or the scaler.
+    pub fn new(config: &Config, scaler: Scaler<'a>) -> Result<Self, Error> {
+        config.validate()?;
+        scaler.validate(config.variates)?;
+        let statistics = RunningStatistics::new(config.normalizer);
+        let ring = Ring::new(config.variates, config.ring_len());
+        let seasonal = Seasonal::new(config.linear_head.season.map(|season| season.period));
+        let future = FutureCovariates::new(config);
+        Ok(Self {
+            config: *config,
+            scaler,
+            layout: Layout::new(config.variates, &statistics, &ring, &seasonal, &future),
+            statistics,
+            ring,
+            seasonal,
+            future,
+        })
+    }
+
+    /// The scaler that this preprocessor applies.
+    #[must_use]
+    pub fn scaler(&self) -> Scaler<'a> {
+        self.scaler
+    }
+
+    /// Numbers in the state.
+    #[must_use]
+    pub fn state_len(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// Index of a variate among the future covariates, which are the last K variates of a time step.
+    fn future_index(&self, variate: usize) -> Option<usize> {
+        let k = (variate + self.future.count()).checked_sub(self.config.variates);
+        k.filter(|&k| k < self.future.count())
+    }
+
+    /// Sets the next values of a future covariate; see [`crate::Model::set_future`].
+    ///
+    /// # Errors
+    /// - [`Error::NotFutureCovariate`] for any other variate.
+    /// - [`Error::Length`] when `state` has the wrong length, or for more than H + 1 values.
+    pub fn set_future(&self, state: &mut [f32], variate: usize, values: &[f32]) -> Result<(), Error> {
+        check_len("preprocessor state", state.len(), self.state_len())?;
+        let k = self.future_index(variate).ok_or(Error::NotFutureCovariate { variate })?;
+        if values.len() > self.future.most() {
+            check_len("future values", values.len(), self.future.most())?;
+        }
+        let scaled = values.iter().map(|&x| self.scaler.scaled(x, variate));
+        self.future.set(self.layout.future.of_mut(state), k, scaled);
+        Ok(())
+    }
+
+    /// Samples consumed since the state was zero.
+    #[must_use]
+    pub fn samples(&self, state: &[f32]) -> u64 {
+        samples(self.layout.counter.of(state))
+    }
+
+    /// Consumes one time step: `[M]` readings in the sensors' units, not finite where missing. `time_ms` is its Unix
+    /// time; only the time of day and the day of the week are used. `state` has [`Preprocessor::state_len`] numbers,
+    /// all zero at the start.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when a slice has the wrong length.
+    pub fn push(&self, state: &mut [f32], readings: &[f32], time_ms: i64) -> Result<(), Error> {
+        check_len("readings", readings.len(), self.config.variates)?;
+        check_len("preprocessor state", state.len(), self.state_len())?;
+        let parts = self.layout.split(state);
+        let t = samples(parts.counter);
+        for (v, &reading) in readings.iter().enumerate() {
+            let k = self.future_index(v);
+            let known = || k.and_then(|k| self.future.next(parts.future, k));
+            let read = self.scaler.scaled(reading, v).or_else(known);
+            let sample = missing::fill(read, &mut parts.last[v], &mut parts.seen[v], t);
+            let numbers = of_variate(parts.statistics, v, self.statistics.width());
+            if sample.counts {
+                self.statistics.push(numbers, sample.z, sample.first);
+            }
+            let (mean, deviation) = self.statistics.statistics(numbers);
+            self.ring.push(parts.lags, t, v, sample.z, sample.first);
+            let averages = of_variate(parts.seasonal, v, self.seasonal.width());
+            self.seasonal.push(averages, t, (sample.z - mean) / deviation, sample.first);
+            if let Some(k) = k {
+                self.future.advance(parts.future, k, sample.z);
+            }
+        }
+        let t = t + 1;
+        parts.counter[0] = (t % COUNTER_BASE) as f32;
+        parts.counter[1] = (t / COUNTER_BASE) as f32;
+        calendar::store(parts.time, time_ms);
+        Ok(())
+    }
+
+    /// Mean and deviation of the variate's normalizer at the newest sample, in units of z.
+    #[must_use]
+    pub fn statistics(&self, state: &[f32], variate: usize) -> (f32, f32) {
+        let width = self.statistics.width();
+        let numbers = self.layout.statistics.of(state);
+        self.statistics.statistics(&numbers[variate * width..(variate + 1) * width])
+    }
+
+    /// The variate's newest scaled sample z.
+    #[must_use]
+    pub fn newest(&self, state: &[f32], variate: usize) -> f32 {
+        self.layout.last.of(state)[variate]
+    }
+
+    /// Writes the patch vector of a variate: its last P samples, normalized with the statistics of now, oldest first;
+    /// the calendar; the features of all future covariates. `out` has [`Config::patch_len`] numbers.
+    pub fn patch(&self, state: &[f32], variate: usize, out: &mut [f32]) {
+        let Some(network) = self.config.network else { return };
+        let (lags, rest) = out.split_at_mut(network.patch);
+        let (calendar, future) = rest.split_at_mut(if network.calendar { CALENDAR } else { 0 });
+        self.normalized(state, variate, lags);
+        calendar::read(self.layout.time.of(state), calendar);
+        self.future.read(self.layout.future.of(state), future);
+        for number in lags.iter_mut().chain(future) {
+            *number = number.clamp(-PATCH_LIMIT, PATCH_LIMIT);
+        }
+    }
+
+    /// Writes the linear head's feature vector phi of a variate. `out` has [`Config::linear_head_features`] numbers:
+    /// 1. its lags, oldest first;
+    /// 2. its seasonal averages, rate by rate, the place visited longest ago first;
+    /// 3. the other variates' last samples, variate by variate, oldest first;
+    /// 4. the calendar;
+    /// 5. the features of all future covariates.
+    pub fn features(&self, state: &[f32], variate: usize, out: &mut [f32]) {
+        let head = &self.config.linear_head;
+        let (lags, rest) = out.split_at_mut(head.lags);
+        let (season, rest) = rest.split_at_mut(self.seasonal.width());
+        let (cross, rest) = rest.split_at_mut((self.config.variates - 1) * head.cross_lags);
+        let (calendar, future) = rest.split_at_mut(if head.calendar { CALENDAR } else { 0 });
+        self.normalized(state, variate, lags);
+        let averages = self.layout.seasonal.of(state);
+        let averages = &averages[variate * self.seasonal.width()..][..self.seasonal.width()];
+        self.seasonal.read(averages, self.samples(state), season);
+        if head.cross_lags > 0 {
+            let others = (0..self.config.variates).filter(|&other| other != variate);
+            for (other, out) in others.zip(cross.chunks_exact_mut(head.cross_lags)) {
+                self.normalized(state, other, out);
+            }
+        }
+        calendar::read(self.layout.time.of(state), calendar);
+        if head.future_covariates {
+            self.future.read(self.layout.future.of(state), future);
+        }
+    }
+
+    /// The last `out.len()` samples of a variate, oldest first, normalized with the statistics of now.
+    fn normalized(&self, state: &[f32], variate: usize, out: &mut [f32]) {
+        let ring = self.layout.lags.of(state);
+        let statistics = self.statistics(state, variate);
+        self.ring.read(ring, self.samples(state), variate, statistics, out);
+    }
+}
+
+/// The counter's value. A state from elsewhere may hold any numbers; the counter stays within its two digits.
+fn samples(counter: &[f32]) -> u64 {
+    let digit = |digit: f32| digit as u64 % COUNTER_BASE;
+    digit(counter[0]) + COUNTER_BASE * digit(counter[1])
+}
+
+/// The numbers of variate `v` out of `width` for each.
+fn of_variate(numbers: &mut [f32], v: usize, width: usize) -> &mut [f32] {
+    &mut numbers[v * width..(v + 1) * width]
+}
