@@ -1,4 +1,4 @@
-//! A model in memory: metadata, scaler and weights, valid by construction. Reading and writing its file.
+//! A model in memory: metadata, scaler and weights, valid by construction; reading and writing its file.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use tsm2_core::{Model, Scaler, layout};
 
 use crate::{BundleError, FORMAT_VERSION, METADATA_KEY, Metadata};
@@ -19,6 +20,8 @@ pub struct Bundle {
     std: Vec<f32>,
     /// Every tensor of the layout, one after the other.
     weights: Vec<f32>,
+    /// SHA-256 of the file's bytes.
+    digest: [u8; 32],
 }
 
 impl Bundle {
@@ -27,9 +30,16 @@ impl Bundle {
     /// # Errors
     /// Any fault of the metadata or the weights, by name.
     pub fn new(meta: Metadata, weights: Vec<f32>) -> Result<Self, BundleError> {
-        if meta.format != FORMAT_VERSION {
+        let mut bundle = Self::checked(meta, weights)?;
+        bundle.digest = Sha256::digest(bundle.to_bytes()?).into();
+        Ok(bundle)
+    }
+
+    /// A valid bundle without its digest.
+    fn checked(meta: Metadata, weights: Vec<f32>) -> Result<Self, BundleError> {
+        if meta.format_version != FORMAT_VERSION {
             return Err(BundleError::Version {
-                found: meta.format,
+                found: meta.format_version,
                 known: FORMAT_VERSION,
             });
         }
@@ -48,15 +58,40 @@ impl Bundle {
         if meta.interval_ms == Some(0) {
             return Err(BundleError::Interval);
         }
-        let mean = meta.variates.iter().map(|v| v.mean).collect();
-        let std = meta.variates.iter().map(|v| v.std).collect();
-        let bundle = Self { meta, mean, std, weights };
+        let bundle = Self {
+            mean: meta.variates.iter().map(|v| v.mean).collect(),
+            std: meta.variates.iter().map(|v| v.std).collect(),
+            meta,
+            weights,
+            digest: [0; 32],
+        };
         bundle.try_model()?;
         bundle.check_finite()?;
         Ok(bundle)
     }
 
-    /// What the bundle says about itself.
+    /// The identity of the model: SHA-256 of the bytes of its file.
+    ///
+    /// For a bundle that was read it is the digest of those very bytes; for a bundle made in memory, of the bytes that
+    /// [`Bundle::to_bytes`] gives.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Bytes of state that the model needs per stream.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.model().state_len() * size_of::<f32>()
+    }
+
+    /// Bytes of working memory that a step needs; threads need one each, streams none.
+    #[must_use]
+    pub fn scratch_bytes(&self) -> usize {
+        self.model().scratch_len() * size_of::<f32>()
+    }
+
+    /// The metadata.
     #[must_use]
     pub fn meta(&self) -> &Metadata {
         &self.meta
@@ -115,10 +150,10 @@ impl Bundle {
     /// # Errors
     /// Whatever is wrong, by name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
-        /// Read before anything else, since a later version may have other keys.
+        /// Read before anything else: another version has other keys.
         #[derive(Deserialize)]
         struct Version {
-            format: u32,
+            format_version: Option<u32>,
         }
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let tensors = SafeTensors::deserialize(bytes)?;
@@ -127,10 +162,11 @@ impl Bundle {
             .as_ref()
             .and_then(|m| m.get(METADATA_KEY))
             .ok_or(BundleError::NoMetadata { key: METADATA_KEY })?;
-        let Version { format } = serde_json::from_str(json)?;
-        if format != FORMAT_VERSION {
+        let Version { format_version } = serde_json::from_str(json)?;
+        let found = format_version.ok_or(BundleError::NoVersion)?;
+        if found != FORMAT_VERSION {
             return Err(BundleError::Version {
-                found: format,
+                found,
                 known: FORMAT_VERSION,
             });
         }
@@ -161,7 +197,9 @@ impl Bundle {
         if let Some(name) = tensors.names().into_iter().find(|name| !known.contains(name)) {
             return Err(BundleError::UnknownTensor { name: name.to_owned() });
         }
-        Self::new(meta, weights)
+        let mut bundle = Self::checked(meta, weights)?;
+        bundle.digest = Sha256::digest(bytes).into();
+        Ok(bundle)
     }
 
     /// The bytes of the bundle's file. The same bundle always gives the same bytes.
@@ -183,17 +221,17 @@ impl Bundle {
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
-    /// Writes the bundle's file; a reader never sees half of it (a neighbour is written, flushed and renamed).
+    /// Writes the bundle's file. A reader never meets half a file: a temporary file is written, flushed and renamed.
     ///
     /// # Errors
     /// [`BundleError::File`] with the path and what went wrong.
     pub fn write(&self, path: &Path) -> Result<(), BundleError> {
         let write = || {
-            let neighbour = path.with_extension("safetensors.part");
-            let mut file = fs::File::create(&neighbour)?;
+            let temporary = path.with_extension("safetensors.part");
+            let mut file = fs::File::create(&temporary)?;
             file.write_all(&self.to_bytes()?)?;
             file.sync_all()?;
-            Ok(fs::rename(&neighbour, path)?)
+            Ok(fs::rename(&temporary, path)?)
         };
         write().map_err(|source| BundleError::File {
             path: path.to_owned(),
@@ -206,7 +244,7 @@ impl Bundle {
 mod tests {
     use super::*;
     use crate::{Provenance, Variate};
-    use tsm2_core::{Config, parameter_count};
+    use tsm2_core::{Config, LinearHead, NetworkConfig, parameter_count};
 
     /// Name, element type, shape and bytes of a tensor.
     type Parts = (String, Dtype, Vec<usize>, Vec<u8>);
@@ -215,8 +253,11 @@ mod tests {
         let config = Config {
             variates: 2,
             horizon: 3,
-            patch: 4,
-            d_model: 8,
+            network: Some(NetworkConfig {
+                patch: 4,
+                d_model: 8,
+                ..NetworkConfig::default()
+            }),
             ..Config::default()
         };
         let variate = |name: &str| Variate {
@@ -230,7 +271,7 @@ mod tests {
             ..Provenance::default()
         };
         Metadata {
-            format: FORMAT_VERSION,
+            format_version: FORMAT_VERSION,
             name: "test".into(),
             config,
             variates: vec![variate("a"), variate("b")],
@@ -274,6 +315,7 @@ mod tests {
         let read = Bundle::open(&path).expect("reads");
         assert_eq!((read.meta(), read.weights()), (bundle().meta(), bundle().weights()));
         assert_eq!(fs::read(&path).expect("reads"), bundle().to_bytes().expect("serialises"));
+        assert_eq!(read.digest(), bundle().digest());
         assert_eq!(
             fs::read_dir(folder.path()).expect("lists").count(),
             1,
@@ -282,32 +324,90 @@ mod tests {
     }
 
     #[test]
-    fn an_unaltered_copy_is_accepted() {
-        assert!(Bundle::from_bytes(&altered(|_, _| {})).is_ok());
+    fn the_identity_is_that_of_the_file_and_not_of_what_would_be_written() {
+        let rewritten = altered(|_, _| {});
+        let read = Bundle::from_bytes(&rewritten).expect("valid");
+        assert_eq!(read.digest()[..], Sha256::digest(&rewritten)[..]);
+        // The test's JSON has other spaces and another order of keys than the crate writes.
+        assert_ne!(rewritten, read.to_bytes().expect("serialises"));
     }
 
     #[test]
-    fn a_file_says_nothing_of_what_is_not_there() {
-        // So that a device whose program does not know of it reads the file, and a file from before it is read.
+    fn absent_keys_mean_their_defaults_and_defaults_are_not_written() {
         let mut json = serde_json::to_value(meta()).expect("serialises");
-        for key in ["exogenous", "known_ahead"] {
+        for key in ["past_covariates", "future_covariates", "linear_head"] {
             assert!(json["config"].get(key).is_none(), "{json}");
         }
-        for key in ["calendar", "known_ahead"] {
-            assert!(json["config"]["readout"].get(key).is_none(), "{json}");
-        }
-        assert_eq!(bundle().meta().endogenous().len(), 2);
-        json["config"]["exogenous"] = 1.into();
-        json["config"]["known_ahead"] = 1.into();
-        json["config"]["readout"]["calendar"] = true.into();
+        assert!(json["config"]["network"].get("calendar").is_none(), "{json}");
+        json["config"]["past_covariates"] = 1.into();
+        json["config"]["linear_head"] = serde_json::json!({"lags": 2, "calendar": true});
+        json["config"].as_object_mut().expect("an object").remove("network");
         let meta: Metadata = serde_json::from_value(json.clone()).expect("reads");
         assert_eq!(serde_json::to_value(&meta).expect("serialises"), json);
-        let names = |variates: &[Variate]| variates.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
-        assert_eq!(
-            (names(meta.endogenous()), names(meta.exogenous())),
-            (vec!["a".to_owned()], vec!["b".to_owned()])
-        );
-        assert_eq!(names(meta.known_ahead()), ["b"]);
+        let head = LinearHead {
+            lags: 2,
+            calendar: true,
+            ..LinearHead::default()
+        };
+        assert_eq!((meta.config.network, meta.config.linear_head), (None, head));
+    }
+
+    #[test]
+    fn targets_come_first_then_past_then_future_covariates() {
+        let mut meta = meta();
+        meta.variates.push(Variate {
+            name: "c".into(),
+            ..meta.variates[0].clone()
+        });
+        meta.config.variates = 3;
+        (meta.config.past_covariates, meta.config.future_covariates) = (1, 1);
+        let names = |variates: &[Variate]| variates.iter().map(|v| v.name.clone()).collect::<String>();
+        assert_eq!(names(meta.targets()), "a");
+        assert_eq!(names(meta.covariates()), "bc");
+        assert_eq!(names(meta.past_covariates()), "b");
+        assert_eq!(names(meta.future_covariates()), "c");
+    }
+
+    #[test]
+    fn a_model_without_a_network_has_no_tensors_of_one() {
+        let mut meta = meta();
+        meta.config.network = None;
+        meta.config.linear_head.lags = 4;
+        let count = parameter_count(&meta.config).expect("valid");
+        assert_eq!(count, 3 * 4);
+        let bundle = Bundle::new(meta, vec![0.5; count]).expect("valid");
+        let bytes = bundle.to_bytes().expect("serialises");
+        assert_eq!(SafeTensors::deserialize(&bytes).expect("reads").names(), ["linear_head.weight"]);
+        assert_eq!(Bundle::from_bytes(&bytes).expect("reads").weights(), bundle.weights());
+    }
+
+    #[test]
+    fn a_small_file_that_demands_gigabytes_is_refused() {
+        let demand = |change: fn(&mut Config)| {
+            let mut meta = meta();
+            (meta.config.network, meta.config.linear_head.lags) = (None, 1);
+            change(&mut meta.config);
+            let variates = 0..meta.config.variates;
+            let variate = meta.variates[0].clone();
+            meta.variates = variates
+                .map(|i| Variate {
+                    name: i.to_string(),
+                    ..variate.clone()
+                })
+                .collect();
+            let count = parameter_count(&meta.config).unwrap_or(0);
+            assert!(count < 1 << 19, "a small file: {count}");
+            Bundle::new(meta, vec![0.0; count]).expect_err("must be refused").to_string()
+        };
+        let seasons = demand(|config| {
+            config.variates = 1000;
+            config.linear_head.season = Some(tsm2_core::Season { period: 20_000 });
+        });
+        assert!(seasons.contains("the state of a stream"), "{seasons}");
+        let lags = demand(|config| (config.variates, config.linear_head.lags) = (1000, 60_000));
+        assert!(lags.contains("the state of a stream"), "{lags}");
+        let forecast = demand(|config| (config.variates, config.horizon) = (1000, 60_000));
+        assert!(forecast.contains("a forecast"), "{forecast}");
     }
 
     #[test]
@@ -318,30 +418,31 @@ mod tests {
             assert!(message(&bytes[..end]).starts_with("not a safetensors file, or cut short"), "{end}");
         }
         assert_eq!(
-            message(&altered(|json, _| json["format"] = 9.into())),
+            message(&altered(|json, _| json["format_version"] = 9.into())),
             "format version 9 is not known; this program reads version 1"
         );
+        let old = message(&altered(|json, _| {
+            json.as_object_mut().expect("an object").remove("format_version");
+        }));
+        assert!(old.starts_with("no `format_version`"), "{old}");
         assert!(message(&altered(|json, _| json["flavour"] = 1.into())).contains("unknown field `flavour`"));
-        assert!(message(&altered(|json, _| json["config"]["d_model"] = "wide".into())).starts_with("metadata: invalid type"));
+        assert!(message(&altered(|json, _| json["config"]["network"]["d_model"] = "wide".into())).starts_with("metadata: invalid type"));
         assert_eq!(
-            message(&altered(|json, _| json["config"]["layers"] = 99.into())),
-            "configuration key `layers` must be from 1 to 8"
+            message(&altered(|json, _| json["config"]["network"]["layers"] = 99.into())),
+            "configuration key `network.layers` must be from 1 to 8"
         );
         assert_eq!(
-            message(&altered(|json, _| json["config"]["exogenous"] = 2.into())),
-            "configuration key `exogenous` must be less than `variates`"
-        );
-        assert_eq!(
-            message(&altered(|json, _| json["config"]["known_ahead"] = 1.into())),
-            "configuration key `known_ahead` must be at most `exogenous`"
+            message(&altered(|json, _| json["config"]["past_covariates"] = 2.into())),
+            "configuration key `past_covariates` must be small enough to leave at least one target of the `variates`"
         );
         assert_eq!(
             message(&altered(|json, _| {
-                json["config"]["exogenous"] = 1.into();
-                json["config"]["head"] = "per_variate".into();
+                json["config"]["past_covariates"] = 1.into();
+                json["config"]["network"]["head"] = "per_variate".into();
             })),
             "tensor `head.weight` has shape [3, 8] where [1, 3, 8] is needed"
         );
+        assert!(message(&altered(|json, _| json["config"]["network"]["stride"] = 1.into())).contains("unknown field `stride`"));
         assert_eq!(
             message(&altered(|json, _| json["variates"][0]["name"] = "b".into())),
             "variates: names must be unique and not empty"

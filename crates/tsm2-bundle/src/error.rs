@@ -1,4 +1,4 @@
-//! What can be wrong with a model file. One sentence per variant, naming the key or tensor; [`BundleError::File`] adds the path.
+//! Errors of a model file. One sentence per variant, naming the key or tensor; [`BundleError::File`] adds the path.
 
 use std::path::PathBuf;
 
@@ -29,6 +29,9 @@ pub enum BundleError {
     /// The metadata does not parse.
     #[error("metadata: {0}")]
     Metadata(#[from] serde_json::Error),
+    /// A file from before the first release.
+    #[error("no `format_version` in the metadata: the file was written before the first release; train the model again")]
+    NoVersion,
     /// A version this code does not read.
     #[error("format version {found} is not known; this program reads version {known}")]
     Version {

@@ -1,4 +1,4 @@
-//! What a bundle says about itself, as it stands in the file.
+//! The metadata of a bundle: the JSON object in the file's header.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tsm2_core::Config;
 /// Key of the JSON object in the safetensors file's metadata.
 pub const METADATA_KEY: &str = "tsm2";
 
-/// Version of the format that this code writes, and the only one it reads.
+/// Version of the format that this code writes, and the newest version that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// Everything but the weights.
@@ -16,14 +16,15 @@ pub const FORMAT_VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// [`FORMAT_VERSION`].
-    pub format: u32,
+    pub format_version: u32,
     /// The model's name, published with every forecast.
     pub name: String,
-    /// Shape and options of the network.
+    /// Shape and options of the model.
     pub config: Config,
-    /// The M variates, in the order of a row: those that are forecast, then the exogenous ones, of these last what is known ahead.
+    /// The M variates, in the order of a time step: targets, past covariates, future covariates.
     pub variates: Vec<Variate>,
-    /// Milliseconds from one row to the next; `None` when the training data had no timestamps.
+    /// Milliseconds from one time step to the next; `None` when the training data had no timestamps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_ms: Option<u64>,
     /// Where the model came from.
     pub provenance: Provenance,
@@ -32,34 +33,42 @@ pub struct Metadata {
 impl Metadata {
     /// The variates that are forecast.
     #[must_use]
-    pub fn endogenous(&self) -> &[Variate] {
-        self.parts().0
+    pub fn targets(&self) -> &[Variate] {
+        &self.variates[..self.first_covariate()]
     }
 
-    /// The variates that are read but not forecast.
+    /// The variates that the model reads and does not forecast: past covariates, then future covariates.
     #[must_use]
-    pub fn exogenous(&self) -> &[Variate] {
-        self.parts().1
+    pub fn covariates(&self) -> &[Variate] {
+        &self.variates[self.first_covariate()..]
     }
 
-    /// Those of the exogenous variates whose readings are told ahead.
+    /// The covariates without future values.
     #[must_use]
-    pub fn known_ahead(&self) -> &[Variate] {
-        &self.variates[self.variates.len().saturating_sub(self.config.known_ahead)..]
+    pub fn past_covariates(&self) -> &[Variate] {
+        let covariates = self.covariates();
+        &covariates[..self.config.past_covariates.min(covariates.len())]
     }
 
-    fn parts(&self) -> (&[Variate], &[Variate]) {
-        self.variates.split_at(self.config.endogenous().min(self.variates.len()))
+    /// The covariates whose next values are known.
+    #[must_use]
+    pub fn future_covariates(&self) -> &[Variate] {
+        let covariates = self.covariates();
+        &covariates[self.config.past_covariates.min(covariates.len())..]
+    }
+
+    fn first_covariate(&self) -> usize {
+        self.config.targets().min(self.variates.len())
     }
 }
 
-/// One variate of the row.
+/// One variate of a time step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variate {
-    /// Name, unique in the model; the column, field or topic it is read from unless the user says otherwise.
+    /// Name, unique in the model: the column, JSON field or topic level of its readings.
     pub name: String,
-    /// Unit of its readings, when known.
+    /// Unit of its readings, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// Mean over the training rows, in that unit.
@@ -68,7 +77,7 @@ pub struct Variate {
     pub std: f32,
 }
 
-/// Enough to make the model again, and what it scored.
+/// What is needed to reproduce the model, and its errors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
@@ -82,10 +91,10 @@ pub struct Provenance {
     pub split: [usize; 3],
     /// Seed of every random choice.
     pub seed: u64,
-    /// What was decided while training, in order, with its evidence.
-    #[serde(default)]
+    /// Decisions of the training, in order, with their evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<String>,
-    /// Figures by name, such as `validation_mse`.
-    #[serde(default)]
+    /// Errors by name, such as `validation_mse`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
 }

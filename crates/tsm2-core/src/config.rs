@@ -18,6 +18,9 @@ pub const CALENDAR: usize = 4;
 /// Largest value of a single dimension; sizes never overflow.
 const MAX_DIMENSION: usize = 65_536;
 
+/// Largest number of elements in a forecast.
+const MAX_FORECAST: usize = 1 << 22;
+
 /// Shape and options of a model.
 ///
 /// A time step holds M variates in this order: targets, past covariates, future covariates.
@@ -289,6 +292,13 @@ impl Config {
             self.network.is_some() || features > 0,
             "network",
             "present where the linear head has no features",
+        )?;
+        require(
+            self.targets()
+                .checked_mul(self.horizon)
+                .is_some_and(|numbers| numbers <= MAX_FORECAST),
+            "horizon",
+            "small enough that a forecast does not exceed 2^22 numbers",
         )?;
         bounded("future_covariates", &[self.future_covariates, self.horizon + 1 + self.future_len()])?;
         bounded("linear_head", &[self.variates, self.horizon, features])?;

@@ -10,6 +10,10 @@ use crate::weights::Weights;
 #[cfg(test)]
 mod tests;
 
+/// Largest number of elements in the state of a stream, and in the working memory of a step. A small model file cannot
+/// demand more than 64 MiB of each.
+const MAX_BUFFER: usize = 1 << 24;
+
 /// A model ready to step: configuration, scaler and borrowed weights. It holds no state; one model serves any number of
 /// streams.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +43,25 @@ impl<'a> Model<'a> {
     pub fn new(config: &Config, scaler: Scaler<'a>, weights: &'a [f32]) -> Result<Self, Error> {
         let weights = Weights::view(config, weights)?;
         let network = config.network.zip(weights.network);
-        Ok(Self {
+        let model = Self {
             config: *config,
             preprocessor: Preprocessor::new(config, scaler)?,
             network: network.map(|(sizes, weights)| Network::new(config, sizes, weights)),
             linear_head: LinearHead::new(config, weights.linear_head),
-        })
+        };
+        let fault = |requirement| {
+            Err(Error::Config {
+                key: "config",
+                requirement,
+            })
+        };
+        if model.state_len() > MAX_BUFFER {
+            return fault("small enough that the state of a stream does not exceed 2^24 numbers");
+        }
+        if model.scratch_len() > MAX_BUFFER {
+            return fault("small enough that the working memory of a step does not exceed 2^24 numbers");
+        }
+        Ok(model)
     }
 
     /// The configuration of the model.

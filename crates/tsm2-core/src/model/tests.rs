@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Discretisation, Mlp, Normaliser, Readout, S6, Season, VariateMixer, parameter_count};
+use crate::{Head, LinearHead, Mlp, NetworkConfig, Normalizer, S6, Season, VariateMixer, parameter_count};
 
 /// Deterministic numbers in [-1, 1) with no structure.
 fn noise(seed: u64, n: usize) -> Vec<f32> {
@@ -16,34 +16,48 @@ fn noise(seed: u64, n: usize) -> Vec<f32> {
 const MEAN: [f32; 3] = [10.0, -5.0, 0.0];
 const STD: [f32; 3] = [2.0, 0.5, 1.0];
 
+const S6_SIZES: S6 = S6 {
+    d_inner: 5,
+    d_state: 3,
+    dt_rank: 2,
+    d_conv: 4,
+};
+
+const MLP: Mlp = Mlp { reduce: 2, hidden: 5 };
+
+fn network() -> NetworkConfig {
+    NetworkConfig {
+        patch: 6,
+        calendar: true,
+        d_model: 8,
+        time_mixer: S6_SIZES,
+        variate_mixer: VariateMixer::Both { s6: S6_SIZES, mlp: MLP },
+        ..NetworkConfig::default()
+    }
+}
+
 fn config() -> Config {
-    let s6 = S6 {
-        d_inner: 5,
-        d_state: 3,
-        dt_rank: 2,
-        d_conv: 4,
-    };
     Config {
         variates: 3,
         horizon: 4,
-        patch: 6,
-        d_model: 8,
-        normaliser: Normaliser::Window { length: 7 },
-        calendar: true,
-        time_mixer: s6,
-        variate_mixer: VariateMixer::Both {
-            s6,
-            mlp: Mlp { reduce: 2, hidden: 5 },
-        },
-        readout: Readout {
+        normalizer: Normalizer::Exponential { half_life: 7.0 },
+        network: Some(network()),
+        linear_head: LinearHead {
             lags: 5,
             season: Some(Season { period: 4 }),
             cross_lags: 2,
             calendar: true,
-            known_ahead: false,
+            future_covariates: false,
             per_variate: true,
         },
         ..Config::default()
+    }
+}
+
+fn with(network: NetworkConfig) -> Config {
+    Config {
+        network: Some(network),
+        ..config()
     }
 }
 
@@ -65,20 +79,19 @@ impl Run {
         Model::new(&self.config, Scaler { mean: &MEAN, std: &STD }, &self.weights).expect("valid")
     }
 
-    /// Feeds rows numbered `rows` and returns the forecasts made.
-    fn feed(&self, state: &mut [f32], rows: core::ops::Range<usize>) -> Vec<Vec<f32>> {
+    /// Feeds time steps and returns the forecasts.
+    fn feed(&self, state: &mut [f32], times: core::ops::Range<usize>) -> Vec<Vec<f32>> {
         let model = self.model();
         let mut scratch = vec![f32::NAN; model.scratch_len()];
-        let mut forecasts = Vec::new();
-        for t in rows {
-            let row = row(t);
-            if let Some(mut token) = model.step(state, &mut scratch, &row, t as i64 * 60_000).expect("lengths fit") {
-                let mut out = vec![0.0; self.config.forecast_len()];
-                token.forecast(&mut out).expect("length fits");
-                forecasts.push(out);
-            }
-        }
-        forecasts
+        let forecast = |t: usize| {
+            let mut token = model
+                .step(state, &mut scratch, &readings(t), t as i64 * 60_000)
+                .expect("lengths fit");
+            let mut out = vec![0.0; self.config.forecast_len()];
+            token.forecast(&mut out).expect("length fits");
+            out
+        };
+        times.map(forecast).collect()
     }
 
     fn zero_state(&self) -> Vec<f32> {
@@ -86,26 +99,22 @@ impl Run {
     }
 }
 
-fn row(t: usize) -> [f32; 3] {
+fn readings(t: usize) -> [f32; 3] {
     let z = noise(1000 + t as u64, 3);
-    let mut row: [f32; 3] = core::array::from_fn(|i| MEAN[i] + STD[i] * z[i]);
+    let mut readings: [f32; 3] = core::array::from_fn(|i| MEAN[i] + STD[i] * z[i]);
     if t % 11 == 5 {
-        row[t % 3] = f32::NAN;
+        readings[t % 3] = f32::NAN;
     }
-    row
+    readings
 }
 
 #[test]
 fn a_saved_state_goes_on_bit_for_bit() {
-    for (stride, phases) in [(1, 1), (4, 1), (4, 4)] {
-        let run = Run::new(Config {
-            stride,
-            phases,
-            ..config()
-        });
+    let linear = Config { network: None, ..config() };
+    for config in [config(), linear] {
+        let run = Run::new(config);
         let mut state = run.zero_state();
         let whole = run.feed(&mut state, 0..60);
-        assert_eq!(whole.len(), if phases == stride { 60 } else { 15 });
         let mut first = run.zero_state();
         let mut parts = run.feed(&mut first, 0..23);
         let mut restored: Vec<f32> = first.iter().map(|x| f32::from_bits(x.to_bits())).collect();
@@ -117,170 +126,138 @@ fn a_saved_state_goes_on_bit_for_bit() {
 }
 
 #[test]
-fn each_phase_is_a_model_of_its_own() {
-    // With a front end that remembers nothing beyond the patch, phase p of S sees what a one-phase model shifted by p would.
-    let base = Config {
-        normaliser: Normaliser::Global,
-        readout: Readout {
-            lags: 3,
-            ..Readout::default()
-        },
-        ..config()
-    };
-    let all = Run::new(Config {
-        stride: 3,
-        phases: 3,
-        ..base
-    });
-    let one = Run::new(Config {
-        stride: 3,
-        phases: 1,
-        ..base
-    });
-    let every = all.feed(&mut all.zero_state(), 0..30);
-    let third = one.feed(&mut one.zero_state(), 0..30);
-    assert_eq!(third.len(), 10);
-    for (i, forecast) in third.iter().enumerate() {
-        assert_eq!(forecast, &every[3 * i + 2]);
-    }
+fn a_model_without_a_network_is_its_linear_head() {
+    let linear = Run::new(Config { network: None, ..config() });
+    let mut silent = Run::new(config());
+    let network_weights = silent.weights.len() - linear.weights.len();
+    silent.weights[..network_weights].fill(0.0);
+    silent.weights[network_weights..].copy_from_slice(&linear.weights);
+    let (a, b) = (
+        linear.feed(&mut linear.zero_state(), 0..20),
+        silent.feed(&mut silent.zero_state(), 0..20),
+    );
+    assert_eq!(a, b);
+    assert!(linear.model().state_len() < silent.model().state_len());
+    assert_eq!(linear.model().scratch_len(), linear.config.linear_head_features());
 }
 
 #[test]
 fn every_option_changes_the_forecast_and_stays_finite() {
-    let base = config();
-    let s6 = base.time_mixer;
+    let network = network();
     let variants = [
-        base,
-        Config {
-            discretisation: Discretisation::Zoh,
-            ..base
-        },
-        Config {
-            selection_from: SelectionFrom::Norm,
-            ..base
-        },
-        Config {
-            raw_value_path: false,
-            ..base
-        },
-        Config {
-            weighted_averaging: false,
-            ..base
-        },
-        Config {
+        config(),
+        with(NetworkConfig {
             variate_mixer: VariateMixer::None,
-            ..base
-        },
+            ..network
+        }),
+        with(NetworkConfig {
+            variate_mixer: VariateMixer::S6(S6_SIZES),
+            ..network
+        }),
+        with(NetworkConfig {
+            variate_mixer: VariateMixer::Mlp(MLP),
+            ..network
+        }),
         Config {
-            variate_mixer: VariateMixer::S6(s6),
-            ..base
+            normalizer: Normalizer::Global,
+            ..config()
         },
-        Config {
-            variate_mixer: VariateMixer::Mlp(Mlp { reduce: 2, hidden: 5 }),
-            ..base
-        },
-        Config {
-            normaliser: Normaliser::Exponential { half_life: 9.0 },
-            ..base
-        },
-        Config { calendar: false, ..base },
-        Config {
-            variate_embedding: false,
-            ..base
-        },
-        Config {
+        with(NetworkConfig {
+            calendar: false,
+            ..network
+        }),
+        with(NetworkConfig {
             head: Head::PerVariate,
-            ..base
+            ..network
+        }),
+        Config { network: None, ..config() },
+        Config {
+            linear_head: LinearHead::default(),
+            ..config()
         },
     ];
-    let mut seen: Vec<Vec<f32>> = Vec::new();
+    let mut all: Vec<Vec<f32>> = Vec::new();
     for config in variants {
         let run = Run::new(config);
         let last = run.feed(&mut run.zero_state(), 0..20).pop().expect("a forecast");
         assert!(last.iter().all(|x| x.is_finite()), "{config:?}");
-        assert!(!seen.contains(&last), "{config:?}");
-        seen.push(last);
+        assert!(!all.contains(&last), "{config:?}");
+        all.push(last);
     }
 }
 
 #[test]
-fn an_exogenous_variate_moves_the_others_forecasts_and_has_none() {
+fn a_past_covariate_moves_the_targets_forecasts_and_has_none() {
     let of = |config: Config, last: f32| {
         let run = Run::new(config);
         let model = run.model();
         let (mut state, mut scratch) = (run.zero_state(), vec![0.0; model.scratch_len()]);
         let mut out = vec![f32::NAN; config.forecast_len()];
         for _ in 0..3 {
-            let token = model.step(&mut state, &mut scratch, &[9.0, -4.5, last], 0).expect("lengths fit");
-            token.expect("stride 1").forecast(&mut out).expect("length fits");
+            let mut token = model.step(&mut state, &mut scratch, &[9.0, -4.5, last], 0).expect("lengths fit");
+            token.forecast(&mut out).expect("length fits");
         }
         (out, state.len())
     };
-    let none = VariateMixer::None;
-    let apart = Readout {
-        cross_lags: 0,
-        ..config().readout
-    };
-    // The readings stand still, which a window would take for their level.
-    let exogenous = Config {
-        exogenous: 1,
-        normaliser: Normaliser::Global,
+    // The readings stand still; an exponential normalizer would take them for their level.
+    let global = Config {
+        normalizer: Normalizer::Global,
         ..config()
     };
+    let covariate = Config {
+        past_covariates: 1,
+        ..global
+    };
+    let unmixed = Config {
+        network: Some(NetworkConfig {
+            variate_mixer: VariateMixer::None,
+            ..network()
+        }),
+        ..covariate
+    };
+    let own_lags = LinearHead {
+        cross_lags: 0,
+        ..config().linear_head
+    };
+    let without_cross_lags = |config| Config {
+        linear_head: own_lags,
+        ..config
+    };
     for (config, is_read) in [
-        (exogenous, true),
-        // By the mixers alone, and by the read-out alone.
-        (
-            Config {
-                readout: apart,
-                ..exogenous
-            },
-            true,
-        ),
-        (
-            Config {
-                variate_mixer: none,
-                ..exogenous
-            },
-            true,
-        ),
-        (
-            Config {
-                variate_mixer: none,
-                readout: apart,
-                ..exogenous
-            },
-            false,
-        ),
+        (covariate, true),
+        // By the mixers alone, and by the linear head alone.
+        (without_cross_lags(covariate), true),
+        (unmixed, true),
+        (without_cross_lags(unmixed), false),
     ] {
         let ((calm, len), (stirred, _)) = (of(config, 0.5), of(config, -1.0));
         assert_eq!(calm.len(), 2 * 4);
         assert_eq!(calm != stirred, is_read, "{config:?}");
-        assert_eq!(
-            len,
-            of(Config { exogenous: 0, ..config }, 0.5).1,
-            "its state is that of any variate"
-        );
+        let target = Config {
+            past_covariates: 0,
+            ..config
+        };
+        assert_eq!(len, of(target, 0.5).1, "its state is that of any variate");
     }
 }
 
 #[test]
-fn what_is_forecast_does_not_depend_on_whether_the_rest_is() {
-    // The weights of the variates' own heads and read-outs lie last, variate by variate: cut off, all others are the same.
-    let all = Run::new(Config {
+fn a_targets_forecast_does_not_depend_on_whether_other_variates_are_targets() {
+    // Per-variate heads lie last in each tensor, variate by variate: without the last variate's all others are the same.
+    let all = Run::new(with(NetworkConfig {
         head: Head::PerVariate,
-        ..config()
-    });
+        ..network()
+    }));
     let config = Config {
-        exogenous: 1,
+        past_covariates: 1,
         ..all.config
     };
     let mut some = Run::new(config);
-    let ends = [4 * 8, 4, 4 * config.readout_features()].map(|of_variate| 3 * of_variate);
+    let heads = [4 * 8, 4, 4 * config.linear_head_features()].map(|of_variate| 3 * of_variate);
     let mut rest = all.weights.as_slice();
-    some.weights = rest[..rest.len() - ends.iter().sum::<usize>()].to_vec();
+    some.weights = rest[..rest.len() - heads.iter().sum::<usize>()].to_vec();
     rest = &rest[some.weights.len()..];
-    for tensor in ends {
+    for tensor in heads {
         some.weights.extend_from_slice(&rest[..tensor * 2 / 3]);
         rest = &rest[tensor..];
     }
@@ -306,11 +283,8 @@ fn no_reading_poisons_the_state() {
         f32::MIN_POSITIVE,
         0.0,
     ] {
-        for row in [[value; 3], [0.0, value, 1.0]] {
-            let mut token = model
-                .step(&mut state, &mut scratch, &row, i64::MAX)
-                .expect("lengths fit")
-                .expect("stride 1");
+        for readings in [[value; 3], [0.0, value, 1.0]] {
+            let mut token = model.step(&mut state, &mut scratch, &readings, i64::MAX).expect("lengths fit");
             token.forecast(&mut out).expect("length fits");
             assert!(out.iter().all(|x| x.is_finite()), "{value}: {out:?}");
         }
@@ -330,18 +304,15 @@ fn wrong_lengths_are_errors_and_leave_the_state_alone() {
     assert_eq!(
         fault,
         Error::Length {
-            buffer: "row",
+            buffer: "readings",
             expected: 3,
             actual: 1
         }
     );
-    assert!(model.step(&mut state[1..], &mut scratch, &row(0), 0).is_err());
-    assert!(model.step(&mut state, &mut scratch[1..], &row(0), 0).is_err());
+    assert!(model.step(&mut state[1..], &mut scratch, &readings(0), 0).is_err());
+    assert!(model.step(&mut state, &mut scratch[1..], &readings(0), 0).is_err());
     assert!(state.iter().all(|&x| x == 0.0));
-    let mut token = model
-        .step(&mut state, &mut scratch, &row(0), 0)
-        .expect("lengths fit")
-        .expect("stride 1");
+    let mut token = model.step(&mut state, &mut scratch, &readings(0), 0).expect("lengths fit");
     assert!(token.forecast(&mut [0.0; 11]).is_err());
     let scaler = Scaler {
         mean: &MEAN,
