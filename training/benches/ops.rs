@@ -6,7 +6,6 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use std::time::Instant;
-use tsm2_core::Discretisation;
 use tsm2_train::ops::*;
 
 fn var(shape: &[usize], centre: f32, spread: f32) -> Var {
@@ -48,12 +47,8 @@ fn compare(name: &str, runs: usize, op: &dyn Fn() -> Result<Tensor>, reference: 
 fn scan(o: usize, l: usize, i: usize, e: usize, n: usize, runs: usize) -> Result<()> {
     let (c, dt) = (var(&[o, l, i, e], 0.0, 1.0), var(&[o, l, i, e], -2.0, 1.0));
     let (bc, a_log, d) = (var(&[o, l, i, 2 * n], 0.0, 1.0), var(&[e, n], 0.5, 0.5), var(&[e], 1.0, 0.1));
-    for (label, reverse, discretisation) in [
-        ("", false, Discretisation::Euler),
-        (" reverse", true, Discretisation::Euler),
-        (" zoh", false, Discretisation::Zoh),
-    ] {
-        let options = ScanOptions { reverse, discretisation };
+    for (label, reverse) in [("", false), (" reverse", true)] {
+        let options = ScanOptions { reverse };
         compare(
             &format!("scan O={o} L={l} I={i} E={e} N={n}{label}"),
             runs,

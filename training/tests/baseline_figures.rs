@@ -87,8 +87,8 @@ fn exchange() {
     assert_eq!((table.len(), table.variates(), table.interval_ms), (7588, 8, None));
     let (errors, period, _) = figures(&table, SplitSpec::default(), &[96]);
     assert_eq!(period, None);
-    assert_close(&errors.repeat_last, &[0.0811], 0.005);
-    assert_eq!(errors.seasonal_naive[0].mse, errors.repeat_last[0].mse);
+    assert_close(&errors.naive, &[0.0811], 0.005);
+    assert_eq!(errors.seasonal_naive[0].mse, errors.naive[0].mse);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn lorenz96() {
     let Some(table) = data("lorenz96.csv") else { return };
     let (errors, period, _) = figures(&table, SplitSpec::default(), &[6, 12, 24]);
     assert_eq!(period, None);
-    assert_close(&errors.repeat_last, &[0.756, 1.420, 1.883], 0.005);
+    assert_close(&errors.naive, &[0.756, 1.420, 1.883], 0.005);
     assert_at_most(&errors.linear, &[0.249, 0.568, 0.758], 0.02);
     assert_at_most(&errors.linear_all.unwrap(), &[0.177, 0.394, 0.593], 0.02);
 }
@@ -106,7 +106,7 @@ fn building() {
     let Some(table) = data("building.csv") else { return };
     let (errors, period, split) = figures(&table, SplitSpec::default(), &[15, 60]);
     assert_eq!(period, Some(1440));
-    assert_close(&errors.repeat_last, &[0.119, 0.411], 0.01);
+    assert_close(&errors.naive, &[0.119, 0.411], 0.01);
     assert_at_most(&errors.linear, &[0.099, 0.256], 0.02);
     assert_close(&errors.linear_all.unwrap(), &[0.0865, 0.1868], 0.01);
     assert_eq!(split.test, 8064);

@@ -5,16 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Device;
 use common::{Folder, arg, bundle, recording, stdout};
 use serde::Deserialize;
 use tsm2_bundle::Bundle;
-use tsm2_core::Config;
-use tsm2_train::data::scale::Scaler;
-use tsm2_train::data::split::Split;
 use tsm2_train::data::table::Table;
-use tsm2_train::evaluate::company::{About, Company, Ground};
-use tsm2_train::train::trainer::Options;
 
 /// Runs `tsm2` with these arguments.
 fn tsm2<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> std::process::Output {
@@ -24,7 +18,7 @@ fn tsm2<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> st
 #[derive(Deserialize)]
 struct Line {
     row: usize,
-    issued: Option<String>,
+    origin: Option<String>,
     forecast: BTreeMap<String, Vec<f32>>,
 }
 
@@ -35,10 +29,7 @@ fn stepped(bundle: &Bundle, table: &Table, rows: usize) -> Vec<f32> {
     let mut forecast = vec![0.0; 18];
     model.reset(&mut state).unwrap();
     for r in 0..rows {
-        let mut token = model
-            .step(&mut state, &mut scratch, table.row(r), table.time_ms(r))
-            .unwrap()
-            .unwrap();
+        let mut token = model.step(&mut state, &mut scratch, table.row(r), table.time_ms(r)).unwrap();
         token.forecast(&mut forecast).unwrap();
     }
     forecast
@@ -68,10 +59,10 @@ fn forecast_is_what_the_core_says_after_those_rows() {
         }
     }
     // The time of the last row that was seen: row 69 of one a minute.
-    assert_eq!(lines[0].issued.as_deref(), Some("2024-01-01T01:09:00Z"));
+    assert_eq!(lines[0].origin.as_deref(), Some("2024-01-01T01:09:00Z"));
     let table = stdout(tsm2(["forecast", "--model", arg(&model), "--data", arg(&data), "--at", "70"]));
     assert!(
-        table.contains("issued 2024-01-01T01:09:00Z") && table.contains("2024-01-01T01:15:00Z"),
+        table.contains("origin 2024-01-01T01:09:00Z") && table.contains("2024-01-01T01:15:00Z"),
         "{table}"
     );
 }
@@ -97,7 +88,7 @@ fn order_and_number_of_columns_do_not_matter_nor_do_times() {
         serde_json::from_str(&stdout(output)).unwrap(),
     );
     assert_eq!(one.forecast, other.forecast);
-    assert_eq!(other.issued, None);
+    assert_eq!(other.origin, None);
 }
 
 #[test]
@@ -125,13 +116,13 @@ fn evaluate_scores_every_origin_as_if_by_hand() {
         (&report["results"][0]["origins"], &report["results"][1]["origins"]),
         (&200.into(), &195.into())
     );
-    for name in ["repeat_last", "seasonal_naive", "linear", "linear_all"] {
+    for name in ["naive", "seasonal_naive", "linear", "linear_all"] {
         assert_eq!(report["baselines"][name][1]["origins"], 195, "{name}");
     }
     // The wave has a season, so repeating it beats repeating the last reading, and the linear model is near perfect.
     let mse = |name: &str, i: usize| report["baselines"][name][i]["mse"].as_f64().unwrap();
     assert!(
-        mse("seasonal_naive", 1) < 0.1 * mse("repeat_last", 1) && mse("linear", 0) < 0.05,
+        mse("seasonal_naive", 1) < 0.1 * mse("naive", 1) && mse("linear", 0) < 0.05,
         "{report}"
     );
 
@@ -180,68 +171,38 @@ fn evaluate_ends_with_a_verdict() {
     assert!(printed.lines().last().unwrap().contains("not worth it"), "{printed}");
 }
 
-/// A company for the small model, hardly trained, of this seed.
-fn company(model: &Path, data: &Path, seed: u64) -> Company {
-    let (bundle, table) = (Bundle::open(model).unwrap(), Table::read(data).unwrap());
-    let mut meta = bundle.meta().clone();
-    meta.provenance.seed = seed;
-    let ground = Ground {
-        table: &table,
-        split: &Split {
-            train: 600,
-            validation: 200,
-            test: 200,
-        },
-        scaler: &Scaler {
-            mean: meta.variates.iter().map(|variate| variate.mean).collect(),
-            std: meta.variates.iter().map(|variate| variate.std).collect(),
-        },
-        readout: Config::default().readout,
-        weights: &[],
-    };
-    let about = About::new(&meta.config, &meta, 2);
-    Company::train(about, ground, 0..800, Options::default(), &Device::Cpu, &mut |_, _| {}).unwrap()
-}
-
 #[test]
-fn evaluate_takes_the_company_beside_the_model_if_it_is_the_models() {
+fn evaluate_takes_the_neural_baselines_from_the_metrics_of_the_models_training() {
     let folder = Folder::new();
-    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
-    let beside = folder.path("company.safetensors");
-    let evaluate = || {
-        let output = tsm2([
-            "evaluate",
-            "--model",
-            arg(&model),
-            "--data",
-            arg(&data),
-            "--horizons",
-            "1,6",
-            "--json",
-        ]);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        (serde_json::from_str::<serde_json::Value>(&stdout(output)).unwrap(), told)
+    let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
+    stdout(tsm2(brief(&data, &out)));
+    let (model, metrics) = (out.join("model.safetensors"), out.join("metrics.csv"));
+    let evaluate = |more: &[&str]| {
+        let arguments = ["evaluate", "--model", arg(&model), "--data", arg(&data), "--json"];
+        let output = tsm2(arguments.iter().chain(more));
+        let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+        (serde_json::from_str::<serde_json::Value>(&stdout(output)).unwrap(), notes)
     };
-    let (report, told) = evaluate();
-    assert!(
-        report["baselines"]["gru"].is_null() && told.contains("gru and mlp were not trained"),
-        "{told}"
-    );
+    let (report, notes) = evaluate(&["--horizons", "1,4"]);
+    assert!(!notes.contains("gru"), "{notes}");
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    let line = text.lines().find(|line| line.starts_with("test,gru,4,")).unwrap();
+    let mse: f64 = line.split(',').nth(3).unwrap().parse().unwrap();
+    assert_eq!(report["baselines"]["gru"][1]["mse"], mse);
+    assert!(report["baselines"]["mlp"].is_array(), "{report}");
 
-    let own = company(&model, &data, 7);
-    own.write(&beside).unwrap();
-    let (report, told) = evaluate();
-    assert!(!told.contains("gru"), "{told}");
-    let table = Table::read(&data).unwrap();
-    for (kind, errors) in own.errors(&table, 800..1000, &[1, 6]).unwrap() {
-        let found = &report["baselines"][kind.name()][1];
-        assert_eq!((&found["mse"], &found["origins"]), (&errors[1].mse.into(), &195.into()), "{kind:?}");
-    }
-
-    company(&model, &data, 8).write(&beside).unwrap();
-    let (report, told) = evaluate();
-    assert!(report["baselines"]["mlp"].is_null(), "{report}");
-    assert!(told.contains("company.safetensors") && told.contains("another model"), "{told}");
+    let (report, notes) = evaluate(&["--horizons", "3"]);
+    assert!(report["baselines"]["gru"].is_null(), "{report}");
+    assert!(notes.contains("metrics.csv") && notes.contains("horizons 1, 2, 4 only"), "{notes}");
+    let (_, notes) = evaluate(&["--split", "200,100,100"]);
+    assert!(notes.contains("other data or another split"), "{notes}");
+    std::fs::write(&metrics, text.replace("test,tsm2,4,", "test,tsm2,4,1")).unwrap();
+    assert!(evaluate(&[]).1.contains("of another model"));
+    std::fs::write(&metrics, text.replace("0.", "zero.")).unwrap();
+    assert!(evaluate(&[]).1.contains("line 2"));
+    std::fs::remove_file(&metrics).unwrap();
+    let (_, notes) = evaluate(&[]);
+    assert!(notes.contains("metrics.csv: not found; train the model again"), "{notes}");
 }
 
 #[test]
@@ -259,7 +220,7 @@ fn inspect_tells_sizes_and_provenance() {
     for part in [
         "small",
         "60 s",
-        "3 variates, 6 steps",
+        "3 targets, 6 steps",
         "recording.csv",
         "none was needed",
         "validation_mse",
@@ -288,11 +249,11 @@ fn every_command_knows_what_is_only_read() {
         ];
         tsm2(fixed.iter().chain(more))
     };
-    stdout(train(&["--exogenous", "a"]));
+    stdout(train(&["--past-covariates", "a"]));
     let model = out.join("model.safetensors");
     let inspected = stdout(tsm2(["inspect", arg(&model)]));
     assert!(
-        inspected.contains("2 variates, 4 steps") && inspected.contains("read, not forecast: a"),
+        inspected.contains("2 targets, 4 steps") && inspected.contains("past covariates    a"),
         "{inspected}"
     );
 
@@ -315,12 +276,12 @@ fn every_command_knows_what_is_only_read() {
     assert!((mse - metrics["test_mse_4"]).abs() < 1e-9, "{evaluated} {metrics:?}");
     assert_eq!(evaluated["results"][0]["horizon"], 4);
 
-    let resumed = train(&["--exogenous", "a", "--resume"]);
+    let resumed = train(&["--past-covariates", "a", "--resume"]);
     assert!(resumed.status.success(), "{resumed:?}");
     for roles in [
-        &["--exogenous", "b"][..],
-        &["--known-ahead", "a"],
-        &["--exogenous", "a", "--no-calendar"],
+        &["--past-covariates", "b"][..],
+        &["--future-covariates", "a"],
+        &["--past-covariates", "a", "--no-calendar"],
     ] {
         let other = train(&[roles, &["--resume"]].concat());
         let said = String::from_utf8(other.stderr).unwrap();
@@ -334,20 +295,24 @@ fn brief<'a>(data: &'a Path, out: &'a Path) -> [&'a str; 9] {
 }
 
 #[test]
-fn what_is_known_ahead_goes_from_training_into_the_model() {
+fn future_covariates_go_from_training_into_the_model() {
     let folder = Folder::new();
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
     let args = brief(&data, &out);
-    stdout(tsm2(args.iter().chain(&["--exogenous", "b,a", "--known-ahead", "a"])));
+    stdout(tsm2(args.iter().chain(&["--past-covariates", "b", "--future-covariates", "a"])));
     let model = out.join("model.safetensors");
     let bundle = Bundle::open(&model).unwrap();
     let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
-    assert_eq!((names, bundle.meta().config.exogenous), (vec!["c", "b", "a"], 2));
+    assert_eq!(names, ["c", "b", "a"]);
+    assert_eq!(
+        (bundle.meta().config.past_covariates, bundle.meta().config.future_covariates),
+        (1, 1)
+    );
     let evaluate = ["evaluate", "--model", arg(&model), "--data", arg(&data), "--json"];
     let evaluated: serde_json::Value = serde_json::from_str(&stdout(tsm2(evaluate))).unwrap();
     let metrics = &bundle.meta().provenance.metrics;
     assert!((evaluated["results"][0]["mse"].as_f64().unwrap() - metrics["test_mse_4"]).abs() < 1e-9);
-    assert!(evaluated["baselines"]["gru"].is_array(), "its company knows the same: {evaluated}");
+    assert!(evaluated["baselines"]["gru"].is_array(), "its baselines know the same: {evaluated}");
 }
 
 #[test]
@@ -356,8 +321,8 @@ fn static_features_are_seen_and_belong_to_the_training() {
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
     let sensors = folder.file("sensors.csv", "name,kind,floor\na,tank,1\nb,tank,2\nc,pump,2\n");
     let train = |more: &[&str]| {
-        let args = [&brief(&data, &out)[..], &["--no-company"]].concat();
-        tsm2(args.iter().chain(&["--static-features", arg(&sensors)]).chain(more))
+        let args = [&brief(&data, &out)[..], &["--no-baselines"]].concat();
+        tsm2(args.iter().chain(&["--static-covariates", arg(&sensors)]).chain(more))
     };
     stdout(train(&[]));
     let bundle = Bundle::open(&out.join("model.safetensors")).unwrap();
@@ -381,13 +346,13 @@ fn the_calendar_is_seen_where_it_helps() {
     let data = folder.file("days.csv", &text);
     let trained = |more: &[&str]| {
         let out = folder.path("out");
-        let args = [&brief(&data, &out)[..], &["--no-company"]].concat();
+        let args = [&brief(&data, &out)[..], &["--no-baselines"]].concat();
         stdout(tsm2(args.iter().chain(more)));
         Bundle::open(&out.join("model.safetensors")).unwrap().meta().clone()
     };
     let (seen, kept_away) = (trained(&[]), trained(&["--no-calendar"]));
     assert!(
-        seen.config.readout.calendar && !kept_away.config.readout.calendar,
+        seen.config.linear_head.calendar && !kept_away.config.linear_head.calendar,
         "{:?}",
         seen.provenance.decisions
     );
@@ -396,7 +361,7 @@ fn the_calendar_is_seen_where_it_helps() {
     // Of a training part of ten days nobody knows a week.
     let short: String = text.lines().take(110).map(|line| format!("{line}\n")).collect();
     std::fs::write(&data, short).unwrap();
-    assert!(!trained(&[]).config.readout.calendar);
+    assert!(!trained(&[]).config.linear_head.calendar);
 }
 
 #[test]

@@ -289,17 +289,17 @@ fn columns_are_matched_by_name() {
 }
 
 #[test]
-fn exogenous_columns_that_cannot_be() {
+fn covariates_that_cannot_be() {
     let folder = Folder::new();
     let data = folder.file("fifty.csv", recording(50));
-    for (exogenous, said) in [
+    for (covariates, said) in [
         ("b,d", &["no column `d`", "`a`, `b`, `c`"][..]),
         ("b,c,b", &["`b` is named twice"]),
         ("c,b,a", &["nothing is left to forecast", "`a`, `b`, `c`"]),
     ] {
         let named: Vec<&str> = said.iter().chain(&["fifty.csv"]).copied().collect();
-        for role in ["--exogenous", "--known-ahead"] {
-            refused(&["train", "--data", arg(&data), role, exogenous], &named);
+        for role in ["--past-covariates", "--future-covariates"] {
+            refused(&["train", "--data", arg(&data), role, covariates], &named);
         }
     }
 }
@@ -315,11 +315,11 @@ fn static_features_that_cannot_be() {
         ("name,floor\na,1\nb,1,7\nc,1\n", "line 3 has 3 cells"),
     ] {
         let sensors = folder.file("sensors.csv", text);
-        let arguments = ["train", "--data", arg(&data), "--static-features", arg(&sensors)];
+        let arguments = ["train", "--data", arg(&data), "--static-covariates", arg(&sensors)];
         refused(&arguments, &["sensors.csv", said]);
     }
     refused(
-        &["train", "--data", arg(&data), "--static-features", "nowhere.csv"],
+        &["train", "--data", arg(&data), "--static-covariates", "nowhere.csv"],
         &["nowhere.csv"],
     );
 }
@@ -362,23 +362,6 @@ fn shares_that_are_none() {
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("--missing-rate") && told.contains(&format!("`{share}`")), "{told}");
-    }
-}
-
-#[test]
-fn a_company_that_is_none() {
-    let folder = Folder::new();
-    let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
-    let other = std::fs::read(&model).unwrap();
-    for (bytes, named) in [
-        (other, "tsm2_company"),
-        (b"Dear reader, this is a letter.".to_vec(), "not a safetensors file"),
-    ] {
-        folder.file("company.safetensors", bytes);
-        refused(
-            &["evaluate", "--model", arg(&model), "--data", arg(&data)],
-            &["company.safetensors", named],
-        );
     }
 }
 

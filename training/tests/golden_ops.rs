@@ -5,7 +5,6 @@
 use candle_core::{Device, Tensor, Var};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use tsm2_core::Discretisation;
 use tsm2_train::ops::{ScanOptions, gate, selective_scan};
 
 fn folder() -> PathBuf {
@@ -57,10 +56,7 @@ fn check(name: &str) {
     let d = var(&file["D"]);
     let z = var(&rows(&file["z"]));
 
-    let options = ScanOptions {
-        reverse: false,
-        discretisation: Discretisation::Euler,
-    };
+    let options = ScanOptions { reverse: false };
     let dt_raw = delta.broadcast_add(&bias).unwrap();
     let (y, last_state) = selective_scan(&u, &dt_raw, &bc, &a_log, &d, None, options).unwrap();
     let out = gate(&y, &z).unwrap();

@@ -2,7 +2,6 @@
 //! steps and carried state; and the scan against finite differences.
 
 use candle_core::{Device, Result, Tensor, Var};
-use tsm2_core::Discretisation;
 use tsm2_train::ops::*;
 
 /// A deterministic source of numbers in [-1, 1): splitmix64.
@@ -76,15 +75,8 @@ fn scan_inputs(source: &mut Source, [o, l, i, e, n]: [usize; 5]) -> Vec<Var> {
 }
 
 fn every_option() -> impl Iterator<Item = (ScanOptions, bool)> {
-    [false, true].into_iter().flat_map(|reverse| {
-        [Discretisation::Euler, Discretisation::Zoh]
-            .into_iter()
-            .flat_map(move |discretisation| {
-                [false, true]
-                    .into_iter()
-                    .map(move |carried| (ScanOptions { reverse, discretisation }, carried))
-            })
-    })
+    let carried = |reverse| [false, true].map(|carried| (ScanOptions { reverse }, carried));
+    [false, true].into_iter().flat_map(carried)
 }
 
 #[test]
@@ -389,26 +381,20 @@ fn the_scan_is_the_devices_step_to_the_bit() {
         .map(|at| -tsm2_core::math::exp(a_log[(at % e) * n + at / e] - 4.0))
         .collect();
     let a_log = (vars[3].as_tensor() - 4.0).unwrap();
-    for discretisation in [Discretisation::Euler, Discretisation::Zoh] {
-        let options = ScanOptions {
-            reverse: false,
-            discretisation,
-        };
-        let (y, last) = selective_scan(&vars[0], &dt_var, &vars[2], &a_log, &vars[4], None, options).unwrap();
-        let (y, last) = (numbers(&y), numbers(&last));
-        for sequence in 0..o * i {
-            let mut h = vec![0.0; n * e];
-            for step in 0..l {
-                let row = (sequence / i * l + step) * i + sequence % i;
-                let at = row * e..(row + 1) * e;
-                let (b, c_out) = bc[row * 2 * n..(row + 1) * 2 * n].split_at(n);
-                let mut out = vec![0.0; e];
-                tsm2_core::scan_step(discretisation, &dt[at.clone()], &a, b, c_out, &c[at.clone()], &d, &mut h, &mut out);
-                assert_eq!(out, y[at], "{discretisation:?}, sequence {sequence}, step {step}");
-            }
-            for (at, h) in h.iter().enumerate() {
-                assert_eq!(*h, last[(sequence * e + at % e) * n + at / e]);
-            }
+    let (y, last) = selective_scan(&vars[0], &dt_var, &vars[2], &a_log, &vars[4], None, ScanOptions { reverse: false }).unwrap();
+    let (y, last) = (numbers(&y), numbers(&last));
+    for sequence in 0..o * i {
+        let mut h = vec![0.0; n * e];
+        for step in 0..l {
+            let row = (sequence / i * l + step) * i + sequence % i;
+            let at = row * e..(row + 1) * e;
+            let (b, c_out) = bc[row * 2 * n..(row + 1) * 2 * n].split_at(n);
+            let mut out = vec![0.0; e];
+            tsm2_core::scan_step(&dt[at.clone()], &a, b, c_out, &c[at.clone()], &d, &mut h, &mut out);
+            assert_eq!(out, y[at], "sequence {sequence}, step {step}");
+        }
+        for (at, h) in h.iter().enumerate() {
+            assert_eq!(*h, last[(sequence * e + at % e) * n + at / e]);
         }
     }
 }
@@ -451,10 +437,7 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(name(linear(&v, &weight, None)).contains("linear: x [2, 6, 3, 20] does not fit weight [20, 3]"));
     assert!(name(linear(&v, &v.reshape((4, 9, 20)).unwrap(), None)).contains("does not fit weight"));
     assert!(name(linear(&v, &v.reshape((3, 12, 20)).unwrap(), Some(&bias))).contains("bias [19] does not fit the result"));
-    let options = ScanOptions {
-        reverse: false,
-        discretisation: Discretisation::Euler,
-    };
+    let options = ScanOptions { reverse: false };
     let refused = selective_scan(&v, &v, &v, &weight, &bias, None, options).map(|(y, _)| y);
     assert!(name(refused).contains("selective_scan: shapes do not fit"));
     let (x, state) = (source.var(&[2, 6, 9], 0.0, 1.0), source.var(&[2, 3], 0.0, 1.0));

@@ -13,7 +13,7 @@ use candle_core::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
-use tsm2_core::{Config, Mlp, Normaliser, S6, VariateMixer};
+use tsm2_core::{Config, Mlp, NetworkConfig, Normalizer, S6, VariateMixer};
 use tsm2_train::data::dataset::Dataset;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::SplitSpec;
@@ -22,7 +22,7 @@ use tsm2_train::data::thin::{Rate, thin};
 use tsm2_train::evaluate::{HorizonError, Tally, carried, run};
 use tsm2_train::linear::ridge::bands;
 use tsm2_train::network::Network;
-use tsm2_train::train::trainer::{Options, Progress, Target, Trainer};
+use tsm2_train::train::trainer::{Progress, Target, Trainer, TrainerOptions};
 use tsm2_train::train::{self, Event, TrainOptions};
 
 /// Two coupled logistic maps, observed as they are; every hundredth reading of the second is missing.
@@ -57,7 +57,7 @@ fn options(out: &Path) -> TrainOptions {
         statics: None,
         missing_rate: Rate::default(),
         resume: false,
-        company: false,
+        baselines: false,
         device: Device::Cpu,
     }
 }
@@ -143,23 +143,26 @@ fn every_parameter_is_trained() {
     let config = Config {
         variates: 2,
         horizon: 3,
-        patch: 4,
-        d_model: 8,
-        time_mixer: s6,
-        variate_mixer: VariateMixer::Both {
-            s6,
-            mlp: Mlp { reduce: 3, hidden: 6 },
-        },
+        network: Some(NetworkConfig {
+            patch: 4,
+            d_model: 8,
+            time_mixer: s6,
+            variate_mixer: VariateMixer::Both {
+                s6,
+                mlp: Mlp { reduce: 3, hidden: 6 },
+            },
+            ..NetworkConfig::default()
+        }),
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, 0..500);
     let data = Dataset::new(&config, &scaler, &table, 0..600, &[]).expect("valid");
-    let options = Options {
+    let options = TrainerOptions {
         streams: 4,
         tokens: 8,
-        target: Target::Whole,
+        target: Target::Full,
         validate_every: 1,
-        ..Options::default()
+        ..TrainerOptions::default()
     };
     let mut trainer = Trainer::new(
         |rng| Network::initial(&config, rng, &Device::Cpu),
@@ -191,10 +194,10 @@ fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_, Network>)) {
     };
     let (scaler, _) = Scaler::fit(&table, 0..500);
     let data = Dataset::new(&config, &scaler, &table, 0..600, &[]).expect("valid");
-    let options = Options {
+    let options = TrainerOptions {
         learning_rate,
         warm_up: 1,
-        ..Options::default()
+        ..TrainerOptions::default()
     };
     let mut trainer = Trainer::new(
         |rng| Network::initial(&config, rng, &Device::Cpu),
@@ -236,14 +239,14 @@ fn a_dataset_of_the_last_rows_holds_the_same_numbers() {
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, 0..200);
-    let readout: Vec<f32> = (0..config.readout_features() * 3).map(|i| (i as f32).sin()).collect();
-    let [all, last] = [0, 37].map(|first| Dataset::new(&config, &scaler, &table, first..300, &readout).expect("valid"));
+    let linear_head: Vec<f32> = (0..config.linear_head_features() * 3).map(|i| (i as f32).sin()).collect();
+    let [all, last] = [0, 37].map(|first| Dataset::new(&config, &scaler, &table, first..300, &linear_head).expect("valid"));
     assert_eq!(last.rows().start, 37);
     for row in [37, 38, 150, 292, 299] {
         assert_eq!(all.patches(row..row + 1), last.patches(row..row + 1));
         let [mut of_all, mut of_last] = [(); 2].map(|()| [[0.0; 6]; 3]);
         for (data, [target, linear, weight]) in [(&all, &mut of_all), (&last, &mut of_last)] {
-            data.targets(row, target, linear, weight);
+            data.write_targets(row, target, linear, weight);
         }
         for (a, b) in of_all.iter().flatten().zip(of_last.iter().flatten()) {
             assert!((a - b).abs() < 1e-5, "row {row}: {a} and {b}");
@@ -258,18 +261,18 @@ fn what_is_shown_as_missing_in_training_is_hidden_from_the_inputs_only() {
     let config = Config {
         variates: 2,
         horizon: 3,
-        normaliser: Normaliser::Global,
+        normalizer: Normalizer::Global,
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, 0..200);
     let [all, some] = [&table, &thinned].map(|table| Dataset::new(&config, &scaler, table, 0..300, &[]).expect("valid"));
     let differing = |rows: Range<usize>| rows.filter(|&r| all.patches(r..r + 1) != some.patches(r..r + 1)).count();
-    assert!(differing(0..200) > 150 && differing(200 + config.patch..300) == 0);
+    assert!(differing(0..200) > 150 && differing(200 + NetworkConfig::default().patch..300) == 0);
     for row in 0..297 {
         let [of_all, of_some] = [&all, &some].map(|data| {
             let mut numbers = [[0.0; 6]; 3];
             let [target, linear, weight] = &mut numbers;
-            data.targets(row, target, linear, weight);
+            data.write_targets(row, target, linear, weight);
             numbers
         });
         assert_eq!(of_all, of_some, "row {row}");
@@ -293,7 +296,7 @@ fn oscillator(rows: usize) -> Table {
 fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() {
     let table = oscillator(1500);
     let folder = tempfile::tempdir().expect("temporary folder");
-    // The network of so few updates is left out: the read-out is what learns here.
+    // The network of so few updates is left out: the linear head is what learns here.
     let trained = |name: &str, missing_rate| {
         let options = TrainOptions {
             split: SplitSpec::Rows([900, 200, 400]),
@@ -315,7 +318,7 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
     assert!(said.contains("0.3") && said.contains("missing"), "{said}");
     let errors = |bundle: &Bundle| {
         let (scaler, _) = Scaler::fit(&table, 0..900);
-        let z = scaler.standardise_endogenous(&table);
+        let z = scaler.standardise_targets(&table);
         let tally = Tally::new(&z, 2, 1100..1500, &[3]).expect("a horizon");
         let at = |percent| {
             let mut seen = table.clone();
@@ -345,13 +348,13 @@ fn a_valve_that_is_read_only_lowers_the_error_of_the_level_and_is_not_measured_i
     let (folder, table) = (tempfile::tempdir().expect("temporary folder"), tank(1500));
     let trained = |table: &Table, name: &str| trained_briefly(table, &folder.path().join(name));
     let (alone, _) = table.clone().select(&["level"]).expect("a column");
-    let apart = table.with_exogenous(&["valve".into()]).expect("a column");
+    let apart = table.with_covariates(&["valve".into()], &[]).expect("a column");
     let (alone, with) = (trained(&alone, "alone"), trained(&apart, "with"));
     let bundle = Bundle::open(&with.path).expect("the bundle");
     let (test, without) = (with.test.expect("a test part"), alone.test.expect("a test part"));
     let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
     assert_eq!(
-        (names.as_slice(), bundle.meta().config.exogenous),
+        (names.as_slice(), bundle.meta().config.past_covariates),
         (["level", "valve"].as_slice(), 1)
     );
     assert!(
@@ -361,7 +364,7 @@ fn a_valve_that_is_read_only_lowers_the_error_of_the_level_and_is_not_measured_i
         without.results
     );
     // What a baseline makes of the level does not depend on what else there is.
-    assert_eq!(test.baselines.repeat_last, without.baselines.repeat_last);
+    assert_eq!(test.baselines.naive, without.baselines.naive);
     assert_eq!(test.baselines.seasonal_naive, without.baselines.seasonal_naive);
     assert_eq!(test.baselines.linear, without.baselines.linear);
 }
@@ -370,11 +373,14 @@ fn a_valve_that_is_read_only_lowers_the_error_of_the_level_and_is_not_measured_i
 fn a_valve_that_is_known_ahead_lowers_the_error_where_one_that_is_only_read_cannot() {
     let (folder, table) = (tempfile::tempdir().expect("temporary folder"), tank(1500));
     let trained = |table: &Table, name: &str| trained_briefly(table, &folder.path().join(name));
-    let read = table.clone().with_exogenous(&["valve".into()]).expect("a column");
-    let known = table.with_known_ahead(&["valve".into()]).expect("a column");
+    let read = table.clone().with_covariates(&["valve".into()], &[]).expect("a column");
+    let known = table.with_covariates(&[], &["valve".into()]).expect("a column");
     let (without, with) = (trained(&read, "read"), trained(&known, "known"));
     let bundle = Bundle::open(&with.path).expect("the bundle");
-    assert_eq!((bundle.meta().config.exogenous, bundle.meta().config.known_ahead), (1, 1));
+    assert_eq!(
+        (bundle.meta().config.past_covariates, bundle.meta().config.future_covariates),
+        (0, 1)
+    );
     let (with, without) = (with.test.expect("a test part"), without.test.expect("a test part"));
     let last = |errors: &[HorizonError]| errors.last().expect("a horizon").mse;
     assert!(

@@ -1,6 +1,6 @@
 //! What each part of TSM2 is worth: the same training with one part changed or taken away, on the same rows, from the same seed, for as many updates.
 //!
-//! The network is judged by its own forecast alone, without a linear read-out, under the training rows' mean and deviation. A part is taken away by holding its
+//! The network is judged by its own forecast alone, without a linear head, under the training rows' mean and deviation. A part is taken away by holding its
 //! weights where it has no effect, so that all else, the other parts' initial weights included, stays as it is.
 
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tsm2_core::{Config, VariateMixer};
+use tsm2_core::{Config, NetworkConfig, VariateMixer};
 
 use tsm2_train::data::dataset::Dataset;
 use tsm2_train::data::scale::Scaler;
@@ -18,10 +18,9 @@ use tsm2_train::data::table::Table;
 use tsm2_train::evaluate::errors::Sums;
 use tsm2_train::linear::ridge::bands;
 use tsm2_train::network::Network;
-use tsm2_train::network::parameters::{OPEN_GATE, Parameters, mamba};
-use tsm2_train::train::recipe::MEMORY;
-use tsm2_train::train::recipe::{MLP, start_config};
-use tsm2_train::train::trainer::{Options, Progress, Target, TrainError, Trainer};
+use tsm2_train::network::parameters::{OPEN_GATE, Parameters, Parts, mamba};
+use tsm2_train::train::recipe::{MEMORY, MLP, start_config, with_network};
+use tsm2_train::train::trainer::{Progress, Target, TrainError, Trainer, TrainerOptions};
 
 /// A part of TSM2, or another in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,19 +97,29 @@ impl Variant {
 
     /// The network's configuration, from that of the recipe.
     fn config(self, recipe: &Config) -> Config {
-        let (s6, mlp) = (recipe.time_mixer, recipe.variate_mixer.mlp().unwrap_or(MLP));
-        let mut config = *recipe;
-        match self {
-            Variant::NoVariateMixer => config.variate_mixer = VariateMixer::None,
-            Variant::VariateS6 | Variant::VariateS6Forward => config.variate_mixer = VariateMixer::S6(s6),
-            Variant::VariateMlp => config.variate_mixer = VariateMixer::Mlp(mlp),
-            Variant::VariateBoth => config.variate_mixer = VariateMixer::Both { s6, mlp },
-            Variant::NoAveraging => config.weighted_averaging = false,
-            Variant::MambaStart => config.raw_value_path = false,
-            Variant::NoVariateVectors => config.variate_embedding = false,
-            _ => {}
+        let across = |network: NetworkConfig| {
+            let (s6, mlp) = (network.time_mixer, network.variate_mixer.mlp().unwrap_or(MLP));
+            match self {
+                Variant::NoVariateMixer => VariateMixer::None,
+                Variant::VariateS6 | Variant::VariateS6Forward => VariateMixer::S6(s6),
+                Variant::VariateMlp => VariateMixer::Mlp(mlp),
+                Variant::VariateBoth => VariateMixer::Both { s6, mlp },
+                _ => network.variate_mixer,
+            }
+        };
+        with_network(recipe, |network| NetworkConfig {
+            variate_mixer: across(network),
+            ..network
+        })
+    }
+
+    /// The parts of the network.
+    fn parts(self) -> Parts {
+        Parts {
+            averaging: self != Variant::NoAveraging,
+            variate_vectors: self != Variant::NoVariateVectors,
+            raw_values: self != Variant::MambaStart,
         }
-        config
     }
 
     /// Whether it is another network or another training than the recipe.
@@ -123,31 +132,30 @@ impl Variant {
     }
 
     /// How it is trained.
-    fn options(self, recipe: Options) -> Options {
-        Options {
+    fn options(self, recipe: TrainerOptions) -> TrainerOptions {
+        TrainerOptions {
             restart_every: if self == Variant::NoCarriedState { 1 } else { recipe.restart_every },
             horizon_balance: self != Variant::NoHorizonBalance,
-            target: Target::Alone,
+            target: Target::Standalone,
             ..recipe
         }
     }
 
     /// The initial network.
     fn initial(self, config: &Config, rng: &mut ChaCha8Rng, seed: u64, device: &Device) -> candle_core::Result<Network> {
-        let mut network = Network::initial(config, rng, device)?;
+        let mut network = Network::initial_of(config, self.parts(), rng, device)?;
+        let e = config.network.map_or(0, |network| network.time_mixer.d_inner);
         let parameters: &mut Parameters = network.parameters_mut();
         let all = 0..usize::MAX;
         match self {
             Variant::NoTimeMixer => parameters.hold("time.out_proj.weight", all, 0.0)?,
             // Without values the backward half says nothing: v = 0, and SiLU of the convolution's bias, which is 0.
             Variant::VariateS6Forward => {
-                let e = config.time_mixer.d_inner;
                 parameters.hold("variate.in_proj.weight", e..2 * e, 0.0)?;
                 parameters.hold("backward.conv.bias", all, 0.0)?;
             }
             Variant::NoSelection => parameters.hold("x_proj.weight", all, 0.0)?,
             Variant::NoGate => {
-                let e = config.time_mixer.d_inner;
                 parameters.hold("time.in_proj.weight", e..2 * e, 0.0)?;
                 parameters.hold("variate.in_proj.weight", 2 * e..3 * e, 0.0)?;
                 parameters.hold("gate_bias", all, OPEN_GATE)?;
@@ -203,7 +211,8 @@ impl Ablation<'_> {
     /// What is too short or too large.
     pub fn check(&self) -> Result<(), AblationError> {
         let config = self.recipe();
-        self.split.check_training(config.patch, config.horizon)?;
+        self.split
+            .check_training(config.network.map_or(1, |network| network.patch), config.horizon)?;
         self.split.check_test(config.horizon)?;
         let most = MEMORY / Dataset::row_len(&config);
         match self.table.len() {
@@ -226,10 +235,10 @@ impl Ablation<'_> {
         let config = variant.config(&self.recipe());
         let (scaler, _) = Scaler::fit(table, split.train_range());
         let data = Dataset::new(&config, &scaler, table, 0..table.len(), &[])?;
-        let options = variant.options(Options {
+        let options = variant.options(TrainerOptions {
             seed,
             updates: self.updates,
-            ..Options::default()
+            ..TrainerOptions::default()
         });
         let begun = Instant::now();
         let initial = |rng: &mut ChaCha8Rng| variant.initial(&config, rng, seed, device);
@@ -281,9 +290,12 @@ mod tests {
         Config {
             variates: 3,
             horizon: 4,
-            patch: 2,
-            d_model: 8,
-            variate_mixer: VariateMixer::Mlp(tsm2_core::Mlp { reduce: 2, hidden: 4 }),
+            network: Some(NetworkConfig {
+                patch: 2,
+                d_model: 8,
+                variate_mixer: VariateMixer::Mlp(tsm2_core::Mlp { reduce: 2, hidden: 4 }),
+                ..NetworkConfig::default()
+            }),
             ..Config::default()
         }
     }
@@ -343,7 +355,10 @@ mod tests {
         assert!(!Variant::VariateMlp.differs(&recipe()) && Variant::VariateS6.differs(&recipe()));
         let alone = Config {
             variates: 1,
-            variate_mixer: VariateMixer::None,
+            network: recipe().network.map(|network| NetworkConfig {
+                variate_mixer: VariateMixer::None,
+                ..network
+            }),
             ..recipe()
         };
         assert!(!Variant::VariateMlp.differs(&alone) && Variant::NoAveraging.differs(&alone));

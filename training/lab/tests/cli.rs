@@ -51,7 +51,7 @@ fn robustness_prints_the_same_lines_as_a_table_as_csv_and_as_json() {
             (&own[i].horizon.into(), &own[i].origins.into())
         );
         assert_eq!((&missing[i]["mse"], &missing[i]["mae"]), (&own[i].mse.into(), &own[i].mae.into()));
-        assert_eq!(missing[i]["repeat_last_mse"], baselines.repeat_last[i].mse);
+        assert_eq!(missing[i]["naive_mse"], baselines.naive[i].mse);
     }
     assert_eq!(missing[7]["missing_percent"], 30);
 

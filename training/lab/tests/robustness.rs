@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use tsm2_core::{Config, Model, Normaliser, Readout, S6, Scaler, VariateMixer};
+use tsm2_core::{Config, LinearHead, Model, Normalizer, Scaler};
 use tsm2_lab::robustness::{Apart, PERCENT, Trial};
 use tsm2_train::data::scale;
 use tsm2_train::data::split::SplitSpec;
@@ -27,7 +27,7 @@ fn waves(holes: bool) -> Table {
     Table::parse(Path::new("waves.csv"), text.as_bytes()).expect("a table")
 }
 
-/// A model whose network is silent and whose read-out continues the waves: x(t + 1) = 2 cos(angle) x(t) - x(t - 1).
+/// A model whose network is silent and whose linear head continues the waves: x(t + 1) = 2 cos(angle) x(t) - x(t - 1).
 struct Continued {
     config: Config,
     weights: Vec<f32>,
@@ -35,31 +35,22 @@ struct Continued {
 }
 
 impl Continued {
-    fn new(stride: usize) -> Self {
+    fn new() -> Self {
         let config = Config {
             variates: 2,
             horizon: HORIZON,
-            stride,
-            d_model: 1,
-            layers: 1,
-            time_mixer: S6 {
-                d_inner: 1,
-                d_state: 1,
-                dt_rank: 1,
-                d_conv: 1,
-            },
-            variate_mixer: VariateMixer::None,
-            normaliser: Normaliser::Global,
-            readout: Readout {
+            network: None,
+            normalizer: Normalizer::Global,
+            linear_head: LinearHead {
                 lags: 2,
-                ..Readout::default()
+                ..LinearHead::default()
             },
             ..Config::default()
         };
         let mut weights = Vec::new();
         tsm2_core::layout(&config, |name, shape| {
             let count = shape.iter().product::<usize>();
-            if name.to_string() != "readout.weight" {
+            if name.to_string() != "linear_head.weight" {
                 weights.resize(weights.len() + count, 0.0);
                 return;
             }
@@ -100,7 +91,7 @@ impl Continued {
 
 #[test]
 fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_more_is_worse() {
-    let (table, wave) = (waves(true), Continued::new(1));
+    let (table, wave) = (waves(true), Continued::new());
     let model = wave.model();
     let trial = wave.trial(&model, &table);
     let shares = trial.missing(&|| ()).expect("measures");
@@ -117,11 +108,11 @@ fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_mor
     assert_eq!(shares[0].model, own.expect("evaluates"));
     let split = SplitSpec::Rows([300, 100, 600]).resolve(1000).expect("a split");
     let (baselines, _) = baseline_errors(&table, &wave.scaler, &split, trial.rows.clone(), trial.horizons).expect("evaluates");
-    assert_eq!(shares[0].repeat_last, baselines.repeat_last);
+    assert_eq!(shares[0].naive, baselines.naive);
     for pair in shares.windows(2) {
         for i in 0..2 {
             assert!(pair[0].model[i].mse < pair[1].model[i].mse, "{pair:?}");
-            assert!(pair[0].repeat_last[i].mse < pair[1].repeat_last[i].mse, "{pair:?}");
+            assert!(pair[0].naive[i].mse < pair[1].naive[i].mse, "{pair:?}");
             // Compared with the true readings, whatever the model was not shown.
             assert_eq!(pair[0].model[i].missing, pair[1].model[i].missing, "{pair:?}");
         }
@@ -135,7 +126,7 @@ fn relative(ages: &[Apart]) -> Vec<(usize, f64)> {
 
 #[test]
 fn two_readings_after_a_gap_or_a_cold_start_the_forecast_is_that_of_the_carried_state() {
-    let (table, wave) = (waves(false), Continued::new(1));
+    let (table, wave) = (waves(false), Continued::new());
     let model = wave.model();
     let trial = wave.trial(&model, &table);
     let gap = trial.gap(10, &|| ()).expect("measures");
@@ -158,19 +149,8 @@ fn two_readings_after_a_gap_or_a_cold_start_the_forecast_is_that_of_the_carried_
 }
 
 #[test]
-fn a_model_that_forecasts_now_and_then_is_compared_at_the_rows_at_which_it_does() {
-    let (table, wave) = (waves(false), Continued::new(4));
-    let model = wave.model();
-    let trial = wave.trial(&model, &table);
-    let rows = |ages: Vec<Apart>| ages.iter().map(|age| age.rows).collect::<Vec<_>>();
-    // A gap of 10 rows begins at a multiple of 4, so the first forecast after it is 2 rows old.
-    assert_eq!(rows(trial.gap(10, &|| ()).expect("measures")), [2, 6, 10, 18, 34, 66, 130, 258]);
-    assert_eq!(rows(trial.cold_start(&|| ()).expect("measures")), [4, 8, 16, 32, 64, 128, 256]);
-}
-
-#[test]
 fn a_seed_makes_a_trial() {
-    let (table, wave) = (waves(false), Continued::new(1));
+    let (table, wave) = (waves(false), Continued::new());
     let model = wave.model();
     let measured = |seed| {
         let trial = Trial {
@@ -191,7 +171,7 @@ fn a_seed_makes_a_trial() {
 
 #[test]
 fn what_cannot_be_measured_is_named() {
-    let (table, wave) = (waves(false), Continued::new(1));
+    let (table, wave) = (waves(false), Continued::new());
     let model = wave.model();
     let trial = wave.trial(&model, &table);
     for horizons in [&[HORIZON + 1], &[0], &[][..]] {

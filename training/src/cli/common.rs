@@ -36,7 +36,8 @@ pub fn open(model: &Path, data: &Path) -> anyhow::Result<(Bundle, Table)> {
     let bundle = Bundle::open(model)?;
     let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
     let (mut table, extra) = Table::read(data)?.select(&names)?;
-    table.exogenous = bundle.meta().config.exogenous;
+    let config = &bundle.meta().config;
+    (table.past_covariates, table.future_covariates) = (config.past_covariates, config.future_covariates);
     tell_warnings(&table);
     let data = data.display();
     if !extra.is_empty() {

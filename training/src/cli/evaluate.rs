@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::data::split::SplitSpec;
+use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
-use crate::evaluate::company::{self, Company};
-use crate::evaluate::{Evaluation, HorizonError, Protocol, READOUT, evaluate};
+use crate::evaluate::{Evaluation, HorizonError, LINEAR_HEAD, METRICS, Protocol, evaluate, read_metrics};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
@@ -20,8 +19,8 @@ use super::lines::{Cell, csv_to};
 /// Every stride-1 origin counts whose steps all lie in the test part: a forecast after rows 0..r whose first step is row r. Errors are
 /// averages over all variates and over steps 1..=h of all those origins, in units of the training standard deviation; missing readings
 /// are left out. All others are fitted on the training part, what they choose is chosen on the validation part, and they are scored at the
-/// same origins: repeat-last, seasonal-naive, a linear map of each variate's own readings (linear) and of all variates' (linear-all); and if
-/// `tsm2 train` left them beside the model, its own linear part alone (readout), and a streaming GRU (gru) and a network over the last 24
+/// same origins: naive, seasonal-naive, a linear map of each variate's own readings (linear) and of all variates' (linear-all); and if
+/// `tsm2 train` left them beside the model, its own linear part alone (linear_head), and a streaming GRU (gru) and a network over the last 24
 /// readings (mlp), all run from row 0 under either protocol.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
@@ -78,7 +77,6 @@ impl Evaluate {
             ProtocolName::Carried => Protocol::Carried,
             ProtocolName::Reset => Protocol::Reset,
         };
-        let company = beside(&self.model, meta)?;
         let style = ProgressStyle::with_template("origins {wide_bar} {pos}/{len} {eta} left")?;
         let bar = ProgressBar::new(split.test as u64).with_style(style);
         let evaluation = evaluate(&model, &table, &super::common::scaler(meta), &split, &horizons, protocol, &|| {
@@ -86,12 +84,11 @@ impl Evaluate {
         });
         bar.finish_and_clear();
         let mut evaluation = evaluation.map_err(|error| name(&error))?;
-        match company {
-            Ok(company) => evaluation.join(&company, &table, &split).map_err(|error| name(&error))?,
-            Err(none) => super::common::note(none),
+        if let Err(reason) = add_neural_baselines(&mut evaluation, &self.model, meta, &table, &split) {
+            super::common::note(format_args!("gru and mlp are left out: {reason}"));
         }
-        if let Some(readout) = readout(&self.model, meta)? {
-            let joined = evaluation.join_readout(&readout.model(), &table, &super::common::scaler(meta), &split);
+        if let Some(linear_head) = linear_head(&self.model, meta)? {
+            let joined = evaluation.add_linear_head(&linear_head.model(), &table, &super::common::scaler(meta), &split);
             joined.map_err(|error| name(&error))?;
         }
         note_left_out(&evaluation, &table);
@@ -131,9 +128,9 @@ pub fn note_left_out(evaluation: &Evaluation, table: &Table) {
     }
 }
 
-/// The model's own read-out beside it, if there is one.
-fn readout(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
-    let path = model.with_file_name(READOUT);
+/// The model's own linear head beside it, if there is one.
+fn linear_head(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
+    let path = model.with_file_name(LINEAR_HEAD);
     if !path.exists() {
         return Ok(None);
     }
@@ -142,7 +139,7 @@ fn readout(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
     if own.variates == meta.variates && own.config.horizon == meta.config.horizon && own.provenance == meta.provenance {
         return Ok(Some(bundle));
     }
-    super::common::note(format_args!("{}: of another model; readout is left out", path.display()));
+    super::common::note(format_args!("{}: of another model; linear_head is left out", path.display()));
     Ok(None)
 }
 
@@ -163,21 +160,39 @@ fn lines(model: &str, evaluation: &Evaluation) -> Vec<Vec<Cell>> {
         .collect()
 }
 
-/// The company that was trained beside the model, or why there is none.
-fn beside(model: &Path, meta: &Metadata) -> anyhow::Result<Result<Company, String>> {
-    let path = model.with_file_name(company::FILE);
+/// Adds the errors of the neural baselines that stand in the metrics of the model's training; or why that is not possible.
+fn add_neural_baselines(evaluation: &mut Evaluation, model: &Path, meta: &Metadata, table: &Table, split: &Split) -> Result<(), String> {
+    let path = model.with_file_name(METRICS);
+    let at = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
     if !path.exists() {
-        return Ok(Err(format!("no {} beside the model: gru and mlp were not trained", company::FILE)));
+        return Err(at(&"not found; train the model again"));
     }
-    let company = Company::open(&path)?;
-    Ok(if company.fits(meta) {
-        Ok(company)
-    } else {
-        Err(format!(
-            "{}: trained beside another model; gru and mlp are left out",
-            path.display()
-        ))
-    })
+    let trained = &meta.provenance;
+    if trained.data_sha256 != table.sha256 || trained.split != [split.train, split.validation, split.test] {
+        return Err(at(&"the model was trained on other data or another split"));
+    }
+    let all = read_metrics(&path).map_err(|error| at(&error))?;
+    let of = |name: &str| all.iter().find(|errors| errors.part == "test" && errors.model == name);
+    let own = |error: &HorizonError| {
+        let mse = trained.metrics.get(&format!("test_mse_{}", error.horizon));
+        mse.is_some_and(|mse| (mse - error.mse).abs() < 1e-6)
+    };
+    if !of("tsm2").is_some_and(|errors| errors.errors.iter().all(own)) {
+        return Err(at(&"of another model"));
+    }
+    let horizons = evaluation.horizons();
+    for (name, place) in [("gru", &mut evaluation.baselines.gru), ("mlp", &mut evaluation.baselines.mlp)] {
+        let Some(known) = of(name) else {
+            return Err(at(&"without neural baselines; train the model again without --no-baselines"));
+        };
+        let at_horizon = |horizon: &usize| known.errors.iter().find(|error| error.horizon == *horizon).copied();
+        *place = horizons.iter().map(at_horizon).collect();
+        if place.is_none() {
+            let known: Vec<String> = known.errors.iter().map(|error| error.horizon.to_string()).collect();
+            return Err(at(&format_args!("measured at horizons {} only", known.join(", "))));
+        }
+    }
+    Ok(())
 }
 
 /// The company's squared errors at the i-th horizon, by name.
@@ -252,11 +267,11 @@ mod tests {
             protocol: Protocol::Carried,
             results: errors(model),
             baselines: BaselineErrors {
-                repeat_last: errors([1.0, 4.0]),
+                naive: errors([1.0, 4.0]),
                 seasonal_naive: errors([2.0, 2.0]),
                 linear: errors([3.0, 3.0]),
                 linear_all: Some(errors([5.0, 5.0])),
-                readout: Some(errors([5.0, 5.0])),
+                linear_head: Some(errors([5.0, 5.0])),
                 gru: Some(errors([5.0, 5.0])),
                 mlp: Some(errors([5.0, 5.0])),
             },
@@ -268,7 +283,7 @@ mod tests {
     fn the_verdict_is_against_the_best_other_at_each_horizon() {
         let said = verdict(&evaluation([0.9, 1.0]));
         assert!(said.starts_with("The model is worth it here. "), "{said}");
-        assert!(said.contains("-10.0 % at 10 steps (against repeat-last)"), "{said}");
+        assert!(said.contains("-10.0 % at 10 steps (against naive)"), "{said}");
         assert!(said.contains("-50.0 % at 20 steps (against seasonal-naive)"), "{said}");
         assert!(verdict(&evaluation([1.5, 2.5])).contains("not worth it"));
         assert!(verdict(&evaluation([0.9, 2.5])).contains("worse at others"));
@@ -298,7 +313,7 @@ mod tests {
         assert!(printed.contains("linear-all") && printed.contains("gru"), "{printed}");
         let baselines = BaselineErrors {
             linear_all: None,
-            readout: None,
+            linear_head: None,
             gru: None,
             mlp: None,
             ..whole.baselines.clone()
@@ -317,7 +332,7 @@ mod tests {
         assert_eq!(keys(&json), ["baselines", "protocol", "results"]);
         assert_eq!(
             keys(&json["baselines"]),
-            ["gru", "linear", "linear_all", "mlp", "readout", "repeat_last", "seasonal_naive"]
+            ["gru", "linear", "linear_all", "mlp", "linear-head", "naive", "seasonal_naive"]
         );
         assert_eq!(keys(&json["results"][1]), ["horizon", "mae", "mse", "origins"]);
         assert_eq!((&json["protocol"], &json["results"][1]["horizon"]), (&"carried".into(), &20.into()));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::data::table::Table;
 use crate::evaluate;
-use anyhow::{anyhow, ensure};
+use anyhow::ensure;
 use clap::Args;
 use comfy_table::Table as Printed;
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ pub struct Forecast {
     /// Rows to forecast from; the number of rows of the file forecasts beyond its end
     #[arg(long, value_name = "ROW,..", value_delimiter = ',', required = true)]
     at: Vec<usize>,
-    /// Print one JSON object a line: row, issued (time of the last row seen, or null) and forecast by variate, in its own units
+    /// Print one JSON object a line: row, origin (time of the last row seen, or null) and forecast by variate, in its own units
     #[arg(long)]
     json: bool,
 }
@@ -40,7 +40,7 @@ pub struct Forecast {
 #[derive(Serialize)]
 struct Line<'a> {
     row: usize,
-    issued: Option<String>,
+    origin: Option<String>,
     forecast: BTreeMap<&'a str, &'a [f32]>,
 }
 
@@ -68,15 +68,12 @@ impl Forecast {
             Ok(())
         })?;
         for row in self.at {
-            let stride = meta.config.stride;
-            let forecast = forecasts
-                .get(&row)
-                .ok_or_else(|| anyhow!("--at {row}: the model forecasts at every {stride}th row only"))?;
+            let forecast = forecasts.get(&row).map_or(&[][..], Vec::as_slice);
             let line = Line {
                 row,
-                issued: table.times_ms.is_some().then(|| time(table.time_ms(row - 1))),
+                origin: table.times_ms.is_some().then(|| time(table.time_ms(row - 1))),
                 forecast: meta
-                    .endogenous()
+                    .targets()
                     .iter()
                     .map(|variate| variate.name.as_str())
                     .zip(forecast.chunks_exact(meta.config.horizon))
@@ -86,8 +83,8 @@ impl Forecast {
                 serde_json::to_writer(&mut *out, &line)?;
                 writeln!(out)?;
             } else {
-                let issued = line.issued.as_ref().map_or(String::new(), |issued| format!(", issued {issued}"));
-                writeln!(out, "{} after {row} rows{issued}", meta.name)?;
+                let origin = line.origin.as_ref().map_or(String::new(), |origin| format!(", origin {origin}"));
+                writeln!(out, "{} after {row} rows{origin}", meta.name)?;
                 writeln!(out, "{}", print(meta, &table, &line))?;
             }
         }
@@ -103,16 +100,16 @@ fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
     };
     let header = ["row".to_string(), "time".to_string()]
         .into_iter()
-        .chain(meta.endogenous().iter().map(heading));
+        .chain(meta.targets().iter().map(heading));
     let mut printed = super::common::printed(header, 0);
     let ahead = |lead: usize| {
-        let issued = table.times_ms.as_ref()?[line.row - 1];
+        let origin = table.times_ms.as_ref()?[line.row - 1];
         let interval = i64::try_from(table.interval_ms?).ok()?;
-        issued.checked_add(interval.checked_mul(lead as i64 + 1)?)
+        origin.checked_add(interval.checked_mul(lead as i64 + 1)?)
     };
     for lead in 0..meta.config.horizon {
         let values = meta
-            .endogenous()
+            .targets()
             .iter()
             .map(|variate| format!("{:.4}", line.forecast[variate.name.as_str()][lead]));
         let start = [(line.row + lead).to_string(), ahead(lead).map_or(String::new(), time)];

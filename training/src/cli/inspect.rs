@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use tsm2_bundle::Bundle;
+use tsm2_bundle::{Bundle, Variate};
 
 /// Show a model file: its variates, its sizes, the memory and the operations a device needs, and where it came from.
 #[derive(Args)]
@@ -46,37 +46,40 @@ impl Inspect {
         let mut lines = Vec::new();
         let mut row = |name: &str, value: String| lines.push(format!("{name:<18} {value}"));
         row("model", meta.name.clone());
-        row("file", format!("{bytes} bytes, format {}", meta.format));
+        row("file", format!("{bytes} bytes, format {}", meta.format_version));
         row(
             "interval",
             meta.interval_ms.map_or("not known".into(), |ms| format!("{} s", ms as f64 / 1e3)),
         );
-        row("forecast", format!("{} variates, {} steps", config.endogenous(), config.horizon));
-        if config.exogenous > 0 {
-            let names: Vec<&str> = meta.exogenous().iter().map(|variate| variate.name.as_str()).collect();
-            row("exogenous", format!("read, not forecast: {}", names.join(", ")));
+        row("forecast", format!("{} targets, {} steps", config.targets(), config.horizon));
+        let names = |variates: &[Variate]| {
+            let names: Vec<&str> = variates.iter().map(|variate| variate.name.as_str()).collect();
+            names.join(", ")
+        };
+        if config.past_covariates > 0 {
+            row("past covariates", names(meta.past_covariates()));
         }
-        if config.known_ahead > 0 {
-            let names: Vec<&str> = meta.known_ahead().iter().map(|variate| variate.name.as_str()).collect();
-            row(
-                "known ahead",
-                format!("told for the next {} rows: {}", config.horizon, names.join(", ")),
-            );
+        if config.future_covariates > 0 {
+            row("future covariates", names(meta.future_covariates()));
         }
-        if config.calendar || config.readout.calendar {
+        if config.network.is_some_and(|network| network.calendar) || config.linear_head.calendar {
             row("calendar", "time of day and day of the week, UTC".into());
         }
-        row(
-            "tokens",
-            format!("patch {}, stride {}, phases {}", config.patch, config.stride, config.phases),
-        );
-        row("normaliser", format!("{:?}", config.normaliser));
-        row(
-            "network",
-            format!("{} layers, d_model {}, {:?}", config.layers, config.d_model, config.time_mixer),
-        );
-        row("across variates", format!("{:?}", config.variate_mixer));
-        row("linear read-out", format!("{:?}", config.readout));
+        row("normalizer", format!("{:?}", config.normalizer));
+        match config.network {
+            None => row("network", "none".into()),
+            Some(network) => {
+                row(
+                    "network",
+                    format!(
+                        "patches of {}, {} layers, d_model {}, {:?}",
+                        network.patch, network.layers, network.d_model, network.time_mixer
+                    ),
+                );
+                row("across variates", format!("{:?}", network.variate_mixer));
+            }
+        }
+        row("linear head", format!("{:?}", config.linear_head));
         row("parameters", parameters.to_string());
         row("state", format!("{state} bytes a stream"));
         row("scratch", format!("{scratch} bytes"));

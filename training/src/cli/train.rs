@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::data::split::SplitSpec;
 use crate::data::thin::Rate;
-use crate::train::statics::Statics;
+use crate::network::statics::Statics;
 use crate::train::trainer::Progress;
 use crate::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
 use clap::{Args, ValueEnum};
@@ -20,9 +20,9 @@ use serde_json::json;
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 train --data building.csv --horizon 60 --out building
-  tsm2 train --data building.csv --horizon 60 --exogenous outdoor_temp,occupancy
-  tsm2 train --data building.csv --horizon 60 --known-ahead outdoor_temp,occupancy
-  tsm2 train --data building.csv --horizon 60 --static-features sensors.csv
+  tsm2 train --data building.csv --horizon 60 --past-covariates outdoor_temp,occupancy
+  tsm2 train --data building.csv --horizon 60 --future-covariates outdoor_temp,occupancy
+  tsm2 train --data building.csv --horizon 60 --static-covariates sensors.csv
   tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
 pub struct Train {
     /// CSV of readings, oldest first
@@ -36,15 +36,15 @@ pub struct Train {
     horizon: usize,
     /// Columns to read but not to forecast, such as a set point or the weather outside [default: none]
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
-    exogenous: Vec<String>,
+    past_covariates: Vec<String>,
     /// Columns whose next H values will be known when a forecast is made, such as a schedule, a tariff or a weather forecast; they are read and
     /// not forecast. Training takes the readings that came true for what was known [default: none]
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
-    known_ahead: Vec<String>,
+    future_covariates: Vec<String>,
     /// CSV of what is known of each column besides its readings, such as what it measures, where, or what its machine is rated for: a header, and a
     /// line per column whose first cell is its name. The device pays nothing for it [default: none]
     #[arg(long, value_name = "FILE")]
-    static_features: Option<PathBuf>,
+    static_covariates: Option<PathBuf>,
     /// Keep the time of day and the day of the week (UTC) from the model. It sees them otherwise, if the recording has times, trains on two weeks of
     /// them, and does better on the validation part
     #[arg(long)]
@@ -68,7 +68,7 @@ pub struct Train {
     /// Do not train the GRU and the MLP that the model is compared with; together they take about a third of the time that its own
     /// network takes
     #[arg(long)]
-    no_company: bool,
+    no_baselines: bool,
     /// Seed of every random choice: the same data, seed and machine make the same model
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -91,10 +91,8 @@ enum DeviceName {
 impl Train {
     /// Trains, saves and reports.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let exogenous = self.exogenous.iter().filter(|name| !self.known_ahead.contains(name)).cloned();
-        let table = super::common::read_table(&self.data)?.with_exogenous(&exogenous.collect::<Vec<_>>())?;
-        let table = table.with_known_ahead(&self.known_ahead)?;
-        let statics = self.static_features.as_ref();
+        let table = super::common::read_table(&self.data)?.with_covariates(&self.past_covariates, &self.future_covariates)?;
+        let statics = self.static_covariates.as_ref();
         let statics = statics.map(|path| Statics::read(path, &table.names)).transpose()?;
         let folder_name = || {
             self.out
@@ -112,7 +110,7 @@ impl Train {
             statics,
             missing_rate: self.missing_rate,
             resume: self.resume,
-            company: !self.no_company,
+            baselines: !self.no_baselines,
             device: self.device.open()?,
         };
         let style = ProgressStyle::with_template("{prefix:>8} {wide_bar} {pos}/{len} {msg} {eta} left")?;
@@ -120,7 +118,7 @@ impl Train {
         let tell = |line: String| bar.suspend(|| super::common::note(line));
         let trained = run(&table, &options, &mut |event| match event {
             Event::Warning(text) => tell(format!("{}: {text}", self.data.display())),
-            Event::Decision(text) | Event::Pace(text) | Event::Company(text) => tell(text.to_owned()),
+            Event::Decision(text) | Event::Pace(text) | Event::Baselines(text) => tell(text.to_owned()),
             Event::Training { name, progress, updates } => match progress {
                 Progress::Update(update) => {
                     bar.set_prefix(name.to_owned());
@@ -128,7 +126,7 @@ impl Train {
                     bar.set_position(update as u64);
                 }
                 Progress::Validation { update, loss, score, best } => {
-                    let message = format!("loss {loss:.3}, validation {score:.3} of the read-out's error, best {best:.3}");
+                    let message = format!("loss {loss:.3}, validation {score:.3} of the linear head's error, best {best:.3}");
                     if bar.is_hidden() && update % 1000 == 0 {
                         super::common::note(format_args!("{name}, update {update}: {message}"));
                     }

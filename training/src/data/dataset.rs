@@ -1,36 +1,36 @@
-//! A table as the network sees it: every row's patches and statistics from the device's own front end, and what is to be forecast.
+//! A table as the network sees it: every row's patches and statistics from the device's own preprocessor, and what is to be forecast.
 
 use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
-use tsm2_core::{Config, Front, Scaler};
+use tsm2_core::{Config, Preprocessor, Scaler};
 
 use crate::data::scale;
 use crate::data::table::Table;
 
-/// Rows whose read-out is computed in one matrix product.
+/// Rows whose linear head is computed in one matrix product.
 const BLOCK: usize = 256;
 
-/// Some rows of a table, passed through the front end.
+/// Some rows of a table, passed through the preprocessor.
 #[derive(Debug)]
 pub struct Dataset {
     /// The first of them.
     first: usize,
     variates: usize,
-    endogenous: usize,
+    targets: usize,
     horizon: usize,
     patch_len: usize,
     /// `[rows, M, patch]`.
     patches: Vec<f32>,
-    /// Mean and standard deviation of the normaliser at each row, `[rows, M - X, 2]`.
+    /// Mean and standard deviation of the normalizer at each row, `[rows, M - X, 2]`.
     statistics: Vec<f32>,
     /// Standardised readings z, `[rows, M - X]`; NaN where one is missing.
     z: Vec<f32>,
-    /// What the read-out forecasts at each row, normalised, `[rows, M - X, H]`; empty without one.
+    /// What the linear head forecasts at each row, normalised, `[rows, M - X, H]`; empty without one.
     linear: Vec<f32>,
 }
 
-/// Calls `visit(row, front, state)` after each of the first `rows` rows, as the table shows it, has passed the front end of `config`, which is
+/// Calls `visit(row, preprocessor, state)` after each of the first `rows` rows, as the table shows it, has passed the preprocessor of `config`, which is
 /// told what is known ahead as it came true.
 ///
 /// # Errors
@@ -40,29 +40,29 @@ pub fn pass(
     scaler: &scale::Scaler,
     table: &Table,
     rows: usize,
-    mut visit: impl FnMut(usize, &Front<'_>, &[f32]),
+    mut visit: impl FnMut(usize, &Preprocessor<'_>, &[f32]),
 ) -> Result<(), tsm2_core::Error> {
-    let front = Front::new(
+    let preprocessor = Preprocessor::new(
         config,
         Scaler {
             mean: &scaler.mean,
             std: &scaler.std,
         },
     )?;
-    let mut state = vec![0.0; front.state_len()];
+    let mut state = vec![0.0; preprocessor.state_len()];
     for row in 0..rows {
-        table.foretell(row, config.known_ahead, config.horizon, |v, values| {
-            front.foretell(&mut state, v, values)
+        table.future_values(row, config.future_covariates, config.horizon, |v, values| {
+            preprocessor.set_future(&mut state, v, values)
         })?;
-        front.push(&mut state, table.shown(row), table.time_ms(row))?;
-        visit(row, &front, &state);
+        preprocessor.push(&mut state, table.shown(row), table.time_ms(row))?;
+        visit(row, &preprocessor, &state);
     }
     Ok(())
 }
 
 impl Dataset {
-    /// Passes the rows before `rows.end` through the front end of `config` and holds what comes of `rows`, [`Dataset::row_len`] numbers a row; `readout`
-    /// holds the read-out's weights as in the model file, or nothing.
+    /// Passes the rows before `rows.end` through the preprocessor of `config` and holds what comes of `rows`, [`Dataset::row_len`] numbers a row; `linear_head`
+    /// holds the linear head's weights as in the model file, or nothing.
     ///
     /// # Errors
     /// A fault of the configuration or the scaler.
@@ -71,47 +71,47 @@ impl Dataset {
         scaler: &scale::Scaler,
         table: &Table,
         rows: Range<usize>,
-        readout: &[f32],
+        linear_head: &[f32],
     ) -> Result<Self, tsm2_core::Error> {
         let Range { start: first, end } = rows;
         let rows = rows.len();
-        let (m, f, p, h) = (config.variates, config.endogenous(), config.patch_len(), config.horizon);
-        let features = if readout.is_empty() { 0 } else { config.readout_features() };
+        let (m, f, p, h) = (config.variates, config.targets(), config.patch_len(), config.horizon);
+        let features = if linear_head.is_empty() { 0 } else { config.linear_head_features() };
         let mut patches = vec![0.0; rows * m * p];
         let mut statistics = vec![0.0; rows * f * 2];
         let mut linear = vec![0.0; if features > 0 { rows * f * h } else { 0 }];
         let mut phi = vec![0.0; BLOCK * f * features];
-        pass(config, scaler, table, end, |row, front, state| {
+        pass(config, scaler, table, end, |row, preprocessor, state| {
             let Some(row) = row.checked_sub(first) else { return };
             for v in 0..m {
-                front.patch(state, v, &mut patches[(row * m + v) * p..][..p]);
+                preprocessor.patch(state, v, &mut patches[(row * m + v) * p..][..p]);
             }
             for v in 0..f {
-                let (mu, sd) = front.statistics(state, v);
+                let (mu, sd) = preprocessor.statistics(state, v);
                 statistics[(row * f + v) * 2..][..2].copy_from_slice(&[mu, sd]);
                 if features > 0 {
                     // Variate by variate, so that each one's block is a matrix.
-                    front.features(state, v, &mut phi[(v * BLOCK + row % BLOCK) * features..][..features]);
+                    preprocessor.features(state, v, &mut phi[(v * BLOCK + row % BLOCK) * features..][..features]);
                 }
             }
             if features > 0 && (row % BLOCK == BLOCK - 1 || row + 1 == rows) {
                 let count = row % BLOCK + 1;
                 let out = &mut linear[(row + 1 - count) * f * h..(row + 1) * f * h];
                 for v in 0..f {
-                    let weights = if config.readout.per_variate {
-                        &readout[v * h * features..(v + 1) * h * features]
+                    let weights = if config.linear_head.per_variate {
+                        &linear_head[v * h * features..(v + 1) * h * features]
                     } else {
-                        readout
+                        linear_head
                     };
                     product(&phi[v * BLOCK * features..], weights, features, h, out, v, f);
                 }
             }
         })?;
-        let z = scaler.standardise_endogenous(table)[first * f..end * f].to_vec();
+        let z = scaler.standardise_targets(table)[first * f..end * f].to_vec();
         Ok(Self {
             first,
             variates: m,
-            endogenous: f,
+            targets: f,
             horizon: h,
             patch_len: p,
             patches,
@@ -124,13 +124,13 @@ impl Dataset {
     /// Numbers that are held for each row.
     #[must_use]
     pub fn row_len(config: &Config) -> usize {
-        config.variates * config.patch_len() + config.endogenous() * (2 + 1 + config.horizon)
+        config.variates * config.patch_len() + config.targets() * (2 + 1 + config.horizon)
     }
 
     /// The rows that are held.
     #[must_use]
     pub fn rows(&self) -> Range<usize> {
-        self.first..self.first + self.z.len() / self.endogenous.max(1)
+        self.first..self.first + self.z.len() / self.targets.max(1)
     }
 
     /// M.
@@ -141,8 +141,8 @@ impl Dataset {
 
     /// M - X.
     #[must_use]
-    pub fn endogenous(&self) -> usize {
-        self.endogenous
+    pub fn targets(&self) -> usize {
+        self.targets
     }
 
     /// H.
@@ -164,10 +164,10 @@ impl Dataset {
         self.patch_len
     }
 
-    /// Writes, for the forecast issued at `row`, what will be read in normalised units, what the read-out says of it, and each entry's weight
+    /// Writes, for the forecast issued at `row`, what will be read in normalised units, what the linear head says of it, and each entry's weight
     /// in the loss: the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are `[M - X, H]`.
-    pub fn targets(&self, row: usize, target: &mut [f32], linear: &mut [f32], weight: &mut [f32]) {
-        let (f, h, row) = (self.endogenous, self.horizon, row - self.first);
+    pub fn write_targets(&self, row: usize, target: &mut [f32], linear: &mut [f32], weight: &mut [f32]) {
+        let (f, h, row) = (self.targets, self.horizon, row - self.first);
         match self.linear.get(row * f * h..(row + 1) * f * h) {
             Some(said) => linear.copy_from_slice(said),
             None => linear.fill(0.0),
@@ -179,7 +179,7 @@ impl Dataset {
             for lead in 0..h {
                 let z = self.z.get((row + 1 + lead) * f + v).copied().unwrap_or(f32::NAN);
                 let known = !z.is_nan();
-                // A missing reading has weight 0; the read-out's own forecast stands in for it so that no NaN enters the loss.
+                // A missing reading has weight 0; the linear head's own forecast stands in for it so that no NaN enters the loss.
                 target[v * h + lead] = if known { (z - mu) / sd } else { linear[v * h + lead] };
                 weight[v * h + lead] = if known { sd * sd } else { 0.0 };
             }

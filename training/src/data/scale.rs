@@ -55,9 +55,9 @@ impl Scaler {
         self.standardise_first(table, table.variates())
     }
 
-    /// Of each row what is to be forecast, standardised, `[rows][endogenous]`.
-    pub fn standardise_endogenous(&self, table: &Table) -> Vec<f32> {
-        self.standardise_first(table, table.endogenous())
+    /// Of each row what is to be forecast, standardised, `[rows][targets]`.
+    pub fn standardise_targets(&self, table: &Table) -> Vec<f32> {
+        self.standardise_first(table, table.targets())
     }
 
     fn standardise_first(&self, table: &Table, variates: usize) -> Vec<f32> {

@@ -2,7 +2,7 @@
 //!
 //! Reading settles, once and for all commands: the delimiter, whether there is a header, which column is the time, which
 //! cells are numbers, and where readings are missing. What was settled without being asked for stands in [`Report`].
-//! Invariants of a [`Table`]: `values.len() == len() * names.len()`; `known_ahead <= exogenous < names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
+//! Invariants of a [`Table`]: `values.len() == len() * names.len()`; `past_covariates + future_covariates < names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
 //! `r` lies on grid slot `r`, so that neighbouring rows are always one interval apart.
 
 pub(crate) mod cells;
@@ -24,10 +24,10 @@ pub struct Table {
     pub path: PathBuf,
     /// Names of the variates, in the order of the columns.
     pub names: Vec<String>,
-    /// How many of the variates, the last ones, are read but not forecast; none as read from a file.
-    pub exogenous: usize,
-    /// How many of these, the last ones, a model in training is to be told ahead; none as read from a file.
-    pub known_ahead: usize,
+    /// How many of the variates, behind the targets, are read but not forecast; none as read from a file.
+    pub past_covariates: usize,
+    /// How many of the variates, the last ones, have next values that are known when a forecast is made; none as read from a file.
+    pub future_covariates: usize,
     /// Readings, row-major `[rows][variates]`, in the sensors' own units; NaN where one is missing.
     pub values: Vec<f32>,
     /// Readings as a model in training is shown them, of the same form; `None`: as they are. See [`Table::thinned`].
@@ -256,8 +256,8 @@ impl Table {
         Ok(Table {
             path: path.into(),
             names: cells.names,
-            exogenous: 0,
-            known_ahead: 0,
+            past_covariates: 0,
+            future_covariates: 0,
             values,
             shown: None,
             times_ms,
@@ -303,17 +303,17 @@ impl Table {
         }
     }
 
-    /// Calls `tell` for each of the last `variates` variates with what it reads in row `r` and in the `horizon` rows after it, as far as the
+    /// Calls `set` for each of the last `variates` variates with its readings in row `r` and in the `horizon` rows after it, as far as the
     /// table goes.
     ///
     /// # Errors
-    /// Those of `tell`.
-    pub fn foretell<E>(
+    /// Those of `set`.
+    pub fn future_values<E>(
         &self,
         r: usize,
         variates: usize,
         horizon: usize,
-        mut tell: impl FnMut(usize, &[f32]) -> Result<(), E>,
+        mut set: impl FnMut(usize, &[f32]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut values = Vec::new();
         for v in self.variates() - variates..self.variates() {
@@ -324,7 +324,7 @@ impl Table {
                     .step_by(self.variates())
                     .take(horizon + 1),
             );
-            tell(v, &values)?;
+            set(v, &values)?;
         }
         Ok(())
     }
@@ -370,45 +370,37 @@ impl Table {
     }
 
     /// Number of variates that are to be forecast, the first ones.
-    pub fn endogenous(&self) -> usize {
-        self.variates() - self.exogenous
+    pub fn targets(&self) -> usize {
+        self.variates() - self.past_covariates - self.future_covariates
     }
 
-    /// The table with these variates, in the file's order, behind the others, to be read but not forecast.
+    /// The table with its covariates, in the file's order, behind the targets: first `past`, then `future`.
     ///
     /// # Errors
     /// `MissingColumn`, `RepeatedColumn`, `NothingToForecast`.
-    pub fn with_exogenous(self, names: &[String]) -> Result<Table, TableError> {
-        if let Some((_, column)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+    pub fn with_covariates(self, past: &[String], future: &[String]) -> Result<Table, TableError> {
+        let all: Vec<&String> = past.iter().chain(future).collect();
+        if let Some((_, column)) = all.iter().enumerate().find(|(i, name)| all[..*i].contains(name)) {
             return Err(TableError::RepeatedColumn {
                 path: self.path,
-                column: column.clone(),
+                column: (*column).clone(),
             });
         }
-        for name in names {
+        for name in &all {
             self.column(name)?;
         }
-        let forecast = self.names[..self.endogenous()].iter().filter(|name| !names.contains(name)).count();
-        if forecast == 0 {
+        if all.len() == self.variates() {
             return Err(TableError::NothingToForecast {
                 columns: list(&self.names),
                 path: self.path,
             });
         }
-        let all = self.names.clone();
-        let (last, first): (Vec<&str>, Vec<&str>) = all.iter().map(String::as_str).partition(|&name| names.iter().any(|n| n == name));
-        let (mut table, _) = self.select(&[first, last].concat())?;
-        table.exogenous = table.variates() - forecast;
-        Ok(table)
-    }
-
-    /// The table with these variates behind all others, to be read but not forecast, and known ahead.
-    ///
-    /// # Errors
-    /// As [`Table::with_exogenous`].
-    pub fn with_known_ahead(self, names: &[String]) -> Result<Table, TableError> {
-        let mut table = self.with_exogenous(names)?;
-        table.known_ahead = names.len();
+        let place = |name: &String| usize::from(past.contains(name)) + 2 * usize::from(future.contains(name));
+        let mut names = self.names.clone();
+        names.sort_by_key(place);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (mut table, _) = self.select(&names)?;
+        (table.past_covariates, table.future_covariates) = (past.len(), future.len());
         Ok(table)
     }
 
@@ -440,7 +432,7 @@ impl Table {
         self.report.missing.retain(|missing| kept.contains(&missing.name));
         (self.values, self.shown) = (values, shown);
         self.names = names.iter().map(|name| name.to_string()).collect();
-        (self.exogenous, self.known_ahead) = (0, 0);
+        (self.past_covariates, self.future_covariates) = (0, 0);
         Ok((self, extra))
     }
 }
@@ -566,15 +558,15 @@ mod tests {
     }
 
     #[test]
-    fn exogenous_variates_go_last_in_the_files_order() {
+    fn covariates_go_last_in_the_files_order() {
         let table = parse("a,b,c,d\n1,2,3,4\n5,6,7,8\n").unwrap();
         let named = |names: &[&str]| {
             table
                 .clone()
-                .with_exogenous(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+                .with_covariates(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), &[])
         };
         let apart = named(&["c", "a"]).unwrap();
-        assert_eq!((apart.endogenous(), apart.exogenous), (2, 2));
+        assert_eq!((apart.targets(), apart.past_covariates), (2, 2));
         assert_eq!(apart.names, ["b", "d", "a", "c"]);
         assert_eq!(apart.row(1), [6.0, 8.0, 5.0, 7.0]);
         assert_eq!(named(&[]).unwrap().values, table.values);
@@ -589,32 +581,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_ahead_goes_behind_all_that_is_read_only_and_is_told_as_far_as_the_table_goes() {
+    fn future_covariates_go_behind_past_ones_and_have_values_as_far_as_the_table_goes() {
         let table = parse("a,b,c,d\n1,2,3,4\n5,6,7,8\n9,,11,12\n").unwrap();
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let apart = table.with_exogenous(&names(&["a", "c"])).unwrap();
-        let apart = apart.with_known_ahead(&names(&["b", "a"])).unwrap();
-        assert_eq!(apart.names, ["d", "c", "b", "a"].map(str::to_owned));
-        assert_eq!((apart.exogenous, apart.known_ahead), (3, 2));
-        let mut told = Vec::new();
-        let tell = |variate: usize, values: &[f32]| {
-            told.push((
-                variate,
-                values.iter().map(|x| if x.is_nan() { -1.0 } else { *x }).collect::<Vec<_>>(),
-            ));
-            Ok::<_, TableError>(())
+        let apart = table.clone().with_covariates(&names(&["c"]), &names(&["b", "a"])).unwrap();
+        assert_eq!(apart.names, ["d", "c", "a", "b"].map(str::to_owned));
+        assert_eq!((apart.past_covariates, apart.future_covariates), (1, 2));
+        let future = |row, variates, horizon| {
+            let mut all = Vec::new();
+            let set = |variate: usize, values: &[f32]| {
+                let values: Vec<f32> = values.iter().map(|x| if x.is_nan() { -1.0 } else { *x }).collect();
+                all.push((variate, values));
+                Ok::<_, TableError>(())
+            };
+            apart.future_values(row, variates, horizon, set).unwrap();
+            all
         };
-        apart.foretell(1, 2, 1, tell).unwrap();
-        assert_eq!(told, [(2, vec![6.0, -1.0]), (3, vec![5.0, 9.0])]);
-        told.clear();
-        let tell = |variate: usize, values: &[f32]| {
-            told.push((variate, values.to_vec()));
-            Ok::<_, TableError>(())
-        };
-        apart.foretell(2, 1, 5, tell).unwrap();
-        assert_eq!(told, [(3, vec![9.0])]);
-        let message = apart.with_known_ahead(&names(&["d"])).unwrap_err().to_string();
-        assert!(message.contains("nothing is left to forecast"), "{message}");
+        assert_eq!(future(1, 2, 1), [(2, vec![5.0, 9.0]), (3, vec![6.0, -1.0])]);
+        assert_eq!(future(2, 1, 5), [(3, vec![-1.0])]);
+        let message = table.with_covariates(&names(&["a", "b"]), &names(&["a"])).unwrap_err().to_string();
+        assert!(message.contains("`a` is named twice"), "{message}");
     }
 
     #[test]

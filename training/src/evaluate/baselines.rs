@@ -19,7 +19,7 @@ pub struct Series {
     /// `[variates][rows]`, a missing reading replaced by the last before it (zero, the mean, before the first).
     pub values: Vec<Vec<f32>>,
     /// How many of the variates, the last ones, are read but not forecast.
-    exogenous: usize,
+    covariates: usize,
     /// `[variates][rows + 1]`: missing readings before each row.
     missing: Vec<Vec<u32>>,
 }
@@ -37,7 +37,7 @@ impl Series {
             Some(*sum)
         };
         Series {
-            exogenous: 0,
+            covariates: 0,
             values: (0..variates).map(|m| of(m).scan(0.0, carry).collect()).collect(),
             missing: (0..variates)
                 .map(|m| std::iter::once(0).chain(of(m).scan(0, count)).collect())
@@ -47,13 +47,13 @@ impl Series {
 
     /// The same, the last variates being read but not forecast: fewer than all.
     #[must_use]
-    pub fn with_exogenous(self, exogenous: usize) -> Series {
-        Series { exogenous, ..self }
+    pub fn with_covariates(self, covariates: usize) -> Series {
+        Series { covariates, ..self }
     }
 
     /// Number of variates that are forecast.
     pub fn variates(&self) -> usize {
-        self.values.len() - self.exogenous
+        self.values.len() - self.covariates
     }
 
     /// The share of these rows of a variate that is not filled in.
@@ -72,10 +72,10 @@ impl Series {
 #[derive(Debug, Clone)]
 pub enum Baseline {
     /// The last reading, at every lead.
-    RepeatLast,
+    Naive,
     /// The reading one season before.
     SeasonalNaive {
-        /// The season in rows; 1 makes it repeat-last.
+        /// The season in rows; 1 makes it naive.
         period: usize,
     },
     /// A linear map of each variate's own window before the origin.
@@ -91,7 +91,7 @@ impl Baseline {
         match self {
             Baseline::Linear(linear) => linear.forecast(series, origin, out),
             Baseline::LinearAll(linear) => linear.forecast(series, origin, out),
-            Baseline::RepeatLast => repeat(series, origin, 1, horizon, out),
+            Baseline::Naive => repeat(series, origin, 1, horizon, out),
             Baseline::SeasonalNaive { period } => repeat(series, origin, *period, horizon, out),
         }
     }
@@ -125,7 +125,7 @@ mod tests {
     fn naive_forecasts_repeat() {
         let series = Series::new(&[1.0, 2.0, 3.0, 4.0, 5.0], 1);
         let mut out = [0.0; 3];
-        Baseline::RepeatLast.forecast(&series, 4, &mut out);
+        Baseline::Naive.forecast(&series, 4, &mut out);
         assert_eq!(out, [4.0; 3]);
         Baseline::SeasonalNaive { period: 2 }.forecast(&series, 4, &mut out);
         assert_eq!(out, [3.0, 4.0, 3.0]);

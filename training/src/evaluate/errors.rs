@@ -1,4 +1,4 @@
-//! What validation says of a network: sums of errors that give the error at any weight of the network beside the read-out.
+//! What validation says of a network: sums of errors that give the error at any weight of the network beside the linear head.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ pub fn certainty(origins: usize, lead: usize) -> f64 {
     (times / (times + QUARTER_CERTAIN)).powi(2)
 }
 
-/// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the read-out's error and n the step
-/// from the read-out's forecast to the network's model, so the forecast at weight w is the read-out's plus w n.
+/// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the linear head's error and n the step
+/// from the linear head's forecast to the network's model, so the forecast at weight w is the linear head's plus w n.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sums {
-    /// Of r^2: the read-out's own error.
+    /// Of r^2: the linear head's own error.
     pub linear: f64,
     /// Of r n.
     pub cross: f64,
@@ -87,20 +87,20 @@ impl Errors {
         bands.iter().flat_map(of_band).collect()
     }
 
-    /// Error relative to the read-out's, averaged over leads: what training is judged by.
+    /// Error relative to the linear head's, averaged over leads: what training is judged by.
     #[must_use]
     pub fn score(&self, bands: &[Range<usize>]) -> f64 {
         self.relative(&self.leads(bands))
     }
 
-    /// As [`Errors::score`], without a share of the read-out in the forecast.
+    /// As [`Errors::score`], without a share of the linear head in the forecast.
     #[must_use]
     pub fn score_alone(&self) -> f64 {
         let alone = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(1.0);
         self.relative(&(0..self.horizon()).map(alone).collect::<Vec<_>>())
     }
 
-    /// The mean over leads of these errors relative to the read-out's.
+    /// The mean over leads of these errors relative to the linear head's.
     fn relative(&self, mse: &[f64]) -> f64 {
         let linear = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(0.0);
         let ratio = |(lead, mse): (usize, &f64)| if linear(lead) > 0.0 { mse / linear(lead) } else { 1.0 };

@@ -9,21 +9,20 @@ use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
-use crate::evaluate::company::{Company, Kind};
 use crate::evaluate::model::{Protocol, model_errors};
 use crate::evaluate::tally::{EvaluateError, HorizonError, Tally};
 
-/// The file beside a model's that holds its linear read-out alone, where it has a network as well.
-pub const READOUT: &str = "readout.safetensors";
+/// The file beside a model's that holds its linear head alone, where the model has a network as well.
+pub const LINEAR_HEAD: &str = "linear.safetensors";
 
-/// A model under one protocol, beside its company.
+/// A model under one protocol, beside its baselines.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evaluation {
     /// What the model had seen before each origin.
     pub protocol: Protocol,
     /// The model's errors.
     pub results: Vec<HorizonError>,
-    /// The company's errors at the same origins; none of them depends on the protocol.
+    /// Errors of the baselines at the same origins; they do not depend on the protocol.
     pub baselines: BaselineErrors,
     /// The season that seasonal-naive repeats; `None` if the training data has none and it repeats the last reading.
     #[serde(skip)]
@@ -31,13 +30,13 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Adds the errors of the model's own read-out, its state carried, at the same origins.
+    /// Adds the errors of the linear head alone, its state carried, at the same origins.
     ///
     /// # Errors
     /// As [`model_errors`].
-    pub fn join_readout(&mut self, readout: &Model<'_>, table: &Table, scaler: &Scaler, split: &Split) -> Result<(), EvaluateError> {
+    pub fn add_linear_head(&mut self, linear_head: &Model<'_>, table: &Table, scaler: &Scaler, split: &Split) -> Result<(), EvaluateError> {
         let errors = model_errors(
-            readout,
+            linear_head,
             table,
             scaler,
             split.test_range(),
@@ -45,34 +44,22 @@ impl Evaluation {
             Protocol::Carried,
             &|| (),
         )?;
-        self.baselines.readout = Some(errors);
+        self.baselines.linear_head = Some(errors);
         Ok(())
     }
 
-    fn horizons(&self) -> Vec<usize> {
+    /// The horizons.
+    #[must_use]
+    pub fn horizons(&self) -> Vec<usize> {
         self.results.iter().map(|error| error.horizon).collect()
-    }
-
-    /// Adds the trained company's errors at the same origins.
-    ///
-    /// # Errors
-    /// As [`model_errors`].
-    pub fn join(&mut self, company: &Company, table: &Table, split: &Split) -> Result<(), EvaluateError> {
-        for (kind, errors) in company.errors(table, split.test_range(), &self.horizons())? {
-            match kind {
-                Kind::Gru => self.baselines.gru = Some(errors),
-                Kind::Mlp => self.baselines.mlp = Some(errors),
-            }
-        }
-        Ok(())
     }
 }
 
-/// Errors of the company.
+/// Errors of the baselines.
 #[derive(Debug, Clone, Serialize)]
 pub struct BaselineErrors {
     /// The last reading at every lead.
-    pub repeat_last: Vec<HorizonError>,
+    pub naive: Vec<HorizonError>,
     /// The reading one season before.
     pub seasonal_naive: Vec<HorizonError>,
     /// The closed-form linear model of each variate's own readings.
@@ -80,9 +67,9 @@ pub struct BaselineErrors {
     /// The closed-form linear model of all variates' readings; `None` for one variate, where it is no other, and where it would be too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_all: Option<Vec<HorizonError>>,
-    /// The model's own linear read-out without its network, if it has one and the other is known.
+    /// The model's own linear head without its network, if it has one and the other is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub readout: Option<Vec<HorizonError>>,
+    pub linear_head: Option<Vec<HorizonError>>,
     /// The streaming GRU, if it was trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gru: Option<Vec<HorizonError>>,
@@ -95,13 +82,13 @@ impl BaselineErrors {
     /// All that there are, by name.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &[HorizonError])> {
         let fitted = [
-            ("repeat-last", Some(&self.repeat_last)),
+            ("naive", Some(&self.naive)),
             ("seasonal-naive", Some(&self.seasonal_naive)),
             ("linear", Some(&self.linear)),
             ("linear-all", self.linear_all.as_ref()),
-            ("readout", self.readout.as_ref()),
+            ("linear-head", self.linear_head.as_ref()),
         ];
-        let trained = [(Kind::Gru.name(), self.gru.as_ref()), (Kind::Mlp.name(), self.mlp.as_ref())];
+        let trained = [("gru", self.gru.as_ref()), ("mlp", self.mlp.as_ref())];
         let all = fitted.into_iter().chain(trained);
         all.filter_map(|(name, errors)| Some((name, errors?.as_slice())))
     }
@@ -122,7 +109,7 @@ pub fn evaluate(
     tick: &(dyn Fn() + Sync),
 ) -> Result<Evaluation, EvaluateError> {
     let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
-    split.check_training(model.config().patch, longest)?;
+    split.check_training(model.config().network.map_or(1, |network| network.patch), longest)?;
     split.check_test(longest)?;
     let results = model_errors(model, table, scaler, split.test_range(), horizons, protocol, tick)?;
     let (baselines, period) = baseline_errors(table, scaler, split, split.test_range(), horizons)?;
@@ -146,12 +133,12 @@ pub fn baseline_errors(
     horizons: &[usize],
 ) -> Result<(BaselineErrors, Option<usize>), EvaluateError> {
     let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
-    let z = scaler.standardise_endogenous(table);
-    let series = Series::new(&scaler.standardise(table), table.variates()).with_exogenous(table.exogenous);
+    let z = scaler.standardise_targets(table);
+    let series = Series::new(&scaler.standardise(table), table.variates()).with_covariates(table.variates() - table.targets());
     let period = series.find_period(split.train_range());
     let errors = |baseline: Baseline| {
-        let mut tally = Tally::new(&z, table.endogenous(), rows.clone(), horizons)?;
-        let mut out = vec![0.0; table.endogenous() * longest];
+        let mut tally = Tally::new(&z, table.targets(), rows.clone(), horizons)?;
+        let mut out = vec![0.0; table.targets() * longest];
         for origin in tally.origins() {
             baseline.forecast(&series, origin, &mut out);
             tally.add(origin, &out);
@@ -159,7 +146,7 @@ pub fn baseline_errors(
         tally.errors()
     };
     let baselines = BaselineErrors {
-        repeat_last: errors(Baseline::RepeatLast)?,
+        naive: errors(Baseline::Naive)?,
         seasonal_naive: errors(Baseline::SeasonalNaive {
             period: period.unwrap_or(1),
         })?,
@@ -170,7 +157,7 @@ pub fn baseline_errors(
                 .map(|linear| errors(Baseline::LinearAll(linear)))
                 .transpose()?,
         },
-        readout: None,
+        linear_head: None,
         gru: None,
         mlp: None,
     };

@@ -37,8 +37,8 @@ pub fn model_errors(
 ) -> Result<Vec<HorizonError>, EvaluateError> {
     let config = model.config();
     check_horizons(model, horizons)?;
-    let z = scaler.standardise_endogenous(table);
-    let tally = Tally::new(&z, config.endogenous(), rows, horizons)?;
+    let z = scaler.standardise_targets(table);
+    let tally = Tally::new(&z, config.targets(), rows, horizons)?;
     match protocol {
         Protocol::Carried => carried(model, table, scaler, tally, tick)?.errors(),
         Protocol::Reset => {
@@ -152,10 +152,11 @@ pub fn go_on(
     let mut scratch = vec![0.0; model.scratch_len()];
     let config = model.config();
     for r in rows {
-        table.foretell(r, config.known_ahead, config.horizon, |v, values| model.foretell(state, v, values))?;
-        if let Some(mut token) = model.step(state, &mut scratch, table.row(r), table.time_ms(r))? {
-            at(r + 1, &mut token)?;
-        }
+        table.future_values(r, config.future_covariates, config.horizon, |v, values| {
+            model.set_future(state, v, values)
+        })?;
+        let mut token = model.step(state, &mut scratch, table.row(r), table.time_ms(r))?;
+        at(r + 1, &mut token)?;
     }
     Ok(())
 }

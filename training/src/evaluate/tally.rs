@@ -56,9 +56,9 @@ pub enum EvaluateError {
     /// A linear baseline cannot be fitted.
     #[error("the linear baseline: {0}")]
     Linear(#[from] RidgeError),
-    /// A network of the company fails.
-    #[error("the company: {0}")]
-    Company(#[from] candle_core::Error),
+    /// A neural baseline fails.
+    #[error("the neural baseline: {0}")]
+    Baseline(#[from] candle_core::Error),
     /// The model refuses the rows.
     #[error(transparent)]
     Model(#[from] tsm2_core::Error),

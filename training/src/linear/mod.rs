@@ -1,4 +1,4 @@
 //! Linear models in closed form.
 
-pub mod readout;
+pub mod head;
 pub mod ridge;

@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::train::optim::Parameter;
+use crate::network::parameters::Parameter;
 
 /// A forecaster that can be trained.
 pub trait Learner: Sync {

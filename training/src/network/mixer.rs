@@ -3,7 +3,7 @@
 //! Features are `[streams, tokens, variates, D]`. A mixer reads the tensors under its layer's prefix and adds what it makes to its input.
 
 use candle_core::{Result, Tensor};
-use tsm2_core::{Discretisation, S6, SelectionFrom, VALUE_LIMIT, VariateMixer};
+use tsm2_core::{S6, VALUE_LIMIT, VariateMixer};
 
 use crate::network::parameters::Parameters;
 use crate::ops::{ScanOptions, conv_silu, gate, gelu, layer_norm, limit, linear, linear_onto, selective_scan, weighted_sum};
@@ -42,11 +42,7 @@ pub struct Mixers<'a> {
     /// The tensors.
     pub parameters: &'a Parameters,
     /// The value path bypasses the LayerNorm.
-    pub raw_value_path: bool,
-    /// What d, B and C are computed from.
-    pub selection_from: SelectionFrom,
-    /// How the continuous state equation becomes a step.
-    pub discretisation: Discretisation,
+    pub raw_values: bool,
 }
 
 impl Mixers<'_> {
@@ -71,11 +67,11 @@ impl Mixers<'_> {
         let xn = layer_norm(x, &get("norm.weight")?, &get("norm.bias")?)?;
         let in_proj = get("in_proj.weight")?;
         let v = limit(
-            &linear(if self.raw_value_path { x } else { &xn }, &in_proj.narrow(0, 0, e)?, None)?,
+            &linear(if self.raw_values { x } else { &xn }, &in_proj.narrow(0, 0, e)?, None)?,
             VALUE_LIMIT,
         )?;
         let g = linear(&xn, &in_proj.narrow(0, e, e)?, Some(&get("gate_bias")?))?;
-        let (y, scan) = self.s6(&prefix, sizes, &v, &xn, false, state)?;
+        let (y, scan) = self.s6(&prefix, sizes, &v, false, state)?;
         let out = linear_onto(x, &gate(&y, &g)?, &get("out_proj.weight")?)?;
         let (streams, tokens, variates, _) = v.dims4()?;
         let past = sizes.d_conv - 1;
@@ -106,10 +102,10 @@ impl Mixers<'_> {
         if let Some(sizes) = s6 {
             let (e, directions) = (sizes.d_inner, directions.each());
             let in_proj = get("in_proj.weight")?;
-            let value = if self.raw_value_path { &tokens } else { &xn };
+            let value = if self.raw_values { &tokens } else { &xn };
             let of_direction = |(i, &(name, reverse)): (usize, &(&str, bool))| {
                 let v = limit(&linear(value, &in_proj.narrow(0, i * e, e)?, None)?, VALUE_LIMIT)?;
-                let (y, _) = self.s6(&format!("{prefix}{name}."), &sizes, &v, &xn, reverse, None)?;
+                let (y, _) = self.s6(&format!("{prefix}{name}."), &sizes, &v, reverse, None)?;
                 Ok(y)
             };
             let y = directions.iter().enumerate().map(of_direction).reduce(|a, b| a? + b?);
@@ -126,32 +122,27 @@ impl Mixers<'_> {
         sum.reshape((s, t, m, d))
     }
 
-    /// One direction of a selective mixer: convolution, selection, scan. `v` is `[O, L, I, E]`; `xn` is the LayerNormed input.
-    fn s6(
-        &self,
-        prefix: &str,
-        sizes: &S6,
-        v: &Tensor,
-        xn: &Tensor,
-        reverse: bool,
-        state: Option<TimeState<'_>>,
-    ) -> Result<(Tensor, Tensor)> {
+    /// One direction of a selective mixer: convolution, selection, scan. `v` is `[O, L, I, E]`.
+    fn s6(&self, prefix: &str, sizes: &S6, v: &Tensor, reverse: bool, state: Option<TimeState<'_>>) -> Result<(Tensor, Tensor)> {
         let get = |name: &str| self.parameters.get(&format!("{prefix}{name}"));
         let c = conv_silu(v, &get("conv.weight")?, &get("conv.bias")?, reverse, state.map(|s| s.conv))?;
-        let source = if self.selection_from == SelectionFrom::Conv { &c } else { xn };
         let x_proj = get("x_proj.weight")?;
         let (r, n) = (sizes.dt_rank, sizes.d_state);
         let dt = linear(
-            &linear(source, &x_proj.narrow(0, 0, r)?, None)?,
+            &linear(&c, &x_proj.narrow(0, 0, r)?, None)?,
             &get("dt_proj.weight")?,
             Some(&get("dt_proj.bias")?),
         )?;
         let selection_bias = Tensor::cat(&[get("b_bias")?, get("c_bias")?], 0)?;
-        let bc = linear(source, &x_proj.narrow(0, r, 2 * n)?, Some(&selection_bias))?;
-        let options = ScanOptions {
-            reverse,
-            discretisation: self.discretisation,
-        };
-        selective_scan(&c, &dt, &bc, &get("a_log")?, &get("d")?, state.map(|s| s.scan), options)
+        let bc = linear(&c, &x_proj.narrow(0, r, 2 * n)?, Some(&selection_bias))?;
+        selective_scan(
+            &c,
+            &dt,
+            &bc,
+            &get("a_log")?,
+            &get("d")?,
+            state.map(|s| s.scan),
+            ScanOptions { reverse },
+        )
     }
 }

@@ -1,9 +1,10 @@
 //! Networks that are trained.
 
+pub mod baseline;
 pub mod learner;
 pub mod mixer;
 pub mod parameters;
-pub mod peer;
+pub mod statics;
 pub mod tsm2;
 
 pub use tsm2::Network;

@@ -1,15 +1,13 @@
 //! The learned tensors as candle variables: created in the order of the model file's layout, initialised, read back.
 //!
-//! The read-out's weights are not among them: they are found in closed form.
+//! The linear head's weights are not among them: they are found in closed form.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use candle_core::{Device, Result, Shape, Tensor, Var, bail};
 use rand::{Rng, RngExt};
-use tsm2_core::{Config, SelectionFrom};
-
-use crate::train::optim::Parameter;
+use tsm2_core::{Config, NetworkConfig};
 
 /// The gate's bias at which SiLU is one.
 pub const OPEN_GATE: f32 = 1.278;
@@ -22,6 +20,55 @@ const MAMBA_DT_RANGE: (f32, f32) = (0.001, 0.1);
 
 /// How far the selection starts from a time-invariant filter.
 const SELECTION_SCALE: f32 = 0.1;
+
+/// A trained tensor.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Its name in the bundle.
+    pub name: String,
+    /// Its value, f32.
+    pub var: Var,
+    /// Whether weight decay applies: matrices yes; biases, norms, a_log, D and the averaging coefficients no.
+    pub decay: bool,
+    /// The numbers that training leaves as they are, their gradient being taken for zero; decay still applies to them.
+    pub held: Range<usize>,
+}
+
+/// Parts of the network that research takes away. A bundle has all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The weighted averaging of earlier features; without it the layers are a plain residual stack.
+    pub averaging: bool,
+    /// A vector of its own in the embedding of each variate.
+    pub variate_vectors: bool,
+    /// Values that bypass the LayerNorm of their mixer.
+    pub raw_values: bool,
+}
+
+impl Parts {
+    /// The network as a bundle has it.
+    pub const ALL: Parts = Parts {
+        averaging: true,
+        variate_vectors: true,
+        raw_values: true,
+    };
+
+    /// Whether a network of these parts has the tensor.
+    fn has(self, name: &str) -> bool {
+        (self.averaging || !name.contains(".average.")) && (self.variate_vectors || name != "embed.variate")
+    }
+}
+
+/// The network of a configuration.
+///
+/// # Errors
+/// There is none: the model is its linear head.
+pub fn sizes(config: &Config) -> Result<NetworkConfig> {
+    match config.network {
+        Some(network) => Ok(network),
+        None => bail!("the configuration has no network"),
+    }
+}
 
 /// All learned tensors of a network, in the layout's order.
 #[derive(Clone, Debug)]
@@ -36,8 +83,11 @@ impl Parameters {
     ///
     /// # Errors
     /// A fault of the configuration, or of the device.
-    pub fn initial(config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
-        Self::new(layout(config)?, device, |name, shape| Ok(initial(config, name, shape, rng)))
+    pub fn initial(config: &Config, parts: Parts, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        let sizes = sizes(config)?;
+        let mut layout = layout(config)?;
+        layout.retain(|(name, _)| parts.has(name));
+        Self::new(layout, device, |name, shape| Ok(initial(&sizes, name, shape, rng)))
     }
 
     /// The tensors out of flat weights in the order of [`tsm2_core::layout`].
@@ -57,7 +107,7 @@ impl Parameters {
         })
     }
 
-    /// Tensors of these names and shapes, with the values that `values` gives for each; those of a read-out are passed over.
+    /// Tensors of these names and shapes, with the values that `values` gives for each; those of a linear head are passed over.
     ///
     /// # Errors
     /// Those of `values`; values that do not fill their shape; a fault of the device.
@@ -72,7 +122,7 @@ impl Parameters {
         };
         for (name, shape) in layout {
             let data = values(&name, &shape)?;
-            if name.starts_with("readout.") {
+            if name.starts_with("linear_head.") {
                 continue;
             }
             parameters.add(&name, shape, data, device)?;
@@ -180,14 +230,14 @@ pub(crate) fn layout(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
 }
 
 /// Initial values of one tensor.
-pub fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
+pub fn initial(network: &NetworkConfig, name: &str, shape: &[usize], rng: &mut impl Rng) -> Vec<f32> {
     let count: usize = shape.iter().product();
     let fan_in = *shape.last().unwrap_or(&1) as f32;
     let mut uniform = |bound: f32| (0..count).map(|_| rng.random_range(-bound..=bound)).collect::<Vec<f32>>();
     let sizes = if name.contains(".variate.") {
-        config.variate_mixer.s6().unwrap_or(config.time_mixer)
+        network.variate_mixer.s6().unwrap_or(network.time_mixer)
     } else {
-        config.time_mixer
+        network.time_mixer
     };
     let leaf = name.rsplit_once('.').map_or(name, |(_, leaf)| leaf);
     let last_is_one = || {
@@ -206,18 +256,11 @@ pub fn initial(config: &Config, name: &str, shape: &[usize], rng: &mut impl Rng)
         () if leaf == "a_log" => (0..count).map(|i| ((i % sizes.d_state + 1) as f32).ln()).collect(),
         () if name.ends_with("dt_proj.bias") => step_sizes(DT_RANGE, count, rng),
         () if name.ends_with("dt_proj.weight") => uniform((sizes.dt_rank as f32).recip().sqrt()),
-        () if name.ends_with("x_proj.weight") => {
-            let width = if config.selection_from == SelectionFrom::Conv {
-                sizes.d_inner
-            } else {
-                config.d_model
-            };
-            uniform(SELECTION_SCALE / (width as f32).sqrt())
-        }
+        () if name.ends_with("x_proj.weight") => uniform(SELECTION_SCALE / (sizes.d_inner as f32).sqrt()),
         () if name == "embed.variate" => uniform(0.1),
         // What starts at zero adds nothing until training finds a use for it.
         () if leaf == "bias" || leaf == "alpha" || leaf == "gamma" => vec![0.0; count],
-        () if name == "head.weight" || name.starts_with("readout.") => vec![0.0; count],
+        () if name == "head.weight" || name.starts_with("linear_head.") => vec![0.0; count],
         () if name.ends_with("variate.out_proj.weight") || name.ends_with("mlp.out.weight") => vec![0.0; count],
         () => uniform(fan_in.sqrt().recip()),
     }

@@ -4,19 +4,20 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rand::Rng;
-use tsm2_core::{Config, S6};
+use tsm2_core::{Config, NetworkConfig, S6};
 
 use crate::network::learner::{Learner, State};
 use crate::network::mixer::{Directions, Mixers, TimeState};
-use crate::network::parameters::Parameters;
+use crate::network::parameters::{Parameter, Parameters, Parts, sizes};
+use crate::network::statics::{PROJECTION, Statics};
 use crate::ops::linear;
-use crate::train::optim::Parameter;
-use crate::train::statics::{PROJECTION, Statics};
 
 /// TSM2's network, with the current values of its parameters.
 #[derive(Clone, Debug)]
 pub struct Network {
     config: Config,
+    sizes: NetworkConfig,
+    parts: Parts,
     parameters: Parameters,
     /// Static features `[M, C]`.
     statics: Option<Tensor>,
@@ -33,10 +34,10 @@ impl Learner for Network {
             d_state: n,
             d_conv: k,
             ..
-        } = self.config.time_mixer;
+        } = self.sizes.time_mixer;
         let m = self.config.variates;
-        let mut tensors = Vec::with_capacity(2 * self.config.layers);
-        for _ in 0..self.config.layers {
+        let mut tensors = Vec::with_capacity(2 * self.sizes.layers);
+        for _ in 0..self.sizes.layers {
             tensors.push(Tensor::zeros((streams, k - 1, m, e), DType::F32, device)?);
             tensors.push(Tensor::zeros((streams, m, e, n), DType::F32, device)?);
         }
@@ -51,13 +52,17 @@ impl Learner for Network {
 
 impl Network {
     /// A network of this configuration.
-    #[must_use]
-    pub fn new(config: &Config, parameters: Parameters) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// A configuration without a network.
+    pub fn new(config: &Config, parameters: Parameters) -> Result<Self> {
+        Ok(Self {
             config: *config,
+            sizes: sizes(config)?,
+            parts: Parts::ALL,
             parameters,
             statics: None,
-        }
+        })
     }
 
     /// A network with initial weights.
@@ -65,7 +70,16 @@ impl Network {
     /// # Errors
     /// A fault of the configuration, or of the device.
     pub fn initial(config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
-        Ok(Self::new(config, Parameters::initial(config, rng, device)?))
+        Self::initial_of(config, Parts::ALL, rng, device)
+    }
+
+    /// A network of some parts only, with initial weights.
+    ///
+    /// # Errors
+    /// A fault of the configuration, or of the device.
+    pub fn initial_of(config: &Config, parts: Parts, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        let network = Self::new(config, Parameters::initial(config, parts, rng, device)?)?;
+        Ok(Self { parts, ..network })
     }
 
     /// The same network, which sees static features of its variates, if there are any.
@@ -74,7 +88,7 @@ impl Network {
     /// Features of another number of variates; a fault of the device.
     pub fn with_statics(mut self, statics: Option<&Statics>, rng: &mut impl Rng, device: &Device) -> Result<Self> {
         if let Some(statics) = statics {
-            let (c, d) = (statics.width(), self.config.d_model);
+            let (c, d) = (statics.width(), self.sizes.d_model);
             self.statics = Some(Tensor::from_slice(&statics.values, (self.config.variates, c), device)?);
             self.parameters.add(PROJECTION, (d, c), statics.initial(d, rng), device)?;
         }
@@ -90,7 +104,7 @@ impl Network {
     fn features(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
         let p = &self.parameters;
         let mut bias = p.get("embed.bias")?;
-        if self.config.variate_embedding {
+        if self.parts.variate_vectors {
             bias = p.get("embed.variate")?.broadcast_add(&bias)?;
         }
         if let Some(statics) = &self.statics {
@@ -99,15 +113,13 @@ impl Network {
         let u = linear(patches, &p.get("embed.weight")?, Some(&bias))?;
         let mixers = Mixers {
             parameters: p,
-            raw_value_path: self.config.raw_value_path,
-            selection_from: self.config.selection_from,
-            discretisation: self.config.discretisation,
+            raw_values: self.parts.raw_values,
         };
         let (mut of_time, mut of_variate) = (vec![u.clone()], vec![u]);
         let mut after = Vec::with_capacity(state.0.len());
-        for (l, state) in state.0.chunks_exact(2).take(self.config.layers).enumerate() {
+        for (l, state) in state.0.chunks_exact(2).take(self.sizes.layers).enumerate() {
             let prefix = format!("layers.{l}.");
-            let x = match self.config.weighted_averaging {
+            let x = match self.parts.averaging {
                 true => mixers.average(&prefix, ("alpha", &of_time), ("beta", &of_variate))?,
                 false => of_variate[l].clone(),
             };
@@ -116,31 +128,31 @@ impl Network {
                 conv: &state[0],
                 scan: &state[1],
             };
-            let (y, state) = mixers.time(&prefix, &self.config.time_mixer, &x, Some(state))?;
+            let (y, state) = mixers.time(&prefix, &self.sizes.time_mixer, &x, Some(state))?;
             of_time.push(y);
             after.extend(state);
-            let x = match self.config.weighted_averaging {
+            let x = match self.parts.averaging {
                 true => mixers.average(&prefix, ("theta", &of_time), ("gamma", &of_variate))?,
                 false => of_time[l + 1].clone(),
             };
-            of_variate.push(mixers.variate(&prefix, &self.config.variate_mixer, Directions::Both, &x)?);
+            of_variate.push(mixers.variate(&prefix, &self.sizes.variate_mixer, Directions::Both, &x)?);
         }
-        if after.len() != 2 * self.config.layers {
+        if after.len() != 2 * self.sizes.layers {
             bail!(
                 "a state of {} tensors where {} layers have two each",
                 state.0.len(),
-                self.config.layers
+                self.sizes.layers
             );
         }
-        Ok((of_variate.swap_remove(self.config.layers), State(after)))
+        Ok((of_variate.swap_remove(self.sizes.layers), State(after)))
     }
 
     /// Features `[streams, tokens, variates, D]` to what the network adds to the forecast, normalised: `[streams, tokens, M - X, H]`.
     fn head(&self, features: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.parameters.get("head.weight")?, self.parameters.get("head.bias")?);
-        let forecast = match self.config.exogenous {
+        let forecast = match self.config.variates - self.config.targets() {
             0 => features.clone(),
-            _ => features.narrow(2, 0, self.config.endogenous())?.contiguous()?,
+            _ => features.narrow(2, 0, self.config.targets())?.contiguous()?,
         };
         linear(&forecast, &weight, Some(&bias))
     }
@@ -169,8 +181,11 @@ mod tests {
         let config = Config {
             variates: 3,
             horizon: 4,
-            patch: 2,
-            d_model: 8,
+            network: Some(NetworkConfig {
+                patch: 2,
+                d_model: 8,
+                ..NetworkConfig::default()
+            }),
             ..Config::default()
         };
         let names = ["a", "b", "c"].map(str::to_owned);
@@ -184,7 +199,7 @@ mod tests {
         let folded = Parameters::new(crate::network::parameters::layout(&config).unwrap(), &Device::Cpu, |name, _| {
             Ok(weights.remove(name).unwrap_or_default())
         });
-        let folded = Network::new(&config, folded.unwrap());
+        let folded = Network::new(&config, folded.unwrap()).unwrap();
         assert!(weights.is_empty(), "nothing is left that a model file does not have");
         let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
         assert!(apart(&said(&told), &said(&folded)) < 1e-5);

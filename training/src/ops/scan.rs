@@ -5,19 +5,17 @@
 //! back-propagation, TSM2.md section 6).
 
 use super::lanes::{Lanes, transpose, vectorised};
-use super::scan_kernel::{Inputs, Shape, backward, forward};
+use super::scan_kernel::{Inputs, ScanShape, backward, forward};
 use super::{contiguous, on_cpu, pointwise, with_slices};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Tensor, bail};
 use std::sync::{Arc, OnceLock};
-use tsm2_core::{Discretisation, math};
+use tsm2_core::math;
 
 /// The form of the recurrence.
 #[derive(Clone, Copy, Debug)]
 pub struct ScanOptions {
     /// From the last position to the first: the backward half of the variate mixer.
     pub reverse: bool,
-    /// How the input enters the state.
-    pub discretisation: Discretisation,
 }
 
 /// h = exp(dt A) h + dt B c; y = sum_n C h + D c, with dt = softplus(dt_raw) and A = -exp(a_log) (TSM2.md section 3).
@@ -72,7 +70,7 @@ pub(super) fn shape(
     d: &Tensor,
     state: Option<&Tensor>,
     options: ScanOptions,
-) -> Result<Shape> {
+) -> Result<ScanShape> {
     let (outer, length, inner, d_inner) = c.dims4()?;
     let (rows, d_state) = a_log.dims2()?;
     let fits = dt_raw.dims() == c.dims()
@@ -91,20 +89,18 @@ pub(super) fn shape(
             state.map(|state| state.dims())
         );
     }
-    let zoh = options.discretisation == Discretisation::Zoh;
-    Ok(Shape {
+    Ok(ScanShape {
         outer,
         length,
         inner,
         d_inner,
         d_state,
         reverse: options.reverse,
-        zoh,
     })
 }
 
 struct Scan {
-    shape: Shape,
+    shape: ScanShape,
     state: Option<Vec<f32>>,
     saved: Arc<OnceLock<Saved>>,
 }
@@ -153,17 +149,10 @@ impl CustomOp3 for Scan {
             a: &a,
             skip,
         };
-        let out = if shape.zoh {
-            vectorised(
-                #[inline(always)]
-                || forward::<true>(shape, inputs, state),
-            )
-        } else {
-            vectorised(
-                #[inline(always)]
-                || forward::<false>(shape, inputs, state),
-            )
-        };
+        let out = vectorised(
+            #[inline(always)]
+            || forward(shape, inputs, state),
+        );
         // A second forward pass of the same operation does not happen; its leavings would be the same numbers.
         let _ = self.saved.set(Saved {
             dt,
@@ -195,17 +184,10 @@ impl CustomOp3 for Scan {
                 a: &saved.a,
                 skip,
             };
-            let mut grad = if shape.zoh {
-                vectorised(
-                    #[inline(always)]
-                    || backward::<true>(shape, inputs, &saved.kept, grad_y),
-                )
-            } else {
-                vectorised(
-                    #[inline(always)]
-                    || backward::<false>(shape, inputs, &saved.kept, grad_y),
-                )
-            };
+            let mut grad = vectorised(
+                #[inline(always)]
+                || backward(shape, inputs, &saved.kept, grad_y),
+            );
             pointwise::times_sigmoid(&mut grad.dt, dt_raw);
             // A = -exp(a_log) is its own derivative.
             for (grad, a) in grad.a.iter_mut().zip(&saved.a) {
@@ -243,7 +225,7 @@ pub fn selective_scan_reference(
     options: ScanOptions,
 ) -> Result<(Tensor, Tensor)> {
     let shape = shape(c, dt_raw, bc, a_log, d, state, options)?;
-    let Shape {
+    let ScanShape {
         outer,
         length,
         inner,
@@ -265,8 +247,7 @@ pub fn selective_scan_reference(
         let (c, dt, bc) = (at(c)?.unsqueeze(D::Minus1)?, at(&dt)?.unsqueeze(D::Minus1)?, at(bc)?.unsqueeze(2)?);
         let (b, c_out) = (bc.narrow(3, 0, d_state)?, bc.narrow(3, d_state, d_state)?);
         let decay = dt.broadcast_mul(&a)?.exp()?;
-        let held = if shape.zoh { (&decay - 1.0)?.broadcast_div(&a)? } else { dt };
-        h = ((decay * h)? + held.broadcast_mul(&b)?.broadcast_mul(&c)?)?;
+        h = ((decay * h)? + dt.broadcast_mul(&b)?.broadcast_mul(&c)?)?;
         let y = h.broadcast_mul(&c_out)?.sum(D::Minus1)?;
         rows.push((y + c.squeeze(D::Minus1)?.broadcast_mul(d)?)?);
     }

@@ -13,7 +13,7 @@ const SEGMENT: usize = 16;
 
 /// The shape of a scan and the form of its recurrence.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct ScanShape {
     /// O: sequences that lie far apart (streams).
     pub outer: usize,
     /// L: steps.
@@ -26,11 +26,9 @@ pub struct Shape {
     pub d_state: usize,
     /// From the last position to the first.
     pub reverse: bool,
-    /// Zero-order hold instead of Euler.
-    pub zoh: bool,
 }
 
-impl Shape {
+impl ScanShape {
     /// Numbers in c, dt and y.
     pub fn features(&self) -> usize {
         self.outer * self.length * self.inner * self.d_inner
@@ -106,22 +104,21 @@ pub struct Gradients {
     pub skip: Vec<f32>,
 }
 
-/// One step of one block and one state index: h = exp(dt A) h + dt B c, or with the input held (`ZOH`). Returns exp(dt A).
+/// One step of one block and one state index: h = exp(dt A) h + dt B c. Returns exp(dt A).
 #[inline(always)]
-fn advance<const ZOH: bool>(h: &mut Lanes, a: &Lanes, dt: &Lanes, c: &Lanes, b: f32) -> Lanes {
+fn advance(h: &mut Lanes, a: &Lanes, dt: &Lanes, c: &Lanes, b: f32) -> Lanes {
     let mut decay = [0.0; LANES];
     for k in 0..LANES {
         decay[k] = math::exp(dt[k] * a[k]);
-        let held = if ZOH { (decay[k] - 1.0) / a[k] } else { dt[k] };
-        h[k] = decay[k] * h[k] + held * b * c[k];
+        h[k] = decay[k] * h[k] + dt[k] * b * c[k];
     }
     decay
 }
 
 /// Runs the scan from `state` (`[O, I, E, N]`, zero when absent).
 #[inline(always)]
-pub fn forward<const ZOH: bool>(shape: &Shape, inputs: Inputs, state: Option<&[f32]>) -> Forward {
-    let Shape {
+pub fn forward(shape: &ScanShape, inputs: Inputs, state: Option<&[f32]>) -> Forward {
+    let ScanShape {
         outer,
         length,
         inner,
@@ -153,7 +150,7 @@ pub fn forward<const ZOH: bool>(shape: &Shape, inputs: Inputs, state: Option<&[f
                     let (c, dt, skip) = (load(c_row, block), load(dt_row, block), load(inputs.skip, block));
                     let mut out = [0.0; LANES];
                     for n in 0..d_state {
-                        advance::<ZOH>(&mut h[n], &a[n], &dt, &c, b[n]);
+                        advance(&mut h[n], &a[n], &dt, &c, b[n]);
                         for k in 0..LANES {
                             out[k] += c_out[n] * h[n][k];
                         }
@@ -182,8 +179,8 @@ fn transpose_into(matrix: &[f32], lanes: &mut [Lanes], d_state: usize) {
 
 /// Gradients of everything [`forward`] read, from `grad_y` `[O, L, I, E]`. The initial state is taken as given.
 #[inline(always)]
-pub fn backward<const ZOH: bool>(shape: &Shape, inputs: Inputs, kept: &[Lanes], grad_y: &[f32]) -> Gradients {
-    let Shape {
+pub fn backward(shape: &ScanShape, inputs: Inputs, kept: &[Lanes], grad_y: &[f32]) -> Gradients {
+    let ScanShape {
         outer,
         length,
         inner,
@@ -228,7 +225,7 @@ pub fn backward<const ZOH: bool>(shape: &Shape, inputs: Inputs, kept: &[Lanes], 
                         let (c, dt) = (load(&inputs.c[features.clone()], block), load(&inputs.dt[features], block));
                         for n in 0..d_state {
                             let mut h = states[s * d_state + n];
-                            decays[s * d_state + n] = advance::<ZOH>(&mut h, &a[n], &dt, &c, b[n]);
+                            decays[s * d_state + n] = advance(&mut h, &a[n], &dt, &c, b[n]);
                             states[(s + 1) * d_state + n] = h;
                         }
                     }
@@ -254,25 +251,14 @@ pub fn backward<const ZOH: bool>(shape: &Shape, inputs: Inputs, kept: &[Lanes], 
                                 let to_exponent = carried * before[k];
                                 ga[k] += to_exponent * dt[k];
                                 to_dt[k] += to_exponent * a[n][k];
-                                if ZOH {
-                                    let held = (decay[k] - 1.0) / a[n][k];
-                                    let to_held = g * b[n] * c[k];
-                                    gb[k] += g * held * c[k];
-                                    to_c[k] += g * held * b[n];
-                                    to_dt[k] += to_held * decay[k];
-                                    ga[k] += to_held * (dt[k] * decay[k] - held) / a[n][k];
-                                } else {
-                                    gb[k] += g * dt[k] * c[k];
-                                    to_c[k] += g * b[n];
-                                }
+                                gb[k] += g * dt[k] * c[k];
+                                to_c[k] += g * b[n];
                                 gh[k] = carried;
                             }
                         }
                         for k in 0..LANES {
-                            if !ZOH {
-                                to_dt[k] += to_c[k] * c[k];
-                                to_c[k] *= dt[k];
-                            }
+                            to_dt[k] += to_c[k] * c[k];
+                            to_c[k] *= dt[k];
                             to_c[k] += skip[k] * gy[k];
                             grad_skip[block][k] += gy[k] * c[k];
                         }

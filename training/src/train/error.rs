@@ -8,8 +8,7 @@ use super::checkpoint::CheckpointError;
 use super::trainer::TrainError;
 use crate::data::split::SplitError;
 use crate::evaluate::EvaluateError;
-use crate::evaluate::company::CompanyError;
-use crate::linear::readout::ReadoutError;
+use crate::linear::head::LinearError;
 
 /// Errors of training, each naming its culprit.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +22,13 @@ pub enum Error {
         /// What is wrong.
         source: SplitError,
     },
-    /// The read-out, for this file.
+    /// The linear head, for this file.
     #[error("{}: {source}", path.display())]
-    Readout {
+    LinearHead {
         /// The CSV file.
         path: PathBuf,
         /// What is wrong.
-        source: ReadoutError,
+        source: LinearError,
     },
     /// A validation part too large to be held.
     #[error("{}: the validation part may have {most} rows at {variates} columns and a horizon of {horizon}; it has {rows}", path.display())]
@@ -54,9 +53,6 @@ pub enum Error {
     /// The checkpoints.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The company.
-    #[error(transparent)]
-    Company(#[from] CompanyError),
     /// The bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),

@@ -1,10 +1,10 @@
-//! A trained network and its read-out as one bundle: the weight of the network per band of leads, folded into head and read-out.
+//! A trained network and its linear head as one bundle: the weight of the network per band of leads, folded into head and linear head.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
-use tsm2_core::{Config, Head, Readout, S6, VariateMixer};
+use tsm2_core::{Config, LinearHead};
 
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
@@ -29,8 +29,8 @@ pub struct Export<'a> {
     pub scaler: &'a Scaler,
     /// The configuration in training.
     pub config: &'a Config,
-    /// The read-out's weights as in the model file.
-    pub readout: &'a [f32],
+    /// The linear head's weights as in the model file.
+    pub linear_head: &'a [f32],
     /// What the network was trained to say.
     pub target: Target,
     /// The network's weight per band.
@@ -51,7 +51,7 @@ impl Export<'_> {
             std: self.scaler.std[m],
         };
         let meta = Metadata {
-            format: FORMAT_VERSION,
+            format_version: FORMAT_VERSION,
             name: self.name.to_owned(),
             config,
             variates: self.table.names.iter().enumerate().map(variate).collect(),
@@ -61,41 +61,27 @@ impl Export<'_> {
         Bundle::new(meta, weights)
     }
 
-    /// Configuration and flat weights of the model file: the weights per band folded into head and read-out. What is silent at every lead is
-    /// left out: the network shrinks to the smallest there is, the read-out goes.
+    /// Configuration and flat weights of the model file: the weights per band folded into head and linear head. What is silent at every lead is
+    /// left out, network or linear head.
     fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
-        let (config, readout) = (self.config, self.readout);
+        let (config, linear_head) = (self.config, self.linear_head);
         let by_lead: Vec<f32> = bands(config.horizon)
             .iter()
             .zip(self.folds)
             .flat_map(|(band, &w)| band.clone().map(move |_| w as f32))
             .collect();
-        let of_linear = |lead: usize| if self.target == Target::Whole { 1.0 - by_lead[lead] } else { 1.0 };
+        let of_linear = |lead: usize| if self.target == Target::Full { 1.0 - by_lead[lead] } else { 1.0 };
         let mut shrunk = *config;
         let silent = by_lead.iter().all(|&w| w == 0.0);
         if silent {
-            shrunk = Config {
-                patch: 1,
-                d_model: 1,
-                layers: 1,
-                variate_embedding: false,
-                time_mixer: S6 {
-                    d_inner: 1,
-                    d_state: 1,
-                    dt_rank: 1,
-                    d_conv: 1,
-                },
-                variate_mixer: VariateMixer::None,
-                weighted_averaging: false,
-                head: Head::Shared,
-                calendar: false,
-                // What nobody sees need not be told.
-                known_ahead: if config.readout.known_ahead { config.known_ahead } else { 0 },
-                ..shrunk
-            };
+            shrunk.network = None;
+            // Without the network a future covariate is needed by the linear head only.
+            if !config.linear_head.future_covariates {
+                (shrunk.past_covariates, shrunk.future_covariates) = (config.past_covariates + config.future_covariates, 0);
+            }
         }
         if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
-            shrunk.readout = Readout::default();
+            shrunk.linear_head = LinearHead::default();
         }
         let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
             for (row, values) in values.chunks_exact_mut(width).enumerate() {
@@ -103,21 +89,18 @@ impl Export<'_> {
             }
             values
         };
+        let d_model = config.network.map_or(0, |network| network.d_model);
         let mut names = Vec::new();
-        tsm2_core::layout(&shrunk, |name, shape| {
-            names.push((name.to_string(), shape.iter().product::<usize>()))
-        })?;
+        tsm2_core::layout(&shrunk, |name, _| names.push(name.to_string()))?;
         let mut weights = Vec::new();
-        for (name, count) in names {
-            if name == "readout.weight" {
-                weights.extend(scaled(readout.to_vec(), config.readout_features(), &of_linear));
-            } else if silent {
-                weights.resize(weights.len() + count, 0.0);
+        for name in names {
+            if name == "linear_head.weight" {
+                weights.extend(scaled(linear_head.to_vec(), config.linear_head_features(), &of_linear));
             } else {
                 // A tensor that is not there leaves the weights too few, which the bundle refuses.
                 let values = trained.get(&name).cloned().unwrap_or_default();
                 weights.extend(match name.as_str() {
-                    "head.weight" => scaled(values, config.d_model, &|lead| by_lead[lead]),
+                    "head.weight" => scaled(values, d_model, &|lead| by_lead[lead]),
                     "head.bias" => scaled(values, 1, &|lead| by_lead[lead]),
                     _ => values,
                 });
@@ -158,7 +141,7 @@ pub fn relative(errors: &Errors, folds: &[f64], mse: &[f64]) -> f64 {
     ratios.map(ratio).sum::<f64>() / mse.len() as f64
 }
 
-/// The network's weight per band in one line, with the validation errors of the read-out alone and of the whole.
+/// The network's weight per band in one line, with the validation errors of the linear head alone and of the whole.
 #[must_use]
 pub fn describe(errors: &Errors, folds: &[f64]) -> String {
     let bands = bands(errors.horizon());
@@ -182,7 +165,7 @@ pub fn describe(errors: &Errors, folds: &[f64]) -> String {
 mod tests {
     use super::*;
 
-    /// One lead, two parts: the read-out's error is 1, the network's step n explains a share of it in each part.
+    /// One lead, two parts: the linear head's error is 1, the network's step n explains a share of it in each part.
     fn weight(first: f64, second: f64, count: f64) -> f64 {
         let part = |cross, count: f64| {
             vec![Sums {

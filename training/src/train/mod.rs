@@ -1,5 +1,6 @@
 //! From a table to a bundle.
 
+pub mod baselines;
 pub mod checkpoint;
 mod error;
 pub mod export;
@@ -7,7 +8,6 @@ pub mod optim;
 mod options;
 pub mod recipe;
 mod run;
-pub mod statics;
 pub mod trainer;
 mod trial;
 

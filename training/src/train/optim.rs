@@ -9,12 +9,12 @@ mod ema;
 
 pub use ema::Ema;
 
+use crate::network::parameters::Parameter;
 use crate::ops::{dot, vectorised};
 use access::{change, read};
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
-use std::ops::Range;
 
 /// What can go wrong in an update or when resuming.
 #[derive(Debug, thiserror::Error)]
@@ -51,19 +51,6 @@ pub enum OptimError {
     Candle(#[from] candle_core::Error),
 }
 
-/// A trained tensor.
-#[derive(Clone, Debug)]
-pub struct Parameter {
-    /// Its name in the bundle.
-    pub name: String,
-    /// Its value, f32.
-    pub var: Var,
-    /// Whether weight decay applies: matrices yes; biases, norms, a_log, D and the averaging coefficients no.
-    pub decay: bool,
-    /// The numbers that training leaves as they are, their gradient being taken for zero; decay still applies to them.
-    pub held: Range<usize>,
-}
-
 /// The constants of [`AdamW`].
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWOptions {
@@ -96,12 +83,12 @@ impl Default for AdamWOptions {
 pub struct AdamW {
     options: AdamWOptions,
     parameters: Vec<Parameter>,
-    moments: Vec<Moments>,
+    moments: Vec<AdamMoments>,
     steps: i64,
 }
 
 #[derive(Debug)]
-struct Moments {
+struct AdamMoments {
     first: Vec<f32>,
     second: Vec<f32>,
 }
@@ -116,7 +103,7 @@ impl AdamW {
         let zeros = |parameter: &Parameter| vec![0.0; parameter.var.elem_count()];
         let moments = parameters
             .iter()
-            .map(|p| Moments {
+            .map(|p| AdamMoments {
                 first: zeros(p),
                 second: zeros(p),
             })
@@ -190,7 +177,7 @@ impl AdamW {
                     1.0
                 },
             };
-            let Moments { first, second } = &mut moments[i];
+            let AdamMoments { first, second } = &mut moments[i];
             vectorised(
                 #[inline(always)]
                 || update.apply(weights, &gradients[i], first, second),
@@ -199,7 +186,7 @@ impl AdamW {
         Ok(norm)
     }
 
-    /// Moments and step count as named tensors: `adamw.first.NAME`, `adamw.second.NAME`, `adamw.steps`.
+    /// AdamMoments and step count as named tensors: `adamw.first.NAME`, `adamw.second.NAME`, `adamw.steps`.
     ///
     /// # Errors
     /// None that are known.
@@ -223,7 +210,7 @@ impl AdamW {
         let steps = saved.get(STEPS).ok_or_else(|| OptimError::Missing { name: STEPS.into() })?;
         let mut restored = Vec::with_capacity(self.parameters.len());
         for Parameter { name, var, .. } in &self.parameters {
-            restored.push(Moments {
+            restored.push(AdamMoments {
                 first: find(saved, format!("adamw.first.{name}"), var.dims())?,
                 second: find(saved, format!("adamw.second.{name}"), var.dims())?,
             });
@@ -307,6 +294,7 @@ fn find(saved: &HashMap<String, Tensor>, name: String, want: &[usize]) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Var;
 
     fn parameters() -> Vec<Parameter> {
         let var = |values: &[f32], shape: &[usize]| Var::from_tensor(&Tensor::from_slice(values, shape, &Device::Cpu).unwrap()).unwrap();

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 
-use super::statics::Statics;
 use super::trainer::Progress;
 use crate::data::split::SplitSpec;
 use crate::data::thin::Rate;
+use crate::network::statics::Statics;
 
 /// Rows ahead that a model forecasts unless told otherwise.
 pub const DEFAULT_HORIZON: usize = 24;
@@ -27,16 +27,16 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Updates at most; without a number, as many as a bounded cost allows.
     pub updates: Option<usize>,
-    /// Network and read-out may see the time of day and the day of the week, if that is worth it on validation.
+    /// Network and linear head may see the time of day and the day of the week, if that is worth it on validation.
     pub calendar: bool,
     /// What is known of each variate besides its readings.
     pub statics: Option<Statics>,
-    /// Share of the training rows' readings that network and read-out are shown as missing, so that they learn to do without.
+    /// Share of the training rows' readings that network and linear head are shown as missing, so that they learn to do without.
     pub missing_rate: Rate,
     /// Goes on from the last checkpoint in `out`.
     pub resume: bool,
-    /// Trains a GRU and an MLP after TSM2, to be compared with.
-    pub company: bool,
+    /// Trains the neural baselines, a GRU and an MLP, after TSM2.
+    pub baselines: bool,
     /// Where the network is trained.
     pub device: Device,
 }
@@ -50,8 +50,8 @@ pub enum Event<'a> {
     Decision(&'a str),
     /// On what the network was trained, and how fast.
     Pace(&'a str),
-    /// What the company is, and what it took.
-    Company(&'a str),
+    /// The neural baselines, and the time they took.
+    Baselines(&'a str),
     /// Where the training of a network stands.
     Training {
         /// What TSM2 is trained to say, or which of the company is trained.

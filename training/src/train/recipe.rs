@@ -1,10 +1,10 @@
 //! The form of the network and the length of its training, before anything about the data is decided.
 
-use tsm2_core::{Config, Head, Mlp, S6, VariateMixer};
+use tsm2_core::{Config, Head, Mlp, NetworkConfig, S6, VariateMixer};
 
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::train::trainer::Options;
+use crate::train::trainer::TrainerOptions;
 
 /// Numbers that the rows of one candidate's data may hold.
 pub const MEMORY: usize = 400_000_000;
@@ -27,7 +27,7 @@ const UPDATES: (usize, usize) = (2000, 20_000);
 /// The calendar is seen where the training rows span so many milliseconds: two weeks, for nobody knows a week from one.
 const CALENDAR_SPAN: i64 = 14 * 24 * 3_600_000;
 
-/// The configuration of the recipe before anything about the data is decided. The linear read-out needs only its sizes.
+/// The configuration of the recipe before anything about the data is decided. The linear head needs only its sizes.
 pub fn start_config(table: &Table, horizon: usize) -> Config {
     let variates = table.variates();
     let s6 = S6 {
@@ -44,26 +44,29 @@ pub fn start_config(table: &Table, horizon: usize) -> Config {
     let head = if variates <= OWN_HEADS { Head::PerVariate } else { Head::Shared };
     Config {
         variates,
-        exogenous: table.exogenous,
-        known_ahead: table.known_ahead,
+        past_covariates: table.past_covariates,
+        future_covariates: table.future_covariates,
         horizon,
-        time_mixer: s6,
-        variate_mixer,
-        head,
+        network: Some(NetworkConfig {
+            time_mixer: s6,
+            variate_mixer,
+            head,
+            ..NetworkConfig::default()
+        }),
         ..Config::default()
     }
 }
 
 /// The same network with half the features everywhere.
-pub fn half(config: &Config) -> Config {
+pub fn half(network: NetworkConfig) -> NetworkConfig {
     let s6 = |s6: S6| S6 {
         d_inner: s6.d_inner / 2,
         ..s6
     };
-    Config {
-        d_model: config.d_model / 2,
-        time_mixer: s6(config.time_mixer),
-        variate_mixer: match config.variate_mixer {
+    NetworkConfig {
+        d_model: network.d_model / 2,
+        time_mixer: s6(network.time_mixer),
+        variate_mixer: match network.variate_mixer {
             VariateMixer::S6(across) => VariateMixer::S6(s6(across)),
             VariateMixer::Mlp(mlp) => VariateMixer::Mlp(Mlp {
                 hidden: mlp.hidden / 2,
@@ -71,13 +74,21 @@ pub fn half(config: &Config) -> Config {
             }),
             other => other,
         },
+        ..network
+    }
+}
+
+/// The configuration with another network.
+pub fn with_network(config: &Config, change: impl FnOnce(NetworkConfig) -> NetworkConfig) -> Config {
+    Config {
+        network: config.network.map(change),
         ..*config
     }
 }
 
 /// Updates of a network of this form within the budget.
 pub fn affordable(config: &Config) -> usize {
-    let Options { streams, tokens, .. } = Options::default();
+    let TrainerOptions { streams, tokens, .. } = TrainerOptions::default();
     let (step, forecast) = config.operations();
     let updates = BUDGET / (streams * tokens * (step + forecast)) as f64;
     (updates as usize).clamp(UPDATES.0, UPDATES.1)

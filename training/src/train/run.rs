@@ -1,8 +1,8 @@
 //! From a CSV file to a bundle: the recipe, its decisions and their evidence.
 //!
-//! In this order: read and standardise; choose normaliser, linear read-out and whether the calendar is seen on validation; try what the network is to say
+//! In this order: read and standardise; choose normalizer, linear head and whether the calendar is seen on validation; try what the network is to say
 //! and a few forms of it, and train the best to the end; give the network, per band of leads, the weight in [0, 1] that is best on validation and fold it into the head, so that the
-//! model is never worse on validation than its own read-out; measure it with the device's own code beside the baselines; write the bundle; train
+//! model is never worse on validation than its own linear head; measure it with the device's own code beside the baselines; write the bundle; train
 //! and measure the company.
 
 use std::collections::BTreeMap;
@@ -12,24 +12,25 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tsm2_bundle::Provenance;
-use tsm2_core::Config;
+use tsm2_core::{Config, NetworkConfig};
 
+use super::baselines::{BaselineData, NeuralBaselines};
 use super::error::Error;
 use super::options::{Event, TrainOptions, decide};
-use super::recipe::{MEMORY, affordable, spans_weeks, start_config};
+use super::recipe::{MEMORY, affordable, spans_weeks, start_config, with_network};
 use super::trial::{Candidate, FORM_MARGIN, LONG_PATCH, Trial, WAYS, tell_of_divergence, ways};
 use crate::data::dataset::Dataset;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::Series;
-use crate::evaluate::company::{self, About, Company, Ground, Kind, Step};
-use crate::evaluate::{self, Evaluation, HorizonError, Protocol, model_errors};
-use crate::linear::readout::{self, Choice};
+use crate::evaluate::{self, Evaluation, HorizonError, METRICS, Protocol, model_errors, read_metrics};
+use crate::linear::head::{self, LinearModel};
 use crate::linear::ridge::bands;
+use crate::network::baseline::{NeuralKind, baseline_config};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::export::{self, Export};
-use crate::train::trainer::{self, Best, Options, TrainError};
+use crate::train::trainer::{self, Best, TrainError, TrainerOptions};
 
 /// What came out.
 #[derive(Debug)]
@@ -60,19 +61,23 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         source,
     };
     let split = options.split.resolve(table.len()).map_err(in_file)?;
-    let start = Config {
-        calendar: options.calendar && spans_weeks(table, &split),
-        ..start_config(table, options.horizon)
-    };
-    split.check_training(start.patch, options.horizon).map_err(in_file)?;
+    let calendar = options.calendar && spans_weeks(table, &split);
+    let start = with_network(&start_config(table, options.horizon), |network| NetworkConfig {
+        calendar,
+        ..network
+    });
+    split
+        .check_training(NetworkConfig::default().patch, options.horizon)
+        .map_err(in_file)?;
     let out = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Out { path, source }
     };
     fs::create_dir_all(&options.out).map_err(out(&options.out))?;
+    let metrics = options.out.join(METRICS);
     if !options.resume {
-        // Trained beside another model, which is about to be replaced.
-        remove(&options.out.join(company::FILE))?;
+        // The errors of an earlier training.
+        remove(&metrics)?;
     }
     let (scaler, warnings) = Scaler::fit(table, split.train_range());
     for warning in warnings {
@@ -92,8 +97,8 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         thinned = table.thinned(split.train_range(), options.missing_rate, options.seed);
         &thinned
     };
-    let z = scaler.standardise_endogenous(table);
-    let period = Series::new(&z, table.endogenous()).find_period(split.train_range());
+    let z = scaler.standardise_targets(table);
+    let period = Series::new(&z, table.targets()).find_period(split.train_range());
     decide(
         &mut decisions,
         period.map_or("season: none found".into(), |rows| {
@@ -101,18 +106,18 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }),
         tell,
     );
-    let choices = readout::choose(&start, table, &split, &scaler, period, |choice| {
+    let choices = head::choose(&start, table, &split, &scaler, period, |choice| {
         decide(&mut decisions, choice.to_string(), tell)
     })
-    .map_err(|source| Error::Readout {
+    .map_err(|source| Error::LinearHead {
         path: table.path.clone(),
         source,
     })?;
-    decide(&mut decisions, format!("read-out: {:?}", choices[0].normaliser), tell);
-    let recipe = Options {
+    decide(&mut decisions, format!("linear head: {:?}", choices[0].normalizer), tell);
+    let recipe = TrainerOptions {
         seed: options.seed,
         updates: options.updates.unwrap_or_else(|| affordable(&start)),
-        ..Options::default()
+        ..TrainerOptions::default()
     };
     decide(
         &mut decisions,
@@ -138,11 +143,11 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         metrics: BTreeMap::new(),
     };
     let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), table, options)?;
-    let rows = held(
-        &Config {
+    let rows = rows_in_memory(
+        &with_network(&start, |network| NetworkConfig {
             patch: LONG_PATCH,
-            ..start
-        },
+            ..network
+        }),
         table,
         &split,
     )?;
@@ -161,9 +166,11 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         recipe,
         split: &split,
         bands: &bands,
-        readout: &choices[0].mse,
+        linear_head: &choices[0].mse,
         device: &options.device,
     };
+    // The errors of a training that had come to its end.
+    let finished = if options.resume { finished_baselines(&metrics) } else { None };
     let before = decisions.len();
     let forms;
     let (candidate, mut trainer) = if options.resume {
@@ -194,7 +201,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         (best.candidate, best.trainer)
     };
     let (target, tried) = (candidate.target, decisions[before..].to_vec());
-    // The network with the weight per band that is best for it; where it adds nothing at any lead, the best read-out is what remains.
+    // The network with the weight per band that is best for it; where it adds nothing at any lead, the best linear head is what remains.
     let folds = |best: &Best| folds(best, candidate, &choices, split.validation_origins(options.horizon));
     let export = |best: &Best, folds: &[f64], provenance| {
         let candidate = if is_silent(folds) { &ways[0] } else { candidate };
@@ -203,7 +210,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             table,
             scaler: &scaler,
             config: &candidate.config,
-            readout: &candidate.choice.weights,
+            linear_head: &candidate.choice.weights,
             target: candidate.target,
             folds,
         };
@@ -274,37 +281,38 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let path = options.out.join("model.safetensors");
     export(best, &folds, provenance.clone())?.write(&path)?;
     // What remains of the model without its network, to be measured beside it.
-    let alone = options.out.join(evaluate::READOUT);
+    let alone = options.out.join(evaluate::LINEAR_HEAD);
     if is_silent(&folds) {
         remove(&alone)?;
     } else {
-        let readout = export(best, &vec![0.0; folds.len()], provenance)?;
-        readout.write(&alone)?;
+        let linear_head = export(best, &vec![0.0; folds.len()], provenance)?;
+        linear_head.write(&alone)?;
         if let Some(test) = &mut test {
-            test.join_readout(&readout.model(), table, &scaler, &split)?;
+            test.add_linear_head(&linear_head.model(), table, &scaler, &split)?;
         }
     }
 
-    if options.company {
-        let about = About::new(&candidate.config, measured.meta(), trainer.updates());
-        let ground = Ground {
-            table,
-            split: &split,
-            scaler: &scaler,
-            readout: candidate.choice.readout,
-            weights: &candidate.choice.weights,
-        };
-        // Memory for the company's rows.
+    if options.baselines {
+        let (config, linear, updates) = (candidate.config, candidate.choice, trainer.updates());
+        // Frees the memory for the rows of the baselines.
         drop(trainer);
         drop(forms);
         drop(ways);
-        let company = train_company(about, ground, recipe, options, own_pace, tell)?;
-        if let (Some(company), Some(test)) = (company, &mut test) {
-            test.join(&company, table, &split)?;
+        let recipe = TrainerOptions { updates, ..recipe };
+        if let Some(test) = &mut test {
+            match finished {
+                Some((gru, mlp)) => (test.baselines.gru, test.baselines.mlp) = (gru, mlp),
+                None => train_baselines(test, &config, linear, table, &split, &scaler, recipe, options, own_pace, tell)?,
+            }
         }
     }
-    let metrics = options.out.join("metrics.csv");
-    fs::write(&metrics, metrics_csv(&validation, test.as_ref())).map_err(out(&metrics))?;
+    let baselines = test.as_ref().map(|test| (&test.results, test.baselines.named()));
+    let lines = baselines.into_iter().flat_map(|(own, baselines)| {
+        let own = std::iter::once(("tsm2", own.as_slice()));
+        own.chain(baselines).map(|(name, errors)| ("test", name, errors))
+    });
+    let text = evaluate::metrics_csv(std::iter::once(("validation", "tsm2", validation.as_slice())).chain(lines));
+    fs::write(&metrics, text).map_err(out(&metrics))?;
     Ok(Trained {
         path,
         split,
@@ -314,6 +322,19 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         validation,
         test,
     })
+}
+
+/// Errors of GRU and MLP in the file that a finished training leaves.
+type Finished = (Option<Vec<HorizonError>>, Option<Vec<HorizonError>>);
+
+fn finished_baselines(metrics: &Path) -> Option<Finished> {
+    let mut all = read_metrics(metrics).ok()?;
+    let mut take = |name: &str| {
+        let i = all.iter().position(|errors| errors.part == "test" && errors.model == name)?;
+        Some(all.swap_remove(i).errors)
+    };
+    let (gru, mlp) = (take("gru"), take("mlp"));
+    (gru.is_some() || mlp.is_some()).then_some((gru, mlp))
 }
 
 /// Removes a file that may be there.
@@ -327,65 +348,49 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The company, written into the folder, or as it lies there when the training that is resumed had come so far. None if there is none to train.
-fn train_company(
-    about: About,
-    ground: Ground<'_>,
-    recipe: Options,
+/// Trains the neural baselines and adds their errors.
+#[expect(clippy::too_many_arguments, reason = "a step of `run`, with what it decided")]
+fn train_baselines(
+    test: &mut Evaluation,
+    config: &Config,
+    linear: &LinearModel,
+    table: &Table,
+    split: &Split,
+    scaler: &Scaler,
+    recipe: TrainerOptions,
     options: &TrainOptions,
-    own_pace: Option<Duration>,
+    pace: Option<Duration>,
     tell: &mut dyn FnMut(Event<'_>),
-) -> Result<Option<Company>, Error> {
-    let path = options.out.join(company::FILE);
-    if options.resume
-        && path.exists()
-        && let Ok(company) = Company::open(&path)
-        && *company.about() == about
-    {
-        return Ok(Some(company));
-    }
-    for kind in about.too_large() {
-        tell(Event::Company(&format!(
-            "{} is not trained: it would have too many weights",
-            kind.name()
-        )));
-    }
-    if about.too_large().count() == Kind::ALL.len() {
-        return Ok(None);
-    }
-    let rows = match held(about.front(), ground.table, ground.split) {
+) -> Result<(), Error> {
+    let rows = match rows_in_memory(&baseline_config(config), table, split) {
         Ok(rows) => rows,
         Err(error) => {
-            tell(Event::Company(&format!("gru and mlp are not trained: {error}")));
-            return Ok(None);
+            tell(Event::Baselines(&format!("gru and mlp are not trained: {error}")));
+            return Ok(());
         }
     };
-    let company = Company::train(about, ground, rows, recipe, &options.device, &mut |kind, step| match step {
-        Step::Training(progress) => tell(Event::Training {
-            name: kind.name(),
-            progress,
-            updates: recipe.updates,
-        }),
-        Step::Trained { updates, took } => {
-            let pace = took.as_secs_f64() / updates.max(1) as f64;
-            let beside = own_pace.map(|own| format!(", an update {:.2} times as long as TSM2's", pace / own.as_secs_f64()));
-            tell(Event::Company(&format!(
-                "{}: {updates} updates in {:.1} s{}",
-                kind.name(),
-                took.as_secs_f64(),
-                beside.unwrap_or_default()
-            )));
+    let data = BaselineData {
+        table,
+        split,
+        scaler,
+        linear,
+        rows: &rows,
+    };
+    let baselines = NeuralBaselines::train(config, data, recipe, pace, &options.device, tell)?;
+    for (kind, errors) in baselines.errors(table, scaler, split.test_range(), &test.horizons())? {
+        match kind {
+            NeuralKind::Gru => test.baselines.gru = Some(errors),
+            NeuralKind::Mlp => test.baselines.mlp = Some(errors),
         }
-    })?;
-    company.write(&path)?;
-    Ok(Some(company))
+    }
+    Ok(())
 }
 
-/// The weight per band of a candidate's network: none where its own read-out is so much worse than the best one that the network does not
+/// The weight per band of a candidate's network: none where its own linear head is so much worse than the best one that the network does not
 /// make up for it.
-fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[Choice], origins: usize) -> Vec<f64> {
+fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[LinearModel], origins: usize) -> Vec<f64> {
     let mut folds = export::folds(&best.errors, origins);
-    if candidate.choice.normaliser != choices[0].normaliser && export::relative(&best.errors, &folds, &choices[0].mse) >= 1.0 {
+    if candidate.choice.normalizer != choices[0].normalizer && export::relative(&best.errors, &folds, &choices[0].mse) >= 1.0 {
         folds.fill(0.0);
     }
     folds
@@ -396,7 +401,7 @@ fn is_silent(folds: &[f64]) -> bool {
 }
 
 /// The network's rows: all up to the test part, or the last that memory allows.
-fn held(config: &Config, table: &Table, split: &Split) -> Result<Range<usize>, Error> {
+fn rows_in_memory(config: &Config, table: &Table, split: &Split) -> Result<Range<usize>, Error> {
     let (rows, end) = (MEMORY / Dataset::row_len(config), split.train + split.validation);
     if rows < 2 * split.validation {
         return Err(Error::TooLarge {
@@ -416,28 +421,4 @@ fn horizons(horizon: usize) -> Vec<usize> {
     list.retain(|&h| h > 0);
     list.dedup();
     list
-}
-
-fn metrics_csv(validation: &[HorizonError], test: Option<&Evaluation>) -> String {
-    let mut text = String::from("part,model,horizon,mse,mae,origins\n");
-    let mut rows = |part: &str, model: &str, errors: &[HorizonError]| {
-        for HorizonError {
-            horizon,
-            mse,
-            mae,
-            origins,
-            ..
-        } in errors
-        {
-            text.push_str(&format!("{part},{model},{horizon},{mse:.6},{mae:.6},{origins}\n"));
-        }
-    };
-    rows("validation", "tsm2", validation);
-    if let Some(test) = test {
-        rows("test", "tsm2", &test.results);
-        for (name, errors) in test.baselines.named() {
-            rows("test", &name.replace('-', "_"), errors);
-        }
-    }
-    text
 }

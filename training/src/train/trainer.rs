@@ -19,8 +19,9 @@ use rand_chacha::ChaCha8Rng;
 use crate::data::dataset::Dataset;
 use crate::evaluate::errors::Errors;
 use crate::network::learner::{Learner, State};
+use crate::network::parameters::Parameter;
 use crate::ops::squared_error;
-use crate::train::optim::{AdamW, AdamWOptions, Ema, OptimError, Parameter, sum_gradients};
+use crate::train::optim::{AdamW, AdamWOptions, Ema, OptimError, sum_gradients};
 
 /// Threads that share the examples of an update; fixed, because the order of additions depends on it.
 pub const SHARDS: usize = 2;
@@ -39,7 +40,7 @@ const COOLING: usize = 4;
 
 /// How a network is trained.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct TrainerOptions {
     /// Streams side by side.
     pub streams: usize,
     /// Tokens of each stream per update.
@@ -63,21 +64,21 @@ pub struct Options {
     pub validate_every: usize,
     /// Validations without a new best after which the end begins.
     pub patience: usize,
-    /// What the network is to say.
+    /// What the network predicts.
     pub target: Target,
     /// Seed of the initial weights and of every draw.
     pub seed: u64,
 }
 
-/// What a network is trained to say.
+/// What a network is trained to predict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The whole forecast; a weight per band then chooses between it and the read-out's.
-    Whole,
-    /// What the linear read-out leaves.
+    /// The full forecast; a blend weight per step group combines it with the linear head's.
+    Full,
+    /// What the linear head leaves.
     Residual,
-    /// The whole forecast, by which alone it is judged: nothing is read beside it.
-    Alone,
+    /// The full forecast, without a linear head.
+    Standalone,
 }
 
 impl Target {
@@ -85,14 +86,14 @@ impl Target {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Whole => "whole",
+            Self::Full => "full",
             Self::Residual => "residual",
-            Self::Alone => "alone",
+            Self::Standalone => "standalone",
         }
     }
 }
 
-impl Default for Options {
+impl Default for TrainerOptions {
     fn default() -> Self {
         Self {
             streams: 16,
@@ -106,7 +107,7 @@ impl Default for Options {
             horizon_balance: true,
             validate_every: 200,
             patience: 10,
-            target: Target::Whole,
+            target: Target::Full,
             seed: 0,
         }
     }
@@ -172,7 +173,7 @@ impl Stream {
 /// A network in training.
 pub struct Trainer<'a, L> {
     learner: L,
-    options: Options,
+    options: TrainerOptions,
     data: &'a Dataset,
     /// Rows at which training forecasts are issued.
     rows: Range<usize>,
@@ -218,9 +219,9 @@ struct ShardResult {
 struct Batch {
     /// `[streams, tokens, M, patch]`.
     patches: Tensor,
-    /// What the network is to say.
+    /// What the network predicts.
     target: Vec<f32>,
-    /// What the read-out leaves.
+    /// What the linear head leaves.
     residual: Vec<f32>,
     /// Weights in the loss.
     weight: Vec<f32>,
@@ -233,7 +234,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     /// candle's.
     pub fn new(
         initial: impl FnOnce(&mut ChaCha8Rng) -> candle_core::Result<L>,
-        options: Options,
+        options: TrainerOptions,
         data: &'a Dataset,
         train: usize,
         device: &Device,
@@ -250,7 +251,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let average = Ema::new(learner.parameters())?;
         let rows = data.rows().start..train - data.horizon();
         let tokens = options.tokens.min(rows.len());
-        let options = Options { tokens, ..options };
+        let options = TrainerOptions { tokens, ..options };
         let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, tokens)).collect();
         let per_shard = options.streams / SHARDS;
         let states = (0..SHARDS)
@@ -344,8 +345,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
     fn keep_if_best(&mut self, validation: Range<usize>, bands: &[Range<usize>]) -> Result<f64, TrainError> {
         let errors = self.validate(validation)?;
         let score = match self.options.target {
-            Target::Whole | Target::Residual => errors.score(bands),
-            Target::Alone => errors.score_alone(),
+            Target::Full | Target::Residual => errors.score(bands),
+            Target::Standalone => errors.score_alone(),
         };
         // Written so that NaN is never the best.
         if score < self.score() {
@@ -494,7 +495,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 
     fn learning_rate(&self) -> f64 {
-        let Options {
+        let TrainerOptions {
             warm_up, learning_rate, ..
         } = self.options;
         let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
@@ -504,7 +505,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
 
     /// Forward and backward of some streams.
     fn shard(&self, streams: &[Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
-        let (f, h, tokens) = (self.data.endogenous(), self.data.horizon(), self.options.tokens);
+        let (f, h, tokens) = (self.data.targets(), self.data.horizon(), self.options.tokens);
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
         let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
@@ -549,7 +550,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     /// Stretches of rows as tensors and numbers.
     fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
         let (m, p) = (self.data.variates(), self.data.patch_len());
-        let entries = self.data.endogenous() * self.data.horizon();
+        let entries = self.data.targets() * self.data.horizon();
         let tokens = stretches[0].len();
         let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
         let zeros = vec![0.0; stretches.len() * tokens * entries];
@@ -558,11 +559,11 @@ impl<'a, L: Learner> Trainer<'a, L> {
             patches.extend_from_slice(self.data.patches(row..row + 1));
             let place = i * entries..(i + 1) * entries;
             self.data
-                .targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
+                .write_targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
         }
         let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
         let target = match self.options.target {
-            Target::Whole | Target::Alone => target,
+            Target::Full | Target::Standalone => target,
             Target::Residual => residual.clone(),
         };
         let patches = Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?;

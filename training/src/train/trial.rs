@@ -1,22 +1,22 @@
-//! What is tried for a while before one network is trained to the end: what it is to say, under which normaliser, and its form.
+//! What is tried for a while before one network is trained to the end: what it is to say, under which normalizer, and its form.
 
 use std::ops::Range;
 use std::rc::Rc;
 
 use candle_core::Device;
-use tsm2_core::{Config, VariateMixer};
+use tsm2_core::{Config, NetworkConfig, VariateMixer};
 
 use super::error::Error;
 use super::options::{Event, decide};
-use super::recipe::{MLP, half};
+use super::recipe::{MLP, half, with_network};
 use crate::data::dataset::Dataset;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::linear::readout::Choice;
+use crate::linear::head::LinearModel;
 use crate::network::Network;
-use crate::train::statics::Statics;
-use crate::train::trainer::{Options, Target, TrainError, Trainer};
+use crate::network::statics::Statics;
+use crate::train::trainer::{Target, TrainError, Trainer, TrainerOptions};
 
 /// The share of all updates for which everything is tried from which one is chosen.
 pub(super) const PILOT: usize = 10;
@@ -38,17 +38,17 @@ pub(super) struct Candidate<'a> {
     pub(super) number: usize,
     pub(super) what: String,
     pub(super) target: Target,
-    pub(super) choice: &'a Choice,
+    pub(super) choice: &'a LinearModel,
     pub(super) config: Config,
     pub(super) data: Rc<Dataset>,
     pub(super) statics: Option<&'a Statics>,
 }
 
 impl<'a> Candidate<'a> {
-    pub(super) fn trainer(&self, recipe: Options, train: usize, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
+    pub(super) fn trainer(&self, recipe: TrainerOptions, train: usize, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
         Trainer::new(
             |rng| Network::initial(&self.config, rng, device)?.with_statics(self.statics, rng, device),
-            Options {
+            TrainerOptions {
                 target: self.target,
                 ..recipe
             },
@@ -60,22 +60,26 @@ impl<'a> Candidate<'a> {
 
     /// Networks of another form, trained in the same way: with longer patches, with the other mixer across variates, and of half the size.
     pub(super) fn forms(&self, split: &Split, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
-        let own = self.config;
         let mut forms = Vec::new();
-        if split.check_training(LONG_PATCH, own.horizon).is_ok() {
-            forms.push((format!("patches of {LONG_PATCH} samples"), Config { patch: LONG_PATCH, ..own }));
+        let mut add = |what: String, network: NetworkConfig| forms.push((what, with_network(&self.config, |_| network)));
+        let own = self.config.network.unwrap_or_default();
+        if split.check_training(LONG_PATCH, self.config.horizon).is_ok() {
+            add(
+                format!("patches of {LONG_PATCH} samples"),
+                NetworkConfig { patch: LONG_PATCH, ..own },
+            );
         }
-        let across = |variate_mixer| Config { variate_mixer, ..own };
+        let across = |variate_mixer| NetworkConfig { variate_mixer, ..own };
         match own.variate_mixer {
-            VariateMixer::Mlp(_) => forms.push(("a selective scan across variates".into(), across(VariateMixer::S6(own.time_mixer)))),
-            VariateMixer::S6(_) if own.variates <= MOST_MLP_VARIATES => {
-                forms.push(("an MLP across variates".into(), across(VariateMixer::Mlp(MLP))))
+            VariateMixer::Mlp(_) => add("a selective scan across variates".into(), across(VariateMixer::S6(own.time_mixer))),
+            VariateMixer::S6(_) if self.config.variates <= MOST_MLP_VARIATES => {
+                add("an MLP across variates".into(), across(VariateMixer::Mlp(MLP)))
             }
             _ => {}
         }
-        forms.push(("half the size".into(), half(&own)));
+        add("half the size".into(), half(own));
         let candidate = |(i, (what, config)): (usize, (String, Config))| {
-            let data = match config.patch == own.patch {
+            let data = match config.patch_len() == self.config.patch_len() {
                 true => Rc::clone(&self.data),
                 false => Rc::new(Dataset::new(&config, scaler, table, self.data.rows(), &self.choice.weights)?),
             };
@@ -91,31 +95,33 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The ways that are tried: the network says the whole forecast or what the best read-out leaves, both under its normaliser; or the whole forecast
+/// The ways that are tried: the network says the whole forecast or what the best linear head leaves, both under its normalizer; or the whole forecast
 /// under the other one, which a network may prefer where a linear model does not.
 pub(super) fn ways<'a>(
     start: &Config,
-    choices: &'a [Choice],
+    choices: &'a [LinearModel],
     rows: Range<usize>,
     scaler: &Scaler,
     table: &Table,
     statics: Option<&'a Statics>,
 ) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
     let mut ways = Vec::with_capacity(WAYS);
-    let targets = [&[Target::Whole, Target::Residual][..], &[Target::Whole]];
+    let targets = [&[Target::Full, Target::Residual][..], &[Target::Full]];
     for (choice, targets) in choices.iter().zip(targets) {
         let config = Config {
-            normaliser: choice.normaliser,
-            readout: choice.readout,
-            // What the read-out cannot use is not worth a network's while.
-            calendar: choice.readout.calendar,
-            ..*start
+            normalizer: choice.normalizer,
+            linear_head: choice.features,
+            // The network sees the calendar where the linear head uses it.
+            ..with_network(start, |network| NetworkConfig {
+                calendar: choice.features.calendar,
+                ..network
+            })
         };
         let data = Rc::new(Dataset::new(&config, scaler, table, rows.clone(), &choice.weights)?);
         for &target in targets {
             ways.push(Candidate {
                 number: ways.len(),
-                what: format!("{} under {:?}", target.name(), choice.normaliser),
+                what: format!("{} under {:?}", target.name(), choice.normalizer),
                 target,
                 choice,
                 config,
@@ -129,11 +135,11 @@ pub(super) fn ways<'a>(
 
 /// A short training of several candidates, of which the best on validation goes on.
 pub(super) struct Trial<'a> {
-    pub(super) recipe: Options,
+    pub(super) recipe: TrainerOptions,
     pub(super) split: &'a Split,
     pub(super) bands: &'a [Range<usize>],
-    /// The best read-out's error on validation at each lead, relative to which all are judged.
-    pub(super) readout: &'a [f64],
+    /// The best linear head's error on validation at each lead, relative to which all are judged.
+    pub(super) linear_head: &'a [f64],
     pub(super) device: &'a Device,
 }
 
@@ -166,7 +172,7 @@ impl Trial<'_> {
             })? {}
             let errors = &trainer.best().ok_or(TrainError::NotFinite)?.errors;
             let errors = errors.leads(self.bands);
-            let score = errors.iter().zip(self.readout).map(|(mse, linear)| mse / linear).sum::<f64>() / self.readout.len() as f64;
+            let score = errors.iter().zip(self.linear_head).map(|(mse, linear)| mse / linear).sum::<f64>() / self.linear_head.len() as f64;
             tell_of_divergence(decisions, &trainer, tell);
             scores.push(format!("{} {score:.4}", candidate.what));
             if best.as_ref().is_none_or(|best| score < best.score) {
@@ -174,7 +180,7 @@ impl Trial<'_> {
             }
         }
         let text = format!(
-            "{of}, by its error relative to the read-out after {pilot} updates: {}",
+            "{of}, by its error relative to the linear head after {pilot} updates: {}",
             scores.join(", ")
         );
         decide(decisions, text, tell);
@@ -182,7 +188,7 @@ impl Trial<'_> {
     }
 }
 
-/// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the read-out alone.
+/// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the linear head alone.
 pub(super) fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network>, tell: &mut dyn FnMut(Event<'_>)) {
     if trainer.strayed() > 0 {
         let text = format!("training strayed {} times and went on from the averaged weights", trainer.strayed());

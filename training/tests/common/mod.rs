@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tsm2_bundle::{Bundle, FORMAT_VERSION, Metadata, Provenance, Variate};
-use tsm2_core::{Config, Readout, Season, parameter_count};
+use tsm2_core::{Config, LinearHead, NetworkConfig, Season, parameter_count};
 
 /// A folder of its own for one test.
 pub struct Folder(tempfile::TempDir);
@@ -59,18 +59,21 @@ pub fn recording(rows: usize) -> String {
 
 /// A small model of that recording with weights that mean nothing.
 pub fn bundle(folder: &Folder) -> PathBuf {
-    let readout = Readout {
+    let linear_head = LinearHead {
         lags: 4,
         season: Some(Season { period: 20 }),
-        ..Readout::default()
+        ..LinearHead::default()
     };
     let config = Config {
         variates: 3,
         horizon: 6,
-        patch: 4,
-        d_model: 8,
-        layers: 1,
-        readout,
+        network: Some(NetworkConfig {
+            patch: 4,
+            d_model: 8,
+            layers: 1,
+            ..NetworkConfig::default()
+        }),
+        linear_head,
         ..Config::default()
     };
     let mut state = 1_u32;
@@ -86,7 +89,7 @@ pub fn bundle(folder: &Folder) -> PathBuf {
         std,
     };
     let meta = Metadata {
-        format: FORMAT_VERSION,
+        format_version: FORMAT_VERSION,
         name: "small".into(),
         config,
         variates: vec![variate("a", 0.0, 0.7), variate("b", 10.5, 0.35), variate("c", 103.0, 2.0)],

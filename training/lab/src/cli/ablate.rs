@@ -24,7 +24,7 @@ const PRINTED: [&str; 7] = ["part", "horizon", "parameters", "seconds", "mse", "
 /// Train TSM2 with one part after another changed or taken away, and tell what each is worth.
 ///
 /// All are trained on the same rows for as many updates, chosen on the validation part and measured on the test part by the network's own forecast, without a
-/// linear read-out. Errors are averages over variates and over steps 1..=h in units of the training standard deviation; the spread is the distance of the best
+/// linear head. Errors are averages over variates and over steps 1..=h in units of the training standard deviation; the spread is the distance of the best
 /// seed from the worst.
 #[derive(Args)]
 #[command(after_long_help = "Examples:

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::paper::{Budget, Fitted, LOOKBACK, Published, Score, Variant, Windows, fit, repeat_last};
+use crate::paper::{Budget, Fitted, LOOKBACK, Published, Score, Variant, Windows, fit, naive};
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use tsm2_train::data::split::SplitSpec;
@@ -30,7 +30,7 @@ const HEADER: [&str; 15] = [
     "validation_mse",
     "mse",
     "mae",
-    "repeat_last_mse",
+    "naive_mse",
     "paper_mse",
     "relative_to_paper",
     "largest_gradient",
@@ -46,7 +46,7 @@ const PRINTED: [&str; 11] = [
     "mse",
     "spread",
     "mae",
-    "repeat_last",
+    "naive",
     "paper",
     "relative",
     "largest_gradient",
@@ -110,7 +110,7 @@ struct Ground {
     variates: usize,
     horizon: usize,
     windows: Windows,
-    repeat_last: Score,
+    naive: Score,
 }
 
 impl Ground {
@@ -167,7 +167,7 @@ impl OnData {
                     published,
                     variates: table.variates(),
                     horizon,
-                    repeat_last: repeat_last(&config, &windows),
+                    naive: naive(&config, &windows),
                     windows,
                 });
             }
@@ -195,7 +195,7 @@ fn line(ground: &Ground, variant: &Variant, budget: Budget, fitted: &Fitted) -> 
         Cell::Real(fitted.validation.mse),
         Cell::Real(fitted.test.mse),
         Cell::Real(fitted.test.mae),
-        Cell::Real(ground.repeat_last.mse),
+        Cell::Real(ground.naive.mse),
         reported.into(),
         reported.map(|reported| fitted.test.mse / reported).into(),
         Cell::Real(fitted.largest_gradient),
@@ -218,7 +218,7 @@ fn group(ground: &Ground, variant: &Variant, of_seeds: &[Fitted]) -> Vec<Cell> {
         Cell::Real(mse),
         if of_seeds.len() > 1 { Cell::Real(spread) } else { Cell::Nothing },
         Cell::Real(mean(|fitted| fitted.test.mae)),
-        Cell::Real(ground.repeat_last.mse),
+        Cell::Real(ground.naive.mse),
         reported.into(),
         reported.map(|reported| mse / reported).into(),
         Cell::Real(greatest(|fitted| fitted.largest_gradient)),

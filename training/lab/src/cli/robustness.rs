@@ -13,7 +13,7 @@ use tsm2_train::evaluate::EvaluateError;
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
 
-/// Errors while 0, 5, 15 and 30 % of the readings are missing at random, beside repeat-last under the same.
+/// Errors while 0, 5, 15 and 30 % of the readings are missing at random, beside naive under the same.
 #[derive(Args)]
 #[command(after_long_help = "Example:
   tsm2-lab missing --model out/model.safetensors --data building.csv --horizons 15,60")]
@@ -73,8 +73,8 @@ const MISSING: [&str; 8] = [
     "horizon",
     "mse",
     "mae",
-    "repeat_last_mse",
-    "repeat_last_mae",
+    "naive_mse",
+    "naive_mae",
     "mse_relative_to_complete",
     "origins",
 ];
@@ -185,7 +185,7 @@ fn missing(trial: &Trial<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>
     let shares = trial.missing(tick)?;
     let mut lines = Vec::new();
     for share in &shares {
-        for (i, (model, repeat)) in share.model.iter().zip(&share.repeat_last).enumerate() {
+        for (i, (model, repeat)) in share.model.iter().zip(&share.naive).enumerate() {
             lines.push(vec![
                 Cell::Count(share.percent as usize),
                 Cell::Count(model.horizon),

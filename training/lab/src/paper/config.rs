@@ -1,7 +1,7 @@
 //! The sizes of a network in window mode, the tensors that they make, and what these are before training.
 
 use rand::{Rng, RngExt};
-use tsm2_core::{S6, VariateMixer};
+use tsm2_core::{NetworkConfig, S6, VariateMixer};
 
 use super::error::PaperError;
 use tsm2_train::network::mixer::Directions;
@@ -157,9 +157,9 @@ impl Config {
         if name.ends_with("mlp.out.weight") {
             return vec![0.0; count];
         }
-        let mut streaming = tsm2_core::Config {
+        let mut streaming = NetworkConfig {
             variate_mixer: self.variate,
-            ..tsm2_core::Config::default()
+            ..NetworkConfig::default()
         };
         if let TimeMixer::S6(sizes) = self.time {
             streaming.time_mixer = sizes;

@@ -13,8 +13,9 @@ use super::error::PaperError;
 use super::network::Network;
 use super::windows::{Part, Windows};
 use tsm2_train::evaluate::on_cores;
+use tsm2_train::network::parameters::Parameter;
 use tsm2_train::ops::squared_error;
-use tsm2_train::train::optim::{AdamW, AdamWOptions, Ema, Parameter, sum_gradients, warm_cosine};
+use tsm2_train::train::optim::{AdamW, AdamWOptions, Ema, sum_gradients, warm_cosine};
 use tsm2_train::train::trainer::{SHARDS, TrainError};
 
 /// Windows at most that are validated on, evenly spread: neighbours share nearly all of their rows.
@@ -201,7 +202,7 @@ pub fn fit(config: &Config, budget: Budget, source: &Windows, tick: &mut dyn FnM
 
 /// Errors on the test windows of saying a window's last sample at every lead.
 #[must_use]
-pub fn repeat_last(config: &Config, source: &Windows) -> Score {
+pub fn naive(config: &Config, source: &Windows) -> Score {
     let (m, l, h) = (config.variates, config.lookback, config.horizon);
     let (mut window, mut target, mut weight) = (vec![0.0; m * l], vec![0.0; m * h], vec![0.0; m * h]);
     let mut sums = Sums::default();

@@ -14,7 +14,7 @@ mod windows;
 
 pub use config::{Config, TimeMixer};
 pub use error::PaperError;
-pub use fit::{Budget, Fitted, Score, fit, repeat_last};
+pub use fit::{Budget, Fitted, Score, fit, naive};
 pub use network::Network;
 pub use published::Published;
 pub use variants::{LOOKBACK, Variant};

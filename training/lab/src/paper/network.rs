@@ -2,7 +2,6 @@
 
 use candle_core::{Device, Result, Tensor};
 use rand::Rng;
-use tsm2_core::{Discretisation, SelectionFrom};
 
 use super::config::{Config, TimeMixer};
 use super::error::PaperError;
@@ -63,9 +62,7 @@ impl Network {
         let p = &self.parameters;
         let mixers = Mixers {
             parameters: p,
-            raw_value_path: false,
-            selection_from: SelectionFrom::Conv,
-            discretisation: Discretisation::Euler,
+            raw_values: false,
         };
         let u = linear(patches, &p.get("embed.weight")?, Some(&p.get("embed.bias")?))?;
         let (mut of_time, mut of_variate) = (vec![u.clone()], vec![u]);

@@ -100,8 +100,8 @@ impl Trial<'_> {
     /// The errors at these ages.
     fn lives(&self, past: Past, ages: impl Iterator<Item = usize>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
-        let z = self.scaler.standardise_endogenous(self.table);
-        let blank = Tally::new(&z, self.model.config().endogenous(), self.rows.clone(), self.horizons)?;
+        let z = self.scaler.standardise_targets(self.table);
+        let blank = Tally::new(&z, self.model.config().targets(), self.rows.clone(), self.horizons)?;
         let lengths = self.lengths(past, ages)?;
         let starts = self.starts(lengths.last().copied().unwrap_or(0));
         let mut sums = Sums::new(&blank, lengths.len());
@@ -126,13 +126,10 @@ impl Trial<'_> {
             .collect()
     }
 
-    /// Rows from the start of a life to each of its forecasts: those without a reading and the age, up to the next row at which the model
-    /// forecasts. The longer ones leave half of the rows to begin in.
+    /// Rows from the start of a life to each of its forecasts: those without a reading and the age. The longer ones leave half of the rows to begin in.
     fn lengths(&self, past: Past, ages: impl Iterator<Item = usize>) -> Result<Vec<usize>, EvaluateError> {
-        let (config, longest) = (self.model.config(), self.longest());
-        let forecasts = |length: &usize| length % config.stride < config.phases;
-        let mut lengths: Vec<usize> = ages.filter_map(|age| (past.dark() + age..).find(forecasts)).collect();
-        lengths.dedup();
+        let longest = self.longest();
+        let mut lengths: Vec<usize> = ages.map(|age| past.dark() + age).collect();
         let first = lengths.first().copied().unwrap_or(0);
         if first + longest > self.rows.len() {
             return Err(EvaluateError::Split(SplitError::TooShort {
@@ -151,17 +148,11 @@ impl Trial<'_> {
 
     /// Where lives of this length begin: rows from which the carried state and an empty one forecast at the same rows.
     fn starts(&self, length: usize) -> Vec<usize> {
-        let stride = self.model.config().stride;
         let room = self.rows.start..(self.rows.end + 1).saturating_sub(length + self.longest());
         let places = PLACES.min(room.len());
         let stretch = |i: usize| room.start + i * room.len() / places;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let mut starts: Vec<usize> = (0..places)
-            .map(|i| rng.random_range(stretch(i)..stretch(i + 1)).next_multiple_of(stride))
-            .filter(|start| room.contains(start))
-            .collect();
-        starts.dedup();
-        starts
+        (0..places).map(|i| rng.random_range(stretch(i)..stretch(i + 1))).collect()
     }
 
     /// Adds up the errors of the lives that begin at these rows, and of the carried state at the same origins.

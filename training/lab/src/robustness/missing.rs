@@ -15,8 +15,8 @@ pub struct Missing {
     pub percent: u32,
     /// The model's errors by horizon.
     pub model: Vec<HorizonError>,
-    /// Those of repeating what was last read.
-    pub repeat_last: Vec<HorizonError>,
+    /// Those of the naive forecast.
+    pub naive: Vec<HorizonError>,
 }
 
 impl Trial<'_> {
@@ -27,24 +27,24 @@ impl Trial<'_> {
     /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
     pub fn missing(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<Missing>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
-        let variates = self.model.config().endogenous();
-        let z = self.scaler.standardise_endogenous(self.table);
+        let variates = self.model.config().targets();
+        let z = self.scaler.standardise_targets(self.table);
         let blank = Tally::new(&z, variates, self.rows.clone(), self.horizons)?;
         let at = |percent: u32| {
             let mut seen = self.table.clone();
             thin(&mut seen.values, Rate::percent(percent), self.seed);
             let model = carried(self.model, &seen, self.scaler, blank.clone(), tick)?;
-            let series = Series::new(&self.scaler.standardise_endogenous(&seen), variates);
-            let mut repeat_last = blank.clone();
+            let series = Series::new(&self.scaler.standardise_targets(&seen), variates);
+            let mut naive = blank.clone();
             let mut out = vec![0.0; variates * self.longest()];
-            for origin in repeat_last.origins() {
-                Baseline::RepeatLast.forecast(&series, origin, &mut out);
-                repeat_last.add(origin, &out);
+            for origin in naive.origins() {
+                Baseline::Naive.forecast(&series, origin, &mut out);
+                naive.add(origin, &out);
             }
             Ok(Missing {
                 percent,
                 model: model.errors()?,
-                repeat_last: repeat_last.errors()?,
+                naive: naive.errors()?,
             })
         };
         let share = |job, jobs| PERCENT.into_iter().skip(job).step_by(jobs).map(at).collect::<Vec<_>>();

@@ -163,7 +163,7 @@ mod tests {
             (800..1000).map(of_origin).sum::<f32>()
         };
         let first: Vec<f32> = z.iter().step_by(3).copied().collect();
-        let (with, without) = (error(&Series::new(&z, 3).with_exogenous(2)), error(&Series::new(&first, 1)));
+        let (with, without) = (error(&Series::new(&z, 3).with_covariates(2)), error(&Series::new(&first, 1)));
         assert!(with < 0.01 * without, "{with} {without}");
     }
 

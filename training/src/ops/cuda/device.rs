@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CudaDevice, CudaStorage, CustomOp3, DType, Layout,
 use super::plan::{self, Plan};
 use crate::ops::conv::Conv;
 use crate::ops::scan::pack;
-use crate::ops::scan_kernel::Shape;
+use crate::ops::scan_kernel::ScanShape;
 
 /// Threads of a block. The kernels share nothing within one, so it is small, for small networks to fill more processors.
 const BLOCK: u32 = 64;
@@ -106,7 +106,7 @@ fn results<const N: usize>(made: Vec<CudaSlice<f32>>) -> Result<[CudaSlice<f32>;
 /// # Errors
 /// The device's; a type other than f32.
 pub fn selective_scan(
-    shape: Shape,
+    shape: ScanShape,
     c: &Tensor,
     dt_raw: &Tensor,
     bc: &Tensor,
@@ -132,7 +132,7 @@ pub fn selective_scan(
 }
 
 struct Scan {
-    shape: Shape,
+    shape: ScanShape,
     state: Tensor,
     saved: Arc<OnceLock<Saved>>,
 }

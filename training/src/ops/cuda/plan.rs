@@ -1,7 +1,7 @@
 //! Which kernels an operation runs, how many threads of each, and over which buffers: the only place that knows their arguments.
 
 use crate::ops::conv::Conv;
-use crate::ops::scan_kernel::Shape;
+use crate::ops::scan_kernel::ScanShape;
 
 /// One kernel. Its arguments are pointers to `buffers`, then `sizes`.
 pub struct Launch {
@@ -31,7 +31,7 @@ fn buffers<const N: usize>() -> [usize; N] {
 }
 
 /// Given c, dt, the packed argument and the state (`[O, I, E, N]`): y, the state after the last step and that before every step.
-pub fn scan_forward(shape: &Shape) -> Plan {
+pub fn scan_forward(shape: &ScanShape) -> Plan {
     let [c, dt_raw, packed, state, y, last, before] = buffers();
     Plan {
         results: vec![shape.features(), shape.states(), shape.states() * shape.length],
@@ -46,7 +46,7 @@ pub fn scan_forward(shape: &Shape) -> Plan {
 }
 
 /// Given c, dt, the packed argument, the state before every step and the gradient of y: the gradients of c, dt and the packed argument.
-pub fn scan_backward(shape: &Shape) -> Plan {
+pub fn scan_backward(shape: &ScanShape) -> Plan {
     let [
         c,
         dt_raw,
@@ -82,7 +82,7 @@ pub fn scan_backward(shape: &Shape) -> Plan {
     }
 }
 
-fn scan_sizes(shape: &Shape) -> Vec<usize> {
+fn scan_sizes(shape: &ScanShape) -> Vec<usize> {
     vec![
         shape.outer,
         shape.length,
@@ -90,7 +90,8 @@ fn scan_sizes(shape: &Shape) -> Vec<usize> {
         shape.d_inner,
         shape.d_state,
         usize::from(shape.reverse),
-        usize::from(shape.zoh),
+        // The kernel knows the zero-order hold too.
+        0,
     ]
 }
 

@@ -10,7 +10,6 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tsm2_core::Discretisation;
 
 use super::plan::{self, Plan};
 use crate::ops::conv::{self, Conv};
@@ -163,9 +162,8 @@ fn the_scan_of_the_device_is_that_of_the_processor_to_the_bit_but_for_the_gradie
         let [c, dt, bc, a_log, d] = &vars;
         let (start, grad) = (var(random, &[o, i, e, n], 0.0, 1.0), var(random, &[o, l, i, e], 0.0, 1.0));
         for flags in 0..8 {
-            let [reverse, zoh, carried] = [1, 2, 4].map(|flag| flags & flag != 0);
-            let discretisation = if zoh { Discretisation::Zoh } else { Discretisation::Euler };
-            let options = ScanOptions { reverse, discretisation };
+            let [reverse, carried] = [1, 2].map(|flag| flags & flag != 0);
+            let options = ScanOptions { reverse };
             let name = format!("{dims:?} {options:?} carried {carried}");
             let state = carried.then_some(start.as_tensor());
 

@@ -1,7 +1,7 @@
 //! The numbers of many tensors as slices, wherever they lie: in place on the CPU, and elsewhere through one copy of all of them, since a
 //! transfer from a device takes its time however little it moves.
 
-use super::Parameter;
+use crate::network::parameters::Parameter;
 use crate::ops::with_slices;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 use std::cell::RefCell;

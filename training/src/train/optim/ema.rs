@@ -1,7 +1,8 @@
 //! The exponential average of the weights. Validation and the bundle use it in the place of the weights themselves.
 
 use super::access::{change, read};
-use super::{OptimError, Parameter, find};
+use super::{OptimError, find};
+use crate::network::parameters::Parameter;
 use crate::ops::vectorised;
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;

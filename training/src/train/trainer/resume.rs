@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::{Best, Stream, TrainError, Trainer};
 use crate::evaluate::errors::{Errors, Sums};
 use crate::network::learner::Learner;
-use crate::train::optim::Parameter;
+use crate::network::parameters::Parameter;
 
 /// Updates done, validations since the best, the update at which the end began or -1, and how often the network strayed.
 const COUNTS: &str = "trainer.counts";

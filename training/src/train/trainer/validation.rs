@@ -34,7 +34,7 @@ impl<L: Learner> Trainer<'_, L> {
 
     /// Sums per start and lead, over `share` origins from each start on.
     fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<Vec<Sums>>, TrainError> {
-        let (f, h) = (self.data.endogenous(), self.data.horizon());
+        let (f, h) = (self.data.targets(), self.data.horizon());
         let mut state = self.learner.zero_state(starts.len(), &self.device)?;
         let mut sums = vec![vec![Sums::default(); h]; starts.len()];
         let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.rows().start);

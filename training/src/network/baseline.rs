@@ -1,17 +1,15 @@
-//! The two networks that TSM2 is compared with, in parallel form: a streaming GRU and an MLP over a short window.
+//! The neural baselines in parallel form: a streaming GRU and an MLP over a short window.
 //!
-//! Both see all variates' samples under TSM2's own normaliser, and the calendar and what is known ahead where TSM2 does, and say all leads of all
-//! variates at once.
+//! Both read what TSM2 reads: the samples of all variates under TSM2's normalizer, the calendar, and the future covariates. Both forecast all
+//! steps of all targets at once.
 
 use candle_core::{DType, Device, Result, Tensor};
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
-use tsm2_core::Config;
+use tsm2_core::{Config, NetworkConfig};
 
 use crate::network::learner::{Learner, State};
-use crate::network::parameters::Parameters;
+use crate::network::parameters::{Parameter, Parameters};
 use crate::ops::{gelu, gru, linear};
-use crate::train::optim::Parameter;
 
 /// The last samples of every variate that the MLP sees.
 pub const WINDOW: usize = 24;
@@ -23,49 +21,48 @@ const GRU_HIDDEN: usize = 128;
 const MLP_HIDDEN: usize = 256;
 
 /// Which network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeuralKind {
     /// One layer of gated recurrent units over the newest sample of every variate, its state carried from sample to sample.
     Gru,
     /// Two hidden layers over the last [`WINDOW`] samples of every variate.
     Mlp,
 }
 
-impl Kind {
+impl NeuralKind {
     /// Both.
-    pub const ALL: [Kind; 2] = [Kind::Gru, Kind::Mlp];
+    pub const ALL: [NeuralKind; 2] = [NeuralKind::Gru, NeuralKind::Mlp];
 
-    /// As in tables and tensors' names.
+    /// Name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Gru => "gru",
-            Kind::Mlp => "mlp",
+            NeuralKind::Gru => "gru",
+            NeuralKind::Mlp => "mlp",
         }
     }
 
     /// Names and shapes of the tensors, in order.
-    fn layout(self, front: &Config) -> Vec<(String, Vec<usize>)> {
-        let (variates, said) = (front.variates, front.forecast_len());
-        // What all variates see is taken once.
-        let common = front.patch_len() - front.patch;
+    fn layout(self, config: &Config) -> Vec<(String, Vec<usize>)> {
+        let (variates, forecast) = (config.variates, config.forecast_len());
+        // Calendar and future covariates are the same for all variates: they enter once.
+        let common = config.patch_len() - WINDOW;
         let shapes: Vec<(&str, Vec<usize>)> = match self {
-            Kind::Gru => vec![
+            NeuralKind::Gru => vec![
                 ("input.weight", vec![3 * GRU_HIDDEN, variates + common]),
                 ("input.bias", vec![3 * GRU_HIDDEN]),
                 ("hidden.weight", vec![3 * GRU_HIDDEN, GRU_HIDDEN]),
                 ("hidden.bias", vec![GRU_HIDDEN]),
-                ("head.weight", vec![said, GRU_HIDDEN]),
-                ("head.bias", vec![said]),
+                ("head.weight", vec![forecast, GRU_HIDDEN]),
+                ("head.bias", vec![forecast]),
             ],
-            Kind::Mlp => vec![
+            NeuralKind::Mlp => vec![
                 ("first.weight", vec![MLP_HIDDEN, variates * WINDOW + common]),
                 ("first.bias", vec![MLP_HIDDEN]),
                 ("second.weight", vec![MLP_HIDDEN, MLP_HIDDEN]),
                 ("second.bias", vec![MLP_HIDDEN]),
-                ("head.weight", vec![said, MLP_HIDDEN]),
-                ("head.bias", vec![said]),
+                ("head.weight", vec![forecast, MLP_HIDDEN]),
+                ("head.bias", vec![forecast]),
             ],
         };
         shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
@@ -73,30 +70,43 @@ impl Kind {
 
     /// Numbers to be trained.
     #[must_use]
-    pub fn parameter_count(self, front: &Config) -> usize {
-        let shapes = self.layout(front);
+    pub fn parameter_count(self, config: &Config) -> usize {
+        let shapes = self.layout(config);
         shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }
 
-/// A network that TSM2 is compared with.
+/// The configuration of the preprocessor in front of a baseline of a model of configuration `config`: patches of [`WINDOW`] samples.
+#[must_use]
+pub fn baseline_config(config: &Config) -> Config {
+    let network = NetworkConfig {
+        patch: WINDOW,
+        calendar: config.network.is_some_and(|network| network.calendar),
+        ..NetworkConfig::default()
+    };
+    Config {
+        network: Some(network),
+        ..*config
+    }
+}
+
+/// A neural baseline.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub struct NeuralBaseline {
     /// Which.
-    pub kind: Kind,
-    /// Variates that are forecast.
-    endogenous: usize,
+    pub kind: NeuralKind,
+    targets: usize,
     horizon: usize,
     parameters: Parameters,
 }
 
-impl Peer {
+impl NeuralBaseline {
     /// Initial weights: uniform by the number of inputs; biases and the head are zero, as TSM2's.
     ///
     /// # Errors
     /// The device's.
-    pub fn initial(kind: Kind, front: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
-        Self::new(kind, front, device, |name, shape| {
+    pub fn initial(kind: NeuralKind, config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        Self::new(kind, config, device, |name, shape| {
             let count: usize = shape.iter().product();
             let bound = (*shape.last().unwrap_or(&1) as f32).sqrt().recip();
             Ok(if name.ends_with("bias") || name.starts_with("head") {
@@ -111,12 +121,12 @@ impl Peer {
     ///
     /// # Errors
     /// Those of `values`; the device's.
-    pub fn new(kind: Kind, front: &Config, device: &Device, values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Self> {
+    pub fn new(kind: NeuralKind, config: &Config, device: &Device, values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Self> {
         Ok(Self {
             kind,
-            endogenous: front.endogenous(),
-            horizon: front.horizon,
-            parameters: Parameters::new(kind.layout(front), device, values)?,
+            targets: config.targets(),
+            horizon: config.horizon,
+            parameters: Parameters::new(kind.layout(config), device, values)?,
         })
     }
 
@@ -127,15 +137,15 @@ impl Peer {
     }
 }
 
-impl Learner for Peer {
+impl Learner for NeuralBaseline {
     fn parameters(&self) -> &[Parameter] {
         self.parameters.list()
     }
 
     fn zero_state(&self, streams: usize, device: &Device) -> Result<State> {
         Ok(State(match self.kind {
-            Kind::Gru => vec![Tensor::zeros((streams, GRU_HIDDEN), DType::F32, device)?],
-            Kind::Mlp => Vec::new(),
+            NeuralKind::Gru => vec![Tensor::zeros((streams, GRU_HIDDEN), DType::F32, device)?],
+            NeuralKind::Mlp => Vec::new(),
         }))
     }
 
@@ -146,7 +156,7 @@ impl Learner for Peer {
             common => Tensor::cat(&[&samples, &patches.narrow(2, 0, 1)?.narrow(3, WINDOW, common)?.squeeze(2)?], 2),
         };
         let (features, state) = match self.kind {
-            Kind::Gru => {
+            NeuralKind::Gru => {
                 let newest = patches.narrow(3, WINDOW - 1, 1)?.reshape((streams, tokens, variates))?;
                 let (weight, bias) = (self.parameters.get("hidden.weight")?, self.parameters.get("hidden.bias")?);
                 let before = match state.0.first() {
@@ -156,13 +166,13 @@ impl Learner for Peer {
                 let (h, last) = gru(&self.layer("input", &with_common(newest)?)?, &weight, &bias, &before)?;
                 (h, State(vec![last]))
             }
-            Kind::Mlp => {
+            NeuralKind::Mlp => {
                 let window = patches.narrow(3, 0, WINDOW)?.reshape((streams, tokens, variates * WINDOW))?;
                 let first = gelu(&self.layer("first", &with_common(window)?)?)?;
                 (gelu(&self.layer("second", &first)?)?, State::default())
             }
         };
-        let said = self.layer("head", &features)?;
-        Ok((said.reshape((streams, tokens, self.endogenous, self.horizon))?, state))
+        let forecast = self.layer("head", &features)?;
+        Ok((forecast.reshape((streams, tokens, self.targets, self.horizon))?, state))
     }
 }

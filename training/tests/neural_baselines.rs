@@ -1,4 +1,4 @@
-//! The company: what its networks can learn, that they carry their state, and how they go with a training, its resumption and its file.
+//! The neural baselines: what they can learn, that they carry their state, and their place in a training and its resumption.
 
 #[path = "common/chaos.rs"]
 mod chaos;
@@ -10,7 +10,6 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tsm2_bundle::Bundle;
 use tsm2_core::Config;
 use tsm2_train::data::dataset::Dataset;
 use tsm2_train::data::scale::Scaler;
@@ -18,10 +17,10 @@ use tsm2_train::data::split::{Split, SplitSpec};
 use tsm2_train::data::table::Table;
 use tsm2_train::data::thin::Rate;
 use tsm2_train::evaluate::baseline_errors;
-use tsm2_train::evaluate::company::{Company, Kind, Peer, WINDOW};
 use tsm2_train::linear::ridge::bands;
+use tsm2_train::network::baseline::{NeuralBaseline, NeuralKind, WINDOW, baseline_config};
 use tsm2_train::network::learner::Learner;
-use tsm2_train::train::trainer::{Options, Target, Trainer};
+use tsm2_train::train::trainer::{Target, Trainer, TrainerOptions};
 use tsm2_train::train::{self, Event, TrainOptions};
 
 /// Two coupled logistic maps.
@@ -40,20 +39,19 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
     let (scaler, _) = Scaler::fit(&table, split.train_range());
     let (linear, _) = baseline_errors(&table, &scaler, &split, split.validation_range(), &[1]).expect("linear models");
     let linear = linear.linear_all.expect("two variates")[0].mse;
-    let config = Config {
+    let config = baseline_config(&Config {
         variates: 2,
         horizon: 1,
-        patch: WINDOW,
         ..Config::default()
-    };
+    });
     let data = Dataset::new(&config, &scaler, &table, 0..1500, &[]).expect("valid");
-    let options = Options {
+    let options = TrainerOptions {
         updates: 300,
-        target: Target::Alone,
-        ..Options::default()
+        target: Target::Standalone,
+        ..TrainerOptions::default()
     };
-    for kind in Kind::ALL {
-        let initial = |rng: &mut ChaCha8Rng| Peer::initial(kind, &config, rng, &Device::Cpu);
+    for kind in NeuralKind::ALL {
+        let initial = |rng: &mut ChaCha8Rng| NeuralBaseline::initial(kind, &config, rng, &Device::Cpu);
         let mut trainer = Trainer::new(initial, options, &data, split.train, &Device::Cpu).expect("valid");
         while trainer
             .advance(300, split.validation_range(), &bands(1), &mut |_| {})
@@ -71,16 +69,16 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
 #[test]
 fn a_stretch_in_pieces_with_the_state_carried_is_the_whole_stretch() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let front = Config {
+    let config = baseline_config(&Config {
         variates: 3,
-        exogenous: 1,
+        past_covariates: 1,
         horizon: 4,
         ..Config::default()
-    };
-    for kind in Kind::ALL {
-        let random = Peer::initial(kind, &front, &mut rng, &Device::Cpu).expect("a network");
+    });
+    for kind in NeuralKind::ALL {
+        let random = NeuralBaseline::initial(kind, &config, &mut rng, &Device::Cpu).expect("a network");
         // The head is zero at first.
-        let peer = Peer::new(kind, &front, &Device::Cpu, |name, shape| {
+        let peer = NeuralBaseline::new(kind, &config, &Device::Cpu, |name, shape| {
             let own = random.parameters().iter().find(|p| p.name == name).expect("the same tensors");
             let count: usize = shape.iter().product();
             match name {
@@ -122,7 +120,7 @@ fn options(out: &Path) -> TrainOptions {
         statics: None,
         missing_rate: Rate::default(),
         resume: false,
-        company: true,
+        baselines: true,
         device: Device::Cpu,
     }
 }
@@ -139,29 +137,23 @@ fn train(table: &Table, options: &TrainOptions) -> (train::Trained, BTreeSet<Str
 }
 
 #[test]
-fn a_training_ends_with_its_company_and_a_finished_one_is_not_trained_again() {
+fn a_training_ends_with_its_baselines_and_finished_ones_are_not_trained_again() {
     let table = chaos(1200);
     let folder = tempfile::tempdir().expect("temporary folder");
     let options = options(folder.path());
     let (trained, names) = train(&table, &options);
     assert!(
-        names.contains("gru") && names.contains("mlp") && names.contains("whole"),
+        names.contains("gru") && names.contains("mlp") && names.contains("full"),
         "{names:?}"
     );
     let test = trained.test.expect("a test part");
-    let (gru, mlp) = (test.baselines.gru.expect("trained"), test.baselines.mlp.expect("trained"));
-    let metrics = fs::read_to_string(folder.path().join("metrics.csv")).expect("metrics");
+    let gru = test.baselines.gru.expect("trained");
+    let path = folder.path().join("metrics.csv");
+    let metrics = fs::read_to_string(&path).expect("metrics");
     for name in ["tsm2", "linear", "linear_all", "gru", "mlp"] {
         let rows = metrics.lines().filter(|line| line.starts_with(&format!("test,{name},"))).count();
         assert_eq!(rows, gru.len(), "{name} in {metrics}");
     }
-
-    let path = folder.path().join("company.safetensors");
-    let company = Company::open(&path).expect("reads");
-    assert!(company.fits(Bundle::open(&trained.path).expect("the bundle").meta()));
-    let horizons: Vec<usize> = gru.iter().map(|error| error.horizon).collect();
-    let again = company.errors(&table, 1050..1200, &horizons).expect("measures");
-    assert_eq!(again, [(Kind::Gru, gru), (Kind::Mlp, mlp)]);
 
     let files = || [&trained.path, &path].map(|path| fs::read(path).expect("a file"));
     let before = files();
@@ -172,14 +164,21 @@ fn a_training_ends_with_its_company_and_a_finished_one_is_not_trained_again() {
     let (_, names) = train(&table, &resume);
     assert!(names.is_empty(), "nothing is trained again: {names:?}");
     assert!(before == files(), "the files are the same");
-    // A company that was not finished begins again, TSM2 does not.
+    // Baselines that were not finished begin again, TSM2 does not.
     fs::remove_file(&path).expect("removes");
     let (_, names) = train(&table, &resume);
     assert_eq!(names, ["gru", "mlp"].map(String::from).into());
     assert!(before == files(), "the files are the same");
 
-    let alone = TrainOptions { company: false, ..options };
+    let alone = TrainOptions {
+        baselines: false,
+        ..options
+    };
     let (trained, names) = train(&table, &alone);
-    assert!(!names.contains("gru") && !path.exists(), "an earlier training's company is gone");
+    let metrics = fs::read_to_string(&path).expect("metrics");
+    assert!(
+        !names.contains("gru") && !metrics.contains("gru"),
+        "the errors of an earlier training are gone"
+    );
     assert!(trained.test.expect("a test part").baselines.gru.is_none());
 }

@@ -1,8 +1,8 @@
-//! The linear read-out: which normaliser, which features and which ridge, decided on validation from second moments.
+//! The linear head: which normalizer, which features and which ridge, decided on validation from second moments.
 //!
-//! For each candidate normaliser one pass over the training and validation rows gathers the moments of the widest feature vector,
+//! For each candidate normalizer one pass over the training and validation rows gathers the moments of the widest feature vector,
 //! per variate; every narrower set of features, shared or per-variate weights, what the ridge draws to, and every ridge is then decided per band
-//! of leads without touching the data again (TSM2.md section 5). All errors are in units of z, so candidates of different normalisers compare.
+//! of leads without touching the data again (TSM2.md section 5). All errors are in units of z, so candidates of different normalizers compare.
 
 mod gather;
 mod select;
@@ -10,7 +10,7 @@ mod select;
 use std::fmt;
 use std::ops::Range;
 
-use tsm2_core::{Config, Normaliser, Readout};
+use tsm2_core::{Config, LinearHead, Normalizer};
 
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
@@ -26,14 +26,14 @@ const CROSS_LAGS: [usize; 3] = [2, 8, 24];
 /// By what share samples relative to a level that follows them must be better than samples as they are, whose maps need not trust any level either.
 const FOLLOWING_MARGIN: f64 = 0.05;
 
-/// A linear model with the normaliser it goes with.
+/// A linear model with the normalizer it goes with.
 #[derive(Clone, Debug)]
-pub struct Choice {
-    /// The normaliser.
-    pub normaliser: Normaliser,
+pub struct LinearModel {
+    /// The normalizer.
+    pub normalizer: Normalizer,
     /// The features, those of all bands together.
-    pub readout: Readout,
-    /// `readout.weight` as in the model file.
+    pub features: LinearHead,
+    /// `linear_head.weight` as in the model file.
     pub weights: Vec<f32>,
     /// Mean squared error on validation per lead, in units of z, over all variates.
     pub mse: Vec<f64>,
@@ -41,7 +41,7 @@ pub struct Choice {
     bands: Vec<select::Band>,
 }
 
-impl Choice {
+impl LinearModel {
     /// Mean over leads of the validation error.
     #[must_use]
     pub fn mean(&self) -> f64 {
@@ -49,9 +49,9 @@ impl Choice {
     }
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for LinearModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "normaliser {:?}, validation MSE {:.4}", self.normaliser, self.mean())?;
+        write!(f, "normalizer {:?}, validation MSE {:.4}", self.normalizer, self.mean())?;
         for band in &self.bands {
             let leads = &self.mse[band.leads.clone()];
             write!(f, "; {band} ({:.4})", leads.iter().sum::<f64>() / leads.len() as f64)?;
@@ -60,15 +60,15 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Errors of choosing a read-out.
+/// Errors of choosing a linear head.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReadoutError {
+pub enum LinearError {
     /// The moments cannot be solved.
-    #[error("the linear read-out: {0}")]
+    #[error("the linear head: {0}")]
     Ridge(#[from] RidgeError),
     /// A fault of the configuration or the scaler.
-    #[error("the linear read-out: {0}")]
+    #[error("the linear head: {0}")]
     Model(#[from] tsm2_core::Error),
     /// A part without readings.
     #[error("the {part} part, rows {}..{}, has no reading to compare a forecast with", rows.start, rows.end)]
@@ -80,7 +80,7 @@ pub enum ReadoutError {
     },
 }
 
-/// The best linear read-out on validation for forecasts of `config.horizon` rows under each candidate normaliser, the best of them first; `period`
+/// The best linear head on validation for forecasts of `config.horizon` rows under each candidate normalizer, the best of them first; `period`
 /// adds seasonal averages. `report` is told each as it is found.
 ///
 /// # Errors
@@ -91,20 +91,20 @@ pub fn choose(
     split: &Split,
     scaler: &Scaler,
     period: Option<usize>,
-    mut report: impl FnMut(&Choice),
-) -> Result<Vec<Choice>, ReadoutError> {
+    mut report: impl FnMut(&LinearModel),
+) -> Result<Vec<LinearModel>, LinearError> {
     // A sliding window's level and an exponential one's served equally well, and the latter needs no ring.
     let half_life = (split.train as f32 / 32.0).clamp(1.0, 128.0);
-    let normalisers = [Normaliser::Global, Normaliser::Exponential { half_life }];
-    let mut choices = Vec::with_capacity(normalisers.len());
-    for normaliser in normalisers {
-        let gathered = gather::gather(&Config { normaliser, ..*config }, table, split, scaler, period)?;
-        let choice = select::best_of(&gathered, normaliser, config, split.validation_origins(config.horizon))?;
+    let normalizers = [Normalizer::Global, Normalizer::Exponential { half_life }];
+    let mut choices = Vec::with_capacity(normalizers.len());
+    for normalizer in normalizers {
+        let gathered = gather::gather(&Config { normalizer, ..*config }, table, split, scaler, period)?;
+        let choice = select::best_of(&gathered, normalizer, config, split.validation_origins(config.horizon))?;
         report(&choice);
         choices.push(choice);
     }
-    let judged = |choice: &Choice| {
-        let margin = if choice.normaliser == Normaliser::Global {
+    let judged = |choice: &LinearModel| {
+        let margin = if choice.normalizer == Normalizer::Global {
             FOLLOWING_MARGIN
         } else {
             0.0

@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
-use tsm2_core::{Config, Readout, SEASON_RATES, Season};
+use tsm2_core::{Config, LinearHead, SEASON_RATES, Season};
 
-use super::{CROSS_LAGS, LAGS, ReadoutError};
+use super::{CROSS_LAGS, LAGS, LinearError};
 use crate::data::dataset::pass;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
@@ -31,14 +31,14 @@ const BLOCK: usize = 512;
 /// Consecutive parts of the validation rows: what is better must be so in each of them.
 pub(super) const PARTS: usize = 2;
 
-/// Moments of every variate under one normaliser, for the widest features.
+/// Moments of every variate under one normalizer, for the widest features.
 pub(super) struct Gathered {
-    pub(super) widest: Readout,
+    pub(super) widest: LinearHead,
     /// `[M]`.
     pub(super) train: Vec<Moments>,
     /// `[M]`, each by consecutive part of the rows.
     pub(super) validation: Vec<[Moments; PARTS]>,
-    /// Validation examples of all variates; one whose readings are missing in part counts in part. (Their weights are in units of the normaliser.)
+    /// Validation examples of all variates; one whose readings are missing in part counts in part. (Their weights are in units of the normalizer.)
     pub(super) examples: f64,
 }
 
@@ -96,18 +96,18 @@ fn interpolated(z: &[f32]) -> Vec<f32> {
 }
 
 /// The widest features worth trying within the budget, and every how manieth row is an example.
-fn widest(config: &Config, rows: usize, period: Option<usize>) -> (Readout, usize) {
-    let (m, h) = (config.endogenous() as f64, config.horizon as f64);
+fn widest(config: &Config, rows: usize, period: Option<usize>) -> (LinearHead, usize) {
+    let (m, h) = (config.targets() as f64, config.horizon as f64);
     let others = config.variates - 1;
-    let features = |readout| Config { readout, ..*config }.readout_features() as f64;
-    let cost = |readout| rows as f64 * m * features(readout) * (0.5 * features(readout) + h);
-    let small = |readout| m * features(readout) * (features(readout) + h) <= MEMORY;
-    let with_lags = |lags, season, cross_lags| Readout {
+    let features = |linear_head| Config { linear_head, ..*config }.linear_head_features() as f64;
+    let cost = |linear_head| rows as f64 * m * features(linear_head) * (0.5 * features(linear_head) + h);
+    let small = |linear_head| m * features(linear_head) * (features(linear_head) + h) <= MEMORY;
+    let with_lags = |lags, season, cross_lags| LinearHead {
         lags,
         season,
         cross_lags,
-        calendar: config.calendar,
-        known_ahead: config.known_ahead > 0,
+        calendar: config.network.is_some_and(|network| network.calendar),
+        future_covariates: config.future_covariates > 0,
         per_variate: true,
     };
     let cross_lags = CROSS_LAGS
@@ -119,16 +119,16 @@ fn widest(config: &Config, rows: usize, period: Option<usize>) -> (Readout, usiz
         .filter(|t| t * SEASON_RATES.len() <= WIDEST)
         .map(|period| Season { period })
         .filter(|&season| small(with_lags(LAGS[0], Some(season), cross_lags)));
-    let possible: Vec<Readout> = LAGS
+    let possible: Vec<LinearHead> = LAGS
         .into_iter()
         .filter(|&lags| lags == LAGS[0] || lags <= rows / 4)
         .map(|lags| with_lags(lags, season, cross_lags))
-        .filter(|&readout| readout.lags == LAGS[0] || small(readout))
+        .filter(|&linear_head| linear_head.lags == LAGS[0] || small(linear_head))
         .collect();
-    let affordable = possible.iter().rev().find(|&&readout| cost(readout) <= BUDGET);
+    let affordable = possible.iter().rev().find(|&&linear_head| cost(linear_head) <= BUDGET);
     // Rather than with too few features, what is too long is learned from fewer of its rows, which resemble their neighbours.
-    let readout = *affordable.unwrap_or(&possible[possible.len().min(LEAST_LAGS) - 1]);
-    (readout, (cost(readout) / BUDGET).ceil().max(1.0) as usize)
+    let linear_head = *affordable.unwrap_or(&possible[possible.len().min(LEAST_LAGS) - 1]);
+    (linear_head, (cost(linear_head) / BUDGET).ceil().max(1.0) as usize)
 }
 
 /// One pass over the rows, on two threads that share the variates out.
@@ -138,13 +138,13 @@ pub(super) fn gather(
     split: &Split,
     scaler: &Scaler,
     period: Option<usize>,
-) -> Result<Gathered, ReadoutError> {
+) -> Result<Gathered, LinearError> {
     let (widest, stride) = widest(config, split.train, period);
     let config = &Config {
-        readout: widest,
+        linear_head: widest,
         ..*config
     };
-    let variates: Vec<usize> = (0..config.endogenous()).collect();
+    let variates: Vec<usize> = (0..config.targets()).collect();
     let share = variates.len().div_ceil(2);
     let results: Vec<Result<Vec<Gathering>, tsm2_core::Error>> = std::thread::scope(|scope| {
         let gather = |variates| scope.spawn(move || gather_some(config, table, split, scaler, variates, stride));
@@ -168,13 +168,13 @@ pub(super) fn gather(
         }
     }
     if gathered.train.iter().all(|train| train.weight() <= 0.0) {
-        return Err(ReadoutError::NoReading {
+        return Err(LinearError::NoReading {
             part: "training",
             rows: split.train_range(),
         });
     }
     if gathered.validation.iter().flatten().all(|part| part.weight() <= 0.0) {
-        return Err(ReadoutError::NoReading {
+        return Err(LinearError::NoReading {
             part: "validation",
             rows: split.validation_range(),
         });
@@ -191,8 +191,8 @@ fn gather_some(
     variates: &[usize],
     stride: usize,
 ) -> Result<Vec<Gathering>, tsm2_core::Error> {
-    let (features, h, m) = (config.readout_features(), config.horizon, config.endogenous());
-    let z = scaler.standardise_endogenous(table);
+    let (features, h, m) = (config.linear_head_features(), config.horizon, config.targets());
+    let z = scaler.standardise_targets(table);
     let moments = || Moments::new(features, h);
     let start = |&v: &usize| Gathering {
         targets: Targets::new(&z, v, m, [split.train_range(), split.validation_range()]),
@@ -205,7 +205,7 @@ fn gather_some(
     let (boundary, end) = (split.train, split.train + split.validation);
     let mut phi = vec![0.0; features];
     let origins = (end + 1).saturating_sub(boundary + h).max(1);
-    pass(config, scaler, table, end, |row, front, state| {
+    pass(config, scaler, table, end, |row, preprocessor, state| {
         // A forecast belongs to the part that holds all of its rows.
         let part = (row + 1).checked_sub(boundary).map(|origin| origin * PARTS / origins);
         let last = if part.is_some() { end } else { boundary };
@@ -222,8 +222,8 @@ fn gather_some(
             } = of_variate;
             let share = targets.share(row + 1..row + 1 + h);
             if share > 0.0 && row.is_multiple_of(stride) {
-                let (mu, sd) = front.statistics(state, v);
-                front.features(state, v, &mut phi);
+                let (mu, sd) = preprocessor.statistics(state, v);
+                preprocessor.features(state, v, &mut phi);
                 block.x.extend_from_slice(&phi);
                 block.y.extend(targets.values[row + 1..row + 1 + h].iter().map(|z| (z - mu) / sd));
                 block.weight.push(sd * sd * share);
@@ -283,8 +283,8 @@ mod tests {
                 horizon,
                 ..Config::default()
             };
-            let (readout, stride) = widest(&config, rows, period);
-            let features = Config { readout, ..config }.readout_features();
+            let (linear_head, stride) = widest(&config, rows, period);
+            let features = Config { linear_head, ..config }.linear_head_features();
             let examples = rows.div_ceil(stride);
             assert!((examples * variates * features) as f64 * (0.5 * features as f64 + horizon as f64) < 1.1 * BUDGET);
             assert!((variates * features * (features + horizon)) as f64 <= MEMORY);

@@ -1,4 +1,4 @@
-//! From moments to one linear read-out: for every band of leads the plainest kind of map that nothing beats for certain.
+//! From moments to one linear head: for every band of leads the plainest kind of map that nothing beats for certain.
 //!
 //! The kinds, each of which must be better than those before it by its margin, and in every part of the validation rows: the last sample or the last
 //! season repeated, one map that variates share, a map per variate, and one that also sees the other variates. Maps that trust the level of the
@@ -12,10 +12,10 @@ use std::fmt;
 use std::ops::Range;
 
 use ndarray::{Array2, s};
-use tsm2_core::{CALENDAR, Config, Normaliser, Readout, SEASON_RATES};
+use tsm2_core::{CALENDAR, Config, LinearHead, Normalizer, SEASON_RATES};
 
 use super::gather::{Gathered, PARTS};
-use super::{CROSS_LAGS, Choice, LAGS};
+use super::{CROSS_LAGS, LAGS, LinearModel};
 use crate::evaluate::errors::certainty;
 use crate::linear::ridge::{Moments, RidgeError, bands, fit_bands};
 
@@ -44,7 +44,7 @@ const STILL_AS_GOOD: f64 = 0.1;
 /// What the ridge draws a map to: what is forecast where the examples say nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum View {
-    /// The normaliser's level.
+    /// The normalizer's level.
     Level,
     /// The mean of the lags, relative to which lags and seasonal averages are seen; other variates relative to their newest samples.
     Mean,
@@ -91,7 +91,7 @@ struct Sort {
 /// A map for the leads of one band, and its errors on validation in units of z.
 struct Fitted {
     sort: Sort,
-    readout: Readout,
+    linear_head: LinearHead,
     /// `[leads of the band, features]` per variate, or one for all.
     weights: Vec<Array2<f64>>,
     /// Sums of squared errors over the band, by part of the validation rows.
@@ -126,10 +126,10 @@ impl fmt::Display for Band {
     }
 }
 
-/// The best read-out under one normaliser; `origins` is the number of forecasts that validation holds.
-pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Config, origins: usize) -> Result<Choice, RidgeError> {
+/// The best linear head under one normalizer; `origins` is the number of forecasts that validation holds.
+pub(super) fn best_of(gathered: &Gathered, normalizer: Normalizer, config: &Config, origins: usize) -> Result<LinearModel, RidgeError> {
     let leads = bands(config.horizon);
-    let fitted = fit_all(gathered, normaliser, config, &leads)?;
+    let fitted = fit_all(gathered, normalizer, config, &leads)?;
     let mut parts: Vec<(Band, Vec<(&Fitted, f64)>)> = Vec::new();
     for (leads, bests) in leads.into_iter().zip(&fitted) {
         let certain = certainty(origins, leads.end);
@@ -161,19 +161,19 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
         parts.push((Band { leads, what }, chosen));
     }
     let chosen = || parts.iter().flat_map(|(_, chosen)| chosen.iter().map(|(f, _)| f));
-    let readout = Readout {
-        lags: chosen().map(|f| f.readout.lags).max().unwrap_or(0),
-        season: chosen().find_map(|f| f.readout.season),
-        cross_lags: chosen().map(|f| f.readout.cross_lags).max().unwrap_or(0),
-        calendar: chosen().any(|f| f.readout.calendar),
-        known_ahead: chosen().any(|f| f.readout.known_ahead),
-        per_variate: chosen().any(|f| f.readout.per_variate),
+    let linear_head = LinearHead {
+        lags: chosen().map(|f| f.linear_head.lags).max().unwrap_or(0),
+        season: chosen().find_map(|f| f.linear_head.season),
+        cross_lags: chosen().map(|f| f.linear_head.cross_lags).max().unwrap_or(0),
+        calendar: chosen().any(|f| f.linear_head.calendar),
+        future_covariates: chosen().any(|f| f.linear_head.future_covariates),
+        per_variate: chosen().any(|f| f.linear_head.per_variate),
     };
-    let features = Config { readout, ..*config }.readout_features();
-    let mut weights = vec![Array2::<f64>::zeros((config.horizon, features)); if readout.per_variate { config.endogenous() } else { 1 }];
+    let features = Config { linear_head, ..*config }.linear_head_features();
+    let mut weights = vec![Array2::<f64>::zeros((config.horizon, features)); if linear_head.per_variate { config.targets() } else { 1 }];
     for (band, chosen) in &parts {
         for (part, share) in chosen {
-            let positions = positions(config, &readout, &part.readout);
+            let positions = positions(config, &linear_head, &part.linear_head);
             for (m, whole) in weights.iter_mut().enumerate() {
                 let own = &part.weights[if part.weights.len() > 1 { m } else { 0 }];
                 for (own, &position) in own.columns().into_iter().zip(&positions) {
@@ -182,7 +182,7 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
             }
         }
     }
-    let positions = positions(config, &gathered.widest, &readout);
+    let positions = positions(config, &gathered.widest, &linear_head);
     let validation: Vec<_> = gathered
         .validation
         .iter()
@@ -192,9 +192,9 @@ pub(super) fn best_of(gathered: &Gathered, normaliser: Normaliser, config: &Conf
     let mse = (0..config.horizon)
         .map(|lead| errors.iter().map(|part| part[lead]).sum::<f64>() / gathered.examples)
         .collect();
-    Ok(Choice {
-        normaliser,
-        readout,
+    Ok(LinearModel {
+        normalizer,
+        features: linear_head,
         weights: weights.iter().flat_map(|w| w.iter().map(|&w| w as f32)).collect(),
         mse,
         bands: parts.into_iter().map(|(band, _)| band).collect(),
@@ -240,7 +240,7 @@ fn beside<'a>(chosen: &'a Fitted, share: f64, bests: &'a Bests, certain: f64) ->
 }
 
 /// Fits every candidate on the training rows, with the ridge per band that is best on validation, and keeps the best for each band.
-fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: &[Range<usize>]) -> Result<Vec<Bests>, RidgeError> {
+fn fit_all(gathered: &Gathered, normalizer: Normalizer, config: &Config, leads: &[Range<usize>]) -> Result<Vec<Bests>, RidgeError> {
     let shared = (
         [sum(gathered.train.iter())],
         [std::array::from_fn(|part| {
@@ -248,19 +248,19 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
         })],
     );
     let mut bests: Vec<Bests> = leads.iter().map(|_| Bests::new()).collect();
-    for readout in candidates(&gathered.widest) {
-        let positions = positions(config, &gathered.widest, &readout);
-        let (train, validation) = match readout.per_variate {
+    for linear_head in candidates(&gathered.widest) {
+        let positions = positions(config, &gathered.widest, &linear_head);
+        let (train, validation) = match linear_head.per_variate {
             true => (gathered.train.as_slice(), gathered.validation.as_slice()),
             false => (shared.0.as_slice(), shared.1.as_slice()),
         };
         let features = positions.len() as f64;
         let once = features * features * (features / 3.0 + 2.0 * config.horizon as f64);
-        let differs = readout.cross_lags > 0 || gathered.train.len() > 1;
-        if readout.per_variate && (!differs || (LAMBDAS.len() * train.len()) as f64 * once > SOLVING) {
+        let differs = linear_head.cross_lags > 0 || gathered.train.len() > 1;
+        if linear_head.per_variate && (!differs || (LAMBDAS.len() * train.len()) as f64 * once > SOLVING) {
             continue;
         }
-        let kind = match (readout.cross_lags, readout.per_variate) {
+        let kind = match (linear_head.cross_lags, linear_head.per_variate) {
             (1.., _) => Kind::Cross,
             (0, true) => Kind::Own,
             (0, false) => Kind::Shared,
@@ -270,29 +270,29 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
             .zip(validation)
             .map(|(train, validation)| (train.sub(&positions), validation.each_ref().map(|part| part.sub(&positions))))
             .collect();
-        for view in views(&readout, normaliser) {
+        for view in views(&linear_head, normalizer) {
             let fitted = examples
                 .iter()
-                .map(|(train, validation)| fit(train, validation, view, config, &readout, leads));
+                .map(|(train, validation)| fit(train, validation, view, config, &linear_head, leads));
             let weights = fitted.collect::<Result<Vec<_>, _>>()?;
             let errors = errors(examples.iter().map(|(_, validation)| validation).zip(&weights), config.horizon);
-            // A normaliser that follows knows no level but that of the other variates.
-            let trusts = view == View::Level && (normaliser == Normaliser::Global || kind == Kind::Cross);
+            // A normalizer that follows knows no level but that of the other variates.
+            let trusts = view == View::Level && (normalizer == Normalizer::Global || kind == Kind::Cross);
             let sort = Sort {
                 trusts,
-                dated: readout.calendar,
+                dated: linear_head.calendar,
                 kind,
                 view,
-                seasonal: readout.season.is_some(),
+                seasonal: linear_head.season.is_some(),
             };
-            keep(&mut bests, leads, sort, readout, &weights, &errors);
+            keep(&mut bests, leads, sort, linear_head, &weights, &errors);
         }
     }
     for lags in [Some(1), gathered.widest.season.map(|season| season.period)].into_iter().flatten() {
         if let Some(unseen) = gathered.widest.lags.checked_sub(lags) {
-            let readout = Readout {
+            let linear_head = LinearHead {
                 lags,
-                ..Readout::default()
+                ..LinearHead::default()
             };
             let samples: Vec<usize> = (unseen..gathered.widest.lags).collect();
             let validation: Vec<_> = gathered
@@ -309,14 +309,21 @@ fn fit_all(gathered: &Gathered, normaliser: Normaliser, config: &Config, leads: 
                 view: View::Last,
                 seasonal: false,
             };
-            keep(&mut bests, leads, sort, readout, &[weights], &errors);
+            keep(&mut bests, leads, sort, linear_head, &[weights], &errors);
         }
     }
     Ok(bests)
 }
 
 /// Keeps what is the best of its sort so far, band by band.
-fn keep(bests: &mut [Bests], leads: &[Range<usize>], sort: Sort, readout: Readout, weights: &[Array2<f64>], errors: &[Vec<f64>; PARTS]) {
+fn keep(
+    bests: &mut [Bests],
+    leads: &[Range<usize>],
+    sort: Sort,
+    linear_head: LinearHead,
+    weights: &[Array2<f64>],
+    errors: &[Vec<f64>; PARTS],
+) {
     for (bests, band) in bests.iter_mut().zip(leads) {
         let errors = errors.each_ref().map(|part| part[band.clone()].iter().sum());
         if bests.get(&sort).is_none_or(|best| errors.iter().sum::<f64>() < best.whole()) {
@@ -324,7 +331,7 @@ fn keep(bests: &mut [Bests], leads: &[Range<usize>], sort: Sort, readout: Readou
             let weights = weights.iter().map(of_band).collect();
             let fitted = Fitted {
                 sort,
-                readout,
+                linear_head,
                 weights,
                 errors,
             };
@@ -355,13 +362,13 @@ fn sum<'a>(mut moments: impl Iterator<Item = &'a Moments>) -> Moments {
     })
 }
 
-/// The views in which a read-out is fitted.
-fn views(readout: &Readout, normaliser: Normaliser) -> impl Iterator<Item = View> {
-    let lags = readout.lags;
+/// The views in which a linear head is fitted.
+fn views(linear_head: &LinearHead, normalizer: Normalizer) -> impl Iterator<Item = View> {
+    let lags = linear_head.lags;
     [View::Level, View::Mean, View::Last].into_iter().filter(move |view| match view {
         View::Level => true,
-        // Of one lag, mean and newest are the same. A normaliser that follows has taken its mean already.
-        View::Mean => lags > 1 && normaliser == Normaliser::Global,
+        // Of one lag, mean and newest are the same. A normalizer that follows has taken its mean already.
+        View::Mean => lags > 1 && normalizer == Normalizer::Global,
         View::Last => lags > 0,
     })
 }
@@ -373,7 +380,7 @@ fn fit(
     validation: &[Moments; PARTS],
     view: View,
     config: &Config,
-    readout: &Readout,
+    linear_head: &LinearHead,
     leads: &[Range<usize>],
 ) -> Result<Array2<f64>, RidgeError> {
     let (features, targets) = (train.features(), train.targets());
@@ -381,17 +388,17 @@ fn fit(
     let mut u = Array2::<f64>::zeros((1, features));
     match view {
         View::Level => {}
-        View::Mean => u.slice_mut(s![.., ..readout.lags]).fill(1.0 / readout.lags as f64),
-        View::Last => u[[0, readout.lags - 1]] = 1.0,
+        View::Mean => u.slice_mut(s![.., ..linear_head.lags]).fill(1.0 / linear_head.lags as f64),
+        View::Last => u[[0, linear_head.lags - 1]] = 1.0,
     }
     let mut a = Array2::<f64>::eye(features);
     if view != View::Level {
-        let own = readout.lags + readout.season.map_or(0, |season| season.period * SEASON_RATES.len());
+        let own = linear_head.lags + linear_head.season.map_or(0, |season| season.period * SEASON_RATES.len());
         let mut relative = a.slice_mut(s![..own, ..]);
         relative -= &u;
-        let cross = own..own + (config.variates - 1) * readout.cross_lags;
-        for other in cross.step_by(readout.cross_lags.max(1)) {
-            let newest = other + readout.cross_lags - 1;
+        let cross = own..own + (config.variates - 1) * linear_head.cross_lags;
+        for other in cross.step_by(linear_head.cross_lags.max(1)) {
+            let newest = other + linear_head.cross_lags - 1;
             let mut relative = a.slice_mut(s![other..=newest, newest]);
             relative -= 1.0;
         }
@@ -415,10 +422,10 @@ fn fit(
     })
 }
 
-/// Positions of a narrower read-out's features among the widest one's.
-fn positions(config: &Config, widest: &Readout, narrow: &Readout) -> Vec<usize> {
+/// Positions of a narrower linear head's features among the widest one's.
+fn positions(config: &Config, widest: &LinearHead, narrow: &LinearHead) -> Vec<usize> {
     let tail = |start: usize, wide: usize, keep: usize| start + wide - keep..start + wide;
-    let season = |readout: &Readout| readout.season.map_or(0, |s| s.period * SEASON_RATES.len());
+    let season = |linear_head: &LinearHead| linear_head.season.map_or(0, |s| s.period * SEASON_RATES.len());
     let (cross, others) = (widest.lags + season(widest), config.variates - 1);
     let mut positions: Vec<usize> = tail(0, widest.lags, narrow.lags).collect();
     positions.extend(widest.lags..widest.lags + season(narrow));
@@ -428,7 +435,7 @@ fn positions(config: &Config, widest: &Readout, narrow: &Readout) -> Vec<usize> 
     let mut start = cross + others * widest.cross_lags;
     for (wide, keep, count) in [
         (widest.calendar, narrow.calendar, CALENDAR),
-        (widest.known_ahead, narrow.known_ahead, config.ahead_len()),
+        (widest.future_covariates, narrow.future_covariates, config.future_len()),
     ] {
         let end = start + if wide { count } else { 0 };
         positions.extend((start..end).filter(|_| keep));
@@ -437,8 +444,8 @@ fn positions(config: &Config, widest: &Readout, narrow: &Readout) -> Vec<usize> 
     positions
 }
 
-/// The narrower read-outs that are tried.
-fn candidates(widest: &Readout) -> Vec<Readout> {
+/// The narrower linear heads that are tried.
+fn candidates(widest: &LinearHead) -> Vec<LinearHead> {
     let mut list = Vec::new();
     let seasons = if widest.season.is_some() {
         vec![None, widest.season]
@@ -446,23 +453,24 @@ fn candidates(widest: &Readout) -> Vec<Readout> {
         vec![None]
     };
     let both = |possible: bool| [false, true].into_iter().filter(move |&seen| possible || !seen);
-    let seen = both(widest.calendar).flat_map(|calendar| both(widest.known_ahead).map(move |known_ahead| (calendar, known_ahead)));
-    for (season, (calendar, known_ahead)) in seasons.iter().flat_map(|&season| seen.clone().map(move |seen| (season, seen))) {
+    let seen = both(widest.calendar)
+        .flat_map(|calendar| both(widest.future_covariates).map(move |future_covariates| (calendar, future_covariates)));
+    for (season, (calendar, future_covariates)) in seasons.iter().flat_map(|&season| seen.clone().map(move |seen| (season, seen))) {
         let fewest = if season.is_some() { vec![0] } else { vec![] };
         for lags in fewest.into_iter().chain(LAGS.into_iter().filter(|&l| l <= widest.lags)) {
-            let readout = |per_variate, cross_lags| Readout {
+            let linear_head = |per_variate, cross_lags| LinearHead {
                 lags,
                 season,
                 cross_lags,
                 calendar,
-                known_ahead,
+                future_covariates,
                 per_variate,
             };
-            list.push(readout(false, 0));
+            list.push(linear_head(false, 0));
             if lags <= OWN_LAGS {
-                list.push(readout(true, 0));
+                list.push(linear_head(true, 0));
                 let cross = CROSS_LAGS.into_iter().filter(|&c| c <= widest.cross_lags && c <= lags.max(2));
-                list.extend(cross.map(|cross_lags| readout(true, cross_lags)));
+                list.extend(cross.map(|cross_lags| linear_head(true, cross_lags)));
             }
         }
     }
@@ -472,23 +480,23 @@ fn candidates(widest: &Readout) -> Vec<Readout> {
 impl fmt::Display for Fitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.sort.kind == Kind::Repeat {
-            let last = if self.readout.lags == 1 { "sample" } else { "season" };
+            let last = if self.linear_head.lags == 1 { "sample" } else { "season" };
             return write!(f, "the last {last} again");
         }
-        let Readout {
+        let LinearHead {
             lags,
             season,
             cross_lags,
             calendar,
-            known_ahead,
+            future_covariates,
             per_variate,
-        } = self.readout;
+        } = self.linear_head;
         let mut features = Vec::new();
         features.extend((lags > 0).then(|| format!("{lags} lags")));
         features.extend(season.map(|s| format!("averages of a season of {}", s.period)));
         features.extend((cross_lags > 0).then(|| format!("{cross_lags} lags of every other variate")));
         features.extend(calendar.then(|| "the calendar".to_owned()));
-        features.extend(known_ahead.then(|| "what is known ahead".to_owned()));
+        features.extend(future_covariates.then(|| "what is known ahead".to_owned()));
         let weights = if per_variate { "per variate" } else { "shared" };
         let drawn = match self.sort.view {
             View::Level => "the level",
@@ -508,15 +516,15 @@ mod tests {
     use crate::data::scale::Scaler;
     use crate::data::split::SplitSpec;
     use crate::data::table::Table;
-    use crate::linear::readout::gather::gather;
+    use crate::linear::head::gather::gather;
 
     /// What is chosen for 400 rows of validation out of 2000, forecast 8 rows ahead.
-    fn chosen(columns: &[&dyn Fn(usize) -> f32]) -> Choice {
+    fn chosen(columns: &[&dyn Fn(usize) -> f32]) -> LinearModel {
         chosen_of(2000, None, columns)
     }
 
     /// The same of so many rows and a season.
-    fn chosen_of(rows: usize, period: Option<usize>, columns: &[&dyn Fn(usize) -> f32]) -> Choice {
+    fn chosen_of(rows: usize, period: Option<usize>, columns: &[&dyn Fn(usize) -> f32]) -> LinearModel {
         let mut text = String::new();
         text.extend((0..columns.len()).map(|column| format!("v{column},")));
         text.pop();
@@ -537,7 +545,7 @@ mod tests {
         let split = SplitSpec::Rows([rows / 5 * 4, rows / 5, 0]).resolve(table.len()).unwrap();
         let (scaler, _) = Scaler::fit(&table, split.train_range());
         let gathered = gather(&config, &table, &split, &scaler, period).unwrap();
-        best_of(&gathered, Normaliser::Global, &config, split.validation_origins(8)).unwrap()
+        best_of(&gathered, Normalizer::Global, &config, split.validation_origins(8)).unwrap()
     }
 
     /// Numbers without pattern in [-1, 1), the same every time, one per row.
@@ -558,7 +566,7 @@ mod tests {
             let choice = chosen(&[&|row| walk[row]]);
             let (first, second) = (&choice.bands[0], &choice.bands[1]);
             assert_eq!([&*first.what, &*second.what], ["the last sample again"; 2], "{seed}: {choice}");
-            let lags = choice.readout.lags;
+            let lags = choice.features.lags;
             assert!(
                 choice.weights[..2 * lags]
                     .chunks(lags)
@@ -637,7 +645,7 @@ mod tests {
         ];
         let fitted = |(sort, error): (Sort, f64)| Fitted {
             sort,
-            readout: Readout::default(),
+            linear_head: LinearHead::default(),
             weights: Vec::new(),
             errors: [error / PARTS as f64; PARTS],
         };
@@ -675,11 +683,11 @@ mod tests {
         let config = Config {
             variates: 2,
             horizon: 8,
-            readout: choice.readout,
+            linear_head: choice.features,
             ..Config::default()
         };
-        let maps = if choice.readout.per_variate { 2 } else { 1 };
-        assert_eq!(choice.weights.len(), maps * 8 * config.readout_features());
+        let maps = if choice.features.per_variate { 2 } else { 1 };
+        assert_eq!(choice.weights.len(), maps * 8 * config.linear_head_features());
         assert!(choice.mse.iter().all(|mse| *mse < 0.6), "{:?}", choice.mse);
     }
 }
