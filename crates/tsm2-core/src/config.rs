@@ -306,6 +306,15 @@ impl Config {
         self.network.map_or(Ok(()), |network| network.validate(self))
     }
 
+    /// The same model with another network.
+    #[must_use]
+    pub fn with_network(self, network: NetworkConfig) -> Self {
+        Self {
+            network: Some(network),
+            ..self
+        }
+    }
+
     /// The variates that are forecast: the first ones of a time step.
     #[must_use]
     pub fn targets(&self) -> usize {

@@ -60,7 +60,7 @@ pub async fn run(
     fits_the_building(service.bundle().meta())?;
     let meta = service.bundle().meta();
     let model = meta.name.clone();
-    let is_covariate = NAMES.map(|name| meta.exogenous().iter().any(|variate| variate.name == name));
+    let is_covariate = NAMES.map(|name| meta.covariates().iter().any(|variate| variate.name == name));
 
     let session = |client_id: &str, filters: &[&str]| {
         Session::start(SessionOptions {

@@ -153,7 +153,7 @@ fn covariates_are_shown_and_no_forecast_of_them_is_awaited() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let names: Vec<&str> = NAMES[3..].iter().chain(&NAMES[..3]).copied().collect();
     let config = Config {
-        exogenous: 3,
+        past_covariates: 3,
         ..bundle::small(names.len(), 60)
     };
     let path = text(&bundle::write(folder.path(), "tiny", &names, MINUTE_MS, config));

@@ -118,16 +118,16 @@ impl Workspace {
 
 /// Number of future covariates, the last variates of a time step.
 fn future_covariates(config: &Config) -> usize {
-    config.known_ahead
+    config.future_covariates
 }
 
 impl MonitorConfig {
     /// The configuration of the monitor for a model's forecasts.
     pub fn of(config: &Config, coverage: f32) -> Self {
         MonitorConfig {
-            variates: config.endogenous(),
+            variates: config.targets(),
             horizon: config.horizon,
-            season: config.readout.season.map(|season| season.period),
+            season: config.linear_head.season.map(|season| season.period),
             coverage,
         }
     }
@@ -201,7 +201,7 @@ impl Forecaster {
     /// The variate is not a future covariate, or the model is not the one of this forecaster. Nothing has changed then.
     pub fn set_future(&mut self, model: &Model<'_>, variate: usize, values: FutureCovariate) -> Result<(), Error> {
         // The old values are void at once, although the next time step may be far away.
-        model.foretell(&mut self.state, variate, &[])?;
+        model.set_future(&mut self.state, variate, &[])?;
         self.covariates.set(variate, values);
         Ok(())
     }
@@ -259,13 +259,10 @@ impl Forecaster {
         self.covariates.advance(
             (time_ms, self.interval_ms),
             future,
-            |variate, values| model.foretell(state, variate, values),
+            |variate, values| model.set_future(state, variate, values),
             |variate| expired.push(variate),
         )?;
-        match model.step(&mut self.state, scratch, step.values, time_ms)? {
-            Some(mut token) => token.forecast(mean)?,
-            None => mean.fill(f32::NAN),
-        }
+        model.step(&mut self.state, scratch, step.values, time_ms)?.forecast(mean)?;
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! A case as data: one safetensors file that is a bundle with a few tensors more.
 //!
-//! The bundle's metadata and tensors stand under their own names; beside them `case.readings[T,M]`, `case.times[T]` (i64), where variates are
-//! known ahead `case.ahead[T,K,H+1]`,
-//! `case.issued[F]` (i64), `case.forecasts[F,M-X,H]` and `case.state[phases,layers,M,(K-1)E+NE]`, as [`Stream`] and [`Run`] describe them.
+//! The bundle's metadata and tensors stand under their own names. The other tensors, as [`Stream`] and [`Run`] describe
+//! them: `case.readings[T,M]`, `case.times[T]` (i64), `case.future[T,K,H+1]` where the model has future covariates,
+//! `case.forecasts[T,targets,H]`, and `case.state` where it has a network.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use tsm2_bundle::Bundle;
 use crate::catalogue::{Recipe, bundle, stream};
 use crate::{Run, Stream, reference};
 
-/// A model, a stream, and what must come of it.
+/// A model, a stream, and the expected output.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The model; its name is the case's.
     pub bundle: Bundle,
-    /// The rows it is fed.
+    /// Its input.
     pub stream: Stream,
-    /// What every engine must give within its tolerance.
+    /// The output of the reference.
     pub expected: Run,
 }
 
@@ -43,12 +43,12 @@ impl Case {
             .bytes()
             .fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let bundle = bundle(recipe.name, &recipe.config, recipe.interval_ms, seed);
-        let stream = stream(&bundle, recipe.rows, recipe.interval_ms, recipe.faults, !seed);
+        let stream = stream(&bundle, recipe.steps, recipe.interval_ms, recipe.faults, !seed);
         let expected = reference::run(&bundle, &stream);
         Self { bundle, stream, expected }
     }
 
-    /// Where the file of a case lies.
+    /// Path of a case's file.
     #[must_use]
     pub fn path(name: &str) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -59,7 +59,7 @@ impl Case {
     /// Reads a case's file.
     ///
     /// # Panics
-    /// When the file is absent or is no case.
+    /// When the file is absent or not a case.
     #[must_use]
     pub fn open(name: &str) -> Self {
         let path = Self::path(name);
@@ -70,7 +70,7 @@ impl Case {
     /// Reads the bytes of a case's file.
     ///
     /// # Panics
-    /// When they are no case.
+    /// When they are not a case.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let (metadata, entries) = read(bytes);
@@ -82,20 +82,18 @@ impl Case {
         };
         let floats = |name: &str| -> Vec<f32> { bytes(name).as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect() };
         let integers = |name: &str| -> Vec<i64> { bytes(name).as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect() };
-        let row = |t: i64| usize::try_from(t).expect("a row's number is not negative");
+        let config = &bundle.meta().config;
+        let (has_future, has_network) = (config.future_covariates > 0, config.network.is_some());
+        let optional = |present: bool, name: &str| if present { floats(name) } else { Vec::new() };
         Self {
             stream: Stream {
                 readings: floats("case.readings"),
                 times: integers("case.times"),
-                ahead: match bundle.meta().config.known_ahead {
-                    0 => Vec::new(),
-                    _ => floats("case.ahead"),
-                },
+                future: optional(has_future, "case.future"),
             },
             expected: Run {
-                issued: integers("case.issued").into_iter().map(row).collect(),
                 forecasts: floats("case.forecasts"),
-                state: Some(floats("case.state")),
+                state: optional(has_network, "case.state"),
             },
             bundle,
         }
@@ -116,29 +114,20 @@ impl Case {
         let floats = |x: &[f32]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let integers = |x: &[i64]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let (stream, run) = (&self.stream, &self.expected);
-        let (rows, issued) = (stream.times.len(), run.issued.len());
-        let issued_rows: Vec<i64> = run.issued.iter().map(|&t| t as i64).collect();
-        let state = run.state.as_deref().expect("the reference shows its state");
-        let streams = [config.phases, config.layers, config.variates];
-        let state_shape = [streams.as_slice(), &[state.len() / streams.iter().product::<usize>()]].concat();
-        add("readings", Dtype::F32, vec![rows, config.variates], floats(&stream.readings));
-        add("times", Dtype::I64, vec![rows], integers(&stream.times));
-        if config.known_ahead > 0 {
-            add(
-                "ahead",
-                Dtype::F32,
-                vec![rows, config.known_ahead, config.horizon + 1],
-                floats(&stream.ahead),
-            );
+        let steps = stream.times.len();
+        add("readings", Dtype::F32, vec![steps, config.variates], floats(&stream.readings));
+        add("times", Dtype::I64, vec![steps], integers(&stream.times));
+        if config.future_covariates > 0 {
+            let shape = vec![steps, config.future_covariates, config.horizon + 1];
+            add("future", Dtype::F32, shape, floats(&stream.future));
         }
-        add("issued", Dtype::I64, vec![issued], integers(&issued_rows));
-        add(
-            "forecasts",
-            Dtype::F32,
-            vec![issued, config.endogenous(), config.horizon],
-            floats(&run.forecasts),
-        );
-        add("state", Dtype::F32, state_shape, floats(state));
+        let shape = vec![steps, config.targets(), config.horizon];
+        add("forecasts", Dtype::F32, shape, floats(&run.forecasts));
+        if let Some(network) = config.network {
+            let streams = network.layers * config.variates;
+            let shape = vec![network.layers, config.variates, run.state.len() / streams];
+            add("state", Dtype::F32, shape, floats(&run.state));
+        }
         write(&entries, metadata)
     }
 }

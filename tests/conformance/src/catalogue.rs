@@ -1,12 +1,12 @@
-//! The cases by name: which configuration each has, and how its weights and readings are drawn. Every number is made with additions,
-//! products and quotients only, so that all machines draw the same.
+//! The cases by name: configuration, weights and readings of each. Every number is made with additions, products and
+//! quotients only, so that all machines draw the same numbers.
 
 use tsm2_bundle::{Bundle, FORMAT_VERSION, Metadata, Provenance, Variate};
-use tsm2_core::{Config, Discretisation, Head, Mlp, Normaliser, Readout, S6, Season, SelectionFrom, VariateMixer, layout};
+use tsm2_core::{Config, Discretisation, Head, LinearHead, Mlp, Normalizer, S6, Season, SelectionFrom, VariateMixer, layout};
 
 use crate::{Stream, noise::Noise};
 
-/// What a case is made from.
+/// The recipe of a case.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// Name of the case, and of its file without the ending.
@@ -14,41 +14,23 @@ pub struct Recipe {
     /// The model.
     pub config: Config,
     /// T.
-    pub rows: usize,
-    /// Milliseconds from row to row.
+    pub steps: usize,
+    /// Milliseconds from time step to time step.
     pub interval_ms: i64,
-    /// What is wrong with the readings.
+    /// Faults of the readings.
     pub faults: Faults,
 }
 
-impl Recipe {
-    /// How many times an engine's tolerance the case needs: where samples stand at the limits of what is read, the selection's fourth power
-    /// carries one rounding error into further digits of the state.
-    #[must_use]
-    pub fn slack(&self) -> f64 {
-        if self.faults == Faults::Extreme { 100.0 } else { 1.0 }
-    }
-}
-
-/// What is wrong with a stream's readings.
+/// Faults of a stream's readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Faults {
-    /// Nothing.
+    /// None.
     None,
     /// Variates that begin late, runs of NaN, an infinity.
     Missing,
-    /// Readings beyond any sense.
+    /// Readings far outside the range of the training data.
     Extreme,
 }
-
-const NO_READOUT: Readout = Readout {
-    lags: 0,
-    season: None,
-    cross_lags: 0,
-    calendar: false,
-    known_ahead: false,
-    per_variate: false,
-};
 
 const TIME_MIXER: S6 = S6 {
     d_inner: 6,
@@ -67,33 +49,34 @@ const VARIATE_SCAN: S6 = S6 {
 
 const MLP: Mlp = Mlp { reduce: 2, hidden: 7 };
 
-/// The model that the cases vary: both mixers over the variates, no read-out, all else as in the models that are shipped.
+/// The network that the cases vary: both mixers over the variates.
 #[must_use]
-pub fn base() -> Config {
-    Config {
-        variates: 3,
-        exogenous: 0,
-        known_ahead: 0,
-        horizon: 4,
+pub fn network() -> NetworkConfig {
+    NetworkConfig {
         patch: 5,
-        stride: 1,
-        phases: 1,
-        normaliser: Normaliser::Global,
         calendar: false,
         d_model: 8,
         layers: 2,
-        variate_embedding: true,
         time_mixer: TIME_MIXER,
         variate_mixer: VariateMixer::Both {
             s6: VARIATE_SCAN,
             mlp: MLP,
         },
-        raw_value_path: true,
-        selection_from: SelectionFrom::Conv,
-        discretisation: Discretisation::Euler,
-        weighted_averaging: true,
         head: Head::Shared,
-        readout: NO_READOUT,
+    }
+}
+
+/// The model that the cases vary: the network without a linear head.
+#[must_use]
+pub fn base() -> Config {
+    Config {
+        variates: 3,
+        past_covariates: 0,
+        future_covariates: 0,
+        horizon: 4,
+        normalizer: Normalizer::Global,
+        network: Some(network()),
+        linear_head: LinearHead::default(),
     }
 }
 
@@ -103,262 +86,200 @@ pub fn recipes() -> Vec<Recipe> {
     let case = |name, config| Recipe {
         name,
         config,
-        rows: 32,
+        steps: 32,
         interval_ms: 60_000,
         faults: Faults::None,
     };
-    let scan = VariateMixer::S6(VARIATE_SCAN);
-    let window = Normaliser::Window { length: 9 };
-    let exponential = Normaliser::Exponential { half_life: 6.5 };
+    let mixed = |variate_mixer| NetworkConfig {
+        variate_mixer,
+        ..network()
+    };
+    let per_variate = NetworkConfig {
+        head: Head::PerVariate,
+        ..network()
+    };
+    let linear = |linear_head| Config { linear_head, ..base() };
+    let none = LinearHead::default();
+    let exponential = Normalizer::Exponential { half_life: 6.5 };
     let season = Some(Season { period: 7 });
+    let slow = 25_000_000; // about seven hours: the time steps pass through all of the day and of the week
     vec![
-        case(
-            "mamba",
-            Config {
-                layers: 1,
-                variate_embedding: false,
-                variate_mixer: VariateMixer::None,
-                raw_value_path: false,
-                weighted_averaging: false,
-                ..base()
-            },
-        ),
-        case(
-            "paper",
-            Config {
-                normaliser: window,
-                variate_mixer: scan,
-                raw_value_path: false,
-                selection_from: SelectionFrom::Norm,
-                discretisation: Discretisation::Zoh,
-                ..base()
-            },
-        ),
-        case(
-            "scan_over_variates",
-            Config {
-                variate_mixer: scan,
-                weighted_averaging: false,
-                ..base()
-            },
-        ),
+        case("unmixed", base().with_network(mixed(VariateMixer::None))),
+        case("scan_over_variates", base().with_network(mixed(VariateMixer::S6(VARIATE_SCAN)))),
         case(
             "mlp_over_variates",
             Config {
-                normaliser: exponential,
-                variate_mixer: VariateMixer::Mlp(MLP),
-                ..base()
+                normalizer: exponential,
+                ..base().with_network(mixed(VariateMixer::Mlp(MLP)))
             },
         ),
-        case("both_over_variates", Config { layers: 3, ..base() }),
-        case(
-            "selection_from_norm",
-            Config {
-                selection_from: SelectionFrom::Norm,
-                variate_embedding: false,
-                ..base()
-            },
-        ),
-        case(
-            "zero_order_hold",
-            Config {
-                discretisation: Discretisation::Zoh,
-                time_mixer: S6 { d_state: 4, ..TIME_MIXER },
-                ..base()
-            },
-        ),
+        case("both_over_variates", base().with_network(NetworkConfig { layers: 3, ..network() })),
         case(
             "no_convolution",
-            Config {
+            base().with_network(NetworkConfig {
                 time_mixer: S6 { d_conv: 1, ..TIME_MIXER },
                 variate_mixer: VariateMixer::S6(S6 { d_conv: 1, ..VARIATE_SCAN }),
-                ..base()
-            },
+                ..network()
+            }),
         ),
         case(
             "one_variate",
             Config {
                 variates: 1,
-                variate_mixer: scan,
-                // Of a sequence of one, A shows in the input matrix only.
-                discretisation: Discretisation::Zoh,
-                normaliser: exponential,
-                ..base()
-            },
-        ),
-        case(
-            "stride_one_phase",
-            Config {
-                stride: 4,
-                normaliser: window,
-                ..base()
-            },
-        ),
-        case(
-            "stride_all_phases",
-            Config {
-                stride: 4,
-                phases: 4,
-                readout: Readout { lags: 3, ..NO_READOUT },
-                ..base()
+                normalizer: exponential,
+                ..base().with_network(mixed(VariateMixer::None))
             },
         ),
         Recipe {
-            interval_ms: 25_000_000, // about seven hours: the rows pass through all of the day and of the week
-            ..case("calendar", Config { calendar: true, ..base() })
+            interval_ms: slow,
+            ..case(
+                "calendar",
+                base().with_network(NetworkConfig {
+                    calendar: true,
+                    ..network()
+                }),
+            )
         },
         case(
-            "readout",
+            "linear_head",
             Config {
-                normaliser: exponential,
-                readout: Readout {
+                normalizer: exponential,
+                ..linear(LinearHead {
                     lags: 6,
                     season,
                     cross_lags: 2,
-                    ..NO_READOUT
-                },
-                ..base()
+                    ..none
+                })
             },
         ),
         case(
-            "per_variate_readout_and_head",
+            "linear_head_alone",
             Config {
-                head: Head::PerVariate,
-                readout: Readout {
-                    lags: 4,
+                normalizer: exponential,
+                network: None,
+                ..linear(LinearHead {
+                    lags: 6,
                     season,
-                    cross_lags: 3,
+                    cross_lags: 2,
                     per_variate: true,
-                    ..NO_READOUT
-                },
-                ..base()
+                    ..none
+                })
             },
         ),
         case(
-            "exogenous",
+            "heads_per_variate",
+            linear(LinearHead {
+                lags: 4,
+                season,
+                cross_lags: 3,
+                per_variate: true,
+                ..none
+            })
+            .with_network(per_variate),
+        ),
+        case(
+            "past_covariate",
             Config {
-                exogenous: 1,
-                readout: Readout {
+                past_covariates: 1,
+                ..linear(LinearHead {
                     lags: 4,
                     season,
                     cross_lags: 2,
-                    ..NO_READOUT
-                },
-                ..base()
+                    ..none
+                })
             },
         ),
         Recipe {
-            rows: 48,
+            steps: 48,
             faults: Faults::Missing,
             ..case(
-                "per_variate_but_exogenous",
+                "past_covariates_and_heads_per_variate",
                 Config {
                     variates: 4,
-                    exogenous: 2,
-                    normaliser: window,
-                    head: Head::PerVariate,
-                    readout: Readout {
+                    past_covariates: 2,
+                    normalizer: exponential,
+                    ..linear(LinearHead {
                         lags: 3,
                         season,
                         cross_lags: 3,
                         per_variate: true,
-                        ..NO_READOUT
-                    },
-                    ..base()
+                        ..none
+                    })
+                    .with_network(per_variate)
                 },
             )
         },
         Recipe {
-            interval_ms: 25_000_000,
+            interval_ms: slow,
             ..case(
-                "readout_of_the_calendar",
-                Config {
-                    readout: Readout {
-                        lags: 3,
-                        calendar: true,
-                        per_variate: true,
-                        ..NO_READOUT
-                    },
-                    ..base()
-                },
+                "linear_head_with_calendar",
+                linear(LinearHead {
+                    lags: 3,
+                    calendar: true,
+                    per_variate: true,
+                    ..none
+                }),
             )
         },
         case(
-            "known_ahead",
+            "future_covariate",
             Config {
-                exogenous: 1,
-                known_ahead: 1,
+                future_covariates: 1,
                 horizon: 7,
                 ..base()
             },
         ),
         Recipe {
-            rows: 64,
+            steps: 64,
             faults: Faults::Missing,
             ..case(
-                "known_ahead_in_part",
+                "future_covariates_known_in_part",
                 Config {
                     variates: 5,
-                    exogenous: 3,
-                    known_ahead: 2,
+                    past_covariates: 1,
+                    future_covariates: 2,
                     horizon: 10,
-                    calendar: true,
-                    normaliser: exponential,
-                    readout: Readout {
+                    normalizer: exponential,
+                    ..linear(LinearHead {
                         lags: 3,
                         cross_lags: 2,
                         calendar: true,
-                        known_ahead: true,
-                        ..NO_READOUT
-                    },
-                    ..base()
+                        future_covariates: true,
+                        ..none
+                    })
+                    .with_network(NetworkConfig {
+                        calendar: true,
+                        ..network()
+                    })
                 },
             )
         },
         Recipe {
-            rows: 48,
+            steps: 48,
             faults: Faults::Missing,
             ..case(
-                "missing_readings_window",
+                "missing_readings",
                 Config {
-                    normaliser: window,
-                    readout: Readout {
-                        lags: 4,
-                        season,
-                        ..NO_READOUT
-                    },
-                    ..base()
+                    normalizer: exponential,
+                    ..linear(LinearHead { lags: 4, season, ..none })
                 },
             )
         },
         Recipe {
-            rows: 48,
+            steps: 48,
             faults: Faults::Missing,
             ..case(
                 "missing_readings_global",
-                Config {
-                    readout: Readout {
-                        season,
-                        cross_lags: 2,
-                        ..NO_READOUT
-                    },
-                    ..base()
-                },
+                linear(LinearHead {
+                    season,
+                    cross_lags: 2,
+                    ..none
+                }),
             )
         },
         Recipe {
             faults: Faults::Extreme,
-            ..case("extreme_readings_raw_value", base())
-        },
-        Recipe {
-            faults: Faults::Extreme,
-            ..case(
-                "extreme_readings",
-                Config {
-                    raw_value_path: false,
-                    ..base()
-                },
-            )
+            ..case("extreme_readings", base())
         },
     ]
 }
@@ -380,7 +301,7 @@ pub fn bundle(name: &str, config: &Config, interval_ms: i64, seed: u64) -> Bundl
         std: [2.5, 1.5, 0.125][m % 3],
     });
     let meta = Metadata {
-        format: FORMAT_VERSION,
+        format_version: FORMAT_VERSION,
         name: name.to_owned(),
         config: *config,
         variates: variates.collect(),
@@ -412,15 +333,15 @@ fn weight(name: &str, shape: &[usize], i: usize, noise: f32) -> f32 {
 
 /// Readings about each variate's mean: a wave, a drift and noise, with the faults asked for.
 #[must_use]
-pub fn stream(bundle: &Bundle, rows: usize, interval_ms: i64, faults: Faults, seed: u64) -> Stream {
+pub fn stream(bundle: &Bundle, steps: usize, interval_ms: i64, faults: Faults, seed: u64) -> Stream {
     const START_MS: i64 = 1_709_210_096_000; // Thursday 2024-02-29, 12:34:56 UTC
     let mut noise = Noise::new(seed);
     let mut stream = Stream::default();
-    for t in 0..rows {
+    for t in 0..steps {
         for (m, variate) in bundle.meta().variates.iter().enumerate() {
             let position = (t as f32 + 3.0 * m as f32) / 13.0;
             let wave = 4.0 * (position - position.floor() - 0.5).abs() - 1.0;
-            let drift = 0.5 * (t as f32 / rows as f32 - 0.5);
+            let drift = 0.5 * (t as f32 / steps as f32 - 0.5);
             let reading = variate.mean + variate.std * (wave + drift + 0.6 * noise.number());
             stream.readings.push(match faults {
                 Faults::None => reading,
@@ -430,31 +351,31 @@ pub fn stream(bundle: &Bundle, rows: usize, interval_ms: i64, faults: Faults, se
         }
         stream.times.push(START_MS + interval_ms * t as i64);
     }
-    stream.ahead = ahead(bundle, &stream, faults);
+    stream.future = future(bundle, &stream, faults);
     stream
 }
 
-/// What is told of the variates that are known ahead: of a flawless stream at every row what they will read; else now and then, of as many rows as it
-/// happens, without the missing readings.
-fn ahead(bundle: &Bundle, stream: &Stream, faults: Faults) -> Vec<f32> {
+/// Future values: in a stream without faults the true ones at every time step; else now and then, of some time steps,
+/// without the missing readings.
+fn future(bundle: &Bundle, stream: &Stream, faults: Faults) -> Vec<f32> {
     let config = &bundle.meta().config;
-    let (rows, width) = (stream.times.len(), config.horizon + 1);
-    let mut ahead = Vec::new();
-    for t in 0..rows {
-        for m in config.variates - config.known_ahead..config.variates {
-            let told = match faults {
+    let (steps, width) = (stream.times.len(), config.horizon + 1);
+    let mut future = Vec::new();
+    for t in 0..steps {
+        for m in config.variates - config.future_covariates..config.variates {
+            let known = match faults {
                 Faults::None => width,
                 _ if (t + m) % 5 == 1 => (7 * t + m) % (width + 1),
                 _ => 0,
             };
-            let reading = |row: usize| match row < told.min(rows - t) {
-                true => Some(stream.readings[(t + row) * config.variates + m]).filter(|x| x.is_finite()),
+            let reading = |step: usize| match step < known.min(steps - t) {
+                true => Some(stream.readings[(t + step) * config.variates + m]).filter(|x| x.is_finite()),
                 false => None,
             };
-            ahead.extend((0..width).map(|row| reading(row).unwrap_or(f32::NAN)));
+            future.extend((0..width).map(|step| reading(step).unwrap_or(f32::NAN)));
         }
     }
-    ahead
+    future
 }
 
 /// The variates after the first begin late, the last one after more than a season; later a variate is silent for a while, and single

@@ -1,7 +1,7 @@
-//! Stream mode as the specification writes it: naive, in double precision, and independent of every engine.
+//! The model as `docs/reference/bundle.md` specifies it: naive, in double precision, independent of every engine.
 //!
-//! Of the product's code it uses the configuration and the layout of the tensors, nothing that computes. It remembers all samples and all
-//! tokens of a stream and is therefore slow; what it gives is what the engines are held to.
+//! Of the product's code it uses the configuration and the layout of the tensors, nothing that computes. It remembers
+//! all samples and all tokens of a stream, and is therefore slow. The engines are compared with its output.
 
 mod history;
 mod mixer;
@@ -9,9 +9,9 @@ mod mixer;
 use std::collections::HashMap;
 
 use tsm2_bundle::Bundle;
-use tsm2_core::{Config, Head, layout};
+use tsm2_core::{Config, Head, NetworkConfig, layout};
 
-use crate::{Row, Run, Stream};
+use crate::{Run, Stream, TimeStep};
 use history::History;
 use mixer::{Memory, add, linear, time_mixer, variate_mlp, variate_scan};
 
@@ -20,13 +20,10 @@ use mixer::{Memory, add, linear, time_mixer, variate_mlp, variate_scan};
 pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
     let mut reference = Reference::new(bundle);
     let mut run = Run::default();
-    for (t, row) in stream.rows(bundle).enumerate() {
-        if let Some(forecast) = reference.step(&row) {
-            run.issued.push(t);
-            run.forecasts.extend(forecast.iter().map(|&x| x as f32));
-        }
+    for step in stream.steps(bundle) {
+        run.forecasts.extend(reference.step(&step).iter().map(|&x| x as f32));
     }
-    run.state = Some(reference.state().iter().map(|&x| x as f32).collect());
+    run.state = reference.state().iter().map(|&x| x as f32).collect();
     run
 }
 
@@ -46,8 +43,8 @@ struct Reference {
     mean: Vec<f64>,
     std: Vec<f64>,
     history: History,
-    /// `[phase][layer][variate]`.
-    memories: Vec<Vec<Vec<Memory>>>,
+    /// `[layer][variate]`; empty without a network.
+    memories: Vec<Vec<Memory>>,
 }
 
 impl Reference {
@@ -68,107 +65,97 @@ impl Reference {
             mean: meta.variates.iter().map(|v| f64::from(v.mean)).collect(),
             std: meta.variates.iter().map(|v| f64::from(v.std)).collect(),
             history: History::new(config.variates),
-            memories: vec![vec![vec![Memory::new(&config.time_mixer); config.variates]; config.layers]; config.phases],
+            memories: config.network.map_or(Vec::new(), |network| {
+                vec![vec![Memory::new(&network.time_mixer); config.variates]; network.layers]
+            }),
         }
     }
 
-    /// Consumes one row. When a token is due, the forecast `[M - X, H]` in the sensors' own units.
-    fn step(&mut self, row: &Row<'_>) -> Option<Vec<f64>> {
-        for (m, values) in row.told() {
-            self.history.tell(m, values, self.mean[m], self.std[m]);
+    /// Consumes one time step; the forecast `[targets, H]` in the sensors' own units.
+    fn step(&mut self, step: &TimeStep<'_>) -> Vec<f64> {
+        for (m, values) in step.future() {
+            self.history.set_future(m, values, self.mean[m], self.std[m]);
         }
-        self.history.push(row.readings, &self.mean, &self.std, row.time_ms);
-        let phase = self.history.samples() % self.config.stride;
-        (phase < self.config.phases).then(|| {
-            let token = self.embed();
-            let features = self.layers(phase, token);
-            self.forecast(&features)
-        })
+        self.history.push(step.readings, &self.mean, &self.std, step.time_ms);
+        let features = self.config.network.map(|network| {
+            let token = self.embed(&network);
+            self.layers(&network, token)
+        });
+        self.forecast(features.as_deref())
     }
 
     /// As [`Run::state`] describes it.
     fn state(&self) -> Vec<f64> {
-        let memories = self.memories.iter().flatten().flatten();
-        memories.flat_map(|memory| memory.state(&self.config.time_mixer)).collect()
+        let memories = self.memories.iter().flatten();
+        memories.flat_map(Memory::state).collect()
     }
 
     /// u of every variate, `[M][D]`.
-    fn embed(&self) -> Vec<Vec<f64>> {
-        let d = self.config.d_model;
+    fn embed(&self, network: &NetworkConfig) -> Vec<Vec<f64>> {
+        let d = network.d_model;
         (0..self.config.variates)
             .map(|m| {
-                let mut u = linear(self.tensors.get("embed.weight"), &self.history.patch(&self.config, m));
+                let mut u = linear(self.tensors.get("embed.weight"), &self.history.patch(&self.config, network, m));
                 add(&mut u, self.tensors.get("embed.bias"));
-                if self.config.variate_embedding {
-                    add(&mut u, &self.tensors.get("embed.variate")[m * d..(m + 1) * d]);
-                }
+                add(&mut u, &self.tensors.get("embed.variate")[m * d..(m + 1) * d]);
                 u
             })
             .collect()
     }
 
-    /// Section 4: yC of the last layer, `[M][D]`.
-    fn layers(&mut self, phase: usize, u: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    /// The variate mixer's output of the last layer, `[M][D]`.
+    fn layers(&mut self, network: &NetworkConfig, u: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
         let mut of_time = vec![u.clone()];
         let mut of_variate = vec![u];
-        for l in 0..self.config.layers {
-            let x = match self.averaging(l, ["alpha", "beta"]) {
-                Some([alpha, beta]) => sum(&of_time, alpha, &of_variate, beta),
-                None => of_variate[l].clone(),
-            };
+        for l in 0..network.layers {
+            let [alpha, beta, theta, gamma] =
+                ["alpha", "beta", "theta", "gamma"].map(|name| self.tensors.get(&format!("layers.{l}.average.{name}")));
+            let x = sum(&of_time, alpha, &of_variate, beta);
             let mut y = x.clone();
             for m in 0..self.config.variates {
-                let memory = &mut self.memories[phase][l][m];
-                add(&mut y[m], &time_mixer(&self.config, &self.tensors, l, memory, &x[m]));
+                let memory = &mut self.memories[l][m];
+                add(&mut y[m], &time_mixer(network, &self.tensors, l, memory, &x[m]));
             }
             of_time.push(y);
 
-            let x = match self.averaging(l, ["theta", "gamma"]) {
-                Some([theta, gamma]) => sum(&of_time, theta, &of_variate, gamma),
-                None => of_time[l + 1].clone(),
-            };
+            let x = sum(&of_time, theta, &of_variate, gamma);
             let mut y = x.clone();
-            if let Some(sizes) = self.config.variate_mixer.s6() {
-                add_all(&mut y, &variate_scan(&self.config, &self.tensors, l, &sizes, &x));
+            if let Some(sizes) = network.variate_mixer.s6() {
+                add_all(&mut y, &variate_scan(&self.tensors, l, &sizes, &x));
             }
-            if let Some(sizes) = self.config.variate_mixer.mlp() {
+            if let Some(sizes) = network.variate_mixer.mlp() {
                 add_all(&mut y, &variate_mlp(&self.tensors, l, &sizes, &x));
             }
             of_variate.push(y);
         }
-        of_variate.pop().expect("a model has layers")
+        of_variate.pop().expect("a network has layers")
     }
 
-    /// Two rows of averaging coefficients of a layer; none when they are fixed at a plain residual stack.
-    fn averaging(&self, l: usize, names: [&str; 2]) -> Option<[&[f64]; 2]> {
-        self.config
-            .weighted_averaging
-            .then(|| names.map(|name| self.tensors.get(&format!("layers.{l}.average.{name}"))))
-    }
-
-    /// Section 5: y = W_h x + b_h + W_s phi, de-normalised and unscaled.
-    fn forecast(&self, features: &[Vec<f64>]) -> Vec<f64> {
+    /// y = W_h x + b_h + W_l phi, de-normalized and unscaled.
+    fn forecast(&self, features: Option<&[Vec<f64>]>) -> Vec<f64> {
         let (config, horizon) = (&self.config, self.config.horizon);
         let mut out = Vec::new();
-        let forecast = config.variates - config.exogenous;
-        for m in 0..forecast {
-            // The part of a tensor that belongs to variate m, when each has its own.
+        let targets = config.variates - config.past_covariates - config.future_covariates;
+        for m in 0..targets {
+            // The part of a tensor that belongs to target m, when each has its own.
             let own = |name: &str, per_variate: bool| {
                 let tensor = self.tensors.get(name);
-                let length = tensor.len() / if per_variate { forecast } else { 1 };
+                let length = tensor.len() / if per_variate { targets } else { 1 };
                 let start = if per_variate { m * length } else { 0 };
                 &tensor[start..start + length]
             };
-            let per_variate = config.head == Head::PerVariate;
-            let mut y = linear(own("head.weight", per_variate), &features[m]);
-            add(&mut y, own("head.bias", per_variate));
+            let mut y = vec![0.0; horizon];
+            if let (Some(network), Some(features)) = (config.network, features) {
+                let per_variate = network.head == Head::PerVariate;
+                add(&mut y, &linear(own("head.weight", per_variate), &features[m]));
+                add(&mut y, own("head.bias", per_variate));
+            }
             let phi = self.history.features(config, m);
             if !phi.is_empty() {
-                add(&mut y, &linear(own("readout.weight", config.readout.per_variate), &phi));
+                add(&mut y, &linear(own("linear_head.weight", config.linear_head.per_variate), &phi));
             }
-            let (mu, sd) = self.history.statistics(config, m, self.history.samples() - 1);
-            assert_eq!(y.len(), horizon);
-            out.extend(y.iter().map(|y| (y * sd + mu) * self.std[m] + self.mean[m]));
+            let (mean, deviation) = self.history.statistics(config, m, self.history.samples() - 1);
+            out.extend(y.iter().map(|y| (y * deviation + mean) * self.std[m] + self.mean[m]));
         }
         out
     }

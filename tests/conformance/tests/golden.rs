@@ -2,15 +2,15 @@
 //! trainer's operations; within 1e-5 of each tensor's scale. (The scan's gradients are tested in the trainer's crate.)
 //!
 //! The files lie outside the repository: `TSM2_GOLDEN`, else `golden` in `TSM2_DATA`, else `../shared/data/golden` beside the repository.
-//! Without them a test says that it is skipped and passes, unless `TSM2_REQUIRE_DATA=1`.
+//! Without them a test says that it is skipped and passes, unless `TSM2_REQUIRE_ALL=1`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{D, Device, Tensor};
-use tsm2_conformance::relative_difference;
+use tsm2_conformance::tolerance::relative_difference;
 use tsm2_core::math::{dot, silu, softplus};
-use tsm2_core::{Discretisation, S6, S6Scratch, S6Weights, scan_step};
+use tsm2_core::{S6, S6Scratch, S6Weights, scan_step};
 use tsm2_train::ops::{ScanOptions, conv_silu, gate, selective_scan};
 
 type File = HashMap<String, Tensor>;
@@ -27,7 +27,7 @@ fn load(name: &str) -> Option<File> {
     if path.exists() {
         return Some(candle_core::safetensors::load(path, &Device::Cpu).expect("a safetensors file"));
     }
-    let required = std::env::var_os("TSM2_REQUIRE_DATA").is_some_and(|value| value == "1");
+    let required = std::env::var_os("TSM2_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(!required, "{} is required", path.display());
     println!("skipped: {} is not there", path.display());
     None
@@ -67,7 +67,6 @@ fn block_by_steps(file: &File) -> Vec<f32> {
     let no_bias = vec![0.0; sizes.d_state];
     let weights = S6Weights {
         sizes,
-        discretisation: Discretisation::Euler,
         conv: &conv,
         conv_bias: &conv_bias,
         x_proj: &x_proj,
@@ -89,7 +88,7 @@ fn block_by_steps(file: &File) -> Vec<f32> {
         for x in sequence.chunks_exact(d_model) {
             let projected = linear(&in_proj, x);
             let (v, g) = projected.split_at(e);
-            weights.step(&mut state, v, None, &mut scratch, &mut y);
+            weights.step(&mut state, v, &mut scratch, &mut y);
             for (y, g) in y.iter_mut().zip(g) {
                 *y *= silu(*g);
             }
@@ -116,11 +115,7 @@ fn block_in_parallel(file: &File) -> candle_core::Result<Vec<f32>> {
     let dt = linear(&selection.narrow(D::Minus1, 0, r)?.contiguous()?, &file["dt_proj.weight"])?;
     let dt = dt.broadcast_add(&file["dt_proj.bias"])?;
     let bc = selection.narrow(D::Minus1, r, 2 * n)?.contiguous()?;
-    let options = ScanOptions {
-        reverse: false,
-        discretisation: Discretisation::Euler,
-    };
-    let (y, _) = selective_scan(&c, &dt, &bc, &file["A_log"], &file["D"], None, options)?;
+    let (y, _) = selective_scan(&c, &dt, &bc, &file["A_log"], &file["D"], None, ScanOptions { reverse: false })?;
     Ok(numbers(&linear(&gate(&y, &g)?, &file["out_proj.weight"])?))
 }
 
@@ -156,7 +151,7 @@ fn check_scan(name: &str) {
                 .map(|(dt, bias)| softplus(dt + bias))
                 .collect();
             let (b, c, u) = (at(&b, s, t), at(&c, s, t), at(&u, s, t));
-            scan_step(Discretisation::Euler, &dt, &a, &b, &c, &u, &d_skip, &mut h, &mut y);
+            scan_step(&dt, &a, &b, &c, &u, &d_skip, &mut h, &mut y);
             for (i, g) in at(&z, s, t).into_iter().enumerate() {
                 out[(s * e + i) * length + t] = y[i] * silu(g);
             }

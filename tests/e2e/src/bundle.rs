@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tsm2_bundle::{Bundle, FORMAT_VERSION, Metadata, Provenance, Variate};
-use tsm2_core::{Config, S6, VariateMixer, parameter_count};
+use tsm2_core::{Config, NetworkConfig, S6, VariateMixer, parameter_count};
 
 /// A small configuration.
 pub fn small(variates: usize, horizon: usize) -> Config {
@@ -16,13 +16,16 @@ pub fn small(variates: usize, horizon: usize) -> Config {
     Config {
         variates,
         horizon,
+        ..Config::default()
+    }
+    .with_network(NetworkConfig {
         patch: 4,
         d_model: 4,
         layers: 1,
         time_mixer: s6,
         variate_mixer: VariateMixer::S6(s6),
-        ..Config::default()
-    }
+        ..NetworkConfig::default()
+    })
 }
 
 /// Writes a small bundle for these variates into `folder` and returns its path.
@@ -42,7 +45,7 @@ pub fn write(folder: &Path, name: &str, variates: &[&str], interval_ms: Option<u
         })
         .collect();
     let meta = Metadata {
-        format: FORMAT_VERSION,
+        format_version: FORMAT_VERSION,
         name: name.into(),
         config,
         variates: variates
@@ -77,8 +80,7 @@ pub fn forecasts<'r>(bundle: &Bundle, rows: impl IntoIterator<Item = (i64, &'r [
             let mut forecast = vec![0.0; config.forecast_len()];
             let mut token = model
                 .step(&mut state, &mut scratch, row, time_ms)
-                .expect("a row of the right length")
-                .expect("stride 1");
+                .expect("a row of the right length");
             token.forecast(&mut forecast).expect("a forecast of the right length");
             forecast
         })

@@ -380,8 +380,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
         &["a", "valve"],
         Some(60_000),
         tsm2_core::Config {
-            exogenous: 1,
-            known_ahead: 1,
+            future_covariates: 1,
             ..bundle::small(2, 4)
         },
     );

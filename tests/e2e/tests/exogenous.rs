@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
-use tsm2_core::{Config, Readout};
+use tsm2_core::{Config, LinearHead};
 use tsm2_e2e::broker::Broker;
 use tsm2_e2e::site::{HORIZON, MINUTE, Site, payload, summary};
 use tsm2_e2e::watcher::numbers;
@@ -19,12 +19,12 @@ use tsm2_edge::runtime::engine::Engine;
 /// Writes a bundle of these variates, the last `exogenous` of which are only read.
 fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon: usize) -> PathBuf {
     let config = Config {
-        exogenous,
-        readout: Readout {
+        past_covariates: exogenous,
+        linear_head: LinearHead {
             lags: 2,
             cross_lags: 2,
             per_variate: true,
-            ..Readout::default()
+            ..LinearHead::default()
         },
         ..bundle::small(variates.len(), horizon)
     };

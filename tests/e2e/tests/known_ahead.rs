@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
-use tsm2_core::{Config, Readout};
+use tsm2_core::{Config, LinearHead};
 use tsm2_e2e::broker::Broker;
 use tsm2_e2e::bundle;
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site};
@@ -24,13 +24,12 @@ const TOLD: usize = 17;
 /// Writes a bundle of two variates, the second of which is known ahead.
 fn model(folder: &Path, name: &str) -> PathBuf {
     let config = Config {
-        exogenous: 1,
-        known_ahead: 1,
-        readout: Readout {
+        future_covariates: 1,
+        linear_head: LinearHead {
             lags: 2,
-            known_ahead: true,
+            future_covariates: true,
             per_variate: true,
-            ..Readout::default()
+            ..LinearHead::default()
         },
         ..bundle::small(2, HORIZON)
     };
@@ -60,11 +59,11 @@ fn expected(path: &Path) -> Vec<Vec<f32>> {
     (0..ROWS)
         .map(|row| {
             let told: Vec<f32> = (row..=TOLD).map(power).take(HORIZON + 1).collect();
-            model.foretell(&mut state, 1, &told).unwrap();
+            model.set_future(&mut state, 1, &told).unwrap();
             let time_ms = START + row as i64 * MINUTE;
             let mut forecast = vec![0.0; HORIZON];
-            let token = model.step(&mut state, &mut scratch, &[temp(row), f32::NAN], time_ms).unwrap();
-            token.expect("stride 1").forecast(&mut forecast).unwrap();
+            let mut token = model.step(&mut state, &mut scratch, &[temp(row), f32::NAN], time_ms).unwrap();
+            token.forecast(&mut forecast).unwrap();
             forecast
         })
         .collect()
@@ -183,13 +182,13 @@ async fn the_daemon_hears_what_was_retained_before_it_began() {
     let (mut state, mut scratch) = (vec![0.0; model.state_len()], vec![0.0; model.scratch_len()]);
     for row in 0..ROWS {
         let told: Vec<f32> = (row..=TOLD).map(power).take(HORIZON + 1).collect();
-        model.foretell(&mut state, 1, &told).unwrap();
+        model.set_future(&mut state, 1, &told).unwrap();
         let readings = [temp(row), power(row.min(TOLD))];
-        let token = model
+        let mut token = model
             .step(&mut state, &mut scratch, &readings, START + row as i64 * MINUTE)
             .unwrap();
         let mut forecast = vec![0.0; HORIZON];
-        token.expect("stride 1").forecast(&mut forecast).unwrap();
+        token.forecast(&mut forecast).unwrap();
         let published = watcher.forecast().await;
         assert_eq!(
             (published.topic.as_str(), published.mean),

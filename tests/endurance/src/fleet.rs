@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use anyhow::Context;
 use serde_json::Value;
 use tempfile::TempDir;
-use tsm2_core::{Config, S6, VariateMixer};
+use tsm2_core::{Config, NetworkConfig, S6, VariateMixer};
 use tsm2_e2e::PATIENCE;
 use tsm2_e2e::broker::{Broker, free_port};
 use tsm2_e2e::bundle;
@@ -34,11 +34,11 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts both. A forecast comes every `stride` rows; `start` starts the daemon.
+    /// Starts both; `start` starts the daemon.
     ///
     /// # Errors
     /// When mosquitto is not installed.
-    pub fn start(streams: usize, stride: usize, start: fn(&[&str]) -> Running) -> anyhow::Result<Self> {
+    pub fn start(streams: usize, start: fn(&[&str]) -> Running) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port();
         let more = format!("allow_anonymous true\nmax_inflight_messages {IN_FLIGHT}");
@@ -51,14 +51,16 @@ impl Fleet {
         };
         let config = Config {
             horizon: HORIZON,
-            patch: stride.max(4),
-            stride,
+            ..Config::default()
+        }
+        .with_network(NetworkConfig {
+            patch: 4,
             d_model: 4,
             layers: 1,
             time_mixer: s6,
             variate_mixer: VariateMixer::None,
-            ..Config::default()
-        };
+            ..NetworkConfig::default()
+        });
         bundle::write(folder.path(), "fleet", &["v"], Some(MINUTE as u64), config);
         let text = format!(
             "model.bundle = 'fleet.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\nbroker.max_inflight = {IN_FLIGHT}\n\

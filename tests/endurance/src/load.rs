@@ -128,7 +128,7 @@ struct Place {
 
 impl Place {
     fn start(streams: usize) -> anyhow::Result<Self> {
-        let fleet = Fleet::start(streams, 1, Running::start_on_one_core)?;
+        let fleet = Fleet::start(streams, Running::start_on_one_core)?;
         let port = fleet.broker.port();
         let arrivals = Arc::new(Mutex::new(Arc::new(Arrivals::new(0, 0))));
         let shared = arrivals.clone();

@@ -99,7 +99,7 @@ impl Soak {
     fn run(self) -> anyhow::Result<()> {
         let soak = soak::Soak {
             streams: self.streams,
-            rows: ((self.days * 24.0 * 60.0) as u64).next_multiple_of(soak::STRIDE as u64),
+            rows: (self.days * 24.0 * 60.0) as u64,
             publishers: self.publishers,
             csv: self.csv,
             every: Duration::from_secs(5),

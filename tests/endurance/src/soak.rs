@@ -20,8 +20,6 @@ use crate::fleet::{Fleet, HORIZON, payload, source, time_s, value};
 use crate::sampler::{Sample, Sampler, slope};
 use crate::wire::{Listener, Sender};
 
-/// Rows from one forecast to the next.
-pub const STRIDE: usize = 15;
 /// Rows of each stream that may be on their way: with what the daemon has not acknowledged, fewer messages than MQTT has packet identifiers, for mosquitto 2.0.11 does
 /// not keep to `max_inflight_messages` in a flood and uses those of unacknowledged messages again.
 const AHEAD: u64 = 25;
@@ -35,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Soak {
     /// Streams.
     pub streams: usize,
-    /// Rows of each, one a minute; a multiple of `STRIDE`, so that the last one gives the forecast by which the run knows that all were read.
+    /// Rows of each, one a minute.
     pub rows: u64,
     /// Connections that publish.
     pub publishers: usize,
@@ -116,14 +114,9 @@ impl Soak {
     /// Runs it to the end.
     ///
     /// # Errors
-    /// When the broker or the daemon do not go on, or `rows` is not a multiple of `STRIDE`.
+    /// When the broker or the daemon do not go on.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        anyhow::ensure!(
-            self.rows.is_multiple_of(STRIDE as u64),
-            "{} rows are not a multiple of {STRIDE}: the last of them give no forecast",
-            self.rows
-        );
-        let fleet = Fleet::start(self.streams, STRIDE, Running::start)?;
+        let fleet = Fleet::start(self.streams, Running::start)?;
         let port = fleet.broker.port();
         let (forecasts, readings) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let heard = Heard::default();
@@ -184,7 +177,7 @@ impl Soak {
         let (forecasts, readings, heard) = (forecasts.clone(), readings.clone(), heard.clone());
         Listener::subscribe(port, "soak-listener", "tsm2/+/forecast/+", move |topic, payload| {
             forecasts.fetch_add(1, Ordering::Relaxed);
-            readings.fetch_add(STRIDE as u64, Ordering::Relaxed);
+            readings.fetch_add(1, Ordering::Relaxed);
             let Some(key) = source(topic, payload).filter(|(stream, _)| *stream < COMPARED) else {
                 return;
             };
@@ -204,7 +197,7 @@ impl Soak {
             .collect();
         for row in 0..self.rows {
             // The row that all streams have reached, give or take a forecast.
-            let is_near = |heard: u64| heard / self.streams as u64 * STRIDE as u64 + AHEAD >= row;
+            let is_near = |heard: u64| heard / self.streams as u64 + AHEAD >= row;
             wait(forecasts, is_near)?;
             for (stream, topic) in &mine {
                 sender.add(topic, &payload(*stream, row));
@@ -231,7 +224,8 @@ impl Soak {
             reference.due = 0;
             for row in 0..self.rows {
                 let token = model.step(&mut state, &mut scratch, &[value(stream, row)], time_s(row) * 1000);
-                if let Some(mut token) = token.context("the reference does not step")? {
+                {
+                    let mut token = token.context("the reference does not step")?;
                     let mut forecast = vec![0.0; HORIZON];
                     token.forecast(&mut forecast).context("the reference does not forecast")?;
                     reference.due += 1;

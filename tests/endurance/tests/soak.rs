@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tsm2_e2e::{broker, data};
 use tsm2_endurance::load::Load;
-use tsm2_endurance::soak::{STRIDE, Soak};
+use tsm2_endurance::soak::Soak;
 
 #[test]
 fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
@@ -13,7 +13,7 @@ fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
     }
     let soak = Soak {
         streams: 50,
-        rows: 14 * STRIDE as u64,
+        rows: 210,
         publishers: 2,
         csv: None,
         every: Duration::from_millis(200),

@@ -146,7 +146,7 @@ pub fn backtest(
     mut progress: impl FnMut(),
 ) -> Result<Backtest, BacktestError> {
     let (meta, model) = (bundle.meta(), bundle.model());
-    let (variates, horizon) = (meta.config.endogenous(), meta.config.horizon);
+    let (variates, horizon) = (meta.config.targets(), meta.config.horizon);
     let columns: Vec<usize> = meta
         .variates
         .iter()
@@ -155,7 +155,7 @@ pub fn backtest(
     let config = MonitorConfig {
         variates,
         horizon,
-        season: meta.config.readout.season.map(|season| season.period),
+        season: meta.config.linear_head.season.map(|season| season.period),
         coverage,
     };
     let interval_ms = meta
@@ -164,13 +164,13 @@ pub fn backtest(
     let mut grid = Resampler::new(ResamplerConfig::new(meta.config.variates, interval_ms, max_gap))?;
     let mut outcome = Backtest {
         model: meta.name.clone(),
-        variates: meta.endogenous().iter().map(|variate| variate.name.clone()).collect(),
+        variates: meta.targets().iter().map(|variate| variate.name.clone()).collect(),
         horizon,
         season: config.season,
         monitor_bytes: Monitor::bytes(&config),
         rows: 0,
         drifting: vec![0; variates],
-        std: meta.endogenous().iter().map(|variate| f64::from(variate.std)).collect(),
+        std: meta.targets().iter().map(|variate| f64::from(variate.std)).collect(),
         cells: vec![Cell::default(); variates * horizon],
     };
     let mut run = Run {
@@ -180,7 +180,7 @@ pub fn backtest(
         judged_ms: times(table.slice(rows.clone()), interval_ms),
         outcome: &mut outcome,
     };
-    let first = meta.config.variates - meta.config.known_ahead;
+    let first = meta.config.variates - meta.config.future_covariates;
     let covariates: Vec<FutureCovariate> = columns[first..].iter().map(|&column| covariate(table, column)).collect();
     let mut ahead = vec![0.0; horizon + 1];
     let step_ms = i64::try_from(interval_ms).unwrap_or(i64::MAX);
@@ -201,17 +201,11 @@ pub fn backtest(
                 Event::TimeStep(row) => {
                     let told = (first..).zip(&covariates).try_for_each(|(variate, covariate)| {
                         covariate.values(row.time_ms, step_ms, &mut ahead);
-                        model.foretell(&mut state, variate, &ahead)
+                        model.set_future(&mut state, variate, &ahead)
                     });
                     let made = told
                         .and_then(|()| model.step(&mut state, &mut scratch, row.values, row.time_ms))
-                        .and_then(|token| match token {
-                            Some(mut token) => token.forecast(&mut forecast),
-                            None => {
-                                forecast.fill(f32::NAN);
-                                Ok(())
-                            }
-                        });
+                        .and_then(|mut token| token.forecast(&mut forecast));
                     match made {
                         Ok(()) => run.row(row.time_ms, &row.values[..variates], &forecast),
                         Err(error) => fault = Some(error),

@@ -24,7 +24,7 @@ pub fn half_widths(meta: &Metadata, coverage: f32) -> Vec<f32> {
     let z = normal_quantile(f64::from(coverage));
     let relative: Vec<f64> = (1..=horizon).map(|lead| z * mse_at(&known, lead).max(LEAST_MSE).sqrt()).collect();
     let width = |std: f32, relative: f64| (f64::from(std) * relative).clamp(f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX)) as f32;
-    meta.endogenous()
+    meta.targets()
         .iter()
         .flat_map(|variate| relative.iter().map(move |&relative| width(variate.std, relative)))
         .collect()

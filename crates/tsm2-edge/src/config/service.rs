@@ -326,7 +326,7 @@ impl Service {
             .iter()
             .map(|&name| input.fields.get(name).map_or(name, String::as_str).to_owned())
             .collect();
-        let outputs: Vec<String> = meta.endogenous().iter().map(|variate| topic_level(&variate.name)).collect();
+        let outputs: Vec<String> = meta.targets().iter().map(|variate| topic_level(&variate.name)).collect();
         distinct(&names, &inputs)?;
         distinct(&names, &outputs)?;
 
@@ -340,7 +340,7 @@ impl Service {
         let monitor = MonitorConfig {
             variates: outputs.len(),
             horizon: meta.config.horizon,
-            season: meta.config.readout.season.map(|season| season.period),
+            season: meta.config.linear_head.season.map(|season| season.period),
             coverage: output.coverage,
         };
         if !(output.coverage > 0.0 && output.coverage < 1.0) {
@@ -492,7 +492,7 @@ fn templates<'s>(readings: &'s Template, known_ahead: Option<&'s KnownAhead>) ->
 
 /// The template of what is known ahead, where the model needs it.
 fn known_ahead_template(config: &Config, readings: &Template, meta: &Metadata) -> Result<Option<Template>, ServiceError> {
-    let names: Vec<&str> = meta.known_ahead().iter().map(|variate| variate.name.as_str()).collect();
+    let names: Vec<&str> = meta.future_covariates().iter().map(|variate| variate.name.as_str()).collect();
     if names.is_empty() {
         return Ok(None);
     }

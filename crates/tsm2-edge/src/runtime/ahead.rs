@@ -13,7 +13,7 @@ pub(crate) struct FutureCovariates(Vec<FutureCovariate>);
 impl FutureCovariates {
     /// Nothing is known ahead.
     pub(crate) fn none(model: &Model<'_>) -> Self {
-        FutureCovariates(vec![FutureCovariate::default(); model.config().known_ahead])
+        FutureCovariates(vec![FutureCovariate::default(); model.config().future_covariates])
     }
 
     /// Replaces the covariate of a variate, an index into the row.
@@ -28,7 +28,7 @@ impl FutureCovariates {
         covariate: FutureCovariate,
     ) -> Result<(), Error> {
         // What came before is no longer true, though the next row may be long in coming.
-        model.foretell(state, variate, &[])?;
+        model.set_future(state, variate, &[])?;
         let first = model.config().variates - self.0.len();
         if let Some(old) = variate.checked_sub(first).and_then(|k| self.0.get_mut(k)) {
             *old = covariate;
@@ -52,7 +52,7 @@ impl FutureCovariates {
         let first = model.config().variates - self.0.len();
         for (variate, covariate) in (first..).zip(&mut self.0).filter(|(_, covariate)| !covariate.is_empty()) {
             covariate.values(time_ms, interval_ms, values);
-            model.foretell(state, variate, values)?;
+            model.set_future(state, variate, values)?;
             if covariate.pass(time_ms, interval_ms) {
                 over(variate);
             }
@@ -71,6 +71,6 @@ impl FutureCovariates {
         let (all, []) = postcard::take_from_bytes::<Vec<FutureCovariate>>(bytes).ok()? else {
             return None;
         };
-        (all.len() == model.config().known_ahead).then_some(FutureCovariates(all))
+        (all.len() == model.config().future_covariates).then_some(FutureCovariates(all))
     }
 }

@@ -82,7 +82,7 @@ pub(crate) async fn run_after(
     info!(
         model = meta.name,
         variates = meta.variates.len(),
-        exogenous = meta.config.exogenous,
+        covariates = meta.covariates().len(),
         horizon = meta.config.horizon,
         filters = service.filters().join(", "),
         threads = service.shards,

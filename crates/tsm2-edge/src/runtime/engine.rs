@@ -198,24 +198,23 @@ impl<'s> Engine<'s> {
         all.enumerate()
             .skip(first)
             .take_while(|(index, (time_ms, values))| {
-                monitor.observe(&values[..config.endogenous()]);
+                monitor.observe(&values[..config.targets()]);
                 // What came true stands for what was known.
-                for variate in config.variates - config.known_ahead..config.variates {
+                for variate in config.variates - config.future_covariates..config.variates {
                     let to_come = rows.values[index * config.variates + variate..].iter().step_by(config.variates);
                     self.ahead.clear();
                     self.ahead.extend(to_come.take(config.horizon + 1));
-                    if self.model.foretell(state, variate, &self.ahead).is_err() {
+                    if self.model.set_future(state, variate, &self.ahead).is_err() {
                         return false;
                     }
                 }
                 self.ahead.resize(config.horizon + 1, f32::NAN);
                 match self.model.step(state, &mut self.scratch, values, **time_ms) {
-                    Ok(Some(mut token)) => {
+                    Ok(mut token) => {
                         if token.forecast(&mut self.forecast).is_ok() {
                             monitor.issue(&self.forecast);
                         }
                     }
-                    Ok(None) => {}
                     Err(_) => return false,
                 }
                 true
@@ -225,7 +224,7 @@ impl<'s> Engine<'s> {
 
     /// Name and change of each stream that is another one than when it was last collected, or of all; from now on they count as unchanged.
     pub fn collect(&mut self, all: bool) -> Changes {
-        let covariates = self.model.config().known_ahead > 0;
+        let covariates = self.model.config().future_covariates > 0;
         let wanted = self.streams.iter_mut().filter(|(_, stream)| all || stream.changed);
         wanted
             .map(|(name, stream)| {
@@ -245,7 +244,7 @@ impl<'s> Engine<'s> {
 
     /// Sums over all streams for each variate that is forecast at each of these leads (from 1), and how many streams drift.
     pub(crate) fn scores(&self, leads: &[usize]) -> (Vec<LiveErrors>, usize) {
-        let variates = self.model.config().endogenous();
+        let variates = self.model.config().targets();
         let mut scores = vec![LiveErrors::default(); variates * leads.len()];
         for stream in self.streams.values() {
             for (place, score) in scores.iter_mut().enumerate() {
@@ -452,7 +451,7 @@ impl<'s> Engine<'s> {
             ..
         } = stream;
         let interval_ms = i64::try_from(self.service.grid.interval_ms).unwrap_or(i64::MAX);
-        let (endogenous, horizon) = (self.model.config().endogenous(), self.model.config().horizon as u64);
+        let (endogenous, horizon) = (self.model.config().targets(), self.model.config().horizon as u64);
         let keep = self.service.history_rows();
         let mut changes = 0;
         let (model, scratch, forecast, (lo, hi)) = (&self.model, &mut self.scratch, &mut self.forecast, &mut self.interval);
@@ -475,10 +474,7 @@ impl<'s> Engine<'s> {
                     };
                     let told = covariates.tell(model, state, (row.time_ms, interval_ms), ahead, over);
                     let stepped = told.and_then(|()| model.step(state, scratch, row.values, row.time_ms));
-                    let made = stepped.and_then(|token| match token {
-                        Some(mut token) => token.forecast(forecast).map(|()| true),
-                        None => Ok(false),
-                    });
+                    let made = stepped.and_then(|mut token| token.forecast(forecast).map(|()| true));
                     let forecast = match made {
                         Ok(made) => made.then_some(&forecast[..]),
                         Err(error) => return rejections.reject("step", name, format_args!("stream {name:?}: {error}")),

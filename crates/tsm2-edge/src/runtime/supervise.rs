@@ -61,7 +61,7 @@ async fn run<E: std::fmt::Display>(
         let meta = service.bundle.meta();
         metrics.set_model(ModelLabels::new(
             &meta.name,
-            meta.endogenous().iter().map(|variate| variate.name.clone()),
+            meta.targets().iter().map(|variate| variate.name.clone()),
             meta.config.horizon,
         ));
         let mut next = None;

@@ -288,8 +288,7 @@ mod tests {
     fn with_model<T>(known_ahead: usize, check: impl FnOnce(&Model<'_>) -> T) -> T {
         let config = Config {
             variates: 2,
-            exogenous: known_ahead,
-            known_ahead,
+            future_covariates: known_ahead,
             ..Config::default()
         };
         let weights = vec![0.0; parameter_count(&config).unwrap()];

@@ -1,22 +1,22 @@
-//! The device's step, row by row.
+//! The device's step, time step by time step.
 
 use tsm2_bundle::Bundle;
 use tsm2_core::Model;
 
-use crate::{Row, Run, Stream};
+use crate::{Run, Stream, TimeStep};
 
 /// A stream on its way through the device's step.
 #[derive(Clone, Debug)]
 pub struct Stepper<'b> {
     model: Model<'b>,
-    /// All that the stream is; copying it out and in saves and restores it.
+    /// The whole state of the stream; copying it out and in saves and restores the stream.
     pub state: Vec<f32>,
-    /// Working memory; what it holds between steps does not matter.
+    /// Working memory; its contents between steps do not matter.
     pub scratch: Vec<f32>,
 }
 
 impl<'b> Stepper<'b> {
-    /// A stream that has seen nothing.
+    /// A new stream.
     #[must_use]
     pub fn new(bundle: &'b Bundle) -> Self {
         let model = bundle.model();
@@ -27,43 +27,34 @@ impl<'b> Stepper<'b> {
         }
     }
 
-    /// Consumes one row; says whether a forecast was issued and written to `forecast` `[M - X, H]`.
+    /// Consumes one time step and writes its forecast `[targets, H]`.
     ///
     /// # Panics
     /// When a length does not fit.
-    pub fn step(&mut self, row: &Row<'_>, forecast: &mut [f32]) -> bool {
-        for (variate, values) in row.told() {
-            self.model.foretell(&mut self.state, variate, values).expect("known ahead");
+    pub fn step(&mut self, step: &TimeStep<'_>, forecast: &mut [f32]) {
+        for (variate, values) in step.future() {
+            self.model.set_future(&mut self.state, variate, values).expect("a future covariate");
         }
-        let token = self.model.step(&mut self.state, &mut self.scratch, row.readings, row.time_ms);
-        match token.expect("lengths fit") {
-            Some(mut token) => {
-                token.forecast(forecast).expect("length fits");
-                true
-            }
-            None => false,
-        }
+        let token = self.model.step(&mut self.state, &mut self.scratch, step.readings, step.time_ms);
+        token.expect("lengths fit").forecast(forecast).expect("length fits");
     }
 
-    /// The state without the front end's part.
+    /// The state without the preprocessor's part.
     #[must_use]
     pub fn recurrent(&self) -> &[f32] {
-        &self.state[self.model.front().state_len()..]
+        &self.state[self.model.preprocessor().state_len()..]
     }
 }
 
 /// A whole stream from a zero state.
 pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
-    let config = &bundle.meta().config;
     let mut stepper = Stepper::new(bundle);
-    let mut forecast = vec![0.0; config.forecast_len()];
+    let mut forecast = vec![0.0; bundle.meta().config.forecast_len()];
     let mut run = Run::default();
-    for (t, row) in stream.rows(bundle).enumerate() {
-        if stepper.step(&row, &mut forecast) {
-            run.issued.push(t);
-            run.forecasts.extend_from_slice(&forecast);
-        }
+    for step in stream.steps(bundle) {
+        stepper.step(&step, &mut forecast);
+        run.forecasts.extend_from_slice(&forecast);
     }
-    run.state = Some(stepper.recurrent().to_vec());
+    run.state = stepper.recurrent().to_vec();
     run
 }

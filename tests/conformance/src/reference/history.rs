@@ -1,11 +1,13 @@
-//! The front end of the reference: it remembers every sample and computes everything anew from them, section 2 and 5 of the
-//! specification word by word. What the specification leaves open is as the core documents it: a missing reading is the last one held,
-//! a variate not read yet stands at its training mean, and its first reading then stands for all its past; an exponential normaliser counts no
-//! sample that was missing after the first reading. What was told of a variate counts as read where its reading is missing.
+//! The preprocessor of the reference: it remembers every sample and computes everything anew from them.
+//!
+//! - A missing reading is the last one, forward-filled.
+//! - A variate that was not read yet stands at its training mean; its first reading then stands for all its past.
+//! - An exponential normalizer counts no sample that was missing after the first reading.
+//! - A known future value counts as read where its reading is missing.
 
 use std::collections::BTreeMap;
 
-use tsm2_core::{Config, Normaliser, SEASON_RATES};
+use tsm2_core::{Config, NetworkConfig, Normalizer, SEASON_RATES};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// 1970-01-01 was a Thursday; the first Monday came four days later.
@@ -15,12 +17,12 @@ const FIRST_MONDAY_MS: i64 = 4 * DAY_MS;
 pub struct History {
     /// `[M][t]`: z = (x - mean) / std, held where a reading is missing.
     z: Vec<Vec<f64>>,
-    /// `[M][t]`: whether an exponential normaliser counts it.
+    /// `[M][t]`: whether an exponential normalizer counts it.
     counted: Vec<Vec<bool>>,
     /// Which variates have been read.
     read: Vec<bool>,
-    /// `[M]`: by number of sample the values that were last told, scaled, up to the last one that is known.
-    told: Vec<BTreeMap<usize, f64>>,
+    /// `[M]`: by number of sample the values that were last set, scaled, up to the last known one.
+    known: Vec<BTreeMap<usize, f64>>,
     time_ms: i64,
 }
 
@@ -31,7 +33,7 @@ impl History {
             z: vec![Vec::new(); variates],
             counted: vec![Vec::new(); variates],
             read: vec![false; variates],
-            told: vec![BTreeMap::new(); variates],
+            known: vec![BTreeMap::new(); variates],
             time_ms: 0,
         }
     }
@@ -41,16 +43,16 @@ impl History {
         self.z[0].len()
     }
 
-    /// What variate `m` will read from the next sample on, in the sensors' units, NaN where that is not known.
-    pub fn tell(&mut self, m: usize, values: &[f32], mean: f64, std: f64) {
-        self.told[m].clear();
-        let known = |x: &&f32| x.is_finite();
+    /// Sets the values of variate `m` from the next sample on, in the sensors' units, NaN where a value is not known.
+    pub fn set_future(&mut self, m: usize, values: &[f32], mean: f64, std: f64) {
+        self.known[m].clear();
+        let finite = |x: &&f32| x.is_finite();
         let last = values.iter().rposition(|x| x.is_finite()).map_or(0, |last| last + 1);
         for (i, _) in values[..last].iter().enumerate() {
-            // What is not known stands at the last value before it that is; before the first nothing is told.
-            if let Some(x) = values[..=i].iter().rfind(known) {
+            // A value that is not known stands at the known value before it; before the first nothing is known.
+            if let Some(x) = values[..=i].iter().rfind(finite) {
                 let z = ((f64::from(*x) - mean) / std).clamp(-1000.0, 1000.0);
-                self.told[m].insert(self.z[m].len() + i, z);
+                self.known[m].insert(self.z[m].len() + i, z);
             }
         }
     }
@@ -61,7 +63,7 @@ impl History {
         for (m, &x) in row.iter().enumerate() {
             let past = &mut self.z[m];
             let own = x.is_finite().then(|| ((f64::from(x) - mean[m]) / std[m]).clamp(-1000.0, 1000.0));
-            let read = own.or(self.told[m].get(&past.len()).copied());
+            let read = own.or(self.known[m].get(&past.len()).copied());
             self.counted[m].push(read.is_some() || !self.read[m]);
             if let Some(z) = read {
                 if !self.read[m] {
@@ -75,19 +77,13 @@ impl History {
         }
     }
 
-    /// The normaliser's mean and standard deviation of variate `m` at sample `t`.
+    /// The normalizer's mean and standard deviation of variate `m` at sample `t`.
     pub fn statistics(&self, config: &Config, m: usize, t: usize) -> (f64, f64) {
         let past = &self.z[m][..=t];
-        let weights: Vec<f64> = match config.normaliser {
-            Normaliser::Global => return (0.0, 1.0),
-            Normaliser::Window { length } => {
-                let length = length.min(past.len());
-                (0..past.len())
-                    .map(|i| if i + length >= past.len() { 1.0 / length as f64 } else { 0.0 })
-                    .collect()
-            }
+        let weights: Vec<f64> = match config.normalizer {
+            Normalizer::Global => return (0.0, 1.0),
             // A sample's weight halves every `half_life` samples that count; the weights of those sum to one.
-            Normaliser::Exponential { half_life } => {
+            Normalizer::Exponential { half_life } => {
                 let counted = &self.counted[m][..=t];
                 let later = |i: usize| counted[i + 1..].iter().filter(|&&counts| counts).count();
                 let weight = |i: usize| match counted[i] {
@@ -103,7 +99,7 @@ impl History {
         (mu, (variance + 1e-4).sqrt())
     }
 
-    /// The last `count` samples of variate `m`, oldest first, normalised with the statistics of now; the first sample stands before itself.
+    /// The last `count` samples of variate `m`, oldest first, normalized with the statistics of now; the first sample stands before itself.
     fn last(&self, config: &Config, m: usize, count: usize) -> Vec<f64> {
         let now = self.samples() - 1;
         let (mu, sd) = self.statistics(config, m, now);
@@ -112,24 +108,25 @@ impl History {
             .collect()
     }
 
-    /// What is known ahead, `[K, B]`: of each variate the means over bands of leads, relative to its newest sample, not normalised. The bands are
-    /// single leads up to the fourth; then each is half as long as all that lies before it, rounded down.
-    fn ahead(&self, config: &Config) -> Vec<f64> {
+    /// Features of the future covariates, `[K, B]`: of each the means over bands of steps, relative to its newest sample,
+    /// not normalized. The bands are single steps up to the fourth; then each is half as long as all steps before it,
+    /// rounded down.
+    fn future(&self, config: &Config) -> Vec<f64> {
         let now = self.samples() - 1;
         let mut means = Vec::new();
-        for m in config.variates - config.known_ahead..config.variates {
+        for m in config.variates - config.future_covariates..config.variates {
             let newest = self.z[m][now];
-            let at = |lead: usize| {
-                let still_known = || self.told[m].range(now + 1..);
-                let before = still_known().take_while(|&(&t, _)| t <= now + 1 + lead).last();
+            let at = |step: usize| {
+                let still_known = || self.known[m].range(now + 1..);
+                let before = still_known().take_while(|&(&t, _)| t <= now + 1 + step).last();
                 before.map_or(newest, |(_, &z)| z)
             };
-            let mut lead = 0;
-            while lead < config.horizon {
-                let length = if lead < 4 { 1 } else { lead / 2 }.min(config.horizon - lead);
-                let sum: f64 = (lead..lead + length).map(at).sum();
+            let mut step = 0;
+            while step < config.horizon {
+                let length = if step < 4 { 1 } else { step / 2 }.min(config.horizon - step);
+                let sum: f64 = (step..step + length).map(at).sum();
                 means.push(sum / length as f64 - newest);
-                lead += length;
+                step += length;
             }
         }
         means
@@ -141,34 +138,34 @@ impl History {
         angles.iter().flat_map(|angle| [angle.sin(), angle.cos()]).collect()
     }
 
-    /// A token's patch vector of variate `m`: samples, then the calendar, then what is known ahead.
-    pub fn patch(&self, config: &Config, m: usize) -> Vec<f64> {
-        let samples = self.last(config, m, config.patch);
+    /// A token's patch vector of variate `m`: samples, then the calendar, then the future covariates.
+    pub fn patch(&self, config: &Config, network: &NetworkConfig, m: usize) -> Vec<f64> {
+        let samples = self.last(config, m, network.patch);
         let mut patch: Vec<f64> = samples.into_iter().map(|x| x.clamp(-30.0, 30.0)).collect();
-        if config.calendar {
+        if network.calendar {
             patch.extend(self.calendar());
         }
-        patch.extend(self.ahead(config).into_iter().map(|x| x.clamp(-30.0, 30.0)));
+        patch.extend(self.future(config).into_iter().map(|x| x.clamp(-30.0, 30.0)));
         patch
     }
 
-    /// The read-out's feature vector phi of variate `m`.
+    /// The linear head's feature vector phi of variate `m`.
     pub fn features(&self, config: &Config, m: usize) -> Vec<f64> {
-        let readout = &config.readout;
-        let mut phi = self.last(config, m, readout.lags);
-        if let Some(season) = readout.season {
+        let head = &config.linear_head;
+        let mut phi = self.last(config, m, head.lags);
+        if let Some(season) = head.season {
             for rate in SEASON_RATES {
                 phi.extend(self.seasonal(config, m, season.period, f64::from(rate)));
             }
         }
         for other in (0..config.variates).filter(|&other| other != m) {
-            phi.extend(self.last(config, other, readout.cross_lags));
+            phi.extend(self.last(config, other, head.cross_lags));
         }
-        if readout.calendar {
+        if head.calendar {
             phi.extend(self.calendar());
         }
-        if readout.known_ahead {
-            phi.extend(self.ahead(config));
+        if head.future_covariates {
+            phi.extend(self.future(config));
         }
         phi
     }

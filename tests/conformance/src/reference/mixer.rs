@@ -1,12 +1,13 @@
-//! The selective mixer and the MLP of the reference, section 3 of the specification line by line.
+//! The selective mixer and the MLP of the reference.
 
-use tsm2_core::{Config, Discretisation, Mlp, S6, SelectionFrom};
+use tsm2_core::{Mlp, NetworkConfig, S6};
 
 use super::Tensors;
 
-/// What one direction of a selective mixer remembers: every value it was given, and its state.
+/// Memory of one direction of a selective mixer: every value so far, and the state.
 #[derive(Clone)]
 pub struct Memory {
+    sizes: S6,
     /// v of every token so far, `[tokens][E]`.
     values: Vec<Vec<f64>>,
     /// h, `[E][N]`.
@@ -17,19 +18,20 @@ impl Memory {
     /// Nothing seen, zero state.
     pub fn new(sizes: &S6) -> Self {
         Self {
+            sizes: *sizes,
             values: Vec::new(),
             h: vec![vec![0.0; sizes.d_state]; sizes.d_inner],
         }
     }
 
-    /// The last K-1 values `[K-1, E]`, oldest first (zero before the first token), then h `[N, E]`.
-    pub fn state(&self, sizes: &S6) -> Vec<f64> {
+    /// The last d_conv - 1 values `[d_conv - 1, E]`, oldest first (zero before the first token), then h `[N, E]`.
+    pub fn state(&self) -> Vec<f64> {
         let mut state = Vec::new();
-        for back in (1..sizes.d_conv).rev() {
-            state.extend((0..sizes.d_inner).map(|e| self.value(back, e)));
+        for back in (1..self.sizes.d_conv).rev() {
+            state.extend((0..self.sizes.d_inner).map(|e| self.value(back, e)));
         }
-        for n in 0..sizes.d_state {
-            state.extend((0..sizes.d_inner).map(|e| self.h[e][n]));
+        for n in 0..self.sizes.d_state {
+            state.extend((0..self.sizes.d_inner).map(|e| self.h[e][n]));
         }
         state
     }
@@ -45,38 +47,30 @@ impl Memory {
 }
 
 /// The time mixer of layer `l` on one variate's token `x`: what is added to it.
-pub fn time_mixer(config: &Config, tensors: &Tensors, l: usize, memory: &mut Memory, x: &[f64]) -> Vec<f64> {
+pub fn time_mixer(config: &NetworkConfig, tensors: &Tensors, l: usize, memory: &mut Memory, x: &[f64]) -> Vec<f64> {
     let block = format!("layers.{l}.time");
     let sizes = &config.time_mixer;
     let xn = layer_norm(tensors, &block, x);
-    let projected = project(config, tensors, &block, sizes, x, &xn, 1);
-    let y = selective(config, tensors, &block, sizes, memory, &projected[0], &xn);
+    let projected = project(tensors, &block, sizes, x, &xn, 1);
+    let y = selective(tensors, &block, sizes, memory, &projected[0]);
     gated_output(tensors, &block, &y, &projected[1])
 }
 
 /// The bidirectional scan of layer `l` over the variates of one token, `x` `[M][D]`: what is added to each.
-pub fn variate_scan(config: &Config, tensors: &Tensors, l: usize, sizes: &S6, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+pub fn variate_scan(tensors: &Tensors, l: usize, sizes: &S6, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let block = format!("layers.{l}.variate");
     let xn: Vec<Vec<f64>> = x.iter().map(|x| layer_norm(tensors, &block, x)).collect();
-    let projected: Vec<Vec<Vec<f64>>> = (0..x.len())
-        .map(|m| project(config, tensors, &block, sizes, &x[m], &xn[m], 2))
-        .collect();
+    let projected: Vec<Vec<Vec<f64>>> = (0..x.len()).map(|m| project(tensors, &block, sizes, &x[m], &xn[m], 2)).collect();
     let mut y = vec![vec![0.0; sizes.d_inner]; x.len()];
     let mut memory = Memory::new(sizes);
     for m in 0..x.len() {
         let forward = format!("{block}.forward");
-        add(
-            &mut y[m],
-            &selective(config, tensors, &forward, sizes, &mut memory, &projected[m][0], &xn[m]),
-        );
+        add(&mut y[m], &selective(tensors, &forward, sizes, &mut memory, &projected[m][0]));
     }
     let mut memory = Memory::new(sizes);
     for m in (0..x.len()).rev() {
         let backward = format!("{block}.backward");
-        add(
-            &mut y[m],
-            &selective(config, tensors, &backward, sizes, &mut memory, &projected[m][1], &xn[m]),
-        );
+        add(&mut y[m], &selective(tensors, &backward, sizes, &mut memory, &projected[m][1]));
     }
     (0..x.len())
         .map(|m| gated_output(tensors, &block, &y[m], &projected[m][2]))
@@ -100,13 +94,12 @@ pub fn variate_mlp(tensors: &Tensors, l: usize, sizes: &Mlp, x: &[Vec<f64>]) -> 
 }
 
 /// The rows of `in_proj`: `values` value paths, then the gate with its bias.
-fn project(config: &Config, tensors: &Tensors, block: &str, sizes: &S6, x: &[f64], xn: &[f64], values: usize) -> Vec<Vec<f64>> {
+fn project(tensors: &Tensors, block: &str, sizes: &S6, x: &[f64], xn: &[f64], values: usize) -> Vec<Vec<f64>> {
     let weight = tensors.get(&format!("{block}.in_proj.weight"));
     let rows: Vec<&[f64]> = weight.chunks(sizes.d_inner * x.len()).collect();
     assert_eq!(rows.len(), values + 1);
-    let value_source = if config.raw_value_path { x } else { xn };
-    // As the core documents it, values are limited before the convolution.
-    let limited = |w: &&[f64]| linear(w, value_source).into_iter().map(|v| v.clamp(-30.0, 30.0)).collect();
+    // The values come from x itself and are limited before the convolution; the gate comes from the LayerNorm.
+    let limited = |w: &&[f64]| linear(w, x).into_iter().map(|v| v.clamp(-30.0, 30.0)).collect();
     let mut projected: Vec<Vec<f64>> = rows[..values].iter().map(limited).collect();
     let mut gate = linear(rows[values], xn);
     add(&mut gate, tensors.get(&format!("{block}.gate_bias")));
@@ -115,7 +108,7 @@ fn project(config: &Config, tensors: &Tensors, block: &str, sizes: &S6, x: &[f64
 }
 
 /// Convolution, selection and scan of one token: y before the gate.
-fn selective(config: &Config, tensors: &Tensors, block: &str, sizes: &S6, memory: &mut Memory, v: &[f64], xn: &[f64]) -> Vec<f64> {
+fn selective(tensors: &Tensors, block: &str, sizes: &S6, memory: &mut Memory, v: &[f64]) -> Vec<f64> {
     let get = |leaf: &str| tensors.get(&format!("{block}.{leaf}"));
     let (e, n, r, k) = (sizes.d_inner, sizes.d_state, sizes.dt_rank, sizes.d_conv);
     memory.values.push(v.to_vec());
@@ -127,11 +120,7 @@ fn selective(config: &Config, tensors: &Tensors, block: &str, sizes: &S6, memory
         }
         c[i] = silu(sum);
     }
-    let source = match config.selection_from {
-        SelectionFrom::Conv => &c,
-        SelectionFrom::Norm => xn,
-    };
-    let selection = linear(get("x_proj.weight"), source);
+    let selection = linear(get("x_proj.weight"), &c);
     let d = &selection[..r];
     let mut b = selection[r..r + n].to_vec();
     let mut c_out = selection[r + n..].to_vec();
@@ -144,11 +133,7 @@ fn selective(config: &Config, tensors: &Tensors, block: &str, sizes: &S6, memory
         let dt = softplus(dt[i]);
         for j in 0..n {
             let a = -get("a_log")[i * n + j].exp();
-            let input = match config.discretisation {
-                Discretisation::Euler => dt * b[j],
-                Discretisation::Zoh => ((dt * a).exp() - 1.0) / a * b[j],
-            };
-            memory.h[i][j] = (dt * a).exp() * memory.h[i][j] + input * c[i];
+            memory.h[i][j] = (dt * a).exp() * memory.h[i][j] + dt * b[j] * c[i];
             y[i] += c_out[j] * memory.h[i][j];
         }
         y[i] += get("d")[i] * c[i];

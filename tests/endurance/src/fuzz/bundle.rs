@@ -1,12 +1,12 @@
-//! Bundles, three ways: bytes as they are; after `H`, a safetensors header over tensors of zeros; after `M`, our own metadata over weights that
-//! fit it.
+//! Bundles, in three forms: any bytes; after `H`, a safetensors header over tensors of zeros; after `M`, metadata of
+//! this format over weights that fit it.
 
 use tsm2_bundle::{Bundle, Metadata};
 use tsm2_core::parameter_count;
 
 /// No file under test is larger than this.
 const LARGEST: usize = 1 << 20;
-/// Models larger than this are not stepped.
+/// Models larger than this are not stepped, so that every input takes milliseconds.
 const MAX_NUMBERS: usize = 1 << 16;
 
 /// Reads a bundle and, when it is one, writes it again and steps its model.
@@ -55,13 +55,12 @@ fn step(bundle: &Bundle) {
     model.reset(&mut state).expect("a state of the right length");
     for (time, value) in [1.0, f32::NAN, -1e30].into_iter().enumerate() {
         let mut forecast = vec![0.0; config.forecast_len()];
-        for variate in config.variates - config.known_ahead..config.variates {
-            let told = model.foretell(&mut state, variate, &[value, 2.0]);
-            told.expect("a variate that is known ahead");
+        for variate in config.variates - config.future_covariates..config.variates {
+            let set = model.set_future(&mut state, variate, &[value, 2.0]);
+            set.expect("a future covariate");
         }
         let token = model.step(&mut state, &mut scratch, &vec![value; config.variates], time as i64 * 60_000);
-        if let Some(mut token) = token.expect("a row of the right length") {
-            token.forecast(&mut forecast).expect("a forecast of the right length");
-        }
+        let mut token = token.expect("readings of the right length");
+        token.forecast(&mut forecast).expect("a forecast of the right length");
     }
 }

@@ -25,13 +25,13 @@ impl Validate {
         let service = Service::prepare(&config)?;
         let meta = service.bundle().meta();
         let variates: Vec<&str> = meta.variates.iter().map(|v| v.name.as_str()).collect();
-        let known_ahead: Vec<&str> = meta.known_ahead().iter().map(|v| v.name.as_str()).collect();
+        let known_ahead: Vec<&str> = meta.future_covariates().iter().map(|v| v.name.as_str()).collect();
         let interval_s = service.interval_ms() as f64 / 1e3;
         if self.json {
             let found = json!({
                 "model": meta.name,
                 "variates": variates,
-                "exogenous": &variates[meta.config.endogenous()..],
+                "exogenous": &variates[meta.config.targets()..],
                 "horizon": meta.config.horizon,
                 "interval_s": interval_s,
                 "known_ahead": known_ahead,
@@ -58,7 +58,7 @@ impl Validate {
             ),
             format!("subscribes  {}", service.filters().join(", ")),
         ];
-        let (forecast, exogenous) = variates.split_at(meta.config.endogenous());
+        let (forecast, exogenous) = variates.split_at(meta.config.targets());
         if !exogenous.is_empty() {
             lines.push(format!("only reads  {}", exogenous.join(", ")));
         }
