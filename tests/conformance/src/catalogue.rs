@@ -2,7 +2,7 @@
 //! quotients only, so that all machines draw the same numbers.
 
 use tsm2_bundle::{Bundle, FORMAT_VERSION, Metadata, Provenance, Variate};
-use tsm2_core::{Config, Discretisation, Head, LinearHead, Mlp, Normalizer, S6, Season, SelectionFrom, VariateMixer, layout};
+use tsm2_core::{Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, S6, Season, VariateMixer, layout};
 
 use crate::{Stream, noise::Noise};
 

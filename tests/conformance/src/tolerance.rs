@@ -1,5 +1,7 @@
 //! Tolerance classes, and the distance of two runs relative to their scale.
 
+use std::fmt;
+
 use tsm2_bundle::Bundle;
 
 use crate::Run;
@@ -61,6 +63,12 @@ impl Distance {
     #[must_use]
     pub fn within(&self, tolerance: Tolerance) -> bool {
         self.forecasts.max(self.state) <= tolerance.limit()
+    }
+}
+
+impl fmt::Display for Distance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "forecasts {:.1e}, state {:.1e}", self.forecasts, self.state)
     }
 }
 

@@ -75,10 +75,10 @@ fn check(engine: &Engine, name: &str) {
     let case = Case::open(name);
     let got = (engine.run)(&case.bundle, &case.stream);
     let (distance, tolerance) = (Distance::new(&case.bundle, &got, &case.expected), engine.tolerance(name));
-    println!("{}, {name}: {distance:.1e?}", engine.name);
+    println!("{}, {name}: {distance}", engine.name);
     assert!(
         distance.within(tolerance),
-        "{}, {name}: {distance:e?} is beyond {tolerance:?}",
+        "{}, {name}: {distance} is beyond {tolerance:?}",
         engine.name
     );
 }
@@ -93,7 +93,7 @@ fn file_is_the_references(name: &str) {
     assert_eq!(bits(&file), bits(&made));
     // A double-precision exp may differ in its last bit from machine to machine.
     let distance = Distance::new(&made.bundle, &file.expected, &made.expected);
-    assert!(distance.within(Tolerance::Rounding), "{distance:e?}");
+    assert!(distance.within(Tolerance::Rounding), "{distance}");
 }
 
 fn every_tensor_changes_the_forecasts(name: &str) {

@@ -110,7 +110,7 @@ proptest! {
     ) {
         let run = TestRun::new(&recipe, 60, lost, seed);
         let distance = Distance::new(&run.bundle, &run.stretches(&cuts), &run.stretches(&[]));
-        prop_assert!(distance.within(PARALLEL.tolerance(recipe.name)), "{}: {distance:e?}", recipe.name);
+        prop_assert!(distance.within(PARALLEL.tolerance(recipe.name)), "{}: {distance}", recipe.name);
     }
 }
 
