@@ -12,8 +12,7 @@ const MINUTE: i64 = 60_000;
 fn config() -> Config {
     Config {
         variates: VARIATES,
-        exogenous: 1,
-        known_ahead: 1,
+        future_covariates: 1,
         horizon: HORIZON,
         ..Config::default()
     }
@@ -99,10 +98,7 @@ fn a_forecast_is_the_models_with_the_monitors_bounds() {
     let (mut mean, mut lower, mut upper) = (vec![0.0; 2 * HORIZON], vec![0.0; 2 * HORIZON], vec![0.0; 2 * HORIZON]);
     for minute in 0..200 {
         let values = values(minute);
-        let mut token = model
-            .step(&mut state, &mut scratch, &values, minute as i64 * MINUTE)
-            .unwrap()
-            .unwrap();
+        let mut token = model.step(&mut state, &mut scratch, &values, minute as i64 * MINUTE).unwrap();
         token.forecast(&mut mean).unwrap();
         monitor.observe(&values[..2]);
         monitor.issue(&mean);
