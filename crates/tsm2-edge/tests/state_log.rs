@@ -255,6 +255,30 @@ fn a_torn_commit_leaves_what_was_committed_before() {
 }
 
 #[test]
+fn a_hole_in_the_last_commit_undoes_all_of_it() {
+    // As after a power cut: a later page of the commit reached the disk, an earlier one did not.
+    let folder = tempdir().unwrap();
+    let (ends, models) = ten_batches(&folder.path().join("state"));
+    let crashed = folder.path().join("state.crashed");
+    let whole = fs::read(&segments(&crashed)[1]).unwrap();
+    for at in (ends[3]..ends[4]).step_by(5) {
+        let mut bytes = whole.clone();
+        let end = whole.len().min(at as usize + 40);
+        bytes[at as usize..end].fill(0);
+        let torn = folder.path().join("torn");
+        copy_folder(&crashed, &torn);
+        fs::write(&segments(&torn)[1], &bytes).unwrap();
+        let store = open(&torn, &OPTIONS);
+        for (name, stream) in &models[4].0 {
+            let stored = store.load(name).unwrap().unwrap();
+            assert_eq!((stored.checkpoint, &stored.tail[..]), (stream.checkpoint.clone(), &stream.entries[stream.covered..]), "{at}");
+        }
+        assert_eq!((store.report().damaged, store.report().torn_bytes), (0, ends[4] - ends[3]));
+        fs::remove_dir_all(&torn).unwrap();
+    }
+}
+
+#[test]
 fn a_flipped_byte_costs_one_record() {
     let folder = tempdir().unwrap();
     let (_, models) = ten_batches(&folder.path().join("state"));
