@@ -123,7 +123,7 @@ fn fill(store: &LogStore, arguments: &Arguments, streams: usize, minutes: usize)
             let mut batch = Batch::default();
             for stream in (part..streams).step_by(arguments.commits) {
                 let spread = stream * arguments.checkpoint_every / streams;
-                let is_due = (minute + spread) % arguments.checkpoint_every == 0;
+                let is_due = (minute + spread).is_multiple_of(arguments.checkpoint_every);
                 let update = StreamUpdate {
                     entries: vec![noise(arguments.entry)],
                     checkpoint: is_due.then(|| noise(arguments.checkpoint)),

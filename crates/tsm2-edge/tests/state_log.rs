@@ -271,7 +271,11 @@ fn a_hole_in_the_last_commit_undoes_all_of_it() {
         let store = open(&torn, &OPTIONS);
         for (name, stream) in &models[4].0 {
             let stored = store.load(name).unwrap().unwrap();
-            assert_eq!((stored.checkpoint, &stored.tail[..]), (stream.checkpoint.clone(), &stream.entries[stream.covered..]), "{at}");
+            assert_eq!(
+                (stored.checkpoint, &stored.tail[..]),
+                (stream.checkpoint.clone(), &stream.entries[stream.covered..]),
+                "{at}"
+            );
         }
         assert_eq!((store.report().damaged, store.report().torn_bytes), (0, ends[4] - ends[3]));
         fs::remove_dir_all(&torn).unwrap();
