@@ -17,7 +17,7 @@ use tsm2_train::data::split::{Split, SplitSpec};
 use tsm2_train::data::table::Table;
 use tsm2_train::data::thin::Rate;
 use tsm2_train::evaluate::baseline_errors;
-use tsm2_train::linear::ridge::bands;
+use tsm2_train::linear::step_groups::step_groups;
 use tsm2_train::network::baseline::{NeuralBaseline, NeuralKind, WINDOW, baseline_config};
 use tsm2_train::network::learner::Learner;
 use tsm2_train::train::trainer::{Target, Trainer, TrainerOptions};
@@ -54,7 +54,7 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
         let initial = |rng: &mut ChaCha8Rng| NeuralBaseline::initial(kind, &config, rng, &Device::Cpu);
         let mut trainer = Trainer::new(initial, options, &data, split.train, &Device::Cpu).expect("valid");
         while trainer
-            .advance(300, split.validation_range(), &bands(1), &mut |_| {})
+            .advance(300, split.validation_range(), &step_groups(1), &mut |_| {})
             .expect("trains")
         {}
         let best = trainer.best().expect("a best");

@@ -20,7 +20,7 @@ use tsm2_train::data::split::SplitSpec;
 use tsm2_train::data::table::Table;
 use tsm2_train::data::thin::{Rate, thin};
 use tsm2_train::evaluate::{HorizonError, Tally, carried, run};
-use tsm2_train::linear::ridge::bands;
+use tsm2_train::linear::step_groups::step_groups;
 use tsm2_train::network::Network;
 use tsm2_train::train::trainer::{Progress, Target, Trainer, TrainerOptions};
 use tsm2_train::train::{self, Event, TrainOptions};
@@ -173,7 +173,7 @@ fn every_parameter_is_trained() {
     )
     .expect("valid");
     let mut after = |update| {
-        while trainer.advance(update, 500..600, &bands(3), &mut |_| {}).expect("trains") {}
+        while trainer.advance(update, 500..600, &step_groups(3), &mut |_| {}).expect("trains") {}
         trainer.weights().expect("weights")
     };
     // After one update the head speaks, after two what feeds it hears of it.
@@ -207,7 +207,7 @@ fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_, Network>)) {
         &Device::Cpu,
     )
     .expect("valid");
-    while trainer.advance(100, 500..600, &bands(3), &mut |_| {}).expect("no error") {}
+    while trainer.advance(100, 500..600, &step_groups(3), &mut |_| {}).expect("no error") {}
     see(&trainer);
     let best = trainer.best().expect("the initial weights at least");
     assert!(best.score.is_finite() && best.score <= 1.0, "{}", best.score);

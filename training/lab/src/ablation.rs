@@ -16,7 +16,7 @@ use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitError};
 use tsm2_train::data::table::Table;
 use tsm2_train::evaluate::errors::Sums;
-use tsm2_train::linear::ridge::bands;
+use tsm2_train::linear::step_groups::step_groups;
 use tsm2_train::network::Network;
 use tsm2_train::network::parameters::{OPEN_GATE, Parameters, Parts, mamba};
 use tsm2_train::train::recipe::{MEMORY, MLP, start_config, with_network};
@@ -243,8 +243,8 @@ impl Ablation<'_> {
         let begun = Instant::now();
         let initial = |rng: &mut ChaCha8Rng| variant.initial(&config, rng, seed, device);
         let mut trainer = Trainer::new(initial, options, &data, split.train, device)?;
-        let bands = bands(config.horizon);
-        while trainer.advance(self.updates, split.validation_range(), &bands, report)? {}
+        let groups = step_groups(config.horizon);
+        while trainer.advance(self.updates, split.validation_range(), &groups, report)? {}
         trainer.take_best()?;
         let errors = trainer.validate(split.test_range())?;
         let mse = |leads: Range<usize>| errors.band(leads).sum::<Sums>().mse(1.0);

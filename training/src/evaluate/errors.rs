@@ -2,17 +2,6 @@
 
 use std::ops::Range;
 
-/// A lead that fits this many times into what validation holds is a quarter certain.
-const QUARTER_CERTAIN: f64 = 10.0;
-
-/// How far what the forecasts from `origins` successive rows say of a lead can be relied on, in (0, 1): neighbouring forecasts share most of
-/// their rows, so what counts is how many times the lead fits into them.
-#[must_use]
-pub fn certainty(origins: usize, lead: usize) -> f64 {
-    let times = origins.max(1) as f64 / lead.max(1) as f64;
-    (times / (times + QUARTER_CERTAIN)).powi(2)
-}
-
 /// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the linear head's error and n the step
 /// from the linear head's forecast to the network's model, so the forecast at weight w is the linear head's plus w n.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -77,20 +66,20 @@ impl Errors {
 
     /// Mean squared error at each lead, each band with its best weight.
     #[must_use]
-    pub fn leads(&self, bands: &[Range<usize>]) -> Vec<f64> {
+    pub fn leads(&self, groups: &[Range<usize>]) -> Vec<f64> {
         let of_band = |band: &Range<usize>| {
             let weight = self.band(band.clone()).sum::<Sums>().best_weight();
             band.clone()
                 .map(move |lead| self.band(lead..lead + 1).sum::<Sums>().mse(weight))
                 .collect::<Vec<_>>()
         };
-        bands.iter().flat_map(of_band).collect()
+        groups.iter().flat_map(of_band).collect()
     }
 
     /// Error relative to the linear head's, averaged over leads: what training is judged by.
     #[must_use]
-    pub fn score(&self, bands: &[Range<usize>]) -> f64 {
-        self.relative(&self.leads(bands))
+    pub fn score(&self, groups: &[Range<usize>]) -> f64 {
+        self.relative(&self.leads(groups))
     }
 
     /// As [`Errors::score`], without a share of the linear head in the forecast.

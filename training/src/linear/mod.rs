@@ -2,3 +2,4 @@
 
 pub mod head;
 pub mod ridge;
+pub mod step_groups;

@@ -1,8 +1,8 @@
 //! Linear maps in closed form, from second moments alone.
 //!
-//! [`Moments`] keeps G = sum phi phi', c = sum phi y' and the sum of y^2 of all examples, in f64. They are enough to solve a ridge
-//! regression for any strength and any subset of features, and to tell its mean squared error, so one pass over training and one over validation
-//! data decides every choice between linear models ([`fit_bands`]).
+//! [`Moments`] holds G = sum phi phi', c = sum phi y' and the sum of y^2 of all examples, in f64. These sums suffice to
+//! solve a ridge regression of any strength on any subset of features, and to compute its mean squared error. One pass over
+//! the training rows and one over the validation rows therefore decide between all linear models ([`fit_groups`]).
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use std::ops::Range;
 use linfa_linalg::cholesky::CholeskyInplace;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-/// Rows of G computed at once; G is symmetric, and this much of its lower triangle is computed in vain.
+/// Rows of G computed at once. G is symmetric; only this much of its lower triangle is computed besides the upper one.
 const PANEL: usize = 64;
 
 /// Second moments of examples (phi, y): `features` numbers explain `targets` numbers.
@@ -18,7 +18,7 @@ const PANEL: usize = 64;
 pub struct Moments {
     /// Sum of the examples' weights.
     weight: f64,
-    /// G `[features, features]`; only what lies on and above the diagonal is kept up.
+    /// G `[features, features]`; valid on and above the diagonal only.
     gram: Array2<f64>,
     /// c `[features, targets]`
     cross: Array2<f64>,
@@ -26,11 +26,11 @@ pub struct Moments {
     square: Array1<f64>,
 }
 
-/// Why no linear map could be found.
+/// Why a linear map cannot be fitted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RidgeError {
-    /// Nothing was added, or only examples of weight zero.
+    /// No examples, or only examples of weight zero.
     #[error("there is no example to fit a linear model of {features} features to")]
     NoExamples {
         /// Features of the model.
@@ -46,14 +46,14 @@ pub enum RidgeError {
     },
 }
 
-/// What was chosen for the leads of one band.
+/// The ridge of one group of targets.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Band {
-    /// The targets (leads) it covers.
+pub struct GroupFit {
+    /// The targets of the group.
     pub targets: Range<usize>,
     /// Ridge, relative to the mean diagonal of G.
     pub lambda: f64,
-    /// Mean squared error on validation, averaged over the band's targets.
+    /// Mean squared error on validation, averaged over the targets of the group.
     pub mse: f64,
 }
 
@@ -259,24 +259,24 @@ fn substitute(factor: &Array2<f64>, c: &Array2<f64>) -> Array2<f64> {
     x
 }
 
-/// The map W `[targets, features]` fitted on `train`, with for each band of targets the ridge that is best on `validation`.
+/// The map W `[targets, features]` fitted on `train`; each group of targets has the ridge with the least error on `validation`.
 ///
 /// # Errors
 /// `NoExamples` of either, `NotPositiveDefinite`.
-pub fn fit_bands(
+pub fn fit_groups(
     train: &Moments,
     validation: &Moments,
     lambdas: &[f64],
-    bands: &[Range<usize>],
-) -> Result<(Array2<f64>, Vec<Band>), RidgeError> {
+    groups: &[Range<usize>],
+) -> Result<(Array2<f64>, Vec<GroupFit>), RidgeError> {
     let features = train.features();
     if validation.weight <= 0.0 {
         return Err(RidgeError::NoExamples { features });
     }
     let mut weights = Array2::zeros((train.targets(), features));
-    let mut chosen: Vec<_> = bands
+    let mut chosen: Vec<_> = groups
         .iter()
-        .map(|targets| Band {
+        .map(|targets| GroupFit {
             targets: targets.clone(),
             lambda: 0.0,
             mse: f64::INFINITY,
@@ -285,27 +285,16 @@ pub fn fit_bands(
     for &lambda in lambdas {
         let candidate = train.solve(lambda)?;
         let errors = validation.mse(&candidate);
-        for band in &mut chosen {
-            let rows = s![band.targets.clone(), ..];
-            let mse = errors.slice(s![band.targets.clone()]).mean().unwrap_or(f64::INFINITY);
-            if mse < band.mse {
-                (band.lambda, band.mse) = (lambda, mse);
+        for group in &mut chosen {
+            let rows = s![group.targets.clone(), ..];
+            let mse = errors.slice(s![group.targets.clone()]).mean().unwrap_or(f64::INFINITY);
+            if mse < group.mse {
+                (group.lambda, group.mse) = (lambda, mse);
                 weights.slice_mut(rows).assign(&candidate.slice(rows));
             }
         }
     }
     Ok((weights, chosen))
-}
-
-/// Bands of leads that widen with the lead: 0, 1, 2..4, 4..8 and so on, each about as hard to forecast throughout.
-pub fn bands(horizon: usize) -> Vec<Range<usize>> {
-    let edges = (0..usize::BITS).map(|power| 1 << power).take_while(|&edge| edge < horizon);
-    let starts: Vec<usize> = std::iter::once(0).chain(edges).collect();
-    starts
-        .iter()
-        .enumerate()
-        .map(|(i, &start)| start..starts.get(i + 1).copied().unwrap_or(horizon))
-        .collect()
 }
 
 #[cfg(test)]
@@ -420,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn each_band_gets_its_own_ridge() {
+    fn each_group_gets_its_own_ridge() {
         let ((x, mut y), (other_x, mut other_y)) = (examples(200, 8, 0.1), examples(200, 9, 0.1));
         // The last target is noise: there the strongest ridge must win, elsewhere the weakest.
         let mut next = noise(10);
@@ -430,8 +419,8 @@ mod tests {
         let (mut train, mut validation) = (Moments::new(FEATURES, TARGETS), Moments::new(FEATURES, TARGETS));
         train.add(&x, &y, None);
         validation.add(&other_x, &other_y, None);
-        let (w, chosen) = fit_bands(&train, &validation, &[1e-6, 1e3], &[0..2, 2..3]).unwrap();
-        assert_eq!(chosen.iter().map(|band| band.lambda).collect::<Vec<_>>(), [1e-6, 1e3]);
+        let (w, chosen) = fit_groups(&train, &validation, &[1e-6, 1e3], &[0..2, 2..3]).unwrap();
+        assert_eq!(chosen.iter().map(|group| group.lambda).collect::<Vec<_>>(), [1e-6, 1e3]);
         assert!((chosen[1].mse - direct_mse(&w, &other_x, &other_y, 2)).abs() < 1e-9);
     }
 
@@ -446,11 +435,5 @@ mod tests {
         assert!((w.sum() - 2.0).abs() < 1e-3, "{w}");
         moments.add(&[f32::NAN, 1.0], &[1.0], None);
         assert!(matches!(moments.solve(0.0), Err(RidgeError::NotPositiveDefinite { .. })));
-    }
-
-    #[test]
-    fn bands_cover_every_lead_once() {
-        assert_eq!(bands(10), [0..1, 1..2, 2..4, 4..8, 8..10]);
-        assert!(bands(1).iter().cloned().flatten().eq(0..1));
     }
 }

@@ -17,7 +17,7 @@ use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::{EvaluateError, HorizonError, Tally};
 use crate::linear::head::LinearModel;
-use crate::linear::ridge::bands;
+use crate::linear::step_groups::step_groups;
 use crate::network::baseline::{NeuralBaseline, NeuralKind, baseline_config};
 use crate::network::learner::Learner;
 
@@ -80,7 +80,7 @@ impl NeuralBaselines {
             target: Target::Standalone,
             ..options
         };
-        let bands = bands(config.horizon);
+        let groups = step_groups(config.horizon);
         let mut networks = Vec::new();
         for kind in NeuralKind::ALL {
             if kind.parameter_count(&config) > MAX_WEIGHTS {
@@ -100,7 +100,7 @@ impl NeuralBaselines {
                     updates: options.updates,
                 });
             };
-            while trainer.advance(options.updates, split.validation_range(), &bands, &mut report)? {}
+            while trainer.advance(options.updates, split.validation_range(), &groups, &mut report)? {}
             let (updates, took) = (trainer.updates(), start.elapsed().as_secs_f64());
             let ratio = pace.map(|own| took / updates.max(1) as f64 / own.as_secs_f64());
             let ratio = ratio.map(|ratio| format!(", {ratio:.2} times TSM2's time per update"));

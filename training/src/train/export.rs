@@ -8,8 +8,8 @@ use tsm2_core::{Config, LinearHead};
 
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
-use crate::evaluate::errors::{Errors, Sums, certainty};
-use crate::linear::ridge::bands;
+use crate::evaluate::errors::{Errors, Sums};
+use crate::linear::step_groups::{certainty, step_groups};
 use crate::train::trainer::Target;
 
 /// A network that lowers the validation error by less than this share is not worth what it costs to run, nor the risk that the rows to come are others.
@@ -65,7 +65,7 @@ impl Export<'_> {
     /// left out, network or linear head.
     fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
         let (config, linear_head) = (self.config, self.linear_head);
-        let by_lead: Vec<f32> = bands(config.horizon)
+        let by_lead: Vec<f32> = step_groups(config.horizon)
             .iter()
             .zip(self.folds)
             .flat_map(|(band, &w)| band.clone().map(move |_| w as f32))
@@ -129,14 +129,14 @@ pub fn folds(errors: &Errors, origins: usize) -> Vec<f64> {
             best
         }
     };
-    bands(errors.horizon()).iter().map(weight).collect()
+    step_groups(errors.horizon()).iter().map(weight).collect()
 }
 
 /// The mean over leads of the error with these weights, relative to that of another model, `mse` per lead.
 #[must_use]
 pub fn relative(errors: &Errors, folds: &[f64], mse: &[f64]) -> f64 {
     let of_band = |(band, &weight): (Range<usize>, &f64)| band.map(move |lead| errors.band(lead..lead + 1).sum::<Sums>().mse(weight));
-    let ratios = bands(errors.horizon()).into_iter().zip(folds).flat_map(of_band).zip(mse);
+    let ratios = step_groups(errors.horizon()).into_iter().zip(folds).flat_map(of_band).zip(mse);
     let ratio = |(own, &other): (f64, &f64)| if other > 0.0 { own / other } else { 1.0 };
     ratios.map(ratio).sum::<f64>() / mse.len() as f64
 }
@@ -144,7 +144,7 @@ pub fn relative(errors: &Errors, folds: &[f64], mse: &[f64]) -> f64 {
 /// The network's weight per band in one line, with the validation errors of the linear head alone and of the whole.
 #[must_use]
 pub fn describe(errors: &Errors, folds: &[f64]) -> String {
-    let bands = bands(errors.horizon());
+    let groups = step_groups(errors.horizon());
     let line = |(band, weight): (&Range<usize>, &f64)| {
         let sums: Sums = errors.band(band.clone()).sum();
         format!(
@@ -157,7 +157,7 @@ pub fn describe(errors: &Errors, folds: &[f64]) -> String {
     };
     format!(
         "weight of the network: {}",
-        bands.iter().zip(folds).map(line).collect::<Vec<_>>().join(", ")
+        groups.iter().zip(folds).map(line).collect::<Vec<_>>().join(", ")
     )
 }
 

@@ -26,7 +26,7 @@ use crate::data::table::Table;
 use crate::evaluate::baselines::Series;
 use crate::evaluate::{self, Evaluation, HorizonError, METRICS, Protocol, model_errors, read_metrics};
 use crate::linear::head::{self, LinearModel};
-use crate::linear::ridge::bands;
+use crate::linear::step_groups::step_groups;
 use crate::network::baseline::{NeuralKind, baseline_config};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::export::{self, Export};
@@ -106,14 +106,20 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }),
         tell,
     );
-    let choices = head::choose(&start, table, &split, &scaler, period, |choice| {
-        decide(&mut decisions, choice.to_string(), tell)
+    let choices = head::choose(&start, table, &split, &scaler, period, |model| {
+        for line in model.lines() {
+            decide(&mut decisions, line, tell);
+        }
     })
     .map_err(|source| Error::LinearHead {
         path: table.path.clone(),
         source,
     })?;
-    decide(&mut decisions, format!("linear head: {:?}", choices[0].normalizer), tell);
+    decide(
+        &mut decisions,
+        format!("selected: {}", head::normalizer_name(choices[0].normalizer)),
+        tell,
+    );
     let recipe = TrainerOptions {
         seed: options.seed,
         updates: options.updates.unwrap_or_else(|| affordable(&start)),
@@ -131,7 +137,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             tell,
         );
     }
-    let bands = bands(options.horizon);
+    let groups = step_groups(options.horizon);
     let validation = split.validation_range();
     let provenance = |decisions: &[String]| Provenance {
         code_version: env!("CARGO_PKG_VERSION").into(),
@@ -165,7 +171,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let trial = Trial {
         recipe,
         split: &split,
-        bands: &bands,
+        groups: &groups,
         linear_head: &choices[0].mse,
         device: &options.device,
     };
@@ -223,7 +229,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let mut written = f64::INFINITY;
     let (start, before) = (Instant::now(), trainer.updates());
     loop {
-        let on = trainer.advance(recipe.updates, validation.clone(), &bands, &mut |progress| {
+        let on = trainer.advance(recipe.updates, validation.clone(), &groups, &mut |progress| {
             tell(Event::Training {
                 name: target.name(),
                 progress,

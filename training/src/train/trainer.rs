@@ -289,12 +289,12 @@ impl<'a, L: Learner> Trainer<'a, L> {
         &mut self,
         until: usize,
         validation: Range<usize>,
-        bands: &[Range<usize>],
+        groups: &[Range<usize>],
         report: &mut dyn FnMut(Progress),
     ) -> Result<bool, TrainError> {
         let (mut loss, start) = (0.0, self.update);
         if self.best.is_none() {
-            self.keep_if_best(validation.clone(), bands)?;
+            self.keep_if_best(validation.clone(), groups)?;
         }
         if !self.goes_on(until) {
             return Ok(false);
@@ -315,7 +315,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         }
         if self.update > start {
             self.average.swap(self.optimiser.parameters())?;
-            let score = self.keep_if_best(validation, bands)?;
+            let score = self.keep_if_best(validation, groups)?;
             self.average.swap(self.optimiser.parameters())?;
             if self.stale >= self.options.patience {
                 self.cool();
@@ -342,10 +342,10 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 
     /// The score of the present weights, which are kept if it is the best.
-    fn keep_if_best(&mut self, validation: Range<usize>, bands: &[Range<usize>]) -> Result<f64, TrainError> {
+    fn keep_if_best(&mut self, validation: Range<usize>, groups: &[Range<usize>]) -> Result<f64, TrainError> {
         let errors = self.validate(validation)?;
         let score = match self.options.target {
-            Target::Full | Target::Residual => errors.score(bands),
+            Target::Full | Target::Residual => errors.score(groups),
             Target::Standalone => errors.score_alone(),
         };
         // Written so that NaN is never the best.

@@ -137,7 +137,7 @@ pub(super) fn ways<'a>(
 pub(super) struct Trial<'a> {
     pub(super) recipe: TrainerOptions,
     pub(super) split: &'a Split,
-    pub(super) bands: &'a [Range<usize>],
+    pub(super) groups: &'a [Range<usize>],
     /// The best linear head's error on validation at each lead, relative to which all are judged.
     pub(super) linear_head: &'a [f64],
     pub(super) device: &'a Device,
@@ -163,7 +163,7 @@ impl Trial<'_> {
         let (mut scores, mut best) = (Vec::new(), None::<Winner<'a, 'c>>);
         for candidate in candidates {
             let mut trainer = candidate.trainer(self.recipe, self.split.train, self.device)?;
-            while trainer.advance(pilot, self.split.validation_range(), self.bands, &mut |progress| {
+            while trainer.advance(pilot, self.split.validation_range(), self.groups, &mut |progress| {
                 tell(Event::Training {
                     name: candidate.target.name(),
                     progress,
@@ -171,7 +171,7 @@ impl Trial<'_> {
                 })
             })? {}
             let errors = &trainer.best().ok_or(TrainError::NotFinite)?.errors;
-            let errors = errors.leads(self.bands);
+            let errors = errors.leads(self.groups);
             let score = errors.iter().zip(self.linear_head).map(|(mse, linear)| mse / linear).sum::<f64>() / self.linear_head.len() as f64;
             tell_of_divergence(decisions, &trainer, tell);
             scores.push(format!("{} {score:.4}", candidate.what));

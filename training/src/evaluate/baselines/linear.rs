@@ -6,7 +6,8 @@ use ndarray::{Array2, ArrayView2, s};
 
 use super::Series;
 use crate::data::split::Split;
-use crate::linear::ridge::{Band, Moments, RidgeError, bands, fit_bands};
+use crate::linear::ridge::{GroupFit, Moments, RidgeError, fit_groups};
+use crate::linear::step_groups::step_groups;
 
 /// Window lengths that the linear model is chosen from.
 const LAGS: [usize; 5] = [1, 24, 96, 336, 512];
@@ -68,10 +69,10 @@ impl Linear {
         let fitting = |lags: &usize| *lags == 1 || *lags <= split.train / 4;
         let widest = |lags: &[usize]| lags.iter().copied().filter(fitting).max().unwrap_or(1);
         let (longest, own_longest) = (widest(&LAGS), widest(&OWN_LAGS));
-        let bands = bands(horizon);
+        let groups = step_groups(horizon);
 
         let (mut train, mut validation) = (Moments::new(longest + 1, horizon), Moments::new(longest + 1, horizon));
-        let (mut own, mut own_mse) = (Vec::new(), vec![0.0; bands.len()]);
+        let (mut own, mut own_mse) = (Vec::new(), vec![0.0; groups.len()]);
         for m in 0..series.variates() {
             let variate_train = window_moments(series, m, split.train_range(), longest, horizon);
             let variate_validation = window_moments(series, m, split.validation_range(), longest, horizon);
@@ -82,7 +83,7 @@ impl Linear {
                     .iter()
                     .filter(|lags| fitting(lags))
                     .map(|&lags| View { lags, centred: false });
-                let (weights, found) = best(views, &variate_train, &variate_validation, own_longest, &bands)?;
+                let (weights, found) = best(views, &variate_train, &variate_validation, own_longest, &groups)?;
                 own.push(weights);
                 for (sum, (_, band)) in own_mse.iter_mut().zip(found) {
                     *sum += band.mse * variate_validation.weight();
@@ -93,7 +94,7 @@ impl Linear {
         }
         let view = |lags: usize| [false, true].map(|centred| View { lags, centred });
         let views = LAGS.iter().filter(|lags| fitting(lags)).flat_map(|&lags| view(lags));
-        let (mut shared, found) = best(views, &train, &validation, longest, &bands)?;
+        let (mut shared, found) = best(views, &train, &validation, longest, &groups)?;
 
         let mut choices = Vec::new();
         for ((view, band), own_mse) in found.into_iter().zip(own_mse) {
@@ -151,7 +152,7 @@ impl Linear {
 }
 
 /// A map, and for each band the view it was found in with what was chosen there.
-pub(super) type Best = (Array2<f64>, Vec<(View, Band)>);
+pub(super) type Best = (Array2<f64>, Vec<(View, GroupFit)>);
 
 /// Per band the best of the views on validation, as a map `[targets, width + 1]` of the newest `width` lags and the constant.
 pub(super) fn best(
@@ -159,12 +160,12 @@ pub(super) fn best(
     train: &Moments,
     validation: &Moments,
     width: usize,
-    bands: &[Range<usize>],
+    groups: &[Range<usize>],
 ) -> Result<Best, RidgeError> {
     let mut weights = Array2::<f64>::zeros((train.targets(), width + 1));
-    let mut chosen: Vec<Option<(View, Band)>> = vec![None; bands.len()];
+    let mut chosen: Vec<Option<(View, GroupFit)>> = vec![None; groups.len()];
     for view in views {
-        let (fitted, found) = fit_bands(&view.moments(train), &view.moments(validation), &LAMBDAS, bands)?;
+        let (fitted, found) = fit_groups(&view.moments(train), &view.moments(validation), &LAMBDAS, groups)?;
         for (chosen, band) in chosen.iter_mut().zip(found) {
             if chosen.as_ref().is_none_or(|(_, best)| band.mse < best.mse) {
                 let rows = s![band.targets.clone(), ..];

@@ -7,7 +7,8 @@ use ndarray::{Array1, Array2, s};
 use super::Series;
 use super::linear::{BLOCK, View, best};
 use crate::data::split::Split;
-use crate::linear::ridge::{Moments, RidgeError, bands};
+use crate::linear::ridge::{Moments, RidgeError};
+use crate::linear::step_groups::step_groups;
 
 /// Readings of every variate that the model is chosen from.
 const LAGS: [usize; 4] = [2, 4, 8, 24];
@@ -47,12 +48,12 @@ impl LinearAll {
         let train = moments(series, split.train_range(), longest, horizon);
         let validation = moments(series, split.validation_range(), longest, horizon);
         // Leads follow each other with all variates each, so a band of leads is a range of targets.
-        let bands: Vec<_> = bands(horizon).iter().map(|b| b.start * variates..b.end * variates).collect();
+        let groups: Vec<_> = step_groups(horizon).iter().map(|b| b.start * variates..b.end * variates).collect();
         let views = tried.iter().map(|lags| View {
             lags: lags * inputs,
             centred: false,
         });
-        let (weights, found) = best(views, &train, &validation, longest * inputs, &bands)?;
+        let (weights, found) = best(views, &train, &validation, longest * inputs, &groups)?;
         let chosen = found.iter().map(|(view, band)| {
             let leads = band.targets.start / variates..band.targets.end / variates;
             (leads, view.lags / inputs)

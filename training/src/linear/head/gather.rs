@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use tsm2_core::{Config, LinearHead, SEASON_RATES, Season};
 
-use super::{CROSS_LAGS, LAGS, LinearError};
+use super::error::LinearError;
+use super::features::{CROSS_LAGS, LAGS};
 use crate::data::dataset::pass;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
