@@ -82,7 +82,10 @@ fn order_and_number_of_columns_do_not_matter_nor_do_times() {
     let shuffled = folder.file("shuffled.csv", shuffled);
     let run = |data| tsm2(["forecast", "--model", arg(&model), "--data", arg(data), "--at", "40", "--json"]);
     let output = run(&shuffled);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("left out: x"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("x ("),
+        "the column left out is named"
+    );
     let (one, other): (Line, Line) = (
         serde_json::from_str(&stdout(run(&plain))).unwrap(),
         serde_json::from_str(&stdout(output)).unwrap(),
@@ -161,14 +164,49 @@ fn evaluate_scores_every_origin_as_if_by_hand() {
 }
 
 #[test]
-fn evaluate_ends_with_a_verdict() {
+fn evaluate_ends_with_a_summary() {
     let folder = Folder::new();
     let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
     let output = tsm2(["evaluate", "--model", arg(&model), "--data", arg(&data), "--split", "0.6,0.2,0.2"]);
     let printed = stdout(output);
     assert!(printed.contains("rows 800..1000"), "{printed}");
-    // Weights that mean nothing are not worth it, and that is said.
-    assert!(printed.lines().last().unwrap().contains("not worth it"), "{printed}");
+    assert!(
+        printed.contains("A baseline is better than the model at every horizon"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn describe_shows_how_a_recording_is_read() {
+    let folder = Folder::new();
+    let data = folder.file("data.csv", recording(200));
+    let printed = stdout(tsm2(["describe", arg(&data)]));
+    assert!(
+        printed.contains("data.csv") && printed.lines().any(|line| line.trim_start().starts_with("b ")),
+        "{printed}"
+    );
+    let report: serde_json::Value = serde_json::from_str(&stdout(tsm2(["describe", arg(&data), "--json"]))).unwrap();
+    assert_eq!(
+        (&report["interval_s"], &report["variates"][1]["missing"]),
+        (&60.0.into(), &2.into())
+    );
+    // The options of the reader.
+    let coarse = [
+        "describe",
+        arg(&data),
+        "--interval",
+        "10m",
+        "--aggregate",
+        "mean,a:max",
+        "--columns",
+        "c,a",
+        "--json",
+    ];
+    let report: serde_json::Value = serde_json::from_str(&stdout(tsm2(coarse))).unwrap();
+    assert_eq!(
+        (&report["interval_s"], &report["variates"][0]["name"]),
+        (&600.0.into(), &"c".into())
+    );
 }
 
 #[test]
@@ -326,7 +364,7 @@ fn static_features_are_seen_and_belong_to_the_training() {
     };
     stdout(train(&[]));
     let bundle = Bundle::open(&out.join("model.safetensors")).unwrap();
-    let said = "the network sees static features: kind=pump, kind=tank, floor";
+    let said = "static covariates: kind=pump, kind=tank, floor";
     assert!(bundle.meta().provenance.decisions.iter().any(|decision| decision == said));
     stdout(train(&["--resume"]));
     std::fs::write(&sensors, "name,floor\na,1\nb,2\nc,2\n").unwrap();
@@ -366,7 +404,7 @@ fn the_calendar_is_seen_where_it_helps() {
 
 #[test]
 fn help_is_there_for_every_command() {
-    for command in ["train", "evaluate", "forecast", "inspect"] {
+    for command in ["train", "evaluate", "forecast", "inspect", "describe"] {
         let help = stdout(tsm2([command, "--help"]));
         assert!(help.contains("Example") && help.contains("--json"), "{help}");
     }

@@ -15,10 +15,10 @@ use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, Mlp, NetworkConfig, Normalizer, S6, VariateMixer};
 use tsm2_train::data::dataset::Dataset;
+use tsm2_train::data::mask::{Rate, mask};
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::SplitSpec;
 use tsm2_train::data::table::Table;
-use tsm2_train::data::thin::{Rate, thin};
 use tsm2_train::evaluate::{HorizonError, Tally, carried, run};
 use tsm2_train::linear::step_groups::step_groups;
 use tsm2_train::network::Network;
@@ -257,7 +257,7 @@ fn a_dataset_of_the_last_rows_holds_the_same_numbers() {
 #[test]
 fn what_is_shown_as_missing_in_training_is_hidden_from_the_inputs_only() {
     let table = chaos(300);
-    let thinned = table.thinned(0..200, Rate::percent(30), 1);
+    let masked = table.masked(0..200, Rate::percent(30), 1);
     let config = Config {
         variates: 2,
         horizon: 3,
@@ -265,7 +265,7 @@ fn what_is_shown_as_missing_in_training_is_hidden_from_the_inputs_only() {
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, 0..200);
-    let [all, some] = [&table, &thinned].map(|table| Dataset::new(&config, &scaler, table, 0..300, &[]).expect("valid"));
+    let [all, some] = [&table, &masked].map(|table| Dataset::new(&config, &scaler, table, 0..300, &[]).expect("valid"));
     let differing = |rows: Range<usize>| rows.filter(|&r| all.patches(r..r + 1) != some.patches(r..r + 1)).count();
     assert!(differing(0..200) > 150 && differing(200 + NetworkConfig::default().patch..300) == 0);
     for row in 0..297 {
@@ -322,7 +322,7 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
         let tally = Tally::new(&z, 2, 1100..1500, &[3]).expect("a horizon");
         let at = |percent| {
             let mut seen = table.clone();
-            thin(&mut seen.values, Rate::percent(percent), 0);
+            mask(&mut seen.values, Rate::percent(percent), 0);
             let tally = carried(&bundle.model(), &seen, &scaler, tally.clone(), &|| ()).expect("runs");
             tally.errors().expect("measures")[0].mse
         };

@@ -1,4 +1,4 @@
-//! What several commands do alike: starting, opening a model with the data it is to be run on, printing.
+//! Common to several commands: start, opening a model and a recording, printing.
 
 use std::fmt::Display;
 use std::io::{self, StdoutLock, Write};
@@ -11,46 +11,47 @@ use crate::data::table::Table;
 use anyhow::{anyhow, ensure};
 use comfy_table::{CellAlignment, LineStyle, Table as Printed, TableStyle};
 use tsm2_bundle::{Bundle, Metadata};
+use tsm2_data::Report;
 
-/// Tells the user something that is no error, on stderr.
+use super::reading::Reading;
+
+/// Prints a note on stderr.
 pub fn note(message: impl Display) {
     eprintln!("note: {message}");
 }
 
-/// Reads a CSV and tells what reading had to mend.
+/// Prints how a recording was read, on stderr.
+pub fn print_report(report: &Report) {
+    eprint!("{}", report.brief());
+}
+
+/// Reads a recording without options.
+///
+/// # Errors
+/// Whatever is wrong with the file.
 pub fn read_table(path: &Path) -> anyhow::Result<Table> {
-    let table = Table::read(path)?;
-    tell_warnings(&table);
+    let (table, report) = Reading::default().read(&[path.to_owned()])?;
+    print_report(&report);
     Ok(table)
 }
 
-fn tell_warnings(table: &Table) {
-    table
-        .warnings()
-        .iter()
-        .for_each(|warning| note(format_args!("{}: {warning}", table.path.display())));
-}
-
-/// A model and the data it is to be run on, the data's columns in the order of the model's variates.
-pub fn open(model: &Path, data: &Path) -> anyhow::Result<(Bundle, Table)> {
+/// A model and the recording to run it on: the columns of the recording in the order of the model's variates.
+///
+/// # Errors
+/// Whatever is wrong with the files; a column that is not there.
+pub fn open(model: &Path, data: &Path, reading: &Reading) -> anyhow::Result<(Bundle, Table)> {
     let bundle = Bundle::open(model)?;
-    let names: Vec<&str> = bundle.meta().variates.iter().map(|variate| variate.name.as_str()).collect();
-    let (mut table, extra) = Table::read(data)?.select(&names)?;
+    let names: Vec<String> = bundle.meta().variates.iter().map(|variate| variate.name.clone()).collect();
+    let (mut table, report) = reading.read_columns(data, &names)?;
     let config = &bundle.meta().config;
     (table.past_covariates, table.future_covariates) = (config.past_covariates, config.future_covariates);
-    tell_warnings(&table);
-    let data = data.display();
-    if !extra.is_empty() {
-        note(format_args!(
-            "{data}: columns that the model does not know are left out: {}",
-            extra.join(", ")
-        ));
-    }
+    print_report(&report);
     if let (Some(model), Some(data_ms)) = (bundle.meta().interval_ms, table.interval_ms)
         && model != data_ms
     {
         note(format_args!(
-            "{data}: a row every {data_ms} ms, where the model was trained on one every {model} ms"
+            "{}: a time step every {data_ms} ms; the model was trained on one every {model} ms (--interval {model}ms)",
+            data.display()
         ));
     }
     Ok((bundle, table))
@@ -64,12 +65,12 @@ pub fn split(asked: Option<SplitSpec>, model: &Path, meta: &Metadata, table: &Ta
             let trained = &meta.provenance;
             ensure!(
                 trained.split != [0; 3],
-                "{}: does not tell how its data was split; give --split",
+                "{}: the split of its training is not known; give --split",
                 model.display()
             );
             if trained.data_sha256 != table.sha256 {
                 note(format_args!(
-                    "{}: not the file the model was trained on, split alike",
+                    "{}: not the file that the model was trained on; it is split in the same way",
                     table.path.display()
                 ));
             }

@@ -1,4 +1,4 @@
-//! `tsm2 evaluate`: what a model is worth on test rows, in the company of others.
+//! `tsm2 evaluate`: the errors of a model on test rows, beside baselines.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,33 +13,40 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tsm2_bundle::{Bundle, Metadata};
 
 use super::lines::{Cell, csv_to};
+use super::reading::Reading;
 
-/// Measure a model on test rows, beside simple forecasts, closed-form linear models and two other networks.
+/// Measure a model on test rows, beside baselines.
 ///
-/// Every stride-1 origin counts whose steps all lie in the test part: a forecast after rows 0..r whose first step is row r. Errors are
-/// averages over all variates and over steps 1..=h of all those origins, in units of the training standard deviation; missing readings
-/// are left out. All others are fitted on the training part, what they choose is chosen on the validation part, and they are scored at the
-/// same origins: naive, seasonal-naive, a linear map of each variate's own readings (linear) and of all variates' (linear-all); and if
-/// `tsm2 train` left them beside the model, its own linear part alone (linear_head), and a streaming GRU (gru) and a network over the last 24
-/// readings (mlp), all run from row 0 under either protocol.
+/// Errors are averages over all targets and over steps 1 to h of all origins in the test part, in units of the training standard
+/// deviation. Missing readings do not count. Baselines, measured at the same origins:
+///
+///   naive        the last reading, repeated
+///   seasonal     the reading one season before
+///   linear       a linear model of each target's own readings
+///   linear-all   a linear model of all variates' readings
+///   linear-head  the model without its network
+///   gru, mlp     neural baselines, as `tsm2 train` measured them
 #[derive(Args)]
-#[command(after_long_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "Examples:
   tsm2 evaluate --model out/model.safetensors --data building.csv --horizons 15,60
-  tsm2 evaluate --model etth1/model.safetensors --data ETTh1.csv --split 8640,2880,2880 --horizons 96 --protocol reset --json")]
+  tsm2 evaluate --model etth1/model.safetensors --data ETTh1.csv --split 8640,2880,2880 --horizons 96 --protocol reset --json"
+)]
 pub struct Evaluate {
     /// The model file
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// CSV with a column for each of the model's variates; others are left out
+    /// Recording with a column for each of the model's variates
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Training, validation and test part, in rows or in fractions [default: as the model was trained]
     #[arg(long, value_name = "A,B,C")]
     split: Option<SplitSpec>,
-    /// Steps ahead up to which errors are averaged [default: all the model forecasts]
+    /// Horizons: errors are averaged over steps 1 to H [default: all steps of the model]
     #[arg(long, value_name = "H,..", value_delimiter = ',')]
     horizons: Vec<usize>,
-    /// What the model has seen before each origin
+    /// State of the model before each origin
     #[arg(long, value_enum, default_value_t = ProtocolName::Carried)]
     protocol: ProtocolName,
     /// Write a line per forecaster and horizon as CSV to this file, or to the standard output if it is -
@@ -48,6 +55,8 @@ pub struct Evaluate {
     /// Print one JSON object: protocol, results and baselines
     #[arg(long, conflicts_with = "csv")]
     json: bool,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// Columns of `--csv`.
@@ -55,16 +64,16 @@ const HEADER: [&str; 6] = ["model", "forecaster", "horizon", "mse", "mae", "orig
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ProtocolName {
-    /// Its state runs from row 0, as on a device
+    /// The state runs from row 0, as on a device
     Carried,
-    /// It starts without state 512 rows before each origin; takes some hundred times longer
+    /// The state is empty 512 rows before each origin; takes some hundred times longer
     Reset,
 }
 
 impl Evaluate {
     /// Evaluates and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (bundle, table) = super::common::open(&self.model, &self.data)?;
+        let (bundle, table) = super::common::open(&self.model, &self.data, &self.reading)?;
         let (meta, model) = (bundle.meta(), bundle.model());
         let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", self.data.display());
         let split = super::common::split(self.split, &self.model, meta, &table)?;
@@ -104,21 +113,21 @@ impl Evaluate {
         let missing: usize = evaluation.results.iter().map(|error| error.missing).max().unwrap_or(0);
         if missing > 0 {
             super::common::note(format_args!(
-                "{}: {missing} times a forecast met a missing reading",
+                "{}: {missing} forecast values without a reading to compare with",
                 self.data.display()
             ));
         }
         if evaluation.period.is_none() {
-            super::common::note("the training rows have no season: seasonal-naive repeats the last reading");
+            super::common::note("the training rows have no season: seasonal is the same as naive");
         }
         writeln!(out, "{} on rows {:?} of {}", meta.name, split.test_range(), self.data.display())?;
         writeln!(out, "{}", print(&evaluation))?;
-        writeln!(out, "{}", verdict(&evaluation))?;
+        writeln!(out, "{}", summary(&evaluation))?;
         Ok(())
     }
 }
 
-/// Tells which of the baselines would have been too large.
+/// Prints a note for a baseline that would be too large.
 pub fn note_left_out(evaluation: &Evaluation, table: &Table) {
     if evaluation.baselines.linear_all.is_none() && table.variates() > 1 {
         super::common::note(format_args!(
@@ -128,7 +137,7 @@ pub fn note_left_out(evaluation: &Evaluation, table: &Table) {
     }
 }
 
-/// The model's own linear head beside it, if there is one.
+/// The linear head without the network, if its file is there.
 fn linear_head(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
     let path = model.with_file_name(LINEAR_HEAD);
     if !path.exists() {
@@ -195,19 +204,19 @@ fn add_neural_baselines(evaluation: &mut Evaluation, model: &Path, meta: &Metada
     Ok(())
 }
 
-/// The company's squared errors at the i-th horizon, by name.
+/// Squared errors of the baselines at the i-th horizon, by name.
 fn others(evaluation: &Evaluation, i: usize) -> impl Iterator<Item = (&'static str, f64)> {
     evaluation.baselines.named().map(move |(name, errors)| (name, errors[i].mse))
 }
 
-/// The one in the company with the least squared error at the i-th horizon, and the model's squared error relative to it.
+/// The best baseline at the i-th horizon, and the model's squared error relative to its.
 fn best(evaluation: &Evaluation, i: usize) -> (&'static str, f64) {
     let least = |best: (&'static str, f64), other: (&'static str, f64)| if other.1 < best.1 { other } else { best };
     let (name, mse) = others(evaluation, i).fold(("", f64::INFINITY), least);
     (name, evaluation.results[i].mse / mse)
 }
 
-/// The model at every horizon, the squared errors of its company, and its own relative to the best of those.
+/// A row per horizon: the model, the squared errors of the baselines, and the ratio to the best of them.
 pub fn print(evaluation: &Evaluation) -> Printed {
     let before = ["steps", "MAE", "MSE: model"];
     // Short enough for all of them to stand side by side.
@@ -223,27 +232,27 @@ pub fn print(evaluation: &Evaluation) -> Printed {
     printed
 }
 
-/// One sentence: is the model worth it here?
-pub fn verdict(evaluation: &Evaluation) -> String {
-    /// Differences below this are not called any.
+/// The comparison in one sentence, and the model against the best baseline at each horizon.
+pub fn summary(evaluation: &Evaluation) -> String {
+    /// Differences below this count as none.
     const MARGIN: f64 = 0.02;
     let ratios: Vec<_> = (0..evaluation.results.len()).map(|i| best(evaluation, i)).collect();
-    let said = |(result, (name, ratio)): (&HorizonError, &(&str, f64))| {
+    let line = |(result, (name, ratio)): (&HorizonError, &(&str, f64))| {
         let percent = (ratio - 1.0) * 100.0;
-        format!("{percent:+.1} % at {} steps (against {name})", result.horizon)
+        format!("- at {} steps: squared error {percent:+.1} % against {name}", result.horizon)
     };
-    let each = evaluation.results.iter().zip(&ratios).map(said).collect::<Vec<_>>().join(", ");
     let all = |test: &dyn Fn(f64) -> bool| ratios.iter().all(|(_, ratio)| test(*ratio));
     let sentence = if all(&|ratio| ratio < 1.0 - MARGIN) {
-        "The model is worth it here"
+        "The model is better than every baseline at every horizon."
     } else if all(&|ratio| ratio > 1.0 + MARGIN) {
-        "The model is not worth it here: another is better at every horizon"
+        "A baseline is better than the model at every horizon."
     } else if all(&|ratio| ratio <= 1.0 + MARGIN) {
-        "The model is nowhere worse than the best other, and not everywhere better"
+        "The model is as good as the best baseline or better at every horizon."
     } else {
-        "The model is better at some horizons and worse at others"
+        "The model is better at some horizons and worse at others."
     };
-    format!("{sentence}. Squared error against the best other: {each}.")
+    let lines = evaluation.results.iter().zip(&ratios).map(line);
+    std::iter::once(sentence.to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -280,29 +289,29 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_is_against_the_best_other_at_each_horizon() {
-        let said = verdict(&evaluation([0.9, 1.0]));
-        assert!(said.starts_with("The model is worth it here. "), "{said}");
-        assert!(said.contains("-10.0 % at 10 steps (against naive)"), "{said}");
-        assert!(said.contains("-50.0 % at 20 steps (against seasonal-naive)"), "{said}");
-        assert!(verdict(&evaluation([1.5, 2.5])).contains("not worth it"));
-        assert!(verdict(&evaluation([0.9, 2.5])).contains("worse at others"));
-        assert!(verdict(&evaluation([1.01, 1.9])).contains("nowhere worse"));
+    fn the_summary_is_against_the_best_baseline_at_each_horizon() {
+        let text = summary(&evaluation([0.9, 1.0]));
+        assert!(text.starts_with("The model is better than every baseline"), "{text}");
+        assert!(text.contains("at 10 steps: squared error -10.0 % against naive"), "{text}");
+        assert!(text.contains("at 20 steps: squared error -50.0 % against seasonal-naive"), "{text}");
+        assert!(summary(&evaluation([1.5, 2.5])).starts_with("A baseline is better"));
+        assert!(summary(&evaluation([0.9, 2.5])).contains("worse at others"));
+        assert!(summary(&evaluation([1.01, 1.9])).contains("as good as the best baseline"));
     }
 
     #[test]
-    fn the_verdict_names_whoever_of_the_company_is_best() {
+    fn the_summary_names_the_best_baseline_whatever_its_kind() {
         let mut evaluation = evaluation([0.9, 1.0]);
         let set = |errors: &mut Option<Vec<HorizonError>>, i: usize, mse: f64| errors.as_mut().expect("there")[i].mse = mse;
         set(&mut evaluation.baselines.gru, 0, 0.5);
         set(&mut evaluation.baselines.mlp, 1, 0.8);
-        let said = verdict(&evaluation);
+        let text = summary(&evaluation);
         assert!(
-            said.contains("+80.0 % at 10 steps (against gru), +25.0 % at 20 steps (against mlp)"),
-            "{said}"
+            text.contains("+80.0 % against gru") && text.contains("+25.0 % against mlp"),
+            "{text}"
         );
         set(&mut evaluation.baselines.linear_all, 1, 0.4);
-        assert!(verdict(&evaluation).contains("+150.0 % at 20 steps (against linear-all)"));
+        assert!(summary(&evaluation).contains("+150.0 % against linear-all"));
     }
 
     #[test]

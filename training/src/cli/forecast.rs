@@ -1,4 +1,4 @@
-//! `tsm2 forecast`: what a device would publish after these rows.
+//! `tsm2 forecast`: the forecasts of a device after given rows.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tsm2_bundle::{Metadata, Variate};
 
-/// Forecast from given rows of a recording, as a device that had seen all rows before would.
+use super::reading::Reading;
+
+/// Forecast from given rows of a recording, as a device that read all rows before.
 ///
-/// Rows are counted from 0 without the header, on the sampling grid: where the file has gaps, the rows that are missing count too. The
-/// rows 0..ROW are one stream; the forecast's first step is row ROW.
+/// Rows are time steps, counted from 0; time steps in gaps count too. The first step of the forecast at ROW is row ROW.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 forecast --model out/model.safetensors --data building.csv --at 30000
@@ -25,15 +26,17 @@ pub struct Forecast {
     /// The model file
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// CSV with a column for each of the model's variates; others are left out
+    /// Recording with a column for each of the model's variates
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Rows to forecast from; the number of rows of the file forecasts beyond its end
+    /// Rows to forecast from; the number of rows gives the forecast beyond the end
     #[arg(long, value_name = "ROW,..", value_delimiter = ',', required = true)]
     at: Vec<usize>,
-    /// Print one JSON object a line: row, origin (time of the last row seen, or null) and forecast by variate, in its own units
+    /// Print one JSON object per line: row, origin (time of the last row read, or null) and forecast by variate, in its unit
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// A forecast as printed with `--json`.
@@ -47,7 +50,7 @@ struct Line<'a> {
 impl Forecast {
     /// Forecasts and prints, in the order asked for.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (bundle, table) = super::common::open(&self.model, &self.data)?;
+        let (bundle, table) = super::common::open(&self.model, &self.data, &self.reading)?;
         let (meta, model) = (bundle.meta(), bundle.model());
         for row in &self.at {
             ensure!(

@@ -1,4 +1,4 @@
-//! `tsm2 inspect`: what a model file holds, what a device needs to run it, and where it came from.
+//! `tsm2 inspect`: the contents of a model file and the resources it needs.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use tsm2_bundle::{Bundle, Variate};
 
-/// Show a model file: its variates, its sizes, the memory and the operations a device needs, and where it came from.
+/// Show a model file: variates, sizes, memory and operations on a device, and the training it came from.
 #[derive(Args)]
 #[command(after_long_help = "Example:
   tsm2 inspect out/model.safetensors --json")]

@@ -1,17 +1,19 @@
 //! The commands of `tsm2`, a module each.
 
 pub mod common;
+pub mod describe;
 pub mod evaluate;
 pub mod forecast;
 pub mod inspect;
 pub mod lines;
+pub mod reading;
 pub mod train;
 
 use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
-/// Train small forecasting models on your own recordings, and see honestly what they are worth.
+/// Train small forecasting models on your own recordings and compare them with simple baselines.
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
 pub struct Tsm2 {
@@ -21,6 +23,7 @@ pub struct Tsm2 {
 
 #[derive(Subcommand)]
 enum Command {
+    Describe(describe::Describe),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Forecast(forecast::Forecast),
@@ -31,6 +34,7 @@ impl Tsm2 {
     /// Runs the command.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         match self.command {
+            Command::Describe(command) => command.run(out),
             Command::Train(command) => command.run(out),
             Command::Evaluate(command) => command.run(out),
             Command::Forecast(command) => command.run(out),

@@ -1,8 +1,8 @@
 //! From a recording to standardised rows and their parts.
 
 pub mod dataset;
+pub mod mask;
 pub mod period;
 pub mod scale;
 pub mod split;
 pub mod table;
-pub mod thin;

@@ -1,174 +1,71 @@
-//! A CSV file as rows on a sampling grid, ready for training and evaluation.
+//! A recording as one matrix of time steps, ready for training and evaluation.
 //!
-//! Reading settles, once and for all commands: the delimiter, whether there is a header, which column is the time, which
-//! cells are numbers, and where readings are missing. What was settled without being asked for stands in [`Report`].
-//! Invariants of a [`Table`]: `values.len() == len() * names.len()`; `past_covariates + future_covariates < names.len()`; a missing reading is NaN and nothing else is; with timestamps, row
-//! `r` lies on grid slot `r`, so that neighbouring rows are always one interval apart.
+//! Invariants of a [`Table`]:
+//! 1. `values.len() == len() * names.len()`.
+//! 2. `past_covariates + future_covariates < names.len()`; the targets stand first.
+//! 3. A missing reading is NaN; every other value is finite.
+//! 4. With timestamps, neighbouring rows are one interval apart.
 
-pub(crate) mod cells;
-mod grid;
-mod time;
-
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use tsm2_data::{Clock, Options, Recording, Report, Series};
 
-use crate::data::thin::{Rate, thin};
+use crate::data::mask::{Rate, mask};
 
 /// Rows of readings at a steady interval.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// The file it was read from.
+    /// The file it was read from; of several files, the first.
     pub path: PathBuf,
     /// Names of the variates, in the order of the columns.
     pub names: Vec<String>,
+    /// Units of the variates, where the file has them.
+    pub units: Vec<Option<String>>,
     /// How many of the variates, behind the targets, are read but not forecast; none as read from a file.
     pub past_covariates: usize,
     /// How many of the variates, the last ones, have next values that are known when a forecast is made; none as read from a file.
     pub future_covariates: usize,
     /// Readings, row-major `[rows][variates]`, in the sensors' own units; NaN where one is missing.
     pub values: Vec<f32>,
-    /// Readings as a model in training is shown them, of the same form; `None`: as they are. See [`Table::thinned`].
-    shown: Option<Vec<f32>>,
-    /// Time of each row in ms since 1970 (UTC): the file's own for rows read, the grid's for rows filled in. `None` without a time column.
+    /// Readings as a model in training gets them, of the same form; `None`: as they are. See [`Table::masked`].
+    inputs: Option<Vec<f32>>,
+    /// Time of each row in ms since 1970 (UTC). `None` without a time column.
     pub times_ms: Option<Vec<i64>>,
-    /// The sampling interval: the median step between timestamps.
+    /// Whether the times are those of a calendar, with a time of day and a day of the week.
+    pub has_calendar: bool,
+    /// The sampling interval.
     pub interval_ms: Option<u64>,
     /// SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
-    /// What reading had to settle.
-    pub report: Report,
 }
 
-/// What reading a file settled without being asked.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// The character between cells.
-    pub delimiter: char,
-    /// The column taken as time.
-    pub time_column: Option<String>,
-    /// Columns without a single number, which are left out.
-    pub text_columns: Vec<String>,
-    /// Rows filled in where the file has none.
-    pub gaps: Gaps,
-    /// Rows left out because their time does not advance to a new slot of the grid.
-    pub stale: Stale,
-    /// Per variate with missing readings in the file's own rows.
-    pub missing: Vec<Missing>,
-}
-
-/// Stretches of the grid for which the file has no row.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gaps {
-    /// How many stretches.
-    pub count: usize,
-    /// Rows in all of them, filled in as missing.
-    pub rows: usize,
-    /// Rows in the longest.
-    pub longest: usize,
-    /// Line of the first row after the first gap.
-    pub first_line: u64,
-}
-
-/// Rows whose time does not advance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stale {
-    /// How many.
-    pub rows: usize,
-    /// Line of the first.
-    pub first_line: u64,
-}
-
-/// Missing readings of one variate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
-    /// The variate.
-    pub name: String,
-    /// How many cells.
-    pub cells: usize,
-    /// The longest run of them in neighbouring lines.
-    pub longest: usize,
-    /// Line of the first.
-    pub first_line: u64,
-}
-
-/// Why a file is not a table.
+/// Why a recording is not a table.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
-    /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
+    /// The recording cannot be read.
+    #[error(transparent)]
+    Data(#[from] tsm2_data::Error),
+    /// The recording holds several devices.
+    #[error("{}: {count} devices ({names}): one model is trained on one device; give a file with the rows of one", path.display())]
+    SeveralDevices {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
+        /// How many.
+        count: usize,
+        /// Their names.
+        names: String,
     },
-    /// The file has no bytes, or only blank lines.
-    #[error("{}: the file is empty", path.display())]
-    Empty {
+    /// The gaps are longer than the recording.
+    #[error("{}: gaps of {gaps} time steps in all, and {rows} rows: split the file at its longest gap, or give a longer --interval", path.display())]
+    MostlyGaps {
         /// The file.
         path: PathBuf,
-    },
-    /// There is a header and nothing below it.
-    #[error("{}: there is a header but no row of readings below it", path.display())]
-    HeaderOnly {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A line has more or fewer cells than the first.
-    #[error("{}: line {line} has {found} cells where the first line has {expected}", path.display())]
-    Ragged {
-        /// The file.
-        path: PathBuf,
-        /// Line in the file, from 1.
-        line: u64,
-        /// Cells in this line.
-        found: usize,
-        /// Cells in the first line.
-        expected: usize,
-    },
-    /// A column of numbers holds something else.
-    #[error("{}: line {line}, column `{column}`: `{cell}` is not a number", path.display())]
-    NotANumber {
-        /// The file.
-        path: PathBuf,
-        /// Line in the file, from 1.
-        line: u64,
-        /// The column's name.
-        column: String,
-        /// What stands there.
-        cell: String,
-    },
-    /// The time column holds something that is not a time of its form.
-    #[error("{}: line {line}, column `{column}`: `{cell}` is not a time (known: RFC 3339, `YYYY-MM-DD HH:MM[:SS]`, unix seconds or milliseconds)", path.display())]
-    NotATime {
-        /// The file.
-        path: PathBuf,
-        /// Line in the file, from 1.
-        line: u64,
-        /// The column's name.
-        column: String,
-        /// What stands there.
-        cell: String,
-    },
-    /// No column holds numbers.
-    #[error("{}: no column of numbers among {columns}", path.display())]
-    NoNumericColumn {
-        /// The file.
-        path: PathBuf,
-        /// The columns' names.
-        columns: String,
-    },
-    /// Two columns have the same name.
-    #[error("{}: two columns are named `{column}`", path.display())]
-    DuplicateColumn {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        column: String,
+        /// Time steps in all gaps.
+        gaps: u64,
+        /// Rows of readings.
+        rows: usize,
     },
     /// A column that is asked for is not in the file.
     #[error("{}: there is no column `{column}`; the file has {columns}", path.display())]
@@ -188,86 +85,81 @@ pub enum TableError {
         /// The name.
         column: String,
     },
-    /// No column is left to be forecast.
-    #[error("{}: nothing is left to forecast, for all its columns are to be read only: {columns}", path.display())]
+    /// All columns are covariates.
+    #[error("{}: nothing is left to forecast: all columns are covariates: {columns}", path.display())]
     NothingToForecast {
         /// The file.
         path: PathBuf,
         /// The columns' names.
         columns: String,
     },
-    /// No timestamp is later than the one before.
-    #[error("{}: line {line}, column `{column}`: the times never advance; rows must stand oldest first", path.display())]
-    TimeNeverAdvances {
-        /// The file.
-        path: PathBuf,
-        /// Line of the second row.
-        line: u64,
-        /// The time column's name.
-        column: String,
-    },
-    /// Filling the gaps would make more rows than the file has, which a wrong timestamp does.
-    #[error("{}: line {line}: a gap of {slots} rows at an interval of {interval_ms} ms; is the time of this line right?", path.display())]
-    GapTooLong {
-        /// The file.
-        path: PathBuf,
-        /// Line of the row after the gap.
-        line: u64,
-        /// Rows missing.
-        slots: u64,
-        /// The sampling interval.
-        interval_ms: u64,
-    },
 }
 
 impl Table {
-    /// Reads a CSV file: delimiter `,` `;` tab or `|`; with or without a header (then the variates are `v0`, `v1`, ...); with or without
-    /// a time column; empty cells, `nan`, `NA`, `null` and `none` are missing readings.
+    /// Reads a recording; [`tsm2_data::read`] finds out how.
     ///
     /// # Errors
-    /// Every [`TableError`] but `MissingColumn`, `RepeatedColumn` and `NothingToForecast`.
+    /// `Data`, `SeveralDevices`, `MostlyGaps`.
     pub fn read(path: &Path) -> Result<Table, TableError> {
-        let bytes = std::fs::read(path).map_err(|source| TableError::Read { path: path.into(), source })?;
-        Table::parse(path, &bytes)
+        Ok(Self::read_with(&[path.to_owned()], &Options::default())?.0)
     }
 
-    /// Reads CSV text that is in memory; `path` names it in errors.
+    /// Reads a recording as the options say, with a report of how it was read.
+    ///
+    /// # Errors
+    /// `Data`, `SeveralDevices`, `MostlyGaps`.
+    pub fn read_with(paths: &[PathBuf], options: &Options) -> Result<(Table, Report), TableError> {
+        let (recording, report) = tsm2_data::read(paths, options)?;
+        let path = paths.first().cloned().unwrap_or_default();
+        Ok((Self::new(path, recording)?, report))
+    }
+
+    /// Reads a recording that is in memory; `path` names it in errors.
     ///
     /// # Errors
     /// As [`Table::read`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
-        let cells = cells::Cells::parse(path, bytes)?;
-        let missing = missing(&cells);
-        let mut report = Report {
-            delimiter: cells.delimiter,
-            text_columns: cells.text_columns.clone(),
-            missing,
-            ..Report::default()
-        };
-        let (values, times_ms, interval_ms) = match &cells.time {
-            None => (cells.values, None, None),
-            Some(time) => {
-                report.time_column = Some(time.column.clone());
-                let grid = grid::place(path, time, &cells.values, &cells.lines)?;
-                (report.gaps, report.stale) = (grid.gaps, grid.stale);
-                (grid.values, Some(grid.times_ms), grid.interval_ms)
+        let (recording, _) = tsm2_data::read_bytes(path, bytes, &Options::default())?;
+        Self::new(path.into(), recording)
+    }
+
+    fn new(path: PathBuf, recording: Recording) -> Result<Table, TableError> {
+        let Recording {
+            variates,
+            mut series,
+            interval_ms,
+            clock,
+            sha256,
+        } = recording;
+        let only = match (series.pop(), series.len()) {
+            (Some(only), 0) => only,
+            (last, others) => {
+                let names: Vec<String> = series.into_iter().chain(last).map(|series| series.name).collect();
+                return Err(TableError::SeveralDevices {
+                    path,
+                    count: others + 1,
+                    names: list(&names),
+                });
             }
         };
+        let (values, times_ms) = without_gaps(&path, only, variates.len(), interval_ms)?;
+        let (names, units) = variates.into_iter().map(|variate| (variate.name, variate.unit)).unzip();
         Ok(Table {
-            path: path.into(),
-            names: cells.names,
+            path,
+            names,
+            units,
             past_covariates: 0,
             future_covariates: 0,
             values,
-            shown: None,
-            times_ms,
+            inputs: None,
+            times_ms: (clock != Clock::None).then_some(times_ms),
+            has_calendar: clock == Clock::Calendar,
             interval_ms,
-            sha256: sha256(bytes),
-            report,
+            sha256,
         })
     }
 
-    /// Rows on the grid, filled ones included.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / self.names.len()
     }
@@ -282,23 +174,29 @@ impl Table {
         self.names.len()
     }
 
+    /// Number of variates that are forecast, the first ones.
+    pub fn targets(&self) -> usize {
+        self.variates() - self.past_covariates - self.future_covariates
+    }
+
     /// The readings of row `r`, one per variate.
     pub fn row(&self, r: usize) -> &[f32] {
         &self.values[r * self.variates()..(r + 1) * self.variates()]
     }
 
-    /// The readings of row `r` as a model in training is shown them.
-    pub fn shown(&self, r: usize) -> &[f32] {
-        let values = self.shown.as_ref().unwrap_or(&self.values);
+    /// The readings of row `r` as a model in training gets them.
+    pub fn input_row(&self, r: usize) -> &[f32] {
+        let values = self.inputs.as_ref().unwrap_or(&self.values);
         &values[r * self.variates()..(r + 1) * self.variates()]
     }
 
-    /// The same table, of which a model in training is shown some readings of `rows` as missing; it is still held to all of them.
-    pub fn thinned(&self, rows: Range<usize>, rate: Rate, seed: u64) -> Table {
-        let mut shown = self.values.clone();
-        thin(&mut shown[rows.start * self.variates()..rows.end * self.variates()], rate, seed);
+    /// The same table with a share of the readings of `rows` missing in the model's inputs. The forecasts are still compared with all readings.
+    #[must_use]
+    pub fn masked(&self, rows: Range<usize>, rate: Rate, seed: u64) -> Table {
+        let mut inputs = self.values.clone();
+        mask(&mut inputs[rows.start * self.variates()..rows.end * self.variates()], rate, seed);
         Table {
-            shown: Some(shown),
+            inputs: Some(inputs),
             ..self.clone()
         }
     }
@@ -329,49 +227,9 @@ impl Table {
         Ok(())
     }
 
-    /// Time of row `r` in ms since 1970, or 0 without timestamps (for a model that does not read the clock, any number will do).
+    /// Time of row `r` in ms since 1970, or 0 without timestamps.
     pub fn time_ms(&self, r: usize) -> i64 {
         self.times_ms.as_ref().map_or(0, |times| times[r])
-    }
-
-    /// What a user should know about how the file was read, a sentence each; empty when nothing had to be mended.
-    pub fn warnings(&self) -> Vec<String> {
-        let Report {
-            text_columns,
-            gaps,
-            stale,
-            missing,
-            ..
-        } = &self.report;
-        let mut warnings = Vec::new();
-        if !text_columns.is_empty() {
-            warnings.push(format!("left out, being text: {}", list(text_columns)));
-        }
-        if gaps.count > 0 {
-            let Gaps {
-                count,
-                rows,
-                longest,
-                first_line,
-            } = gaps;
-            let gaps = if *count == 1 { "gap" } else { "gaps" };
-            warnings.push(format!(
-                "{count} {gaps} in time, {rows} rows filled in as missing, the longest {longest}, the first before line {first_line}"
-            ));
-        }
-        if stale.rows > 0 {
-            let Stale { rows, first_line } = stale;
-            warnings.push(format!(
-                "{rows} rows left out whose time does not advance, the first in line {first_line}"
-            ));
-        }
-        warnings.extend(missing.iter().map(Missing::to_string));
-        warnings
-    }
-
-    /// Number of variates that are to be forecast, the first ones.
-    pub fn targets(&self) -> usize {
-        self.variates() - self.past_covariates - self.future_covariates
     }
 
     /// The table with its covariates, in the file's order, behind the targets: first `past`, then `future`.
@@ -404,7 +262,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The place of a variate.
+    /// The position of a variate.
     fn column(&self, name: &str) -> Result<usize, TableError> {
         let missing = || TableError::MissingColumn {
             path: self.path.clone(),
@@ -414,7 +272,7 @@ impl Table {
         self.names.iter().position(|known| known == name).ok_or_else(missing)
     }
 
-    /// The table with exactly these variates in this order, all to be forecast, and the names of the columns left out.
+    /// The table with exactly these variates in this order, all of them targets, and the names of the columns left out.
     ///
     /// # Errors
     /// `MissingColumn`.
@@ -424,63 +282,54 @@ impl Table {
             let rows = values.chunks_exact(self.variates());
             rows.flat_map(|row| columns.iter().map(|&c| row[c])).collect::<Vec<f32>>()
         };
-        let (values, shown) = (chosen(&self.values), self.shown.as_deref().map(chosen));
-        let (kept, extra) = self
-            .names
-            .into_iter()
-            .partition::<Vec<_>, _>(|known| names.contains(&known.as_str()));
-        self.report.missing.retain(|missing| kept.contains(&missing.name));
-        (self.values, self.shown) = (values, shown);
-        self.names = names.iter().map(|name| name.to_string()).collect();
+        let (values, inputs) = (chosen(&self.values), self.inputs.as_deref().map(chosen));
+        let units = columns.iter().map(|&c| self.units[c].clone()).collect();
+        let extra = self.names.into_iter().filter(|known| !names.contains(&known.as_str())).collect();
+        (self.values, self.inputs, self.units) = (values, inputs, units);
+        self.names = names.iter().map(|name| (*name).to_owned()).collect();
         (self.past_covariates, self.future_covariates) = (0, 0);
         Ok((self, extra))
     }
 }
 
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Missing {
-            name,
-            cells,
-            longest,
-            first_line,
-        } = self;
-        write!(
-            f,
-            "column `{name}`: {cells} readings missing, the longest run {longest}, the first in line {first_line}"
-        )
+/// The rows and times of a series, with missing readings in the gaps between its segments.
+fn without_gaps(path: &Path, series: Series, variates: usize, interval_ms: Option<u64>) -> Result<(Vec<f32>, Vec<i64>), TableError> {
+    let Series {
+        times_ms,
+        values,
+        segments,
+        ..
+    } = series;
+    let Some(interval) = interval_ms.map(|ms| ms.max(1) as i64).filter(|_| segments.len() > 1) else {
+        return Ok((values, times_ms));
+    };
+    // Time steps between the last row before each segment and its first.
+    let gap = |start: usize| match start.checked_sub(1) {
+        Some(last) => ((times_ms[start] - times_ms[last] + interval / 2) / interval - 1).max(0) as u64,
+        None => 0,
+    };
+    let (gaps, rows) = (segments.iter().map(|segment| gap(segment.start)).sum::<u64>(), times_ms.len());
+    if gaps > rows as u64 {
+        return Err(TableError::MostlyGaps {
+            path: path.into(),
+            gaps,
+            rows,
+        });
     }
-}
-
-/// SHA-256 of a file's bytes, in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let (mut all, mut times) = (Vec::with_capacity(values.len()), Vec::with_capacity(rows));
+    for segment in &segments {
+        let missing = gap(segment.start) as usize;
+        let first = times_ms[segment.start] - missing as i64 * interval;
+        times.extend((0..missing).map(|i| first + i as i64 * interval));
+        all.resize(all.len() + missing * variates, f32::NAN);
+        times.extend_from_slice(&times_ms[segment.clone()]);
+        all.extend_from_slice(&values[segment.start * variates..segment.end * variates]);
+    }
+    Ok((all, times))
 }
 
 fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn missing(cells: &cells::Cells) -> Vec<Missing> {
-    let variates = cells.names.len();
-    let of_column = |(column, name): (usize, &String)| {
-        let (mut count, mut run, mut longest, mut first) = (0, 0, 0, None);
-        for (row, values) in cells.values.chunks_exact(variates).enumerate() {
-            run = if values[column].is_nan() { run + 1 } else { 0 };
-            longest = longest.max(run);
-            if run > 0 {
-                count += 1;
-                first.get_or_insert(cells.lines[row]);
-            }
-        }
-        first.map(|first_line| Missing {
-            name: name.clone(),
-            cells: count,
-            longest,
-            first_line,
-        })
-    };
-    cells.names.iter().enumerate().filter_map(of_column).collect()
 }
 
 #[cfg(test)]
@@ -492,60 +341,19 @@ mod tests {
     }
 
     #[test]
-    fn every_delimiter_is_found() {
-        for delimiter in [',', ';', '\t', '|'] {
-            let text = "time,\"a, b\",c\n2024-01-01 00:00,1.5,-2e1\n2024-01-01 00:01,2,nan\n".replace(',', &delimiter.to_string());
-            let table = parse(&text).unwrap();
-            assert_eq!(table.report.delimiter, delimiter);
-            assert_eq!(table.names, ["a, b".replace(',', &delimiter.to_string()), "c".into()]);
-            assert_eq!(table.values[..3], [1.5, -20.0, 2.0]);
-            assert!(table.values[3].is_nan());
-            assert_eq!(table.interval_ms, Some(60_000));
-        }
-    }
-
-    #[test]
-    fn without_header_and_time() {
-        let table = parse("1,2\n3,\n").unwrap();
-        assert_eq!((table.names.clone(), table.len()), (vec!["v0".to_string(), "v1".to_string()], 2));
-        assert_eq!((table.times_ms, table.interval_ms), (None, None));
-        assert_eq!(
-            table.report.missing,
-            [Missing {
-                name: "v1".into(),
-                cells: 1,
-                longest: 1,
-                first_line: 2
-            }]
-        );
-    }
-
-    #[test]
-    fn numbers_may_be_names() {
-        let table = parse("date,0,1,OT\n2024-01-01,1,2,3\n2024-01-02,4,5,6\n").unwrap();
-        assert_eq!(table.names, ["0", "1", "OT"]);
-        assert_eq!(table.interval_ms, Some(86_400_000));
-    }
-
-    #[test]
-    fn gaps_are_filled_and_stale_rows_left_out() {
-        let table = parse("t,x\n2024-01-01T00:00Z,0\n2024-01-01T00:01Z,1\n2024-01-01T00:01Z,1\n2024-01-01T00:02Z,2\n2024-01-01T00:05Z,5\n")
-            .unwrap();
-        let seen: Vec<_> = table.values.iter().map(|v| if v.is_nan() { -1.0 } else { *v }).collect();
-        assert_eq!(seen, [0.0, 1.0, 2.0, -1.0, -1.0, 5.0]);
-        assert_eq!(
-            table.report.gaps,
-            Gaps {
-                count: 1,
-                rows: 2,
-                longest: 2,
-                first_line: 6
-            }
-        );
-        assert_eq!(table.report.stale, Stale { rows: 1, first_line: 4 });
+    fn a_long_gap_is_filled_with_missing_readings() {
+        let row = |minute: i64| format!("{},{minute}\n", 1_700_000_040 + 60 * minute);
+        let rows = |minutes: Range<i64>| minutes.map(row).collect::<String>();
+        let table = parse(&format!("t,x\n{}{}", rows(0..2000), rows(3600..4000))).unwrap();
+        assert_eq!((table.len(), table.interval_ms), (4000, Some(60_000)));
+        let known = |r: usize| !table.row(r)[0].is_nan();
+        assert!(known(1999) && !known(2000) && !known(3599) && known(3600) && table.row(3600)[0] == 3600.0);
         let times = table.times_ms.as_ref().unwrap();
-        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 60_000), "{times:?}");
-        assert_eq!(table.warnings().len(), 2);
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 60_000));
+        let error = parse(&format!("t,x\n{}{}", rows(0..2000), rows(9000..9010)))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("some.csv") && error.contains("7000 time steps"), "{error}");
     }
 
     #[test]
@@ -601,32 +409,5 @@ mod tests {
         assert_eq!(future(2, 1, 5), [(3, vec![-1.0])]);
         let message = table.with_covariates(&names(&["a", "b"]), &names(&["a"])).unwrap_err().to_string();
         assert!(message.contains("`a` is named twice"), "{message}");
-    }
-
-    #[test]
-    fn a_clock_gone_mad_is_an_error_naming_the_line() {
-        let message = parse("t,x\n2024-01-01 00:00,0\n2024-01-01 00:01,1\n2061-01-01 00:00,2\n")
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("line 4"), "{message}");
-        let message = parse("t,x\n2024-01-03,0\n2024-01-02,1\n2024-01-01,2\n").unwrap_err().to_string();
-        assert!(message.contains("oldest first"), "{message}");
-    }
-
-    proptest::proptest! {
-        /// Whatever a file holds, reading it ends in a table that keeps its promises or in an error.
-        #[test]
-        fn any_bytes_are_a_table_or_an_error(
-            bytes in proptest::collection::vec(
-                proptest::sample::select(&b"0123456789.-+e,;|\t\"\n\r: abnT\xff\x00/"[..]), 0..200),
-            time in proptest::bool::ANY,
-        ) {
-            let text = if time { [b"time,a\n2024-01-01,1\n2024-01-02,".as_slice(), &bytes].concat() } else { bytes };
-            if let Ok(table) = Table::parse(Path::new("any.csv"), &text) {
-                assert_eq!(table.values.len(), table.len() * table.variates());
-                assert!(table.values.iter().all(|value| value.is_finite() || value.is_nan()));
-                assert!(table.times_ms.is_none_or(|times| times.len() == table.values.len() / table.names.len()));
-            }
-        }
     }
 }

@@ -9,7 +9,7 @@ use tsm2_core::{Config, NetworkConfig, S6};
 use crate::network::learner::{Learner, State};
 use crate::network::mixer::{Directions, Mixers, TimeState};
 use crate::network::parameters::{Parameter, Parameters, Parts, sizes};
-use crate::network::statics::{PROJECTION, Statics};
+use crate::network::static_covariates::{PROJECTION, StaticCovariates};
 use crate::ops::linear;
 
 /// TSM2's network, with the current values of its parameters.
@@ -86,7 +86,7 @@ impl Network {
     ///
     /// # Errors
     /// Features of another number of variates; a fault of the device.
-    pub fn with_statics(mut self, statics: Option<&Statics>, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+    pub fn with_statics(mut self, statics: Option<&StaticCovariates>, rng: &mut impl Rng, device: &Device) -> Result<Self> {
         if let Some(statics) = statics {
             let (c, d) = (statics.width(), self.sizes.d_model);
             self.statics = Some(Tensor::from_slice(&statics.values, (self.config.variates, c), device)?);
@@ -189,7 +189,7 @@ mod tests {
             ..Config::default()
         };
         let names = ["a", "b", "c"].map(str::to_owned);
-        let statics = Statics::parse(Path::new("s.csv"), b"name,kind,floor\na,x,1\nb,y,2\nc,y,4\n", &names).unwrap();
+        let statics = StaticCovariates::parse(Path::new("s.csv"), b"name,kind,floor\na,x,1\nb,y,2\nc,y,4\n", &names).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let plain = Network::initial(&config, &mut rng, &Device::Cpu).unwrap();
         let told = plain.clone().with_statics(Some(&statics), &mut rng, &Device::Cpu).unwrap();

@@ -46,7 +46,7 @@ impl Export<'_> {
         let (config, weights) = self.assemble(weights)?;
         let variate = |(m, name): (usize, &String)| Variate {
             name: name.clone(),
-            unit: None,
+            unit: self.table.units[m].clone(),
             mean: self.scaler.mean[m],
             std: self.scaler.std[m],
         };

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use candle_core::Device;
 
 use super::trainer::Progress;
+use crate::data::mask::Rate;
 use crate::data::split::SplitSpec;
-use crate::data::thin::Rate;
-use crate::network::statics::Statics;
+use crate::network::static_covariates::StaticCovariates;
 
 /// Rows ahead that a model forecasts unless told otherwise.
 pub const DEFAULT_HORIZON: usize = 24;
@@ -30,7 +30,7 @@ pub struct TrainOptions {
     /// Network and linear head may see the time of day and the day of the week, if that is worth it on validation.
     pub calendar: bool,
     /// What is known of each variate besides its readings.
-    pub statics: Option<Statics>,
+    pub statics: Option<StaticCovariates>,
     /// Share of the training rows' readings that network and linear head are shown as missing, so that they learn to do without.
     pub missing_rate: Rate,
     /// Goes on from the last checkpoint in `out`.

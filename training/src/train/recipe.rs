@@ -102,5 +102,10 @@ pub fn spans_weeks(table: &Table, split: &Split) -> bool {
             .zip(times.first())
             .map(|(last, first)| last - first)
     };
-    table.times_ms.as_ref().and_then(span).is_some_and(|span| span >= CALENDAR_SPAN)
+    table
+        .times_ms
+        .as_ref()
+        .filter(|_| table.has_calendar)
+        .and_then(span)
+        .is_some_and(|span| span >= CALENDAR_SPAN)
 }

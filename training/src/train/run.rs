@@ -85,7 +85,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
 
     let mut decisions = Vec::new();
-    let thinned;
+    let masked;
     let table = if options.missing_rate.is_zero() {
         table
     } else {
@@ -94,8 +94,8 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             options.missing_rate
         );
         decide(&mut decisions, text, tell);
-        thinned = table.thinned(split.train_range(), options.missing_rate, options.seed);
-        &thinned
+        masked = table.masked(split.train_range(), options.missing_rate, options.seed);
+        &masked
     };
     let z = scaler.standardise_targets(table);
     let period = Series::new(&z, table.targets()).find_period(split.train_range());
@@ -131,11 +131,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         tell,
     );
     if let Some(statics) = &options.statics {
-        decide(
-            &mut decisions,
-            format!("the network sees static features: {}", statics.features.join(", ")),
-            tell,
-        );
+        decide(&mut decisions, format!("static covariates: {}", statics.features.join(", ")), tell);
     }
     let groups = step_groups(options.horizon);
     let validation = split.validation_range();

@@ -15,7 +15,7 @@ use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::linear::head::LinearModel;
 use crate::network::Network;
-use crate::network::statics::Statics;
+use crate::network::static_covariates::StaticCovariates;
 use crate::train::trainer::{Target, TrainError, Trainer, TrainerOptions};
 
 /// The share of all updates for which everything is tried from which one is chosen.
@@ -41,7 +41,7 @@ pub(super) struct Candidate<'a> {
     pub(super) choice: &'a LinearModel,
     pub(super) config: Config,
     pub(super) data: Rc<Dataset>,
-    pub(super) statics: Option<&'a Statics>,
+    pub(super) statics: Option<&'a StaticCovariates>,
 }
 
 impl<'a> Candidate<'a> {
@@ -103,7 +103,7 @@ pub(super) fn ways<'a>(
     rows: Range<usize>,
     scaler: &Scaler,
     table: &Table,
-    statics: Option<&'a Statics>,
+    statics: Option<&'a StaticCovariates>,
 ) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
     let mut ways = Vec::with_capacity(WAYS);
     let targets = [&[Target::Full, Target::Residual][..], &[Target::Full]];

@@ -12,6 +12,7 @@ use tsm2_train::evaluate::EvaluateError;
 
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
+use tsm2_train::cli::reading::Reading;
 
 /// Errors while 0, 5, 15 and 30 % of the readings are missing at random, beside naive under the same.
 #[derive(Args)]
@@ -147,7 +148,7 @@ impl Options {
         measure: impl Fn(&Trial<'_>, &(dyn Fn() + Sync)) -> Measured,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
-        let (bundle, table) = common::open(&self.model, &self.data)?;
+        let (bundle, table) = common::open(&self.model, &self.data, &Reading::default())?;
         let (meta, model, scaler) = (bundle.meta(), bundle.model(), common::scaler(bundle.meta()));
         let split = common::split(self.split, &self.model, meta, &table)?;
         let horizons = if self.horizons.is_empty() {

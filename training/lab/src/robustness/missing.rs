@@ -1,7 +1,7 @@
 //! Errors while single readings are missing at random, all along.
 
 use crate::robustness::Trial;
-use tsm2_train::data::thin::{Rate, thin};
+use tsm2_train::data::mask::{Rate, mask};
 use tsm2_train::evaluate::baselines::{Baseline, Series};
 use tsm2_train::evaluate::{EvaluateError, HorizonError, Tally, carried, check_horizons, on_all_cores};
 
@@ -32,7 +32,7 @@ impl Trial<'_> {
         let blank = Tally::new(&z, variates, self.rows.clone(), self.horizons)?;
         let at = |percent: u32| {
             let mut seen = self.table.clone();
-            thin(&mut seen.values, Rate::percent(percent), self.seed);
+            mask(&mut seen.values, Rate::percent(percent), self.seed);
             let model = carried(self.model, &seen, self.scaler, blank.clone(), tick)?;
             let series = Series::new(&self.scaler.standardise_targets(&seen), variates);
             let mut naive = blank.clone();

@@ -6,7 +6,6 @@
 //!    shrinks with the step, because the level of the rows to come may differ.
 //! 3. Maps that are about as good as the selected one are averaged with it, with equal weights.
 
-
 use ndarray::{Array2, s};
 use tsm2_core::{Config, LinearHead, Normalizer};
 

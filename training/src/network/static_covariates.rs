@@ -1,16 +1,14 @@
-//! Static features: what is known of each variate besides its readings, such as what it measures, where it hangs, or what its pump is rated for (TSM2.md
-//! section 5a).
+//! Static covariates: facts about a variate that do not change, such as its kind, its room, or the rating of its pump.
 //!
-//! A table with a line per variate is turned into numbers S `[M, C]`; training learns a projection of them onto each token's embedding, beside the
-//! variate's own vector. Being constant, it is folded into that vector when the model is written: the device neither knows of it nor pays for it.
+//! A CSV file with a line per variate becomes numbers S `[M, C]`. Training learns a projection of S onto each token's
+//! embedding, beside the variate's own vector. The sum of both is constant: export adds it to the vector. No run-time cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rand::{Rng, RngExt};
 
-use crate::data::table::cells::{Cell, Record, records};
-use crate::data::table::{TableError, sha256};
+use sha2::{Digest, Sha256};
 
 /// The projection, `[D, C]`, among the trained tensors.
 pub const PROJECTION: &str = "embed.static.weight";
@@ -21,10 +19,10 @@ const VECTORS: &str = "embed.variate";
 /// Bound of the projection's initial values times the root of C: variates that are alike in everything start alike.
 const INITIAL: f32 = 0.1;
 
-/// Static features of the variates of a recording.
+/// Static covariates of the variates of a recording.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Statics {
-    /// What each number says: a column's name, or `column=word`.
+pub struct StaticCovariates {
+    /// The features: a column's name, or `column=word`.
     pub features: Vec<String>,
     /// S `[M, C]`, each feature with mean 0 and mean square 1 over the variates.
     pub values: Vec<f32>,
@@ -32,13 +30,26 @@ pub struct Statics {
     pub sha256: String,
 }
 
-/// Why a file does not hold static features of these variates.
+/// Why a file does not hold static covariates of these variates.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StaticsError {
-    /// The file cannot be read, or a line has more or fewer cells than the first.
-    #[error(transparent)]
-    File(#[from] TableError),
+pub enum StaticCovariatesError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A line has more or fewer cells than the header, or is no text.
+    #[error("{}: {source}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        source: csv::Error,
+    },
     /// A variate has no line.
     #[error("{}: no line for `{variate}`; each column of the recording needs one, its name in the first cell", path.display())]
     Missing {
@@ -65,38 +76,38 @@ pub enum StaticsError {
     },
 }
 
-impl Statics {
-    /// Reads a CSV file, delimited as [`crate::data::table::Table::read`] has it, with a header and a line per variate, its name first. A column of numbers is one feature, any other one feature per word in it; an empty cell
-    /// is an average number, or none of the words. Lines of other variates are passed over, and so are features in which these do not differ.
+impl StaticCovariates {
+    /// Reads a CSV file with a header and a line per variate, the variate's name in the first cell.
+    ///
+    /// - A column of numbers is one feature. Any other column is one feature per word in it.
+    /// - An empty cell is an average number, or none of the words.
+    /// - Lines of other variates are ignored, and features that do not differ between the variates.
+    /// - Delimiter: `,`, `;`, tab or `|`.
     ///
     /// # Errors
-    /// Every [`StaticsError`].
-    pub fn read(path: &Path, variates: &[String]) -> Result<Self, StaticsError> {
-        let bytes = std::fs::read(path).map_err(|source| TableError::Read { path: path.into(), source })?;
+    /// Every [`StaticCovariatesError`].
+    pub fn read(path: &Path, variates: &[String]) -> Result<Self, StaticCovariatesError> {
+        let bytes = std::fs::read(path).map_err(|source| StaticCovariatesError::Read { path: path.into(), source })?;
         Self::parse(path, &bytes, variates)
     }
 
     /// The same of bytes in memory; `path` names them in errors.
     ///
     /// # Errors
-    /// As [`Statics::read`].
-    pub fn parse(path: &Path, bytes: &[u8], variates: &[String]) -> Result<Self, StaticsError> {
-        let (_, records) = records(bytes);
-        let mut records = records();
-        let header = records.next().map_or(Vec::new(), |first| first.cells);
+    /// As [`StaticCovariates::read`].
+    pub fn parse(path: &Path, bytes: &[u8], variates: &[String]) -> Result<Self, StaticCovariatesError> {
+        let fault = |source| StaticCovariatesError::Csv { path: path.into(), source };
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter(bytes))
+            .trim(csv::Trim::All)
+            .from_reader(bytes);
+        let header = reader.headers().map_err(fault)?.clone();
         let mut lines = BTreeMap::new();
-        for Record { line, cells } in records {
-            if cells.len() != header.len() {
-                return Err(StaticsError::File(TableError::Ragged {
-                    path: path.into(),
-                    line,
-                    found: cells.len(),
-                    expected: header.len(),
-                }));
-            }
-            let variate = cells[0].0.clone();
-            if variates.contains(&variate) && lines.insert(variate.clone(), cells).is_some() {
-                return Err(StaticsError::Twice {
+        for record in reader.records() {
+            let record = record.map_err(fault)?;
+            let (line, variate) = (record.position().map_or(0, csv::Position::line), record[0].to_owned());
+            if variates.contains(&variate) && lines.insert(variate.clone(), record).is_some() {
+                return Err(StaticCovariatesError::Twice {
                     path: path.into(),
                     line,
                     variate,
@@ -104,15 +115,15 @@ impl Statics {
             }
         }
         if let Some(variate) = variates.iter().find(|&name| !lines.contains_key(name)) {
-            return Err(StaticsError::Missing {
+            return Err(StaticCovariatesError::Missing {
                 path: path.into(),
                 variate: variate.clone(),
             });
         }
         let (mut features, mut columns) = (Vec::new(), Vec::new());
         for (c, column) in header.iter().enumerate().skip(1) {
-            let cells: Vec<&Cell> = variates.iter().map(|name| &lines[name][c]).collect();
-            for (feature, values) in numbers(&column.0, &cells) {
+            let cells: Vec<&str> = variates.iter().map(|name| &lines[name][c]).collect();
+            for (feature, values) in numbers(column, &cells) {
                 if let Some(values) = standardised(values) {
                     features.push(feature);
                     columns.push(values);
@@ -120,14 +131,14 @@ impl Statics {
             }
         }
         if features.is_empty() {
-            return Err(StaticsError::NothingDiffers { path: path.into() });
+            return Err(StaticCovariatesError::NothingDiffers { path: path.into() });
         }
         Ok(Self {
             features,
             values: (0..variates.len())
                 .flat_map(|m| columns.iter().map(move |column| column[m]))
                 .collect(),
-            sha256: sha256(bytes),
+            sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
         })
     }
 
@@ -158,17 +169,24 @@ impl Statics {
     }
 }
 
+/// The delimiter that is commonest in the first line.
+fn delimiter(bytes: &[u8]) -> u8 {
+    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let count = |delimiter: &u8| first.iter().filter(|&byte| byte == delimiter).count();
+    *b"|\t;,".iter().max_by_key(|delimiter| count(delimiter)).unwrap_or(&b',')
+}
+
 /// A column as features: its numbers, or whether each word stands there. An empty cell is NaN among numbers.
-fn numbers(column: &str, cells: &[&Cell]) -> Vec<(String, Vec<f64>)> {
-    let number = |cell: &&Cell| match cell.is_missing() {
+fn numbers(column: &str, cells: &[&str]) -> Vec<(String, Vec<f64>)> {
+    let number = |cell: &&str| match cell.is_empty() {
         true => Some(f64::NAN),
-        false => cell.number().map(f64::from),
+        false => cell.parse::<f32>().ok().filter(|x| x.is_finite()).map(f64::from),
     };
     if let Some(numbers) = cells.iter().map(number).collect() {
         return vec![(column.to_owned(), numbers)];
     }
-    let words: BTreeSet<&str> = cells.iter().filter(|cell| !cell.is_missing()).map(|cell| cell.0.as_str()).collect();
-    let is = |word| cells.iter().map(|cell| f64::from(u8::from(cell.0 == word))).collect();
+    let words: BTreeSet<&str> = cells.iter().copied().filter(|cell| !cell.is_empty()).collect();
+    let is = |word: &str| cells.iter().map(|cell| f64::from(u8::from(*cell == word))).collect();
     words.into_iter().map(|word| (format!("{column}={word}"), is(word))).collect()
 }
 
@@ -187,9 +205,9 @@ fn standardised(values: Vec<f64>) -> Option<Vec<f32>> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str, variates: &[&str]) -> Result<Statics, StaticsError> {
+    fn parse(text: &str, variates: &[&str]) -> Result<StaticCovariates, StaticCovariatesError> {
         let variates: Vec<String> = variates.iter().map(|&name| name.to_owned()).collect();
-        Statics::parse(Path::new("sensors.csv"), text.as_bytes(), &variates)
+        StaticCovariates::parse(Path::new("sensors.csv"), text.as_bytes(), &variates)
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl fmt::Display for Rate {
 }
 
 /// Turns this share of the readings into NaN. What a seed drops at one share it drops at every larger one.
-pub fn thin(readings: &mut [f32], rate: Rate, seed: u64) {
+pub fn mask(readings: &mut [f32], rate: Rate, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(STREAM);
     for reading in readings {
@@ -70,7 +70,7 @@ mod tests {
     fn a_share_is_dropped_the_same_for_the_same_seed_and_more_of_it_at_a_higher_rate() {
         let dropped = |percent, seed| {
             let mut readings = vec![1.0; 10_000];
-            thin(&mut readings, Rate::percent(percent), seed);
+            mask(&mut readings, Rate::percent(percent), seed);
             readings.iter().map(|reading| reading.is_nan()).collect::<Vec<_>>()
         };
         let count = |dropped: &[bool]| dropped.iter().filter(|&&is| is).count();

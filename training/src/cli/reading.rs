@@ -1,0 +1,147 @@
+//! Options of every command that reads a recording.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Args;
+use tsm2_data::{Aggregate, Options, Report};
+
+use crate::data::table::Table;
+
+/// How a recording is read. Without options the reader finds everything by itself, or names the option that it needs.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Reading the recording")]
+pub struct Reading {
+    /// Column of times, or the columns of date and time of day [default: found]
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    time_column: Vec<String>,
+    /// dmy, mdy or ymd; unix-s, unix-ms, unix-us or unix-ns; excel; elapsed-s, elapsed-min, elapsed-h or elapsed-d; or a pattern
+    /// such as %d.%m.%Y %H:%M [default: found]
+    #[arg(long, value_name = "FORMAT")]
+    time_format: Option<String>,
+    /// Zone of times without an offset, such as Europe/Berlin or +01:00 [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// Columns to read, in this order [default: all columns of numbers]
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Columns to read although they look like a row number, a clock or a text
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    keep: Vec<String>,
+    /// Character between cells [default: found]
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
+    /// Decimal point or comma [default: found]
+    #[arg(long, value_name = "CHARACTER", value_parser = [".", ","])]
+    decimal: Option<String>,
+    /// Encoding of the text, such as windows-1252 [default: found]
+    #[arg(long, value_name = "ENCODING")]
+    encoding: Option<String>,
+    /// Words or numbers that stand for a missing reading; COLUMN:VALUE for one column
+    #[arg(long, value_name = "VALUE,..", value_delimiter = ',', allow_hyphen_values = true)]
+    missing_values: Vec<String>,
+    /// Counters to read as the increase since the row before
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    difference: Vec<String>,
+    /// Column that names the device of each row
+    #[arg(long, value_name = "COLUMN")]
+    series: Option<String>,
+    /// Column that names the variate of each row, in a table with a row per reading [default: found]
+    #[arg(long, value_name = "COLUMN")]
+    name_column: Option<String>,
+    /// Column of values, in a table with a row per reading [default: found]
+    #[arg(long, value_name = "COLUMN")]
+    value_column: Option<String>,
+    /// The files are parts of one recording
+    #[arg(long)]
+    join: bool,
+    /// Time between two time steps, such as 30s, 1m or 1h [default: the commonest step between rows]
+    #[arg(long, value_name = "DURATION")]
+    interval: Option<jiff::SignedDuration>,
+    /// How several readings of one time step become one value: last, mean, sum, min or max; COLUMN:HOW for one column [default: last]
+    #[arg(long, value_name = "HOW,..", value_delimiter = ',')]
+    aggregate: Vec<String>,
+    /// Time steps for which a silent column repeats its last reading
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    forward_fill_limit: u64,
+    /// Leave out rows that cannot be used, and warn, where reading would stop
+    #[arg(long)]
+    force: bool,
+}
+
+impl Reading {
+    /// The reader's options.
+    ///
+    /// # Errors
+    /// A value that cannot be used.
+    pub fn options(&self) -> anyhow::Result<Options> {
+        let mut options = Options {
+            time_column: self.time_column.clone(),
+            time_format: self.time_format.clone(),
+            time_zone: self.time_zone.clone(),
+            columns: self.columns.clone(),
+            keep: self.keep.clone(),
+            delimiter: self.delimiter,
+            decimal: self.decimal.as_ref().and_then(|text| text.chars().next()),
+            encoding: self.encoding.clone(),
+            missing_values: self.missing_values.clone(),
+            difference: self.difference.clone(),
+            series: self.series.clone(),
+            name_column: self.name_column.clone(),
+            value_column: self.value_column.clone(),
+            join: self.join,
+            forward_fill_limit: self.forward_fill_limit,
+            force: self.force,
+            ..Options::default()
+        };
+        if let Some(interval) = self.interval {
+            let ms = u64::try_from(interval.as_millis()).ok().filter(|&ms| ms > 0);
+            options.interval_ms = Some(ms.ok_or_else(|| anyhow!("--interval {interval:#}: give at least 1 ms"))?);
+        }
+        for entry in &self.aggregate {
+            let (column, how) = match entry.rsplit_once(':') {
+                Some((column, how)) => (Some(column), how),
+                None => (None, entry.as_str()),
+            };
+            let how = aggregate(how).ok_or_else(|| anyhow!("--aggregate {entry}: use last, mean, sum, min or max"))?;
+            match column {
+                Some(column) => {
+                    options.aggregates.insert(column.to_owned(), how);
+                }
+                None => options.aggregate = Some(how),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Reads a recording.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the options or the files.
+    pub fn read(&self, paths: &[PathBuf]) -> anyhow::Result<(Table, Report)> {
+        Ok(Table::read_with(paths, &self.options()?)?)
+    }
+
+    /// Reads the columns of these names, in this order.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the options or the file; a column that is not there.
+    pub fn read_columns(&self, path: &Path, names: &[String]) -> anyhow::Result<(Table, Report)> {
+        let options = Options {
+            columns: names.to_vec(),
+            ..self.options()?
+        };
+        Ok(Table::read_with(&[path.to_owned()], &options)?)
+    }
+}
+
+fn aggregate(how: &str) -> Option<Aggregate> {
+    match how {
+        "last" => Some(Aggregate::Last),
+        "mean" => Some(Aggregate::Mean),
+        "sum" => Some(Aggregate::Sum),
+        "min" => Some(Aggregate::Min),
+        "max" => Some(Aggregate::Max),
+        _ => None,
+    }
+}
