@@ -122,4 +122,6 @@ fn skab_is_read_with_its_gaps() {
         "{} - {missing}",
         table.len()
     );
+    let series = Series::new(&table.values, table.variates());
+    assert!(series.values.iter().flatten().all(|value| value.is_finite()));
 }
