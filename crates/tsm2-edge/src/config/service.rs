@@ -56,7 +56,7 @@ pub enum ServiceError {
     #[error("input.topic: {0}")]
     Template(#[from] TemplateError),
     /// The model needs to be told what is known ahead, and there is no topic for it.
-    #[error("input.known_ahead_topic is needed: the model {model:?} was trained with {variates} known ahead")]
+    #[error("input.future_covariates_topic is needed: the model {model:?} was trained with {variates} known ahead")]
     NoKnownAhead {
         /// The model.
         model: String,
@@ -64,10 +64,10 @@ pub enum ServiceError {
         variates: String,
     },
     /// The topic of what is known ahead is no template.
-    #[error("input.known_ahead_topic: {0}")]
+    #[error("input.future_covariates_topic: {0}")]
     KnownAhead(TemplateError),
     /// The topic of what is known ahead does not tell what it speaks of.
-    #[error("input.known_ahead_topic: {template:?} has no {placeholder}")]
+    #[error("input.future_covariates_topic: {template:?} has no {placeholder}")]
     KnownAheadOf {
         /// The template.
         template: String,
@@ -75,7 +75,7 @@ pub enum ServiceError {
         placeholder: &'static str,
     },
     /// What is known ahead could not be told from readings.
-    #[error("input.known_ahead_topic: {template:?} also matches topics of input.topic {topic:?}; tell them apart")]
+    #[error("input.future_covariates_topic: {template:?} also matches topics of input.topic {topic:?}; tell them apart")]
     KnownAheadOverlaps {
         /// The template.
         template: String,
@@ -115,7 +115,7 @@ pub enum ServiceError {
         known: String,
     },
     /// The lateness is no time.
-    #[error("input.lateness_s: {lateness_s} is not between 0 and 10^9 seconds")]
+    #[error("input.allowed_lateness_s: {lateness_s} is not between 0 and 10^9 seconds")]
     Lateness {
         /// The lateness.
         lateness_s: f64,
@@ -296,8 +296,8 @@ impl Service {
             ("input.max_payload_bytes", input.max_payload_bytes == 0),
             ("state.commit_every_readings", state.commit_every_readings == 0),
             ("state.commit_every_s", state.commit_every_s == 0),
-            ("state.evict_after_s", state.evict_after_s == 0),
-            ("state.resident_streams", state.resident_streams == Some(0)),
+            ("state.idle_eviction_s", state.idle_eviction_s == 0),
+            ("state.max_streams_in_memory", state.max_streams_in_memory == Some(0)),
         ] {
             if is_zero {
                 return Err(ServiceError::Zero { key });
@@ -335,7 +335,7 @@ impl Service {
         for (aggregate, name) in grid.aggregates.iter_mut().zip(&names) {
             *aggregate = input.aggregates.get(*name).copied().unwrap_or(input.aggregate);
         }
-        (grid.allowed_lateness_ms, grid.forward_fill_limit) = (lateness_ms(input.lateness_s)?, input.max_hold);
+        (grid.allowed_lateness_ms, grid.forward_fill_limit) = (lateness_ms(input.allowed_lateness_s)?, input.forward_fill_limit);
         Resampler::new(grid.clone())?;
         let monitor = MonitorConfig {
             variates: outputs.len(),
@@ -378,7 +378,7 @@ impl Service {
             persistent: true,
             status_topic: Some(format!("{}/status", output.prefix)),
             max_payload: input.max_payload_bytes,
-            tls: broker.tls.clone(),
+            tls: None,
         };
         session.check().map_err(|error| match error {
             SessionError::Tls(error) => ServiceError::Tls(error),
@@ -389,9 +389,9 @@ impl Service {
             readings: state.commit_every_readings,
             every: Duration::from_secs(state.commit_every_s.into()),
             max_inflight: broker.max_inflight,
-            history_rows: state.history_rows,
-            evict_after: Duration::from_secs(state.evict_after_s.into()),
-            resident_streams: state.resident_streams.unwrap_or(input.max_streams),
+            history_rows: state.warmup_steps,
+            evict_after: Duration::from_secs(state.idle_eviction_s.into()),
+            resident_streams: state.max_streams_in_memory.unwrap_or(input.max_streams),
         });
         Ok(Service {
             identity: Identity::of(&bundle, grid.interval_ms)?,
@@ -496,10 +496,14 @@ fn known_ahead_template(config: &Config, readings: &Template, meta: &Metadata) -
     if names.is_empty() {
         return Ok(None);
     }
-    let text = config.input.known_ahead_topic.as_ref().ok_or_else(|| ServiceError::NoKnownAhead {
-        model: meta.name.clone(),
-        variates: names.join(", "),
-    })?;
+    let text = config
+        .input
+        .future_covariates_topic
+        .as_ref()
+        .ok_or_else(|| ServiceError::NoKnownAhead {
+            model: meta.name.clone(),
+            variates: names.join(", "),
+        })?;
     let template = Template::parse(text).map_err(ServiceError::KnownAhead)?;
     let lacks = |placeholder| ServiceError::KnownAheadOf {
         template: text.clone(),
@@ -517,7 +521,7 @@ fn known_ahead_template(config: &Config, readings: &Template, meta: &Metadata) -
             topic: readings.as_str().to_owned(),
         });
     }
-    check_prefix(&config.output.prefix, &template, "input.known_ahead_topic")?;
+    check_prefix(&config.output.prefix, &template, "input.future_covariates_topic")?;
     Ok(Some(template))
 }
 

@@ -1,0 +1,135 @@
+//! A configuration checked and made ready: the model opened, the topics parsed, every name resolved.
+//!
+//! Invariant: whatever is wrong with a configuration is found here, before anything connects.
+
+use std::time::Duration;
+
+use tsm2_bundle::{Bundle, BundleError};
+use tsm2_mqtt::SessionOptions;
+
+use super::broker::BrokerError;
+use super::file::Config;
+use super::http::HttpSectionError;
+use super::memory::{self, TooLarge};
+use super::model::ModelError;
+use super::output::OutputError;
+use super::schema::{Schema, SchemaError};
+use super::secret::Warnings;
+use super::state::{Durability, StateError};
+use super::topics::{Topics, TopicsError};
+use crate::observe::http::HttpOptions;
+
+/// A configuration whose parts do not fit together. Each message begins with the key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// Section `broker`.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// Section `model`.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Topics of the sections `input` and `output`.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+    /// The other keys of section `input`.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// Section `output`.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// Section `state`.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Section `http`.
+    #[error(transparent)]
+    Http(#[from] HttpSectionError),
+    /// The streams do not fit into memory.
+    #[error(transparent)]
+    Memory(#[from] TooLarge),
+    /// The bundle has no fingerprint.
+    #[error("model.bundle: {0}")]
+    Bundle(#[from] BundleError),
+}
+
+/// What each part of the daemon needs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Prepared {
+    /// The model.
+    pub bundle: Bundle,
+    /// Topics in and out.
+    pub topics: Topics,
+    /// Payloads to readings to time steps to forecasts.
+    pub schema: Schema,
+    /// The session with the broker.
+    pub session: SessionOptions,
+    /// Where and when state becomes durable; `None`: it ends with the process.
+    pub state: Option<Durability>,
+    /// Metrics and health over HTTP; `None`: nothing listens.
+    pub http: Option<HttpOptions>,
+    /// Unacknowledged messages at which the broker may stop sending.
+    pub max_inflight: usize,
+    /// Largest number of streams.
+    pub max_streams: usize,
+    /// Time without a reading after which a stream is forgotten; `None`: never.
+    pub forget_after: Option<Duration>,
+    /// Bytes of memory for each stream.
+    pub bytes_per_stream: u64,
+    /// Number of workers: one per core.
+    pub workers: usize,
+    /// Weaknesses that do not prevent a start.
+    pub warnings: Warnings,
+}
+
+/// Checks a configuration and opens what it names.
+///
+/// # Errors
+/// Which key is wrong, and what to do.
+pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
+    let Config {
+        broker,
+        model,
+        input,
+        output,
+        state,
+        http,
+        log: _,
+    } = config;
+    let mut warnings = Warnings::default();
+    output.check()?;
+    if input.max_streams == 0 {
+        return Err(SchemaError::Zero { key: "input.max_streams" }.into());
+    }
+    let durability = state.durability(input.max_streams, &mut warnings)?;
+    let bundle = model.open()?;
+    let meta = bundle.meta();
+    let interval_ms = model.interval_ms(meta)?;
+    let topics = Topics::new(input, &output.prefix, meta)?;
+    let schema = Schema::new(input, &topics, meta, interval_ms, output.coverage)?;
+    let bytes_per_stream = memory::per_stream(&bundle, &schema.resampler, output.coverage);
+    let in_memory = durability
+        .as_ref()
+        .map_or(input.max_streams, |durability| durability.max_streams_in_memory);
+    memory::check(in_memory, bytes_per_stream)?;
+    let session = SessionOptions {
+        filters: topics.filters(),
+        status_topic: Some(topics.status()),
+        max_payload: input.max_payload_bytes,
+        ..broker.session(&mut warnings)?
+    };
+    Ok(Prepared {
+        http: http.as_ref().map(|http| http.options(&mut warnings)).transpose()?,
+        state: durability,
+        max_inflight: broker.max_inflight,
+        max_streams: input.max_streams,
+        forget_after: state.forget_after(),
+        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        topics,
+        schema,
+        session,
+        bytes_per_stream,
+        warnings,
+        bundle,
+    })
+}
