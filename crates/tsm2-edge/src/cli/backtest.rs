@@ -1,397 +1,221 @@
-//! A recording streamed through grid, model and monitor as the daemon does it, and how its forecasts and their intervals fared.
-//!
-//! Every forecast is judged at every lead by the bounds that went out with it, not only those few that the monitor keeps. A reading that is
-//! missing, or of a variate of which nothing was read before the forecast, judges nothing. What the model is to be told ahead it is told as it came
-//! true.
+//! `tsm2-edge backtest`: errors and coverage of a model's forecasts on a recording.
 
+use std::fmt::Write;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use anyhow::{Context, ensure};
+use clap::Args;
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
 use tsm2_bundle::Bundle;
-use tsm2_stream::{Event, FutureCovariate, Monitor, MonitorConfig, MonitorError, Reading, Resampler, ResamplerConfig, ResamplerError};
+use tsm2_data::{Options, Recording, Steps};
 
-use crate::cli::table::{Record, Table};
-use crate::config::prior::half_widths;
+use super::common;
+use super::evaluation::{Evaluation, MeanErrors, Settings, StepErrors, evaluate};
+use crate::config::{Config, Input, Model, Output, resampler};
 
-/// A recording that cannot be judged with a model.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BacktestError {
-    /// A variate is not in the recording.
-    #[error("there is no column {name:?}; the model {model:?} needs it")]
-    NoColumn {
-        /// The variate.
-        name: String,
-        /// The model.
-        model: String,
-    },
-    /// The bundle does not tell how far apart rows are.
-    #[error("the model {model:?} was trained on data without timestamps: its rows have no interval")]
-    NoInterval {
-        /// The model.
-        model: String,
-    },
-    /// The interval makes no grid.
-    #[error(transparent)]
-    Resampler(#[from] ResamplerError),
-    /// The coverage makes no intervals.
-    #[error(transparent)]
-    Monitor(#[from] MonitorError),
-    /// The model does not take a row.
-    #[error(transparent)]
-    Model(#[from] tsm2_core::Error),
-}
-
-/// Sums over the errors of one way to forecast.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sums {
-    n: u64,
-    absolute: f64,
-    squared: f64,
-}
-
-/// Sums over the readings of one variate at one lead.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cell {
-    covered: u64,
-    width: f64,
-    model: Sums,
-    repeat_last: Sums,
-    seasonal: Sums,
-}
-
-/// Mean errors.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Means {
-    /// Mean absolute error.
-    pub mae: f64,
-    /// Mean squared error.
-    pub mse: f64,
-}
-
-/// How forecasts at one lead fared.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Line {
-    /// Rows ahead, from 1.
-    pub lead: usize,
-    /// Readings judged.
-    pub n: u64,
-    /// Part of them that lay within the interval.
-    pub coverage: f64,
-    /// Mean of `hi - lo`.
-    pub width: f64,
-    /// Of the model.
-    pub model: Means,
-    /// Of repeating the last reading before the forecast.
-    pub repeat_last: Means,
-    /// Of repeating the last season before the forecast, where one was seen.
-    pub seasonal: Option<Means>,
-}
-
-/// The outcome.
-#[derive(Debug)]
-pub struct Backtest {
-    /// The model's name.
-    pub model: String,
-    /// The variates that are forecast.
-    pub variates: Vec<String>,
-    /// H.
-    pub horizon: usize,
-    /// Rows of a season; `None` where the model has none.
-    pub season: Option<usize>,
-    /// Memory that the daemon takes for this, per stream.
-    pub monitor_bytes: usize,
-    /// Rows on the grid within the range judged, those that bridge gaps included.
-    pub rows: u64,
-    /// Per variate on how many of those rows its drift flag was up.
-    pub drifting: Vec<u64>,
-    std: Vec<f64>,
-    /// `[variates][H]`.
-    cells: Vec<Cell>,
-}
-
-/// The forecast of one row, as it went out.
-struct Issued {
-    /// `[variates][H]` each; of a row without a forecast, NaN.
-    mean: Vec<f32>,
-    lo: Vec<f32>,
-    hi: Vec<f32>,
-    /// Whether the row lies within the range judged.
-    counts: bool,
-}
-
-/// What goes on from row to row.
-struct Run<'r> {
-    monitor: Monitor,
-    /// The last H rows' forecasts, a ring.
-    issued: Vec<Issued>,
-    /// All rows since the stream began, a missing reading at its variate's last. `[rows][variates]`.
-    seen: Vec<f32>,
-    /// Times between which rows are judged, milliseconds since 1970-01-01 UTC.
-    judged_ms: Range<i64>,
-    outcome: &'r mut Backtest,
-}
-
-/// Streams all rows of the table before the end of `rows`, and judges the forecasts made and met within `rows`; rows are the table's. A
-/// silence of more than `max_gap` rows restarts the stream. `progress` hears of each row of the table.
+/// Evaluate a model on a recording, with the resampler and the forecaster of the daemon
 ///
-/// # Errors
-/// What makes the table, the model and the coverage unfit for each other.
-pub fn backtest(
-    bundle: &Bundle,
-    table: &Table,
+/// Every forecast is evaluated at every step, with the prediction interval that would have been
+/// published with it. Over all variates errors and widths are in training standard deviations, for
+/// one variate in the sensor's unit.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  tsm2-edge backtest --model models/etth1/model.safetensors --data ETTh1.csv --rows 11520..
+  tsm2-edge backtest --config tsm2-edge.toml --data boiler.csv")]
+pub(super) struct Backtest {
+    /// The model file; everything else is as the daemon does by default
+    #[arg(long, value_name = "BUNDLE", required_unless_present = "config")]
+    model: Option<PathBuf>,
+    /// Configuration of the daemon: its model, aggregation, allowed lateness, forward-fill, gaps, coverage
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    config: Option<PathBuf>,
+    /// Recording with a column of times and a column for each variate of the model
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Rows to evaluate, counted from 0, without the end: 100..200, ..200 or 100..; earlier rows are
+    /// streamed too
+    #[arg(long, value_parser = common::parse_range, default_value = "..", value_name = "A..B")]
     rows: Range<usize>,
-    coverage: f32,
-    max_gap: u64,
-    mut progress: impl FnMut(),
-) -> Result<Backtest, BacktestError> {
-    let (meta, model) = (bundle.meta(), bundle.model());
-    let (variates, horizon) = (meta.config.targets(), meta.config.horizon);
-    let columns: Vec<usize> = meta
-        .variates
-        .iter()
-        .map(|variate| column(table, &variate.name, &meta.name))
-        .collect::<Result<_, _>>()?;
-    let config = MonitorConfig {
-        variates,
-        horizon,
-        season: meta.config.linear_head.season.map(|season| season.period),
-        coverage,
-    };
-    let interval_ms = meta
-        .interval_ms
-        .ok_or_else(|| BacktestError::NoInterval { model: meta.name.clone() })?;
-    let mut grid = Resampler::new(ResamplerConfig::new(meta.config.variates, interval_ms, max_gap))?;
-    let mut outcome = Backtest {
-        model: meta.name.clone(),
-        variates: meta.targets().iter().map(|variate| variate.name.clone()).collect(),
-        horizon,
-        season: config.season,
-        monitor_bytes: Monitor::bytes(&config),
-        rows: 0,
-        drifting: vec![0; variates],
-        std: meta.targets().iter().map(|variate| f64::from(variate.std)).collect(),
-        cells: vec![Cell::default(); variates * horizon],
-    };
-    let mut run = Run {
-        monitor: Monitor::new(config, &half_widths(meta, coverage))?,
-        issued: Vec::with_capacity(horizon),
-        seen: Vec::new(),
-        judged_ms: times(table.slice(rows.clone()), interval_ms),
-        outcome: &mut outcome,
-    };
-    let first = meta.config.variates - meta.config.future_covariates;
-    let covariates: Vec<FutureCovariate> = columns[first..].iter().map(|&column| covariate(table, column)).collect();
-    let mut ahead = vec![0.0; horizon + 1];
-    let step_ms = i64::try_from(interval_ms).unwrap_or(i64::MAX);
-    let mut state = vec![0.0; model.state_len()];
-    model.reset(&mut state)?;
-    let mut scratch = vec![0.0; model.scratch_len()];
-    let mut forecast = vec![0.0; meta.config.forecast_len()];
-    let mut fault = None;
-    for record in table.slice(0..rows.end) {
-        for (variate, &column) in columns.iter().enumerate() {
-            let reading = Reading {
-                variate,
-                value: record.values.get(column).map_or(f32::NAN, |&value| value as f32),
-                time_ms: record.time_ms,
-            };
-            // One that is late or comes twice is refused here as it is by the daemon.
-            let _ = grid.push(reading, |event| match event {
-                Event::TimeStep(row) => {
-                    let told = (first..).zip(&covariates).try_for_each(|(variate, covariate)| {
-                        covariate.values(row.time_ms, step_ms, &mut ahead);
-                        model.set_future(&mut state, variate, &ahead)
-                    });
-                    let made = told
-                        .and_then(|()| model.step(&mut state, &mut scratch, row.values, row.time_ms))
-                        .and_then(|mut token| token.forecast(&mut forecast));
-                    match made {
-                        Ok(()) => run.row(row.time_ms, &row.values[..variates], &forecast),
-                        Err(error) => fault = Some(error),
-                    }
-                }
-                Event::Restart { .. } => {
-                    run.restart();
-                    state.fill(0.0);
-                }
-                _ => {}
-            });
-        }
-        progress();
-    }
-    match fault {
-        Some(error) => Err(error.into()),
-        None => Ok(outcome),
-    }
-}
-
-fn column(table: &Table, name: &str, model: &str) -> Result<usize, BacktestError> {
-    table
-        .names
-        .iter()
-        .position(|column| column == name)
-        .ok_or_else(|| BacktestError::NoColumn {
-            name: name.to_owned(),
-            model: model.to_owned(),
-        })
-}
-
-/// What a column tells of its rows to come.
-fn covariate(table: &Table, column: usize) -> FutureCovariate {
-    let point = |record: &Record| (record.time_ms, record.values.get(column).map_or(f32::NAN, |&value| value as f32));
-    FutureCovariate::new(table.rows.iter().map(point).collect())
-}
-
-/// The times of the slots that these records fall in.
-fn times(records: &[Record], interval_ms: u64) -> Range<i64> {
-    let half = i64::try_from(interval_ms / 2).unwrap_or(i64::MAX);
-    let (first, last) = (records.first().map(|r| r.time_ms), records.last().map(|r| r.time_ms));
-    match (first, last) {
-        (Some(first), Some(last)) => first.saturating_sub(half)..last.saturating_add(half.max(1)),
-        _ => 0..0,
-    }
-}
-
-impl Run<'_> {
-    fn restart(&mut self) {
-        self.monitor.restart();
-        self.issued.clear();
-        self.seen.clear();
-    }
-
-    /// A row has come, `values` of what is forecast of it, and its forecast, which is NaN where there is none.
-    fn row(&mut self, time_ms: i64, values: &[f32], forecast: &[f32]) {
-        let (variates, horizon) = (values.len(), self.outcome.horizon);
-        let counts = self.judged_ms.contains(&time_ms);
-        let row = self.seen.len() / variates;
-        if counts {
-            for lead in 0..horizon.min(row) {
-                let origin = row - 1 - lead;
-                if self.issued[origin % horizon].counts {
-                    self.judge(origin, lead, values);
-                }
-            }
-        }
-        let before = self.seen.len().checked_sub(variates);
-        for (variate, &value) in values.iter().enumerate() {
-            let last = before.map_or(f32::NAN, |before| self.seen[before + variate]);
-            self.seen.push(if value.is_finite() { value } else { last });
-        }
-
-        self.monitor.observe(values);
-        let (mut lo, mut hi) = (vec![f32::NAN; forecast.len()], vec![f32::NAN; forecast.len()]);
-        if forecast.iter().all(|mean| mean.is_finite()) {
-            self.monitor.issue(forecast);
-            self.monitor.interval(forecast, &mut lo, &mut hi);
-        }
-        let issued = Issued {
-            mean: forecast.to_vec(),
-            lo,
-            hi,
-            counts,
-        };
-        match self.issued.get_mut(row % horizon) {
-            Some(oldest) => *oldest = issued,
-            None => self.issued.push(issued),
-        }
-        if counts {
-            self.outcome.rows += 1;
-            for (variate, rows) in self.outcome.drifting.iter_mut().enumerate() {
-                *rows += u64::from(self.monitor.is_drifting(variate));
-            }
-        }
-    }
-
-    /// Holds a row's readings against the forecast of it made at row `origin`.
-    fn judge(&mut self, origin: usize, lead: usize, values: &[f32]) {
-        let (variates, horizon) = (values.len(), self.outcome.horizon);
-        let issued = &self.issued[origin % horizon];
-        for (variate, &value) in values.iter().enumerate() {
-            let place = variate * horizon + lead;
-            let (mean, last) = (issued.mean[place], self.seen[origin * variates + variate]);
-            if ![value, mean, last].iter().all(|number| number.is_finite()) {
-                continue;
-            }
-            let cell = &mut self.outcome.cells[place];
-            cell.covered += u64::from((issued.lo[place]..=issued.hi[place]).contains(&value));
-            cell.width += f64::from(issued.hi[place]) - f64::from(issued.lo[place]);
-            cell.model.add(value, mean);
-            cell.repeat_last.add(value, last);
-            let season = self
-                .outcome
-                .season
-                .and_then(|period| (origin + lead + 1).checked_sub(period * (lead / period + 1)));
-            let seasonal = season.map_or(f32::NAN, |row| self.seen[row * variates + variate]);
-            if seasonal.is_finite() {
-                cell.seasonal.add(value, seasonal);
-            }
-        }
-    }
-}
-
-impl Sums {
-    fn add(&mut self, value: f32, forecast: f32) {
-        let error = f64::from(value) - f64::from(forecast);
-        self.n += 1;
-        self.absolute += error.abs();
-        self.squared += error * error;
-    }
-
-    /// In units of `unit`; `None` when nothing was added.
-    fn means(&self, unit: f64) -> Option<Means> {
-        (self.n > 0).then(|| Means {
-            mae: self.absolute / self.n as f64 / unit,
-            mse: self.squared / self.n as f64 / (unit * unit),
-        })
-    }
+    /// Fraction of the readings that the prediction intervals should contain [default: 0.9]
+    #[arg(long, value_name = "FRACTION")]
+    coverage: Option<f32>,
+    /// Print a line per variate and step as CSV
+    #[arg(long)]
+    csv: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
 }
 
 impl Backtest {
-    /// One variate at a lead (from 0), in the sensor's own unit; `None` where nothing was judged.
-    pub fn of(&self, variate: usize, lead: usize) -> Option<Line> {
-        self.line(variate, lead, 1.0)
-    }
-
-    /// The mean over the variates at a lead (from 0), in units of their training standard deviations; `None` where nothing was judged.
-    pub fn all(&self, lead: usize) -> Option<Line> {
-        let lines: Vec<Line> = (0..self.std.len())
-            .filter_map(|variate| self.line(variate, lead, self.std[variate]))
-            .collect();
-        let mean = |of: &dyn Fn(&Line) -> f64| lines.iter().map(of).sum::<f64>() / lines.len() as f64;
-        let means = |of: &dyn Fn(&Line) -> Means| Means {
-            mae: mean(&|line| of(line).mae),
-            mse: mean(&|line| of(line).mse),
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let (model, input, output) = self.settings()?;
+        let coverage = self.coverage.unwrap_or(output.coverage);
+        ensure!(
+            coverage > 0.0 && coverage < 1.0,
+            "--coverage is {coverage}; set it between 0 and 1"
+        );
+        let bundle = model.open()?;
+        let interval_ms = model.interval_ms(bundle.meta())?;
+        let settings = Settings {
+            rows: self.rows.clone(),
+            resampler: resampler(&input, bundle.meta(), interval_ms)?,
+            coverage,
         };
-        let nothing = Means {
-            mae: f64::NAN,
-            mse: f64::NAN,
-        };
-        (!lines.is_empty()).then(|| Line {
-            lead: lead + 1,
-            n: lines.iter().map(|line| line.n).sum(),
-            coverage: mean(&|line| line.coverage),
-            width: mean(&|line| line.width),
-            model: means(&|line| line.model),
-            repeat_last: means(&|line| line.repeat_last),
-            seasonal: lines
-                .iter()
-                .all(|line| line.seasonal.is_some())
-                .then(|| means(&|line| line.seasonal.unwrap_or(nothing))),
+        let recording = read(&self.data, &input, &bundle)?;
+        let rows = recording.rows();
+        let bar = ProgressBar::new(self.rows.end.min(rows) as u64);
+        bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows  {per_sec}  {eta} left")?);
+        let evaluation = evaluate(&bundle, &recording, &settings, || bar.inc(1));
+        bar.finish_and_clear();
+        let evaluation = evaluation.with_context(|| self.data.display().to_string())?;
+        let steps: Vec<StepErrors> = (1..=evaluation.horizon).filter_map(|step| evaluation.all(step)).collect();
+        ensure!(
+            !steps.is_empty(),
+            "{}: no forecast was made and met within --rows; there are {rows} rows",
+            self.data.display()
+        );
+        common::print(if self.json {
+            json(&evaluation, &steps).to_string()
+        } else if self.csv {
+            csv(&evaluation, &steps)
+        } else {
+            text(&evaluation, &steps, &self.data, coverage)
         })
     }
 
-    fn line(&self, variate: usize, lead: usize, unit: f64) -> Option<Line> {
-        let cell = self.cells.get(variate * self.horizon + lead)?;
-        let n = cell.model.n;
-        Some(Line {
-            lead: lead + 1,
-            n,
-            coverage: cell.covered as f64 / n as f64,
-            width: cell.width / n as f64 / unit,
-            model: cell.model.means(unit)?,
-            repeat_last: cell.repeat_last.means(unit)?,
-            seasonal: cell.seasonal.means(unit),
-        })
+    /// The sections of the configuration that matter here, or their defaults.
+    fn settings(&self) -> anyhow::Result<(Model, Input, Output)> {
+        if let Some(file) = &self.config {
+            let config = Config::load(file)?;
+            return Ok((config.model, config.input, config.output));
+        }
+        let mut model = Model::default();
+        model.bundle = self.model.clone().unwrap_or_default();
+        Ok((model, Input::default(), Output::default()))
     }
+}
+
+/// The rows of a recording at their own times, oldest first.
+fn read(path: &Path, input: &Input, bundle: &Bundle) -> anyhow::Result<Recording> {
+    let options = Options {
+        columns: bundle.meta().variates.iter().map(|variate| variate.name.clone()).collect(),
+        time_zone: input.time_zone.clone(),
+        steps: Steps::AsWritten,
+        ..Options::default()
+    };
+    Ok(tsm2_data::read(&[path], &options)?.0)
+}
+
+fn text(evaluation: &Evaluation, steps: &[StepErrors], data: &Path, coverage: f32) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    let references = ["naive MAE", "MSE", "seasonal naive MAE", "MSE"];
+    table.set_header(["step", "n", "coverage", "width", "MAE", "MSE"].into_iter().chain(references));
+    // Powers of two and the last; --csv prints every step.
+    for errors in steps
+        .iter()
+        .filter(|errors| errors.step.is_power_of_two() || errors.step == evaluation.horizon)
+    {
+        let means = |means: Option<MeanErrors>| means.map_or(["–".into(), "–".into()], |m| [format!("{:.3}", m.mae), format!("{:.3}", m.mse)]);
+        let [model, naive, seasonal] = [Some(errors.model), Some(errors.naive), errors.seasonal].map(means);
+        let first = [
+            errors.step.to_string(),
+            errors.n.to_string(),
+            percent(errors.coverage),
+            format!("{:.3}", errors.width),
+        ];
+        table.add_row(first.into_iter().chain(model).chain(naive).chain(seasonal));
+    }
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let by_variate = by_variate(evaluation).flat_map(|(_, steps)| steps);
+    let mut text = format!(
+        "{} on {} time steps of {}; errors and widths in training standard deviations\n{}\n",
+        evaluation.model,
+        evaluation.time_steps,
+        data.display(),
+        table.trim_fmt()
+    );
+    let (low, high) = range(steps.iter().map(|errors| errors.coverage));
+    let (lowest, highest) = range(by_variate.map(|errors| errors.coverage));
+    let _ = write!(
+        text,
+        "prediction intervals of {}: {low} to {high} covered at each of {} steps, {lowest} to {highest} of single variates\n\
+         memory for intervals and live metrics: {} bytes per stream",
+        percent(coverage.into()),
+        evaluation.horizon,
+        evaluation.monitor_bytes
+    );
+    let drifting = evaluation.variates.iter().zip(&evaluation.drifting).filter(|(_, steps)| **steps > 0);
+    for (index, (name, steps)) in drifting.enumerate() {
+        let before = if index == 0 { "\ndrift flag up: " } else { ", " };
+        let share = percent(*steps as f64 / evaluation.time_steps as f64);
+        let _ = write!(text, "{before}{name} on {share} of the time steps");
+    }
+    text
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.1} %", 100.0 * fraction)
+}
+
+/// The least and the largest, as percentages.
+fn range(fractions: impl Iterator<Item = f64>) -> (String, String) {
+    let (low, high) = fractions.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), fraction| {
+        (low.min(fraction), high.max(fraction))
+    });
+    (percent(low), percent(high))
+}
+
+/// The errors of each variate by step.
+fn by_variate(evaluation: &Evaluation) -> impl Iterator<Item = (&str, Vec<StepErrors>)> {
+    let names = evaluation.variates.iter().enumerate();
+    names.map(|(variate, name)| {
+        let steps = (1..=evaluation.horizon).filter_map(|step| evaluation.of(variate, step));
+        (name.as_str(), steps.collect())
+    })
+}
+
+fn json(evaluation: &Evaluation, steps: &[StepErrors]) -> Value {
+    let variates: Map<String, Value> = by_variate(evaluation).map(|(name, steps)| (name.to_owned(), json!(steps))).collect();
+    let drifting = evaluation.variates.iter().cloned().zip(evaluation.drifting.iter().map(|&steps| steps.into()));
+    json!({
+        "model": evaluation.model,
+        "time_steps": evaluation.time_steps,
+        "season": evaluation.season,
+        "monitor_bytes": evaluation.monitor_bytes,
+        "steps": steps,
+        "variates": variates,
+        "drifting_time_steps": drifting.collect::<Map<String, Value>>(),
+    })
+}
+
+fn csv(evaluation: &Evaluation, steps: &[StepErrors]) -> String {
+    let mut csv = String::from("variate,step,n,coverage,width,mae,mse,naive_mae,naive_mse,seasonal_mae,seasonal_mse");
+    for (name, steps) in std::iter::once(("", steps.to_vec())).chain(by_variate(evaluation)) {
+        let name = match name.contains([',', '"', '\n']) {
+            true => format!("\"{}\"", name.replace('"', "\"\"")),
+            false => name.to_owned(),
+        };
+        for errors in steps {
+            let means = |means: MeanErrors| format!("{},{}", means.mae, means.mse);
+            let _ = write!(
+                csv,
+                "\n{name},{},{},{},{},{},{},{}",
+                errors.step,
+                errors.n,
+                errors.coverage,
+                errors.width,
+                means(errors.model),
+                means(errors.naive),
+                errors.seasonal.map_or(",".into(), means)
+            );
+        }
+    }
+    csv
 }

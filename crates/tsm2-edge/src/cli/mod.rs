@@ -1,8 +1,12 @@
-//! The commands of `tsm2-edge`, and the files that they read.
+//! The commands of `tsm2-edge`, one file each, and what they share.
 
-pub mod backtest;
-mod commands;
-pub mod replay;
-pub mod table;
+mod backtest;
+mod command_line;
+mod common;
+pub mod evaluation;
+pub mod playback;
+mod replay;
+mod run;
+mod validate;
 
-pub use commands::main;
+pub use command_line::main;

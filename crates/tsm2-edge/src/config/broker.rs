@@ -109,7 +109,7 @@ pub enum BrokerError {
 
 impl Broker {
     /// Options of a session with this broker, without subscriptions.
-    pub(super) fn session(&self, warnings: &mut Warnings) -> Result<SessionOptions, BrokerError> {
+    pub fn session(&self, warnings: &mut Warnings) -> Result<SessionOptions, BrokerError> {
         if self.keep_alive_s == 0 {
             return Err(BrokerError::NoKeepAlive);
         }

@@ -51,12 +51,12 @@ pub enum ModelError {
 
 impl Model {
     /// Opens the model file.
-    pub(super) fn open(&self) -> Result<Bundle, ModelError> {
+    pub fn open(&self) -> Result<Bundle, ModelError> {
         Ok(Bundle::open(&self.bundle)?)
     }
 
     /// Sampling interval in milliseconds.
-    pub(super) fn interval_ms(&self, meta: &Metadata) -> Result<u64, ModelError> {
+    pub fn interval_ms(&self, meta: &Metadata) -> Result<u64, ModelError> {
         let bundle_s = meta.interval_ms.map(|ms| ms as f64 / 1e3);
         for interval_s in [self.interval_s, bundle_s].into_iter().flatten() {
             if !(1e-3..=1e9).contains(&interval_s) {
