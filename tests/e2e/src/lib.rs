@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod data;
 pub mod peer;
 pub mod process;
+pub mod recording;
 pub mod site;
 pub mod stored;
 pub mod watcher;

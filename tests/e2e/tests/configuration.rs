@@ -4,8 +4,10 @@ use std::path::Path;
 
 use tempfile::tempdir;
 use tsm2_e2e::{bundle, process};
-use tsm2_edge::config::service::{Service, ServiceError};
-use tsm2_edge::config::{Aggregate, Config, ConfigError};
+use tsm2_edge::config::{
+    Aggregate, BrokerError, Config, ConfigError, HttpSectionError, ModelError, OutputError, PrepareError, SchemaError, StateError, Tls,
+    TopicsError, prepare,
+};
 
 const TOPIC: &str = "sensors/{stream}/telemetry";
 
@@ -42,7 +44,11 @@ fn the_smallest_configuration_has_sensible_defaults() {
         (None, 1000, 10)
     );
     assert_eq!(
-        (config.input.lateness_s, config.input.max_hold, config.input.aggregate),
+        (
+            config.input.allowed_lateness_s,
+            config.input.forward_fill_limit,
+            config.input.aggregate
+        ),
         (0.0, 0, Aggregate::Last)
     );
     assert_eq!(config.input, Config::new("m", "sensors/{stream}").input);
@@ -79,9 +85,9 @@ fn faults_of_the_file_name_the_key() {
         assert_eq!(origin, "site/edge.toml");
     }
     let missing = parse("[model]\nbundle = 'm'\n").unwrap_err().to_string();
-    assert!(missing.contains("missing field `input`"), "{missing}");
+    assert!(missing.contains("input.topic: missing"), "{missing}");
     let missing = parse("[model]\n[input]\ntopic = 'a/{stream}'\n").unwrap_err().to_string();
-    assert!(missing.contains("model") && missing.contains("missing field `bundle`"), "{missing}");
+    assert!(missing.contains("model.bundle: missing"), "{missing}");
     let format = parse(&MINIMAL.replace("[input]\n", "[input]\ntime_format = 'unix'\n"))
         .unwrap_err()
         .to_string();
@@ -110,7 +116,7 @@ fn the_environment_overrides_and_is_named_when_wrong() {
             ("TSM2_EDGE__INPUT__FIELDS__HUFL", "load.high"),
             ("TSM2_EDGE__INPUT__FIELDS__room1", "5"),
             ("TSM2_EDGE__INPUT__AGGREGATES__HUFL", "mean"),
-            ("TSM2_EDGE__INPUT__LATENESS_S", "30"),
+            ("TSM2_EDGE__INPUT__ALLOWED_LATENESS_S", "30"),
             ("OTHER__BROKER__PORT", "x"),
         ],
     )
@@ -125,7 +131,10 @@ fn the_environment_overrides_and_is_named_when_wrong() {
     assert_eq!(config.model.interval_s, Some(0.5));
     assert_eq!(config.input.fields["HUFL"], "load.high", "names of variates are taken as they are");
     assert_eq!(config.input.fields["room1"], "5");
-    assert_eq!((config.input.aggregates["HUFL"], config.input.lateness_s), (Aggregate::Mean, 30.0));
+    assert_eq!(
+        (config.input.aggregates["HUFL"], config.input.allowed_lateness_s),
+        (Aggregate::Mean, 30.0)
+    );
 
     for (variable, value) in [
         ("TSM2_EDGE__BROKER__PORT", "many"),
@@ -150,7 +159,7 @@ fn tls_is_on_where_its_section_is_and_changes_the_default_port() {
     assert_eq!((broker("").port, broker("").tls), (1883, None));
     for section in ["[broker.tls]", "[broker]\ntls = {}"] {
         assert_eq!(broker(section).port, 8883, "{section}");
-        assert_eq!(broker(section).tls, Some(tsm2_mqtt::TlsOptions::default()), "{section}");
+        assert_eq!(broker(section).tls, Some(Tls::default()), "{section}");
     }
     assert_eq!(broker("[broker]\nport = 1884\n[broker.tls]").port, 1884);
     let tls = broker("[broker.tls]\nca_file = 'ca.pem'\nkey_file = '/etc/key.pem'").tls.unwrap();
@@ -208,7 +217,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     let refused = |bundle: &Path, change: &dyn Fn(&mut Config)| {
         let mut config = Config::new(bundle, TOPIC);
         change(&mut config);
-        Service::prepare(&config).unwrap_err()
+        prepare(&config).unwrap_err()
     };
     macro_rules! assert_refused {
         ($bundle:expr, $change:expr, $variant:pat, $($named:literal),+) => {
@@ -221,63 +230,69 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     assert_refused!(
         Path::new("/nowhere/m.safetensors"),
         |_| (),
-        ServiceError::Bundle(_),
+        PrepareError::Model(ModelError::Bundle(_)),
         "model.bundle",
         "/nowhere/m.safetensors"
     );
     assert_refused!(
         &timed,
         set_topic("sensors/telemetry"),
-        ServiceError::NoStream { .. },
+        PrepareError::Topics(TopicsError::NoStream { .. }),
         "input.topic",
         "{stream}"
     );
     assert_refused!(
         &timed,
         set_topic("plant/{variate}"),
-        ServiceError::NoStream { .. },
+        PrepareError::Topics(TopicsError::NoStream { .. }),
         "plant/{variate}"
     );
-    assert_refused!(&timed, set_topic("plant/+/x"), ServiceError::Template(_), "input.topic", "'+'");
+    assert_refused!(
+        &timed,
+        set_topic("plant/+/x"),
+        PrepareError::Topics(TopicsError::Template { .. }),
+        "input.topic",
+        "'+'"
+    );
     assert_refused!(
         &timed,
         |c| c.input.stream = Some("x".into()),
-        ServiceError::TwoStreams { .. },
+        PrepareError::Topics(TopicsError::TwoStreams { .. }),
         "input.stream"
     );
     assert_refused!(
         &timed,
         |c| c.input.streams = Some(vec!["a/b".into()]),
-        ServiceError::StreamName { .. },
+        PrepareError::Topics(TopicsError::StreamName { .. }),
         "input.streams",
         "a/b"
     );
     assert_refused!(
         &timed,
         |c| drop(c.input.fields.insert("tmp".into(), "x".into())),
-        ServiceError::UnknownVariate { .. },
+        PrepareError::Schema(SchemaError::UnknownVariate { .. }),
         "input.fields.tmp",
         "a, b/c"
     );
     assert_refused!(
         &timed,
         |c| c.input.aggregates.extend([("tmp".to_owned(), Aggregate::Mean)]),
-        ServiceError::UnknownVariate { .. },
+        PrepareError::Schema(SchemaError::UnknownVariate { .. }),
         "input.aggregates.tmp",
         "a, b/c"
     );
     for lateness_s in [-1.0, f64::NAN, 1e10] {
         assert_refused!(
             &timed,
-            |c: &mut Config| c.input.lateness_s = lateness_s,
-            ServiceError::Lateness { .. },
-            "input.lateness_s"
+            |c: &mut Config| c.input.allowed_lateness_s = lateness_s,
+            PrepareError::Schema(SchemaError::AllowedLateness { .. }),
+            "input.allowed_lateness_s"
         );
     }
     assert_refused!(
         &timed,
-        |c| c.input.lateness_s = 1e6,
-        ServiceError::Resampler(_),
+        |c| c.input.allowed_lateness_s = 1e6,
+        PrepareError::Schema(SchemaError::Resampler(_)),
         "input",
         "245700000 ms"
     );
@@ -287,92 +302,125 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     assert_refused!(
         &timed,
         zoned(Some("t"), "Europe/Berlim"),
-        ServiceError::TimeZone { .. },
+        PrepareError::Schema(SchemaError::TimeZone { .. }),
         "input.time_zone",
         "Berlim"
     );
     assert_refused!(
         &timed,
         zoned(None, "Europe/Berlin"),
-        ServiceError::ZoneWithoutTime,
+        PrepareError::Schema(SchemaError::ZoneWithoutTime),
         "input.time_field"
     );
     assert_refused!(
         &timed,
         |c| drop(c.input.fields.insert("a".into(), "b/c".into())),
-        ServiceError::SameName { .. },
+        PrepareError::Topics(TopicsError::SameName { .. }),
         "\"a\"",
         "\"b/c\""
     );
-    assert_refused!(&clashing, |_| (), ServiceError::SameName { .. }, "a/b", "a_b");
-    assert_refused!(&untimed, |_| (), ServiceError::NoInterval { .. }, "model.interval_s", "untimed");
+    assert_refused!(&clashing, |_| (), PrepareError::Topics(TopicsError::SameName { .. }), "a/b", "a_b");
+    assert_refused!(
+        &untimed,
+        |_| (),
+        PrepareError::Model(ModelError::NoInterval { .. }),
+        "model.interval_s",
+        "untimed"
+    );
     assert_refused!(
         &untimed,
         |c| c.model.interval_s = Some(0.0),
-        ServiceError::Interval { .. },
+        PrepareError::Model(ModelError::Interval { .. }),
         "model.interval_s"
     );
     assert_refused!(
         &timed,
         |c| c.model.interval_s = Some(10.0),
-        ServiceError::OtherInterval { .. },
+        PrepareError::Model(ModelError::OtherInterval { .. }),
         "10 s",
         "60 s"
     );
-    assert_refused!(&slow, |_| (), ServiceError::Interval { .. }, "the bundle's own interval");
-    assert_refused!(&timed, |c| c.input.max_streams = 0, ServiceError::Zero { .. }, "input.max_streams");
+    assert_refused!(
+        &slow,
+        |_| (),
+        PrepareError::Model(ModelError::Interval { .. }),
+        "the model's own interval"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.input.max_streams = 0,
+        PrepareError::Schema(SchemaError::Zero { .. }),
+        "input.max_streams"
+    );
     assert_refused!(
         &timed,
         |c| c.broker.max_inflight = 0,
-        ServiceError::Zero { .. },
+        PrepareError::Broker(BrokerError::MaxInflight { .. }),
         "broker.max_inflight"
     );
     assert_refused!(
         &timed,
         |c| c.broker.max_inflight = 32_769,
-        ServiceError::InFlight { .. },
-        "broker.max_inflight is 32769; it may be 32768 at most"
+        PrepareError::Broker(BrokerError::MaxInflight { .. }),
+        "broker.max_inflight is 32769; set it to 1 to 32768"
     );
     assert_refused!(
         &timed,
         |c| c.state.commit_every_readings = 0,
-        ServiceError::Zero { .. },
+        PrepareError::State(StateError::Zero { .. }),
         "state.commit_every_readings"
     );
     assert_refused!(
         &timed,
         |c| c.state.commit_every_s = 0,
-        ServiceError::Zero { .. },
+        PrepareError::State(StateError::Zero { .. }),
         "state.commit_every_s"
     );
     assert_refused!(
         &timed,
         |c| c.output.prefix = "a//b".into(),
-        ServiceError::Prefix { .. },
+        PrepareError::Output(OutputError::Prefix { .. }),
         "output.prefix"
     );
-    assert_refused!(&timed, set_topic("{stream}/status"), ServiceError::Loop { .. }, "tsm2/status");
+    assert_refused!(
+        &timed,
+        set_topic("{stream}/status"),
+        PrepareError::Topics(TopicsError::Loop { .. }),
+        "tsm2/status"
+    );
     assert_refused!(
         &timed,
         |c| c.broker.password_file = Some("/nowhere/pw".into()),
-        ServiceError::Password { .. },
+        PrepareError::Broker(BrokerError::Password { .. }),
         "/nowhere/pw"
     );
     assert_refused!(
         &timed,
         |c| c.broker.client_id.clear(),
-        ServiceError::Session(_),
+        PrepareError::Broker(BrokerError::Session(_)),
         "broker",
         "client id"
     );
     assert_refused!(
         &timed,
         |c| c.broker.host = "mqtt://localhost".into(),
-        ServiceError::Session(_),
+        PrepareError::Broker(BrokerError::Session(_)),
         "broker",
         "mqtt://localhost"
     );
-    assert_refused!(&timed, |c| c.broker.port = 0, ServiceError::Session(_), "broker", "port 0");
+    assert_refused!(
+        &timed,
+        |c| c.broker.keep_alive_s = 0,
+        PrepareError::Broker(BrokerError::NoKeepAlive),
+        "broker.keep_alive_s is 0"
+    );
+    assert_refused!(
+        &timed,
+        |c| c.broker.port = 0,
+        PrepareError::Broker(BrokerError::Session(_)),
+        "broker",
+        "port 0"
+    );
 
     let told = bundle::write(
         folder.path(),
@@ -384,48 +432,58 @@ fn parts_that_do_not_fit_are_refused_by_name() {
             ..bundle::small(2, 4)
         },
     );
-    let ahead = |topic: &'static str| move |config: &mut Config| config.input.known_ahead_topic = Some(topic.into());
+    let ahead = |topic: &'static str| move |config: &mut Config| config.input.future_covariates_topic = Some(topic.into());
     assert_refused!(
         &told,
         |_| (),
-        ServiceError::NoKnownAhead { .. },
-        "input.known_ahead_topic",
+        PrepareError::Topics(TopicsError::NoFutureCovariates { .. }),
+        "input.future_covariates_topic",
         "valve",
         "told"
     );
-    assert_refused!(&told, ahead("a//{variate}"), ServiceError::KnownAhead(_), "input.known_ahead_topic");
+    assert_refused!(
+        &told,
+        ahead("a//{variate}"),
+        PrepareError::Topics(TopicsError::Template { .. }),
+        "input.future_covariates_topic"
+    );
     assert_refused!(
         &told,
         ahead("ahead/{stream}"),
-        ServiceError::KnownAheadOf { .. },
-        "input.known_ahead_topic",
+        PrepareError::Topics(TopicsError::NoPlaceholder { .. }),
+        "input.future_covariates_topic",
         "{variate}"
     );
-    assert_refused!(&told, ahead("ahead/{variate}"), ServiceError::KnownAheadOf { .. }, "{stream}");
+    assert_refused!(
+        &told,
+        ahead("ahead/{variate}"),
+        PrepareError::Topics(TopicsError::NoPlaceholder { .. }),
+        "{stream}"
+    );
     assert_refused!(
         &told,
         ahead("sensors/{stream}/{variate}"),
-        ServiceError::KnownAheadOverlaps { .. },
-        "input.known_ahead_topic",
+        PrepareError::Topics(TopicsError::Overlap { .. }),
+        "input.future_covariates_topic",
         "sensors/{stream}/telemetry"
     );
     assert_refused!(
         &told,
         ahead("tsm2/{stream}/forecast/{variate}"),
-        ServiceError::Loop { .. },
-        "input.known_ahead_topic"
+        PrepareError::Topics(TopicsError::Loop { .. }),
+        "input.future_covariates_topic"
     );
 
     let mut config = Config::new(&untimed, "home/boiler");
     (config.input.stream, config.model.interval_s) = (Some("boiler".into()), Some(1.5));
-    let service = Service::prepare(&config).unwrap();
+    let prepared = prepare(&config).unwrap();
     assert_eq!(
-        (service.filters(), service.interval_ms()),
-        (["home/boiler".to_owned()].as_slice(), 1500)
+        (prepared.topics.filters(), prepared.schema.resampler.interval_ms),
+        (vec!["home/boiler".to_owned()], 1500)
     );
-    let service = Service::prepare(&Config::new(&timed, TOPIC)).unwrap();
+    let prepared = prepare(&Config::new(&timed, TOPIC)).unwrap();
     assert_eq!(
-        service.forecast_topic("s", 1),
+        prepared.topics.forecast("s", 1),
         "tsm2/s/forecast/b_c",
         "a variate's name becomes one level"
     );
@@ -443,11 +501,25 @@ fn validate_says_what_it_comes_to_or_what_is_wrong() {
     let valid = validate(MINIMAL);
     assert!(valid.status.success());
     let found: serde_json::Value = serde_json::from_slice(&valid.stdout).unwrap();
+    for (key, value) in [
+        ("model", serde_json::json!("m")),
+        ("targets", serde_json::json!(["a", "b"])),
+        ("past_covariates", serde_json::json!([])),
+        ("future_covariates", serde_json::json!([])),
+        ("horizon", 4.into()),
+        ("interval_s", 60.0.into()),
+        ("subscribes", serde_json::json!(["sensors/+"])),
+        ("publishes", serde_json::json!(["tsm2/+/forecast/a", "tsm2/+/forecast/b"])),
+        ("streams_in_memory", 1000.into()),
+        ("warnings", serde_json::json!([])),
+    ] {
+        assert_eq!(found[key], value, "{key}");
+    }
     assert_eq!(
-        found,
-        serde_json::json!({ "model": "m", "variates": ["a", "b"], "exogenous": [], "known_ahead": [], "horizon": 4, "interval_s": 60.0, "largest_message_bytes": found["largest_message_bytes"], "subscribes": "sensors/+",
-            "publishes": "tsm2/+/forecast/+" })
+        found["memory_bytes"].as_u64(),
+        found["bytes_per_stream"].as_u64().map(|bytes| 1000 * bytes)
     );
+    assert!((100..10_000).contains(&found["largest_message_bytes"].as_u64().unwrap()));
     let unread = process::run_unread(&["validate", file.to_str().unwrap()]);
     assert_eq!(unread.code(), Some(0), "a reader that left is no fault");
     assert_eq!(process::run_unread(&["validate", "/nowhere/edge.toml"]).code(), Some(1));
@@ -462,11 +534,10 @@ fn replay_refuses_files_that_cannot_be_replayed() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("data.csv");
     for (text, named) in [
-        ("", "no rows"),
-        ("time,a\n", "no rows"),
+        ("", "empty"),
+        ("time,a\n", "no row"),
         ("a,b\n1,2\n", "no column of times"),
-        ("time,a\n2024-01-01 00:00:00,1\nsoon,2\n", "\"soon\" is no time"),
-        ("time,a\n2024-01-01 00:00:00,1\n2024-01-01 00:01:00,1,2\n", "record 2"),
+        ("time,a\n2024-01-01 00:00:00,1\nsoon,2\n", "`soon`"),
     ] {
         std::fs::write(&file, text).unwrap();
         let output = process::run(&[
@@ -489,7 +560,7 @@ fn replay_refuses_files_that_cannot_be_replayed() {
         (["--data", "x", "--speed", "-1"], "-1"),
         (["--data", "x", "--rows", "5..5"], "empty"),
         (["--data", "x", "--topic", "a/+"], "'+'"),
-        (["--data", "x", "--broker", "host"], "HOST:PORT"),
+        (["--data", "x", "--broker", "[::1"], "HOST:PORT"),
     ] {
         let mut all = vec!["replay"];
         all.extend(arguments);
@@ -508,29 +579,29 @@ fn metrics_that_other_machines_can_read_need_a_token() {
     file("weak", "secret\n");
     let prepare = |http: &str| {
         let config = Config::parse(&format!("{MINIMAL}[http]\n{http}"), &folder.path().join("edge.toml"), []).unwrap();
-        Service::prepare(&config)
+        prepare(&config)
     };
     assert_eq!(parse(MINIMAL).unwrap().http, None, "nothing listens unless asked to");
-    let listen = prepare("").unwrap().http().unwrap().listen;
+    let listen = prepare("").unwrap().http.unwrap().listen;
     assert_eq!(listen.to_string(), "127.0.0.1:9464");
     assert!(prepare("listen = '[::1]:80'").is_ok());
     let open = prepare("listen = '0.0.0.0:80'").unwrap_err();
-    assert!(matches!(open, ServiceError::NoToken { .. }), "{open:?}");
+    assert!(matches!(open, PrepareError::Http(HttpSectionError::NoToken { .. })), "{open:?}");
     assert!(
         open.to_string().contains("http.token_file") && open.to_string().contains("0.0.0.0:80"),
         "{open}"
     );
     let guarded = prepare("listen = '0.0.0.0:80'\ntoken_file = 'token'").unwrap();
-    assert!(guarded.http().unwrap().token.is_some());
+    assert!(guarded.http.unwrap().token.is_some());
     let weak = prepare("token_file = 'weak'").unwrap_err();
     assert!(
-        matches!(weak, ServiceError::WeakToken { .. }) && weak.to_string().contains("weak"),
+        matches!(weak, PrepareError::Http(HttpSectionError::WeakToken { .. })) && weak.to_string().contains("weak"),
         "{weak}"
     );
     assert!(!weak.to_string().contains("secret"), "{weak}");
     let absent = prepare("token_file = 'nowhere'").unwrap_err();
     assert!(
-        matches!(absent, ServiceError::TokenFile { .. }) && absent.to_string().contains("nowhere"),
+        matches!(absent, PrepareError::Http(HttpSectionError::TokenFile { .. })) && absent.to_string().contains("nowhere"),
         "{absent}"
     );
     let name = parse(&format!("{MINIMAL}[http]\nlisten = 'localhost:80'\n"))

@@ -351,7 +351,7 @@ async fn streams_beyond_those_in_memory_go_on_where_they_were() {
     let broker = Broker::start();
     let site = Site::new(
         broker.port(),
-        &format!("{STATE}\nstate.resident_streams = 2\nstate.commit_every_readings = 2"),
+        &format!("{STATE}\nstate.max_streams_in_memory = 2\nstate.commit_every_readings = 2"),
     );
     let daemon = site.start();
     let mut watcher = site.watcher().await;

@@ -162,7 +162,7 @@ fn readings_of_a_slot_are_aggregated_late_ones_included_and_local_times_are_read
         config.input.topic = "s/{stream}/{variate}".into();
         config.input.time_field = Some("t".into());
         config.input.time_zone = Some("Europe/Berlin".into());
-        config.input.lateness_s = 90.0;
+        config.input.allowed_lateness_s = 90.0;
         config.input.aggregate = Aggregate::Mean;
         config.input.aggregates.insert("b".into(), Aggregate::Max);
     });

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tsm2_bundle::Bundle;
+use tsm2_data::Recording;
 use tsm2_e2e::process::{self, Running};
 use tsm2_e2e::watcher::{Watcher, numbers};
 use tsm2_e2e::{broker::Broker, bundle, data};
-use tsm2_edge::cli::table::Table;
 use tsm2_mqtt::rfc3339;
 
 /// Rows played; the first is row 0, so that all streams are the same.
@@ -25,37 +25,39 @@ struct Case {
     folder: TempDir,
     csv: PathBuf,
     bundle: PathBuf,
-    table: Table,
+    recording: Recording,
 }
 
 impl Case {
     /// `None`, with a line printed, where the data is absent.
     fn new() -> Option<Self> {
         let csv = data::file("ETTh1.csv")?;
-        let table = Table::open(&csv).unwrap();
-        let names: Vec<&str> = table.names.iter().map(String::as_str).collect();
+        let recording = tsm2_e2e::recording::open(&csv);
+        let names: Vec<&str> = recording.variates.iter().map(|variate| variate.name.as_str()).collect();
         let folder = tempdir().unwrap();
         let bundle = bundle::random(folder.path(), "etth1-random", &names, HORIZON, Some(3_600_000));
         Some(Case {
             folder,
             csv,
             bundle,
-            table,
+            recording,
         })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.recording.variates.iter().map(|variate| variate.name.clone()).collect()
     }
 
     /// The model's own forecasts, by time of issue and variate.
     fn of_the_model(&self) -> Expected {
-        let rows: Vec<(i64, Vec<f32>)> = self
-            .table
-            .slice(0..ROWS)
-            .iter()
-            .map(|row| (row.time_ms, row.values.iter().map(|&v| v as f32).collect()))
+        let (series, variates) = (&self.recording.series[0], self.recording.variates.len());
+        let rows: Vec<(i64, Vec<f32>)> = (0..ROWS)
+            .map(|row| (series.times_ms[row], series.row(row, variates).to_vec()))
             .collect();
         let bundle = Bundle::open(&self.bundle).unwrap();
         let forecasts = bundle::forecasts(&bundle, rows.iter().map(|(time_ms, row)| (*time_ms, row.as_slice())));
         let by_variate = |(time_ms, forecast): (i64, Vec<f32>)| {
-            let names = self.table.names.clone().into_iter();
+            let names = self.names().into_iter();
             let forecast: Vec<Vec<f32>> = forecast.chunks_exact(HORIZON).map(<[f32]>::to_vec).collect();
             names.zip(forecast).map(move |(name, mean)| ((rfc3339(time_ms), name), mean))
         };
@@ -90,7 +92,7 @@ impl Case {
 
     /// Plays the rows to a daemon and compares all that it publishes.
     async fn play(&self, topic: &str, expected: &Expected) {
-        assert_eq!(expected.len(), ROWS * self.table.names.len());
+        assert_eq!(expected.len(), ROWS * self.names().len());
         let broker = Broker::start();
         let config = self.folder.path().join("edge.toml");
         let text_of_config = format!(

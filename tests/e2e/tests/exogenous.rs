@@ -10,9 +10,8 @@ use tsm2_e2e::broker::Broker;
 use tsm2_e2e::site::{HORIZON, MINUTE, Site, payload, summary};
 use tsm2_e2e::watcher::numbers;
 use tsm2_e2e::{bundle, process};
-use tsm2_edge::cli::backtest::backtest;
-use tsm2_edge::cli::table::{Record, Table};
 use tsm2_edge::config::Config as EdgeConfig;
+use tsm2_edge::config::Input;
 use tsm2_edge::config::service::Service;
 use tsm2_edge::runtime::engine::Engine;
 
@@ -115,12 +114,12 @@ fn validate_says_which_are_only_read() {
     };
     let found: Value = serde_json::from_str(&validate(&["--json"])).unwrap();
     assert_eq!(
-        (&found["variates"], &found["exogenous"]),
-        (&json!(["a", "valve", "sun"]), &json!(["valve", "sun"]))
+        (&found["targets"], &found["past_covariates"]),
+        (&json!(["a"]), &json!(["valve", "sun"]))
     );
     let text = validate(&[]);
     assert!(
-        text.contains("only reads  valve, sun") && text.contains("forecast/a") && !text.contains("forecast/valve"),
+        text.contains("past covariates    valve, sun") && text.contains("forecast/a") && !text.contains("forecast/valve"),
         "{text}"
     );
 }
@@ -129,16 +128,9 @@ fn validate_says_which_are_only_read() {
 fn a_backtest_judges_the_variates_that_are_forecast() {
     let folder = tempdir().unwrap();
     let bundle = Bundle::open(&model(folder.path(), "m", &["a", "valve"], 1, 5)).unwrap();
-    let table = Table {
-        names: ["valve", "a"].map(String::from).to_vec(),
-        rows: (0..40)
-            .map(|minute| Record {
-                time_ms: minute * MINUTE,
-                values: vec![(minute % 5) as f64, (minute % 7) as f64],
-            })
-            .collect(),
-    };
-    let outcome = backtest(&bundle, &table, 0..usize::MAX, 0.9, 10, || ()).unwrap();
+    let rows = (0..40).map(|minute| (minute * MINUTE, vec![(minute % 5) as f32, (minute % 7) as f32]));
+    let recording = tsm2_e2e::recording::recording(&["valve", "a"], rows);
+    let outcome = tsm2_e2e::recording::evaluated(&bundle, &recording, 0..usize::MAX, &Input::default());
     assert_eq!(
         (outcome.variates.as_slice(), outcome.drifting.len()),
         (["a".to_owned()].as_slice(), 1)
@@ -147,7 +139,7 @@ fn a_backtest_judges_the_variates_that_are_forecast() {
     let times = (0..).map(|minute| minute * MINUTE);
     let forecasts = bundle::forecasts(&bundle, times.zip(rows.iter().map(|row| row.as_slice())));
     let errors = (0..39).map(|origin| f64::from((rows[origin + 1][0] - forecasts[origin][0]).abs()));
-    let line = outcome.of(0, 0).unwrap();
+    let line = outcome.of(0, 1).unwrap();
     assert!((line.model.mae - errors.sum::<f64>() / 39.0).abs() < 1e-5, "{line:?}");
-    assert_eq!((line.n, outcome.all(0).unwrap().n, outcome.of(1, 0)), (39, 39, None));
+    assert_eq!((line.n, outcome.all(1).unwrap().n, outcome.of(1, 1)), (39, 39, None));
 }

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, LinearHead};
+use tsm2_data::Recording;
 use tsm2_e2e::broker::Broker;
 use tsm2_e2e::bundle;
+use tsm2_e2e::recording::{evaluated, recording};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site};
-use tsm2_edge::cli::backtest::backtest;
-use tsm2_edge::cli::table::{Record, Table};
 use tsm2_edge::config::Config as EdgeConfig;
+use tsm2_edge::config::Input;
 use tsm2_edge::config::service::Service;
 use tsm2_edge::runtime::engine::Engine;
 use tsm2_edge::state::shelf::Rows;
@@ -71,7 +72,7 @@ fn expected(path: &Path) -> Vec<Vec<f32>> {
 
 fn service(path: &Path) -> Service {
     let mut config = EdgeConfig::new(path, "s/{stream}");
-    config.input.known_ahead_topic = Some("ahead/{stream}/{variate}".into());
+    config.input.future_covariates_topic = Some("ahead/{stream}/{variate}".into());
     config.input.max_payload_bytes = 1 << 20;
     Service::prepare(&config).unwrap()
 }
@@ -143,18 +144,13 @@ fn what_cannot_be_used_is_counted_and_changes_nothing() {
 fn a_backtest_tells_the_model_what_came_true() {
     let folder = tempdir().unwrap();
     let bundle = Bundle::open(&model(folder.path(), "m")).unwrap();
-    let of = |value: &dyn Fn(usize) -> f32| Table {
-        names: ["temp", "power"].map(String::from).to_vec(),
-        rows: (0..60)
-            .map(|row| Record {
-                time_ms: START + row as i64 * MINUTE,
-                values: vec![f64::from(temp(row)), f64::from(value(row))],
-            })
-            .collect(),
+    let of = |value: &dyn Fn(usize) -> f32| {
+        let row = |row: usize| (START + row as i64 * MINUTE, vec![temp(row), value(row)]);
+        recording(&["temp", "power"], (0..60).map(row))
     };
-    let mse = |table: &Table, rows: std::ops::Range<usize>| {
-        let outcome = backtest(&bundle, table, rows, 0.9, 10, || ()).unwrap();
-        outcome.of(0, 0).unwrap().model.mse
+    let mse = |recording: &Recording, rows: std::ops::Range<usize>| {
+        let outcome = evaluated(&bundle, recording, rows, &Input::default());
+        outcome.of(0, 1).unwrap().model.mse
     };
     // Two recordings that are the same up to row 30: what differs afterwards is known before.
     let (rises, stays) = (of(&power), of(&|row| power(row.min(30))));
@@ -165,7 +161,7 @@ fn a_backtest_tells_the_model_what_came_true() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_hears_what_was_retained_before_it_began() {
     let broker = Broker::start();
-    let site = Site::new(broker.port(), "input.known_ahead_topic = 'ahead/{stream}/{variate}'");
+    let site = Site::new(broker.port(), "input.future_covariates_topic = 'ahead/{stream}/{variate}'");
     let path = model(site.path(), "site");
     let early = site.watcher().await;
     early.publish_retained("ahead/a/power", outlook(0..=TOLD)).await;

@@ -9,8 +9,7 @@ use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{Site, exchange, summary};
 use tsm2_e2e::watcher::Watcher;
 use tsm2_e2e::{bundle, process};
-use tsm2_edge::config::Config;
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::{Config, Tls, prepare};
 use tsm2_mqtt::{SessionOptions, TlsOptions};
 
 const ADDRESS: &str = "127.0.0.1";
@@ -206,12 +205,14 @@ fn files_that_cannot_be_used_are_found_before_anything_connects() {
         std::fs::write(path(name), text).unwrap();
     }
     let model = bundle::random(office.folder.path(), "m", &["a"], 2, Some(60_000));
-    let refused = |change: &dyn Fn(&mut TlsOptions)| {
+    let refused = |change: &dyn Fn(&mut Tls)| {
         let mut config = Config::new(&model, "sensors/{stream}");
-        let mut tls = office.options(Some(mine.clone()));
+        let mut tls = Tls::default();
+        tls.ca_file = Some(office.ca.clone());
+        (tls.cert_file, tls.key_file) = (Some(mine.cert.clone()), Some(mine.key.clone()));
         change(&mut tls);
         config.broker.tls = Some(tls);
-        Service::prepare(&config).map(drop).unwrap_err().to_string()
+        prepare(&config).map(drop).unwrap_err().to_string()
     };
     let assert_named = |said: String, key: &str, file: &Path, reason: &str| {
         let named = format!("broker.tls.{key}: {}: ", file.display());

@@ -11,9 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tsm2_bundle::Bundle;
 use tsm2_data::{Options, Recording, Steps};
+use tsm2_stream::Errors;
 
 use super::common;
-use super::evaluation::{Evaluation, MeanErrors, Settings, StepErrors, evaluate};
+use super::evaluation::{Evaluation, Settings, StepErrors, evaluate};
 use crate::config::{Config, Input, Model, Output, resampler};
 
 /// Evaluate a model on a recording, with the resampler and the forecaster of the daemon
@@ -54,17 +55,16 @@ impl Backtest {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (model, input, output) = self.settings()?;
         let coverage = self.coverage.unwrap_or(output.coverage);
-        ensure!(
-            coverage > 0.0 && coverage < 1.0,
-            "--coverage is {coverage}; set it between 0 and 1"
-        );
+        ensure!(coverage > 0.0 && coverage < 1.0, "--coverage is {coverage}; set it between 0 and 1");
         let bundle = model.open()?;
         let interval_ms = model.interval_ms(bundle.meta())?;
-        let settings = Settings {
+        let mut settings = Settings {
             rows: self.rows.clone(),
             resampler: resampler(&input, bundle.meta(), interval_ms)?,
             coverage,
         };
+        // A recording has times of its own, also where the daemon counts the time of arrival.
+        settings.resampler.device_times = true;
         let recording = read(&self.data, &input, &bundle)?;
         let rows = recording.rows();
         let bar = ProgressBar::new(self.rows.end.min(rows) as u64);
@@ -120,7 +120,8 @@ fn text(evaluation: &Evaluation, steps: &[StepErrors], data: &Path, coverage: f3
         .iter()
         .filter(|errors| errors.step.is_power_of_two() || errors.step == evaluation.horizon)
     {
-        let means = |means: Option<MeanErrors>| means.map_or(["–".into(), "–".into()], |m| [format!("{:.3}", m.mae), format!("{:.3}", m.mse)]);
+        let means =
+            |means: Option<Errors>| means.map_or(["–".into(), "–".into()], |m| [format!("{:.3}", m.mae), format!("{:.3}", m.mse)]);
         let [model, naive, seasonal] = [Some(errors.model), Some(errors.naive), errors.seasonal].map(means);
         let first = [
             errors.step.to_string(),
@@ -151,7 +152,11 @@ fn text(evaluation: &Evaluation, steps: &[StepErrors], data: &Path, coverage: f3
         evaluation.horizon,
         evaluation.monitor_bytes
     );
-    let drifting = evaluation.variates.iter().zip(&evaluation.drifting).filter(|(_, steps)| **steps > 0);
+    let drifting = evaluation
+        .variates
+        .iter()
+        .zip(&evaluation.drifting)
+        .filter(|(_, steps)| **steps > 0);
     for (index, (name, steps)) in drifting.enumerate() {
         let before = if index == 0 { "\ndrift flag up: " } else { ", " };
         let share = percent(*steps as f64 / evaluation.time_steps as f64);
@@ -182,8 +187,14 @@ fn by_variate(evaluation: &Evaluation) -> impl Iterator<Item = (&str, Vec<StepEr
 }
 
 fn json(evaluation: &Evaluation, steps: &[StepErrors]) -> Value {
-    let variates: Map<String, Value> = by_variate(evaluation).map(|(name, steps)| (name.to_owned(), json!(steps))).collect();
-    let drifting = evaluation.variates.iter().cloned().zip(evaluation.drifting.iter().map(|&steps| steps.into()));
+    let variates: Map<String, Value> = by_variate(evaluation)
+        .map(|(name, steps)| (name.to_owned(), json!(steps)))
+        .collect();
+    let drifting = evaluation
+        .variates
+        .iter()
+        .cloned()
+        .zip(evaluation.drifting.iter().map(|&steps| steps.into()));
     json!({
         "model": evaluation.model,
         "time_steps": evaluation.time_steps,
@@ -203,7 +214,7 @@ fn csv(evaluation: &Evaluation, steps: &[StepErrors]) -> String {
             false => name.to_owned(),
         };
         for errors in steps {
-            let means = |means: MeanErrors| format!("{},{}", means.mae, means.mse);
+            let means = |means: Errors| format!("{},{}", means.mae, means.mse);
             let _ = write!(
                 csv,
                 "\n{name},{},{},{},{},{},{},{}",

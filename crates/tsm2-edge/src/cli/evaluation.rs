@@ -13,8 +13,8 @@ use tsm2_bundle::Bundle;
 use tsm2_core::Model;
 use tsm2_data::{Recording, Series};
 use tsm2_stream::{
-    Event, Forecaster, FutureCovariate, Monitor, MonitorConfig, MonitorError, Reading, Resampler, ResamplerConfig, ResamplerError,
-    TimeStep, Workspace,
+    ErrorSums, Errors, Event, Forecaster, FutureCovariate, Monitor, MonitorConfig, MonitorError, Reading, Resampler, ResamplerConfig,
+    ResamplerError, TimeStep, Workspace,
 };
 
 use crate::config::forecaster;
@@ -59,15 +59,6 @@ pub struct Settings {
     pub coverage: f32,
 }
 
-/// Mean errors.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct MeanErrors {
-    /// Mean absolute error.
-    pub mae: f64,
-    /// Mean squared error.
-    pub mse: f64,
-}
-
 /// Errors and coverage at one step of the horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StepErrors {
@@ -80,11 +71,11 @@ pub struct StepErrors {
     /// Mean of `upper - lower`.
     pub width: f64,
     /// Errors of the model.
-    pub model: MeanErrors,
+    pub model: Errors,
     /// Errors of the naive forecast.
-    pub naive: MeanErrors,
+    pub naive: Errors,
     /// Errors of the seasonal naive forecast, where a season was seen.
-    pub seasonal: Option<MeanErrors>,
+    pub seasonal: Option<Errors>,
 }
 
 /// The result.
@@ -109,22 +100,14 @@ pub struct Evaluation {
     cells: Vec<Cell>,
 }
 
-/// Sums of the errors of one way to forecast.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sums {
-    n: u64,
-    absolute: f64,
-    squared: f64,
-}
-
 /// Sums over the readings of one variate at one step.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cell {
     covered: u64,
     width: f64,
-    model: Sums,
-    naive: Sums,
-    seasonal: Sums,
+    model: ErrorSums,
+    naive: ErrorSums,
+    seasonal: ErrorSums,
 }
 
 /// A forecast that waits for its readings. `[targets][H]` each.
@@ -164,7 +147,13 @@ pub fn evaluate(
     let mut run = Run {
         forecaster: Forecaster::new(&model, &config)?,
         workspace: Workspace::new(&model),
-        future: Future::new(series, &columns, recording.variates.len(), meta.known_ahead().len(), &settings.resampler),
+        future: Future::new(
+            series,
+            &columns,
+            recording.variates.len(),
+            meta.known_ahead().len(),
+            &settings.resampler,
+        ),
         open: Vec::new(),
         seen: Vec::new(),
         evaluated_ms: times(&series.times_ms, &settings.rows, settings.resampler.interval_ms),
@@ -245,7 +234,9 @@ impl<'s> Future<'s> {
         self.due_ms = time_ms.saturating_add(span_ms);
         let times = &self.series.times_ms;
         // From the value in force to the first one beyond the span, which ends the last one within it.
-        let first = times.partition_point(|&t| t <= time_ms.saturating_sub(self.interval_ms)).saturating_sub(1);
+        let first = times
+            .partition_point(|&t| t <= time_ms.saturating_sub(self.interval_ms))
+            .saturating_sub(1);
         let end = times.partition_point(|&t| t <= self.due_ms.saturating_add(span_ms + self.interval_ms)) + 1;
         let rows = first..end.min(times.len());
         for &(variate, column) in &self.variates {
@@ -329,33 +320,24 @@ impl Run<'_, '_> {
             let cell = &mut self.evaluation.cells[place];
             cell.covered += u64::from((open.lower[place]..=open.upper[place]).contains(&value));
             cell.width += f64::from(open.upper[place]) - f64::from(open.lower[place]);
-            cell.model.add(value, mean);
-            cell.naive.add(value, last);
+            cell.model.add(f64::from(value) - f64::from(mean));
+            cell.naive.add(f64::from(value) - f64::from(last));
             let season = self.evaluation.season;
             let season = season.and_then(|period| (origin + lag + 1).checked_sub(period * (lag / period + 1)));
             let seasonal = season.map_or(f32::NAN, |row| self.seen[row * targets + variate]);
             if seasonal.is_finite() {
-                cell.seasonal.add(value, seasonal);
+                cell.seasonal.add(f64::from(value) - f64::from(seasonal));
             }
         }
     }
 }
 
-impl Sums {
-    fn add(&mut self, value: f32, forecast: f32) {
-        let error = f64::from(value) - f64::from(forecast);
-        self.n += 1;
-        self.absolute += error.abs();
-        self.squared += error * error;
-    }
-
-    /// In units of `unit`; `None` when nothing was added.
-    fn means(&self, unit: f64) -> Option<MeanErrors> {
-        (self.n > 0).then(|| MeanErrors {
-            mae: self.absolute / self.n as f64 / unit,
-            mse: self.squared / self.n as f64 / (unit * unit),
-        })
-    }
+/// The mean errors in units of `unit`; `None` when nothing was added.
+fn means(sums: &ErrorSums, unit: f64) -> Option<Errors> {
+    sums.mean().map(|errors| Errors {
+        mae: errors.mae / unit,
+        mse: errors.mse / (unit * unit),
+    })
 }
 
 impl Evaluation {
@@ -388,11 +370,11 @@ impl Evaluation {
             .filter_map(|variate| self.errors(variate, step, self.std[variate]))
             .collect();
         let mean = |of: &dyn Fn(&StepErrors) -> f64| each.iter().map(of).sum::<f64>() / each.len() as f64;
-        let means = |of: &dyn Fn(&StepErrors) -> MeanErrors| MeanErrors {
+        let all = |of: &dyn Fn(&StepErrors) -> Errors| Errors {
             mae: mean(&|errors| of(errors).mae),
             mse: mean(&|errors| of(errors).mse),
         };
-        let nothing = MeanErrors {
+        let nothing = Errors {
             mae: f64::NAN,
             mse: f64::NAN,
         };
@@ -401,27 +383,27 @@ impl Evaluation {
             n: each.iter().map(|errors| errors.n).sum(),
             coverage: mean(&|errors| errors.coverage),
             width: mean(&|errors| errors.width),
-            model: means(&|errors| errors.model),
-            naive: means(&|errors| errors.naive),
+            model: all(&|errors| errors.model),
+            naive: all(&|errors| errors.naive),
             seasonal: each
                 .iter()
                 .all(|errors| errors.seasonal.is_some())
-                .then(|| means(&|errors| errors.seasonal.unwrap_or(nothing))),
+                .then(|| all(&|errors| errors.seasonal.unwrap_or(nothing))),
         })
     }
 
     fn errors(&self, variate: usize, step: usize, unit: f64) -> Option<StepErrors> {
         let lag = step.checked_sub(1).filter(|&lag| lag < self.horizon)?;
         let cell = self.cells.get(variate * self.horizon + lag)?;
-        let n = cell.model.n;
+        let n = cell.model.weight;
         Some(StepErrors {
             step,
-            n,
-            coverage: cell.covered as f64 / n as f64,
-            width: cell.width / n as f64 / unit,
-            model: cell.model.means(unit)?,
-            naive: cell.naive.means(unit)?,
-            seasonal: cell.seasonal.means(unit),
+            n: n as u64,
+            coverage: cell.covered as f64 / n,
+            width: cell.width / n / unit,
+            model: means(&cell.model, unit)?,
+            naive: means(&cell.naive, unit)?,
+            seasonal: means(&cell.seasonal, unit),
         })
     }
 }

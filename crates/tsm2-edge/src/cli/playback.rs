@@ -130,7 +130,10 @@ mod tests {
             ..Options::default()
         };
         let (recording, _) = read_bytes(Path::new("r.csv"), table.as_bytes(), &options).unwrap();
-        let (topic, future_topic) = (Template::parse(topic).unwrap(), Template::parse("future/{stream}/{variate}").unwrap());
+        let (topic, future_topic) = (
+            Template::parse(topic).unwrap(),
+            Template::parse("future/{stream}/{variate}").unwrap(),
+        );
         let messages = Messages {
             topic: &topic,
             future_topic: &future_topic,

@@ -7,6 +7,7 @@ use clap::Args;
 use tracing::warn;
 
 use super::common;
+use crate::config::service::Service;
 use crate::config::{Config, prepare};
 use crate::observe::log;
 use crate::runtime::signals::Signals;
@@ -33,7 +34,7 @@ impl Run {
             for warning in &prepared.warnings.0 {
                 warn!("{warning}");
             }
-            anyhow::Ok(prepared)
+            anyhow::Ok(Service::prepare(config)?)
         };
         let prepared = load(&config)?;
         let summary = common::runtime()?.block_on(async {

@@ -65,7 +65,7 @@ server_name = "broker.site"
 }
 
 impl Tls {
-    fn options(&self) -> TlsOptions {
+    pub(crate) fn options(&self) -> TlsOptions {
         let mut options = TlsOptions::default();
         options.ca_file.clone_from(&self.ca_file);
         options.cert_file.clone_from(&self.cert_file);

@@ -14,8 +14,6 @@ const MAX_DEPTH: usize = 32;
 const TIME_OF_POINT: &str = "time";
 /// Metrics of the bundle with the mean squared validation error at a step, which follows the name.
 const VALIDATION_MSE: &str = "validation_mse_";
-/// The most multiply-adds of the model for one gap: minutes on the smallest device.
-const MAX_GAP_WORK: u64 = 100_000_000_000;
 
 /// Payloads or time steps that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -42,16 +40,6 @@ pub enum SchemaError {
     /// The resampler rejects the settings.
     #[error("input: {0}")]
     Resampler(#[from] ResamplerError),
-    /// One gap would keep the model busy for too long.
-    #[error("input.max_gap is {max_gap} time steps; the model {model:?} allows at most {most}")]
-    MaxGap {
-        /// The key's value.
-        max_gap: u64,
-        /// The model.
-        model: String,
-        /// The largest value.
-        most: u64,
-    },
     /// The time zone does not exist.
     #[error("input.time_zone: {name:?} is not an IANA time zone; write it as Europe/Berlin")]
     TimeZone {
@@ -135,15 +123,6 @@ pub fn resampler(input: &Input, meta: &Metadata, interval_ms: u64) -> Result<Res
             });
         }
     }
-    let work = meta.config.operations().0.max(1) as u64;
-    let most = (MAX_GAP_WORK / work).max(1);
-    if input.max_gap > most {
-        return Err(SchemaError::MaxGap {
-            max_gap: input.max_gap,
-            model: meta.name.clone(),
-            most,
-        });
-    }
     let mut config = ResamplerConfig::new(names.len(), interval_ms, input.max_gap);
     for (aggregate, name) in config.aggregates.iter_mut().zip(&names) {
         *aggregate = input.aggregates.get(*name).copied().unwrap_or(input.aggregate);
@@ -154,6 +133,7 @@ pub fn resampler(input: &Input, meta: &Metadata, interval_ms: u64) -> Result<Res
     }
     config.allowed_lateness_ms = (seconds * 1e3).round() as u64;
     config.forward_fill_limit = input.forward_fill_limit;
+    config.device_times = input.time_field.is_some();
     Resampler::new(config.clone())?;
     Ok(config)
 }

@@ -378,7 +378,7 @@ impl Service {
             persistent: true,
             status_topic: Some(format!("{}/status", output.prefix)),
             max_payload: input.max_payload_bytes,
-            tls: None,
+            tls: broker.tls.as_ref().map(|tls| tls.options()),
         };
         session.check().map_err(|error| match error {
             SessionError::Tls(error) => ServiceError::Tls(error),
