@@ -151,7 +151,7 @@ pub fn evaluate(
             series,
             &columns,
             recording.variates.len(),
-            meta.known_ahead().len(),
+            meta.future_covariates().len(),
             &settings.resampler,
         ),
         open: Vec::new(),
@@ -344,7 +344,7 @@ impl Evaluation {
     fn new(bundle: &Bundle, coverage: f32) -> Self {
         let meta = bundle.meta();
         let monitor = MonitorConfig::of(&meta.config, coverage);
-        let targets = meta.endogenous();
+        let targets = meta.targets();
         Evaluation {
             model: meta.name.clone(),
             variates: targets.iter().map(|variate| variate.name.clone()).collect(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use tsm2_bundle::Variate;
 
 use super::common;
 use crate::config::{Config, Prepared, prepare};
@@ -50,9 +51,7 @@ struct Found<'p> {
 impl<'p> Found<'p> {
     fn of(prepared: &'p Prepared) -> Self {
         let meta = prepared.bundle.meta();
-        let names: Vec<&str> = meta.variates.iter().map(|variate| variate.name.as_str()).collect();
-        let (targets, covariates) = names.split_at(meta.endogenous().len());
-        let (past_covariates, future_covariates) = covariates.split_at(covariates.len() - meta.known_ahead().len());
+        let names = |variates: &'p [Variate]| variates.iter().map(|variate| variate.name.as_str()).collect();
         let largest_message = largest_payload(&meta.name, meta.config.horizon);
         let mut warnings = prepared.warnings.0.clone();
         if largest_message > DOCUMENTED_LIMIT {
@@ -63,9 +62,9 @@ impl<'p> Found<'p> {
         }
         Found {
             prepared,
-            targets: targets.to_vec(),
-            past_covariates: past_covariates.to_vec(),
-            future_covariates: future_covariates.to_vec(),
+            targets: names(meta.targets()),
+            past_covariates: names(meta.past_covariates()),
+            future_covariates: names(meta.future_covariates()),
             largest_message,
             streams_in_memory: prepared
                 .state

@@ -29,7 +29,7 @@ pub struct TooLarge {
 /// Bytes that one stream needs: model state, prediction intervals, open time bins.
 pub fn per_stream(bundle: &Bundle, resampler: &ResamplerConfig, coverage: f32) -> u64 {
     let config = &bundle.meta().config;
-    let state = bundle.model().state_len() as u64 * 4;
+    let state = bundle.state_bytes() as u64;
     let monitor = Monitor::bytes(&MonitorConfig::of(config, coverage)) as u64;
     let bins = resampler.allowed_lateness_ms / resampler.interval_ms.max(1) + 1;
     let open = bins.saturating_mul(OPEN_BIN_BYTES).saturating_add(VARIATE_BYTES) * config.variates as u64;

@@ -142,7 +142,7 @@ pub fn resampler(input: &Input, meta: &Metadata, interval_ms: u64) -> Result<Res
 pub fn forecaster(meta: &Metadata, interval_ms: u64, coverage: f32) -> ForecasterConfig {
     let metrics = meta.provenance.metrics.iter();
     let validation_mse = metrics.filter_map(|(name, &mse)| Some((name.strip_prefix(VALIDATION_MSE)?.parse().ok()?, mse)));
-    let deviations = meta.endogenous().iter().map(|variate| variate.std);
+    let deviations = meta.targets().iter().map(|variate| variate.std);
     ForecasterConfig {
         interval_ms,
         coverage,

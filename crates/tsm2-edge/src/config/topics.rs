@@ -185,7 +185,7 @@ impl Topics {
             .iter()
             .map(|&name| input.fields.get(name).map_or(name, String::as_str).to_owned())
             .collect();
-        let outputs: Vec<String> = meta.endogenous().iter().map(|variate| topic_level(&variate.name)).collect();
+        let outputs: Vec<String> = meta.targets().iter().map(|variate| topic_level(&variate.name)).collect();
         distinct(&names, &inputs)?;
         distinct(&names, &outputs)?;
         let topics = Topics {
@@ -348,7 +348,7 @@ fn stream_name(input: &Input, template: &Template) -> Result<Option<String>, Top
 /// The template of the future covariates, where the model has some.
 fn future_covariates(input: &Input, readings: &Template, meta: &Metadata) -> Result<Option<Template>, TopicsError> {
     const KEY: &str = "input.future_covariates_topic";
-    let names: Vec<&str> = meta.known_ahead().iter().map(|variate| variate.name.as_str()).collect();
+    let names: Vec<&str> = meta.future_covariates().iter().map(|variate| variate.name.as_str()).collect();
     if names.is_empty() {
         return Ok(None);
     }
