@@ -1,4 +1,4 @@
-//! A resampler allocates nothing after it was made: a counting allocator watches readings in every order, gaps, leaps and steps back.
+//! A resampler allocates nothing after it was made: a counting allocator watches readings in every order, gaps, clock jumps and rollbacks.
 //! It counts this thread only, so the test harness may allocate beside it.
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait; this one only counts and passes on")]
 
@@ -66,7 +66,7 @@ fn readings_allocate_nothing() {
         let mut rows = 0;
         let count = allocations(|| {
             for index in 0..100_000i64 {
-                // Ten readings of a variate in a row's time and more, back and forth; now and then a gap, and a clock gone wrong for a while.
+                // Ten readings of a variate in a time bin and more, back and forth; now and then a gap, and a wrong clock for a while.
                 let gap = (index + 5_000) / 20_000 * 10_000;
                 let wrong = if index % 10_000 >= 9_900 { 1 << 40 } else { 0 };
                 let time_ms = index * 20 + gap + wrong - (index * 7919) % 5_000;

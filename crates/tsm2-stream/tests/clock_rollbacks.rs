@@ -1,4 +1,4 @@
-//! Clocks that go wrong and come right again, and old readings that are no step back.
+//! Clock rollbacks: clocks that go wrong and come right again, and old readings that are no rollback.
 
 mod common;
 
@@ -9,8 +9,8 @@ use tsm2_stream::{Rejected, Resampler};
 /// Far beyond any gap.
 const WRONG: i64 = 1_000_000;
 
-/// A stream of one variate with the rows 0 to `rows` - 1, then two at a wrong time ahead.
-fn clock_jump_readings(rows: i64) -> Resampler {
+/// A stream of one variate with the time steps 0 to `rows` - 1, then two at a wrong time ahead.
+fn after_a_clock_jump(rows: i64) -> Resampler {
     let mut resampler = resampler(1, 5);
     for at in (0..rows).chain([WRONG, WRONG + 1]) {
         push(&mut resampler, 0, at as f32, at * MINUTE).unwrap();
@@ -28,9 +28,9 @@ fn at(resampler: &mut Resampler, bin: i64) -> Result<Vec<OwnedEvent>, Rejected> 
 }
 
 #[test]
-fn after_a_nonsense_leap_two_true_slots_bring_the_stream_back() {
-    let mut resampler = clock_jump_readings(10);
-    assert_eq!(at(&mut resampler, 10), Ok(vec![]), "a step back waits for its confirmation");
+fn after_a_wrong_clock_jump_two_true_bins_bring_the_stream_back() {
+    let mut resampler = after_a_clock_jump(10);
+    assert_eq!(at(&mut resampler, 10), Ok(vec![]), "a clock rollback waits for its confirmation");
     let back = OwnedEvent::Restart((WRONG + 1) * MINUTE, 10 * MINUTE);
     assert_eq!(at(&mut resampler, 11), Ok(vec![back, time_step(10), time_step(11)]));
     assert_eq!(at(&mut resampler, 12), Ok(vec![time_step(12)]));
@@ -48,8 +48,8 @@ fn a_stream_that_begins_at_a_wrong_time_comes_right() {
 }
 
 #[test]
-fn a_past_that_had_its_rows_is_never_believed() {
-    let mut resampler = clock_jump_readings(10);
+fn readings_of_emitted_time_steps_are_never_a_clock_rollback() {
+    let mut resampler = after_a_clock_jump(10);
     for bin in (0..10).chain(0..10) {
         assert!(matches!(at(&mut resampler, bin), Err(Rejected::Late { .. })));
     }
@@ -59,7 +59,7 @@ fn a_past_that_had_its_rows_is_never_believed() {
 #[test]
 fn of_two_clocks_the_one_heard_for_longer_is_right() {
     // A device that starts in 1970 until it has the time, twice.
-    let mut resampler = clock_jump_readings(3);
+    let mut resampler = after_a_clock_jump(3);
     for bin in 2..20 {
         at(&mut resampler, WRONG + bin).unwrap();
     }
@@ -68,19 +68,19 @@ fn of_two_clocks_the_one_heard_for_longer_is_right() {
         assert!(!events.iter().any(|events| matches!(events, OwnedEvent::Restart(..))), "{bin}");
     }
     assert_eq!(at(&mut resampler, WRONG + 20).unwrap()[1..], [time_step(WRONG + 20)]);
-    // Were it to stay there, it would be believed in the end.
-    let told = (19..100).filter(|&bin| {
+    // Readings that stay there are believed in the end.
+    let restarts = (19..100).filter(|&bin| {
         at(&mut resampler, bin)
             .unwrap()
             .iter()
             .any(|events| matches!(events, OwnedEvent::Restart(..)))
     });
-    assert_eq!(told.collect::<Vec<_>>(), [37]);
+    assert_eq!(restarts.collect::<Vec<_>>(), [37]);
 }
 
 #[test]
-fn stragglers_near_the_line_and_between_its_readings_are_no_step_back() {
-    let mut resampler = clock_jump_readings(10);
+fn stragglers_near_the_segment_and_between_its_readings_are_no_clock_rollback() {
+    let mut resampler = after_a_clock_jump(10);
     assert!(
         matches!(at(&mut resampler, WRONG - 3), Err(Rejected::Late { .. })),
         "within the gap that is bridged"
@@ -99,8 +99,8 @@ fn stragglers_near_the_line_and_between_its_readings_are_no_step_back() {
 }
 
 #[test]
-fn what_was_left_is_not_leapt_to_by_what_comes_again() {
-    let mut resampler = clock_jump_readings(10);
+fn readings_that_come_again_do_not_jump_to_an_abandoned_time() {
+    let mut resampler = after_a_clock_jump(10);
     for bin in 10..13 {
         at(&mut resampler, bin).unwrap();
     }
@@ -108,14 +108,14 @@ fn what_was_left_is_not_leapt_to_by_what_comes_again() {
         assert_eq!(at(&mut resampler, bin), Err(Rejected::UntrustedTime));
     }
     assert_eq!(at(&mut resampler, 13), Ok(vec![time_step(13)]));
-    // A new leap is another matter.
+    // A new clock jump is another matter.
     at(&mut resampler, WRONG + 2).unwrap();
     assert_eq!(at(&mut resampler, WRONG + 3).unwrap().len(), 3);
 }
 
 #[test]
-fn a_second_step_back_needs_a_second_leap() {
-    let mut resampler = clock_jump_readings(10);
+fn a_second_clock_rollback_needs_a_second_clock_jump() {
+    let mut resampler = after_a_clock_jump(10);
     for bin in [100, 101] {
         at(&mut resampler, bin).unwrap();
     }
@@ -126,8 +126,9 @@ fn a_second_step_back_needs_a_second_leap() {
 }
 
 proptest! {
-    /// A true clock with nonsense in between, now and then a leap that is confirmed: each true reading but the first few after a leap has
-    /// its row, wherever the resampler is saved; and an unacknowledged tail that comes again, nonsense and all, changes no row after it.
+    /// A true clock with wrong times in between, now and then a clock jump that is confirmed: each true reading but the
+    /// first few after a jump has its time step, wherever the resampler is saved; and an unacknowledged tail that comes
+    /// again, wrong times included, changes no time step after it.
     #[test]
     fn a_clock_that_goes_wrong_and_comes_right_is_followed_and_interruptions_do_not_show(
         bursts in prop::collection::vec((20i64..40, 1i64..5), 1..5),
@@ -135,10 +136,10 @@ proptest! {
     ) {
         let mut bins = Vec::new();
         let mut now = 0;
-        for (index, &(before, nonsense)) in bursts.iter().enumerate() {
+        for (index, &(before, wrong_bins)) in bursts.iter().enumerate() {
             bins.extend((now..now + before).map(|bin| (bin, true)));
             let wrong = WRONG * (1 + index as i64 % 2);
-            bins.extend((0..nonsense).map(|bin| (wrong + 100 * index as i64 + bin, false)));
+            bins.extend((0..wrong_bins).map(|bin| (wrong + 100 * index as i64 + bin, false)));
             now += before;
         }
         bins.extend((now..now + 20).map(|bin| (bin, true)));
@@ -164,7 +165,7 @@ proptest! {
 
     /// Whatever comes again of a finished past, in any order and any number of times, never moves the stream.
     #[test]
-    fn a_finished_past_in_any_order_is_refused(
+    fn a_finished_past_in_any_order_is_rejected(
         rows in 1i64..50,
         silence in 6i64..1000,
         after in 2i64..50,

@@ -1,4 +1,4 @@
-//! The monitor against what intervals, skill and the drift flag promise.
+//! The monitor: intervals, live metrics and the drift flag.
 
 use proptest::prelude::*;
 use tsm2_stream::{Errors, MAX_SEASON, Monitor, MonitorConfig, MonitorError};
@@ -33,7 +33,7 @@ impl Noise {
     }
 }
 
-/// One row and the forecast made at it; the bounds of that forecast.
+/// One time step and the forecast made at it; the bounds of that forecast.
 fn step(monitor: &mut Monitor, values: &[f32], forecast: &[f32]) -> (Vec<f32>, Vec<f32>) {
     monitor.observe(values);
     monitor.issue(forecast);
@@ -55,7 +55,7 @@ fn restore(config: MonitorConfig, bytes: &[u8]) -> Result<Monitor, MonitorError>
 }
 
 #[test]
-fn a_shape_without_cells_a_coverage_without_bounds_and_a_wrong_prior_make_no_monitor() {
+fn an_empty_shape_an_impossible_coverage_and_wrong_initial_widths_make_no_monitor() {
     let made = |config: MonitorConfig, initial_widths: &[f32]| Monitor::new(config, initial_widths).map(|_| ());
     for (variates, horizon, season) in [(0, 20, None), (2, 0, None), (usize::MAX, 2, None), (2, 20, Some(0))] {
         let config = MonitorConfig {
@@ -81,7 +81,7 @@ fn a_shape_without_cells_a_coverage_without_bounds_and_a_wrong_prior_make_no_mon
 }
 
 #[test]
-fn the_first_bounds_are_the_prior() {
+fn the_first_bounds_are_the_initial_widths() {
     let initial_widths: Vec<f32> = (1..=CELLS).map(|cell| cell as f32).collect();
     let monitor = Monitor::new(CONFIG, &initial_widths).unwrap();
     let (mut lower, mut upper) = ([0.0; CELLS], [0.0; CELLS]);
@@ -92,9 +92,9 @@ fn the_first_bounds_are_the_prior() {
 }
 
 #[test]
-fn skill_is_that_of_the_forecasts_and_of_repeating() {
+fn live_metrics_are_those_of_the_forecasts_and_of_repeating() {
     let mut monitor = monitor();
-    // A season of 6 rows for the first variate, a slope for the second; the model is off by 0.5.
+    // A season of 6 time steps for the first variate, a slope for the second; the model is off by 0.5.
     let truth = |row: usize| [[0.0, 1.0, 4.0, 2.0, 8.0, 3.0][row % 6], row as f32];
     for row in 0..2000 {
         let forecast: Vec<f32> = (0..2)
@@ -149,7 +149,7 @@ fn a_missing_reading_scores_nothing_and_the_last_one_stands() {
 }
 
 #[test]
-fn a_restart_forgets_what_waits_and_keeps_what_was_learned() {
+fn a_restart_forgets_open_forecasts_and_keeps_what_was_learned() {
     let mut monitor = monitor();
     for row in 0..500 {
         step(&mut monitor, &[(row % 7) as f32; 2], &[3.0; CELLS]);
@@ -168,7 +168,7 @@ fn a_restart_forgets_what_waits_and_keeps_what_was_learned() {
     assert_eq!((bounds(&monitor), monitor.live_metrics(1, 6)), before);
 }
 
-/// Coverage of white noise around a forecast of 0 over rows `from..to`, by lead, of the bounds that stood when the forecast was issued.
+/// Coverage of white noise around a forecast of 0 over `rows` time steps, by step of the horizon, of the bounds that were published.
 fn coverage(monitor: &mut Monitor, noise: &mut Noise, rows: usize, size: impl Fn(usize) -> f32, count: impl Fn(usize) -> bool) -> f64 {
     let forecast = [0.0; CELLS];
     let mut bounds: Vec<(Vec<f32>, Vec<f32>)> = Vec::new();
@@ -189,7 +189,7 @@ fn coverage(monitor: &mut Monitor, noise: &mut Noise, rows: usize, size: impl Fn
 }
 
 #[test]
-fn nine_of_ten_readings_are_covered_whatever_the_prior_and_after_noise_doubles() {
+fn nine_of_ten_readings_are_covered_whatever_the_initial_widths_and_after_noise_doubles() {
     for initial_widths in [0.01, 1.0, 100.0] {
         let mut monitor = Monitor::new(CONFIG, &[initial_widths; CELLS]).unwrap();
         let mut noise = Noise(7);
@@ -202,7 +202,7 @@ fn nine_of_ten_readings_are_covered_whatever_the_prior_and_after_noise_doubles()
 }
 
 #[test]
-fn stationary_errors_rarely_raise_the_flag_and_larger_ones_do() {
+fn stationary_errors_rarely_raise_the_drift_flag_and_larger_ones_do() {
     let (mut raised_at_peace, mut raised_by_shift) = (0, 0);
     for seed in 0..10 {
         let mut monitor = monitor();
@@ -291,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic_and_used_without_one(
+    fn any_bytes_are_rejected_or_used_without_a_panic(
         at in any::<prop::sample::Index>(),
         bytes in prop::collection::vec(any::<u8>(), 1..12),
         cut in any::<prop::sample::Index>(),
@@ -315,7 +315,7 @@ proptest! {
 }
 
 #[test]
-fn a_monitor_of_another_configuration_is_refused() {
+fn a_snapshot_of_another_configuration_is_rejected() {
     let saved = saved(&monitor());
     for config in [
         MonitorConfig { variates: 1, ..CONFIG },

@@ -16,7 +16,7 @@ fn aggregate() -> impl Strategy<Value = Aggregate> {
     ])
 }
 
-/// Aggregations, lateness and hold; often those of today.
+/// Aggregates, allowed lateness and forward-fill limit; often the defaults.
 fn rules() -> impl Strategy<Value = (Vec<Aggregate>, u64, u64)> {
     let lateness = prop_oneof![Just(0), 1u64..400_000];
     prop_oneof![
@@ -26,8 +26,8 @@ fn rules() -> impl Strategy<Value = (Vec<Aggregate>, u64, u64)> {
 }
 
 proptest! {
-    /// Whatever arrives: no panic, rows in strictly increasing time and without holes except at restarts, a bounded number of rows per
-    /// reading, and every reading accounted for.
+    /// Whatever arrives: no panic, time steps in strictly increasing time and without holes except at restarts, a bounded
+    /// number of time steps per reading, and every reading accounted for.
     #[test]
     fn any_readings_keep_the_invariants(
         rules in rules(),
@@ -42,11 +42,11 @@ proptest! {
         (config.aggregates, config.allowed_lateness_ms, config.forward_fill_limit) = (aggregates, allowed_lateness_ms, forward_fill_limit);
         let mut resampler = Resampler::new(config).unwrap();
         let mut longest = 0;
-        let (mut last, mut restarted, mut refused) = (None::<i64>, false, 0u64);
+        let (mut last, mut restarted, mut rejected) = (None::<i64>, false, 0u64);
         for &(variate, value, time_ms) in &readings {
             let events = match push(&mut resampler, variate, value, time_ms) {
                 Ok(events) => events,
-                Err(_) => { refused += 1; continue }
+                Err(_) => { rejected += 1; continue }
             };
             prop_assert!(events.len() as u64 <= max_gap + 2 * open + 3);
             longest = longest.max(save(&resampler).len());
@@ -66,17 +66,17 @@ proptest! {
             }
         }
         let counts = resampler.counts();
-        let taken = readings.len() as u64 - refused;
+        let taken = readings.len() as u64 - rejected;
         prop_assert!(counts.readings + counts.clock_jump_readings <= taken);
         prop_assert!(counts.time_steps <= counts.readings);
         prop_assert!(counts.forward_filled <= variates as u64 * (counts.time_steps + counts.bridged_steps));
-        // What is remembered is bounded: at most 350 bytes per variate and open row, the candidate's row among them.
+        // A snapshot is bounded: at most 350 bytes per variate and open bin, that of the pending jump included.
         prop_assert!(longest as u64 <= 300 + (open + 1) * (16 + 350 * variates as u64));
     }
 
-    /// Readings in order, each within its slot, arrive as the rows they were made from, however the variates are shuffled within a row.
+    /// Readings in order, each within its bin, give the time steps they were made from, in whatever order the variates come.
     #[test]
-    fn rows_in_are_rows_out(
+    fn complete_time_steps_in_are_the_same_time_steps_out(
         rows in prop::collection::vec((prop::collection::vec(prop::option::of(-1e3f32..1e3), 3), -20_000i64..20_000, any::<bool>()), 1..60),
     ) {
         let mut resampler = resampler(3, 100);
@@ -93,10 +93,9 @@ proptest! {
         prop_assert_eq!(out, expected);
     }
 
-    /// Saved and restored anywhere, any number of times, a resampler says what it would have events; and what was taken before comes again, all of
-    /// it, without a trace in the rows.
+    /// Saved and restored anywhere, any number of times, a resampler emits what it would have emitted.
     #[test]
-    fn an_interrupted_grid_goes_on_as_if_it_had_not_been(
+    fn an_interrupted_resampler_goes_on_as_if_it_had_not_been(
         rules in rules(),
         max_gap in 0u64..20,
         readings in prop::collection::vec((0usize..3, prop_oneof![Just(f32::NAN), -1e3f32..1e3],
@@ -115,7 +114,7 @@ proptest! {
         }
     }
 
-    /// Readings in the order of their times that come again after a restart, as an unacknowledged tail does, are not taken a second time.
+    /// Readings in the order of their times that come again, as an unacknowledged tail does, are not used a second time.
     #[test]
     fn a_tail_that_comes_again_is_not_taken_twice(
         readings in prop::collection::vec((0usize..3, -1e3f32..1e3, 1i64..50_000), 1..100),
@@ -145,7 +144,7 @@ proptest! {
 
     /// No bytes make a resampler panic, neither when they are restored nor afterwards.
     #[test]
-    fn any_saved_bytes_are_refused_or_work(
+    fn any_bytes_are_rejected_or_used_without_a_panic(
         changes in prop::collection::vec((0usize..10_000, any::<u8>()), 0..6),
         readings in prop::collection::vec((0usize..2, -1e3f32..1e3, prop_oneof![-2_000_000i64..2_000_000, any::<i64>()]), 0..20),
     ) {

@@ -1,4 +1,4 @@
-//! The resampler against hand-made cases: rows, gaps, leaps, refusals.
+//! The resampler against hand-made cases: time steps, gaps, clock jumps, rejections.
 
 mod common;
 
@@ -6,7 +6,7 @@ use common::{MINUTE, OwnedEvent, config, push, resampler, save};
 use tsm2_stream::{Accepted, Aggregate, Counts, Event, MAX_GAP, Reading, Rejected, Resampler, ResamplerConfig, ResamplerError};
 
 #[test]
-fn a_row_closes_when_every_variate_was_heard() {
+fn a_time_step_is_emitted_when_every_variate_has_a_reading() {
     let mut resampler = resampler(2, 10);
     assert_eq!(push(&mut resampler, 0, 1.0, 5 * MINUTE).unwrap(), []);
     assert_eq!(
@@ -16,7 +16,7 @@ fn a_row_closes_when_every_variate_was_heard() {
 }
 
 #[test]
-fn a_row_closes_without_those_that_stay_silent_when_the_next_slot_begins() {
+fn a_time_step_is_emitted_without_silent_variates_when_the_next_bin_begins() {
     let mut resampler = resampler(2, 10);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     assert_eq!(
@@ -26,7 +26,7 @@ fn a_row_closes_without_those_that_stay_silent_when_the_next_slot_begins() {
 }
 
 #[test]
-fn the_last_reading_of_a_slot_counts() {
+fn the_last_reading_of_a_bin_counts() {
     let mut resampler = resampler(2, 10);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     push(&mut resampler, 0, 3.0, 10).unwrap();
@@ -37,7 +37,7 @@ fn the_last_reading_of_a_slot_counts() {
 }
 
 #[test]
-fn non_finite_is_heard_and_missing() {
+fn a_reading_that_is_not_finite_is_missing() {
     let mut resampler = resampler(2, 10);
     push(&mut resampler, 0, f32::NAN, 0).unwrap();
     assert_eq!(
@@ -47,7 +47,7 @@ fn non_finite_is_heard_and_missing() {
 }
 
 #[test]
-fn readings_belong_to_the_nearest_slot_also_before_1970() {
+fn readings_belong_to_the_nearest_bin_also_before_1970() {
     let mut resampler = resampler(1, 10);
     assert_eq!(
         push(&mut resampler, 0, 1.0, -MINUTE - 29_999).unwrap(),
@@ -64,7 +64,7 @@ fn readings_belong_to_the_nearest_slot_also_before_1970() {
 }
 
 #[test]
-fn a_row_knows_the_time_of_its_newest_reading() {
+fn a_time_step_has_the_time_of_its_newest_reading() {
     let mut resampler = resampler(2, 10);
     let mut seen = Vec::new();
     for (variate, time_ms) in [(1, 7), (0, 3), (0, 3 * MINUTE)] {
@@ -87,7 +87,7 @@ fn a_row_knows_the_time_of_its_newest_reading() {
 }
 
 #[test]
-fn a_gap_is_bridged_with_missing_rows() {
+fn a_gap_is_bridged_with_empty_time_steps() {
     let mut resampler = resampler(1, 2);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     assert_eq!(
@@ -116,7 +116,7 @@ fn a_longer_silence_restarts_the_stream_and_loses_nothing() {
     assert_eq!(
         push(&mut resampler, 0, 2.0, 4 * MINUTE).unwrap(),
         [],
-        "a leap waits for its confirmation"
+        "a clock jump waits for its confirmation"
     );
     assert_eq!(
         push(&mut resampler, 0, 3.0, 6 * MINUTE).unwrap(),
@@ -140,7 +140,7 @@ fn a_longer_silence_restarts_the_stream_and_loses_nothing() {
 }
 
 #[test]
-fn an_open_row_leaves_before_the_restart() {
+fn an_open_bin_is_emitted_before_the_restart() {
     let mut resampler = resampler(2, 2);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     push(&mut resampler, 0, 2.0, 10 * MINUTE).unwrap();
@@ -155,7 +155,7 @@ fn an_open_row_leaves_before_the_restart() {
 }
 
 #[test]
-fn one_nonsense_clock_does_not_end_the_stream() {
+fn one_wrong_clock_does_not_end_the_stream() {
     let mut resampler = resampler(1, 2);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     for time_ms in [i64::MAX, i64::MAX / 4, 4_102_444_800_000] {
@@ -181,7 +181,7 @@ fn one_nonsense_clock_does_not_end_the_stream() {
 }
 
 #[test]
-fn late_duplicate_and_backward_readings_are_refused_and_counted() {
+fn late_duplicate_and_backward_readings_are_rejected_and_counted() {
     let mut resampler = resampler(1, 5);
     push(&mut resampler, 0, 1.0, 10 * MINUTE).unwrap();
     assert_eq!(push(&mut resampler, 0, 1.0, 10 * MINUTE), Err(Rejected::Late { behind_ms: 0 }));
@@ -197,7 +197,7 @@ fn late_duplicate_and_backward_readings_are_refused_and_counted() {
 }
 
 #[test]
-fn a_reading_that_its_open_row_has_already_changes_nothing() {
+fn a_duplicate_in_an_open_bin_changes_nothing() {
     let mut resampler = resampler(2, 10);
     push(&mut resampler, 0, 1.0, 5).unwrap();
     push(&mut resampler, 0, 3.0, 10).unwrap();
@@ -212,7 +212,7 @@ fn a_reading_that_its_open_row_has_already_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_saved_grid_of_this_shape_is_refused() {
+fn a_snapshot_of_another_shape_is_rejected() {
     let mut original = resampler(2, 10);
     push(&mut original, 0, 1.0, 0).unwrap();
     let mut saved = save(&original);
@@ -234,7 +234,7 @@ fn what_is_no_saved_grid_of_this_shape_is_refused() {
 }
 
 #[test]
-fn unknown_variates_and_impossible_grids_are_refused() {
+fn unknown_variates_and_impossible_configurations_are_rejected() {
     assert_eq!(
         push(&mut resampler(2, 5), 2, 1.0, 0),
         Err(Rejected::UnknownVariate { variate: 2, variates: 2 })

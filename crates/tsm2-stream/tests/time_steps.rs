@@ -1,4 +1,4 @@
-//! Lateness, aggregation and hold: what the readings of a slot come to, and when its row leaves.
+//! Allowed lateness, aggregates and forward-fill: the value of a bin, and when its time step is emitted.
 
 mod common;
 
@@ -8,8 +8,8 @@ use tsm2_stream::{Aggregate, Counts, Rejected, Resampler};
 
 const ALL: [Aggregate; 5] = [Aggregate::Last, Aggregate::Mean, Aggregate::Sum, Aggregate::Min, Aggregate::Max];
 
-/// A resampler that holds for `max_hold` rows.
-fn holding(aggregates: &[Aggregate], forward_fill_limit: u64) -> Resampler {
+/// A resampler that fills forward for `forward_fill_limit` time steps.
+fn filling(aggregates: &[Aggregate], forward_fill_limit: u64) -> Resampler {
     let mut config = config(aggregates.len(), 10);
     (config.aggregates, config.forward_fill_limit) = (aggregates.to_vec(), forward_fill_limit);
     Resampler::new(config).unwrap()
@@ -62,7 +62,7 @@ fn a_sum_too_large_for_a_reading_is_missing_and_its_mean_is_not() {
 }
 
 #[test]
-fn a_row_waits_until_its_lateness_is_over_and_no_longer() {
+fn a_time_step_waits_for_the_allowed_lateness_and_no_longer() {
     let mut resampler = late_resampler(&[Aggregate::Last], 90_000);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     assert_eq!(push(&mut resampler, 0, 2.0, MINUTE).unwrap(), []);
@@ -94,7 +94,7 @@ fn a_stream_begins_with_the_earliest_reading_that_is_not_late() {
 }
 
 #[test]
-fn duplicates_in_open_rows_are_known_by_variate_and_time() {
+fn duplicates_in_open_bins_are_known_by_variate_and_time() {
     let mut resampler = late_resampler(&[Aggregate::Sum, Aggregate::Sum], 90_000);
     for time_ms in [5, 3, 9] {
         push(&mut resampler, 0, 1.0, time_ms).unwrap();
@@ -109,7 +109,7 @@ fn duplicates_in_open_rows_are_known_by_variate_and_time() {
 
 #[test]
 fn a_silent_variate_repeats_its_last_reading_and_then_is_missing() {
-    let mut resampler = holding(&[Aggregate::Last, Aggregate::Max, Aggregate::Sum], 2);
+    let mut resampler = filling(&[Aggregate::Last, Aggregate::Max, Aggregate::Sum], 2);
     for variate in 0..3 {
         push(&mut resampler, variate, 7.0, 0).unwrap();
         push(&mut resampler, variate, 5.0, 1).unwrap();
@@ -130,8 +130,8 @@ fn a_silent_variate_repeats_its_last_reading_and_then_is_missing() {
 }
 
 #[test]
-fn a_gap_is_bridged_with_what_is_held_and_a_restart_forgets_it() {
-    let mut resampler = holding(&[Aggregate::Last, Aggregate::Last], 2);
+fn a_gap_is_bridged_with_forward_filled_values_and_a_restart_forgets_them() {
+    let mut resampler = filling(&[Aggregate::Last, Aggregate::Last], 2);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     push(&mut resampler, 1, 2.0, 0).unwrap();
     let events = push(&mut resampler, 0, 3.0, 4 * MINUTE).unwrap();
@@ -149,8 +149,8 @@ fn a_gap_is_bridged_with_what_is_held_and_a_restart_forgets_it() {
 }
 
 #[test]
-fn what_had_nothing_to_tell_is_not_held_and_what_is_held_completes_no_row() {
-    let mut resampler = holding(&[Aggregate::Last, Aggregate::Last], 5);
+fn a_reading_without_a_number_is_not_forward_filled_and_a_filled_value_completes_no_time_step() {
+    let mut resampler = filling(&[Aggregate::Last, Aggregate::Last], 5);
     push(&mut resampler, 0, 1.0, 0).unwrap();
     assert_eq!(push(&mut resampler, 1, f32::NAN, 0).unwrap().len(), 1);
     assert_eq!(push(&mut resampler, 0, 2.0, MINUTE).unwrap(), [], "the other may come yet");
@@ -159,7 +159,7 @@ fn what_had_nothing_to_tell_is_not_held_and_what_is_held_completes_no_row() {
 }
 
 #[test]
-fn a_grid_goes_on_with_another_lateness_and_loses_no_row() {
+fn another_allowed_lateness_loses_no_time_step() {
     for (before, after) in [(300_000, 0), (0, 300_000), (300_000, 90_000)] {
         let mut original = late_resampler(&[Aggregate::Mean], before);
         let mut events = Vec::new();
@@ -186,7 +186,7 @@ fn a_grid_goes_on_with_another_lateness_and_loses_no_row() {
     }
 }
 
-/// Readings with distinct times per variate, and for each how late it comes, at most `lateness`.
+/// Readings with distinct times per variate, and for each how late it comes, at most `lateness` milliseconds.
 fn readings(lateness: i64) -> impl Strategy<Value = Vec<(usize, f32, i64, i64)>> {
     let value = prop_oneof![9 => -1e3f32..1e3, 1 => any::<f32>()];
     prop::collection::vec((0..ALL.len(), value, 1i64..20_000, 0..=lateness), 1..150).prop_map(|steps| {
@@ -204,7 +204,7 @@ fn rows(resampler: &mut Resampler, readings: impl IntoIterator<Item = (usize, f3
         .into_iter()
         .flat_map(|(variate, value, time_ms)| push(resampler, variate, value, time_ms).unwrap_or_default())
         .collect();
-    // Whatever waits leaves.
+    // Whatever waits is emitted.
     events.extend(push(resampler, 0, 0.0, 2_000 * MINUTE).unwrap());
     events.extend(push(resampler, 0, 0.0, 2_010 * MINUTE).unwrap());
     events
@@ -240,9 +240,10 @@ fn agree(one: &[OwnedEvent], other: &[OwnedEvent], size: f64) -> bool {
 }
 
 proptest! {
-    /// Any order within the lateness gives the rows of the sorted order, to the bit, for every aggregation; so does every duplicate.
+    /// Any order within the allowed lateness gives the time steps of the sorted order: to the bit for `last`, `min` and
+    /// `max`, to rounding for `mean` and `sum`. Duplicates change nothing.
     #[test]
-    fn the_order_within_the_lateness_does_not_matter(
+    fn the_order_within_the_allowed_lateness_does_not_matter(
         mut readings in readings(170_000),
         repeats in prop::collection::vec((0usize..150, 0usize..40), 0..20),
         forward_fill_limit in 0u64..3,
@@ -272,9 +273,9 @@ proptest! {
         prop_assert_eq!(&rows(&mut resampler(), repeated), &in_another_order);
     }
 
-    /// Rows are what a plain reckoning of their slots' readings gives.
+    /// Time steps are what a plain calculation over their readings gives.
     #[test]
-    fn a_row_is_what_its_readings_come_to(values in prop::collection::vec(-1e6f32..1e6, 1..32)) {
+    fn a_time_step_is_the_aggregate_of_its_readings(values in prop::collection::vec(-1e6f32..1e6, 1..32)) {
         let mut resampler = late_resampler(&ALL, 1_000);
         for (offset, &value) in values.iter().enumerate() {
             for variate in 0..ALL.len() {
