@@ -3,10 +3,12 @@
 //!
 //! - [`Resampler`]: readings at any time become one [`TimeStep`] of all variates per sampling interval.
 //!   [`Aggregate`] combines several readings of one time bin.
-//! - [`Monitor`]: prediction intervals, live metrics and a drift flag.
-//! - [`FutureCovariate`]: values of a variate that are known in advance.
+//! - [`Forecaster`]: model state, [`FutureCovariate`]s and monitor of one stream. A [`TimeStep`] in, a [`Forecast`] out.
+//! - [`Monitor`]: prediction intervals, [`LiveMetrics`] and a drift flag.
+//! - [`ErrorSums`]: mean absolute and mean squared errors, wherever forecasts are evaluated.
 //!
-//! A resampler and a monitor allocate when they are made and never again.
+//! A resampler, a forecaster and a monitor allocate when they are made and never again, except for new future covariates.
+//! Their snapshots are serde types; any bytes that decode are checked before they are used.
 //!
 //! ```
 //! use tsm2_stream::{Event, Reading, Resampler, ResamplerConfig};
