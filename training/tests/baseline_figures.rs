@@ -1,7 +1,7 @@
 //! Baselines on real data against figures that are known: published, or found by another program in another language.
 //!
 //! The data is not part of the project; `TSM2_DATA` names its folder. Where it is absent these tests say so and pass, unless
-//! `TSM2_REQUIRE_DATA=1`.
+//! `TSM2_REQUIRE_ALL=1`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ fn data(name: &str) -> Option<Table> {
     let path = folder.join(name);
     if !path.exists() {
         assert_ne!(
-            std::env::var("TSM2_REQUIRE_DATA").as_deref(),
+            std::env::var("TSM2_REQUIRE_ALL").as_deref(),
             Ok("1"),
             "{} is required and absent",
             path.display()

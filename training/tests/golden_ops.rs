@@ -1,6 +1,6 @@
 //! The selective scan with its gate against state-spaces/mamba's `selective_scan_ref`: output, last state and every gradient
 //! within 1e-5 of each tensor's scale. The files lie outside the repository: `TSM2_GOLDEN`, else `golden` in `TSM2_DATA`, else
-//! `../shared/data/golden` beside the repository. Without them the test says so and passes, unless `TSM2_REQUIRE_DATA=1`.
+//! `../shared/data/golden` beside the repository. Without them the test says so and passes, unless `TSM2_REQUIRE_ALL=1`.
 
 use candle_core::{Device, Tensor, Var};
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ fn load(name: &str) -> Option<HashMap<String, Tensor>> {
         return Some(candle_core::safetensors::load(path, &Device::Cpu).unwrap());
     }
     assert!(
-        std::env::var_os("TSM2_REQUIRE_DATA").is_none_or(|value| value != "1"),
+        std::env::var_os("TSM2_REQUIRE_ALL").is_none_or(|value| value != "1"),
         "{} is required",
         path.display()
     );

@@ -9,8 +9,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tsm2_core::Config;
 use tsm2_demo::simulator::{INTERVAL_MS, NAMES};
+use tsm2_e2e::bundle;
 use tsm2_e2e::process::Running;
-use tsm2_e2e::{bundle, watcher::Watcher};
+use tsm2_mqtt_testkit::test_client::TestClient;
 
 const HORIZON: usize = 60;
 const MINUTE_MS: Option<u64> = Some(INTERVAL_MS as u64);
@@ -113,17 +114,17 @@ async fn anybody_can_watch_and_an_interrupt_ends_it_like_its_time() {
         .nth(1)
         .and_then(|port| port.parse().ok())
         .expect("a port");
-    let mut watcher = Watcher::connect(port, &["tsm2/building/forecast/+"]).await;
-    // The sensors wait for the forecasts that the demo's own watcher hears, so by then it has heard some of every variate too.
+    let mut client = TestClient::connect(port, &["tsm2/building/forecast/+"]).await;
+    // The sensors wait for the forecasts that the demo's own client hears, so by then it has heard some of every variate too.
     let mut heard = BTreeMap::new();
     while heard.len() < NAMES.len() || heard.values().any(|forecasts| *forecasts < 100) {
-        let forecast = watcher.forecast().await;
+        let forecast = client.forecast().await;
         assert_eq!(forecast.mean.len(), HORIZON);
         let name = forecast.topic.rsplit('/').next().expect("a level").to_owned();
         assert!(NAMES.contains(&name.as_str()), "{name}");
         *heard.entry(name).or_insert(0) += 1;
     }
-    watcher.end().await;
+    client.end().await;
     let outcome: Value = serde_json::from_str(&demo.terminate()).expect("one JSON object");
     assert!(outcome["forecasts"].as_u64() > Some(0), "{outcome}");
 }

@@ -10,12 +10,17 @@
 //! Nothing outside this crate names the MQTT client library.
 
 mod ack_reorder_buffer;
+mod backoff;
+mod connection;
 mod decoder;
 mod inbox;
+mod on_connect;
 mod options;
 mod outbox;
 mod publish_truncator;
 mod session;
+mod session_record;
+mod status;
 mod template;
 mod time;
 mod tls;
@@ -23,9 +28,12 @@ mod transport;
 
 pub use decoder::{Decoder, DecoderOptions, FieldError, PayloadError, PayloadShape};
 pub use inbox::{Acknowledgement, ByteBudget, InFlight, Incoming, MAX_IN_FLIGHT, Receiver};
+pub use on_connect::SessionState;
 pub use options::{SessionError, SessionOptions};
 pub use outbox::{Closed, Message, PublishError, Publisher};
-pub use session::{Session, Status};
+pub use session::Session;
+pub use session_record::{RecordedSession, recorded_sessions};
+pub use status::Status;
 pub use template::{Captured, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};
 pub use time::{TimeFormat, rfc3339};
 pub use tls::{TlsError, TlsOptions};

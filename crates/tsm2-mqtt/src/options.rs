@@ -1,34 +1,39 @@
-//! Where and as whom a session connects, and what no session can be made of.
+//! Options of a session, and their checks.
 //!
-//! Invariant: neither [`SessionOptions`] nor [`SessionError`] shows the password, however they are printed.
+//! Invariant: [`SessionOptions`] and [`SessionError`] never print the password.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use crate::tls::{TlsError, TlsOptions};
 
-/// Where and as whom to connect.
+/// Options of a session.
 #[derive(Clone)]
 pub struct SessionOptions {
     /// Host name or address of the broker.
     pub host: String,
-    /// Its port.
+    /// Port of the broker.
     pub port: u16,
-    /// Stable and unique at the broker: the persistent session hangs on it.
+    /// Stable and unique at the broker, which keeps the persistent session under it.
     pub client_id: String,
     /// User name and password.
     pub credentials: Option<(String, String)>,
-    /// Seconds between signs of life.
+    /// Keep-alive in seconds, 1 or more. A dead connection is noticed after twice this time.
     pub keep_alive_s: u16,
     /// Filters to subscribe to, at QoS 1.
     pub filters: Vec<String>,
-    /// Whether the broker keeps what is published while the client is away. With no filters there is nothing to keep.
+    /// Whether the broker keeps messages while the client is away. Without filters there are none.
     pub persistent: bool,
-    /// Topic of the availability, published retained.
+    /// Topic of the availability ([`crate::Status`]), published retained.
     pub status_topic: Option<String>,
-    /// The largest payload, in bytes, that need arrive whole; a larger one may be cut, but never to this size or below.
+    /// The largest payload, in bytes, that arrives whole. A larger one may be truncated, but never to
+    /// this size or below.
     pub max_payload: usize,
-    /// TLS, and how.
+    /// TLS; `None`: no encryption.
     pub tls: Option<TlsOptions>,
+    /// A small file that lists the filters subscribed under this client id, so that those of an
+    /// earlier configuration are unsubscribed. `None`: they stay at the broker.
+    pub record: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for SessionOptions {
@@ -59,10 +64,14 @@ impl SessionOptions {
             status_topic: None,
             max_payload: 64 * 1024,
             tls: None,
+            record: None,
         }
     }
 
-    /// Finds what no session can be made of; [`crate::Session::start`] asks the same.
+    /// Checks the options; [`crate::Session::start`] does the same.
+    ///
+    /// # Errors
+    /// The first option that is not valid.
     pub fn check(&self) -> Result<(), SessionError> {
         if self.host.is_empty() || self.host.contains(|c: char| c == '/' || c.is_whitespace()) {
             return Err(SessionError::Host { host: self.host.clone() });
@@ -72,6 +81,9 @@ impl SessionOptions {
         }
         if self.client_id.is_empty() {
             return Err(SessionError::NoClientId);
+        }
+        if self.keep_alive_s == 0 {
+            return Err(SessionError::KeepAlive);
         }
         if let Some(tls) = &self.tls {
             tls.check(&self.host)?;
@@ -84,36 +96,60 @@ impl SessionOptions {
         }
     }
 
-    /// Whether a password would go over a network for everybody to read.
+    /// Whether the broker keeps the session: without filters there is nothing to keep.
+    pub(crate) fn is_kept_by_broker(&self) -> bool {
+        self.persistent && !self.filters.is_empty()
+    }
+
+    /// The name in the broker's access list.
+    pub(crate) fn account(&self) -> String {
+        match &self.credentials {
+            Some((user, _)) => format!("user {user:?}"),
+            None => format!("anonymous client {:?}", self.client_id),
+        }
+    }
+
+    /// Whether the password is sent over a network without encryption.
     pub(crate) fn shows_password(&self) -> bool {
         let is_here = self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         self.tls.is_none() && !is_here && self.credentials.as_ref().is_some_and(|(_, password)| !password.is_empty())
     }
 }
 
-/// Options that make no session.
+/// Options that are not valid, or a session that cannot be cleared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// Nothing that a name server could be asked for.
-    #[error("host {host:?} is neither a name nor an address; it has no scheme, slash or space")]
+    /// Not a host name.
+    #[error("host {host:?} is not a host name or address; write it without a scheme, slash or space")]
     Host {
         /// The host given.
         host: String,
     },
-    /// Nobody can listen there.
-    #[error("port 0 is no port to connect to")]
+    /// Port 0.
+    #[error("port 0 cannot be connected to; the usual port of MQTT is 1883, with TLS 8883")]
     Port,
     /// A persistent session needs a name.
     #[error("the MQTT client id is empty")]
     NoClientId,
+    /// No keep-alive.
+    #[error("a keep-alive of 0 s turns keep-alive off, and a dead connection is never noticed; use 1 s or more")]
+    KeepAlive,
+    /// The broker still keeps a session.
+    #[error("the session of client id {client_id:?} is not cleared: {reason}")]
+    NotCleared {
+        /// The client id.
+        client_id: String,
+        /// The cause.
+        reason: String,
+    },
     /// TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A filter or topic that MQTT does not allow.
-    #[error("{topic:?} is no valid MQTT topic")]
+    #[error("{topic:?} is not a valid MQTT topic")]
     Topic {
-        /// The offending topic or filter.
+        /// The topic or filter.
         topic: String,
     },
 }
@@ -141,6 +177,15 @@ mod tests {
             ..options("broker.lan", "secret")
         };
         assert!(!safe.shows_password());
+    }
+
+    #[test]
+    fn a_keep_alive_of_zero_is_rejected() {
+        let options = SessionOptions {
+            keep_alive_s: 0,
+            ..SessionOptions::new("broker.lan", 1883, "device")
+        };
+        assert_eq!(options.check(), Err(SessionError::KeepAlive));
     }
 
     #[test]

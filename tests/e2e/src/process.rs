@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::PATIENCE;
+use tsm2_mqtt_testkit::TIMEOUT;
 
 /// A program of this workspace.
 struct Program {
@@ -178,7 +178,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("the process can be asked") {
                 return status;
             }
-            assert!(begun.elapsed() < PATIENCE, "tsm2-edge does not end");
+            assert!(begun.elapsed() < TIMEOUT, "tsm2-edge does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -232,8 +232,8 @@ impl Running {
 
     /// Waits for a line of its log that contains `text`; returns the lines up to it.
     pub fn wait_for(&self, text: &str) -> Vec<String> {
-        self.hear(text, PATIENCE)
-            .unwrap_or_else(|seen| panic!("no line with {text:?} in {PATIENCE:?}; saw {seen:#?}"))
+        self.hear(text, TIMEOUT)
+            .unwrap_or_else(|seen| panic!("no line with {text:?} in {TIMEOUT:?}; saw {seen:#?}"))
     }
 
     /// Whether a line of its log contains `text` within a time.

@@ -9,7 +9,7 @@ use tsm2_mqtt::rfc3339;
 
 use crate::bundle;
 use crate::process::Running;
-use crate::watcher::Watcher;
+use tsm2_mqtt_testkit::test_client::TestClient;
 
 /// Leads of the forecasts.
 pub const HORIZON: usize = 5;
@@ -64,8 +64,8 @@ impl Site {
     }
 
     /// Somebody who watches all that is published.
-    pub async fn watcher(&self) -> Watcher {
-        Watcher::connect(self.port, &["tsm2/#"]).await
+    pub async fn client(&self) -> TestClient {
+        TestClient::connect(self.port, &["tsm2/#"]).await
     }
 
     /// The forecasts that the model gives over these rows of [`row`], as one stream.
@@ -93,17 +93,17 @@ pub fn payload(index: i64) -> String {
 }
 
 /// Publishes row `index` and waits for its two forecasts.
-pub async fn exchange(watcher: &mut Watcher, index: i64) -> Vec<f32> {
-    watcher.publish("sensors/a", payload(index)).await;
-    forecast_of(watcher, index).await
+pub async fn exchange(client: &mut TestClient, index: i64) -> Vec<f32> {
+    client.publish("sensors/a", payload(index)).await;
+    forecast_of(client, index).await
 }
 
 /// The forecast whose origin is row `index`, both variates, passing over older ones.
-pub async fn forecast_of(watcher: &mut Watcher, index: i64) -> Vec<f32> {
+pub async fn forecast_of(client: &mut TestClient, index: i64) -> Vec<f32> {
     let origin = rfc3339(START + index * MINUTE);
     let mut both = Vec::new();
     while both.len() < 2 * HORIZON {
-        let forecast = watcher.forecast().await;
+        let forecast = client.forecast().await;
         if forecast.origin == origin {
             assert_eq!(
                 forecast.topic,

@@ -5,12 +5,12 @@ use std::process::Command;
 
 use bytes::Bytes;
 use tempfile::tempdir;
-use tsm2_e2e::PATIENCE;
-use tsm2_e2e::authority::{Authority, Validity};
-use tsm2_e2e::broker::{Broker, free_port};
-use tsm2_e2e::data;
 use tsm2_e2e::site::{Site, payload, summary};
+use tsm2_e2e::test_ca::{TestCa, Validity};
 use tsm2_mqtt::{Message, Publisher, Receiver, Session, SessionOptions, TlsOptions};
+use tsm2_mqtt_testkit::TIMEOUT;
+use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
+use tsm2_mqtt_testkit::require::skip;
 
 const DOCUMENT: &str = include_str!("../../../docs/how-to/secure.md");
 
@@ -54,7 +54,7 @@ async fn publish(publisher: &Publisher, topic: &str, payload: impl Into<Bytes>) 
         retain: true,
     };
     publisher.publish(message).await.expect("an open session");
-    let _ = tokio::time::timeout(PATIENCE, publisher.flush())
+    let _ = tokio::time::timeout(TIMEOUT, publisher.flush())
         .await
         .expect("acknowledged in time");
 }
@@ -64,7 +64,7 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
     let (folder, port) = (tempdir().unwrap(), free_port());
     let path = |name: &str| folder.path().join(name);
     std::fs::create_dir(path("certs")).unwrap();
-    let authority = Authority::new("site");
+    let authority = TestCa::new("site");
     let ca = authority.write(&path("certs"), "ca");
     let broker = authority.issue(&path("certs"), &["127.0.0.1"], Validity::Now);
     std::fs::rename(&broker.cert, path("certs/broker.crt")).unwrap();
@@ -74,7 +74,7 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
         .iter()
         .all(|name| user(&path("passwords"), name))
     {
-        return data::absent("skipped: mosquitto_passwd is not installed");
+        return skip("mosquitto_passwd is not installed");
     }
     let here = folder.path().to_str().unwrap();
     let settings = block("mosquitto.conf")
@@ -82,7 +82,7 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
         .expect("the listener comes first")
         .replace("/etc/mosquitto", here)
         .replace("/var/lib/mosquitto", here);
-    let Some(_broker) = Broker::start_mosquitto_with(port, &settings) else {
+    let Some(_broker) = Mosquitto::start_with(port, &settings) else {
         return;
     };
 
@@ -111,7 +111,7 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
 
     let mut forecasts = 0;
     while forecasts < 4 {
-        let message = tokio::time::timeout(PATIENCE, seen.recv())
+        let message = tokio::time::timeout(TIMEOUT, seen.recv())
             .await
             .expect("in time")
             .expect("a session");

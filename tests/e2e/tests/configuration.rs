@@ -243,13 +243,13 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     );
     assert_refused!(
         &timed,
-        set_topic("plant/{variate}"),
+        set_topic("bed/{variate}"),
         PrepareError::Topics(TopicsError::NoStream { .. }),
-        "plant/{variate}"
+        "bed/{variate}"
     );
     assert_refused!(
         &timed,
-        set_topic("plant/+/x"),
+        set_topic("bed/+/x"),
         PrepareError::Topics(TopicsError::Template { .. }),
         "input.topic",
         "'+'"

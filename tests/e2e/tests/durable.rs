@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tsm2_e2e::broker::Broker;
-use tsm2_e2e::peer::{Peer, Sent, Stage};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
-use tsm2_e2e::watcher::{Watcher, numbers};
-use tsm2_e2e::{bundle, data, process, stored};
+use tsm2_e2e::{bundle, process, stored};
 use tsm2_edge::config::Config;
 use tsm2_edge::config::service::Service;
 use tsm2_edge::runtime::engine::Engine;
 use tsm2_mqtt::rfc3339;
+use tsm2_mqtt_testkit::fake_broker::{ClientPacket, FakeBroker, FakeConnection};
+use tsm2_mqtt_testkit::mosquitto::Mosquitto;
+use tsm2_mqtt_testkit::require::skip;
+use tsm2_mqtt_testkit::test_client::{TestClient, numbers};
 
 const STATE: &str = "state.path = 'state.redb'";
 /// Rows of the replay that is interrupted.
@@ -23,7 +24,7 @@ const ROWS: i64 = 300;
 type Published = (Vec<f32>, [Vec<f32>; 2]);
 
 /// Publishes rows, each variate in a message of its own, so that rows are open in between.
-async fn replay(sender: &Watcher, rows: std::ops::Range<i64>) {
+async fn replay(sender: &TestClient, rows: std::ops::Range<i64>) {
     for index in rows {
         let time = rfc3339(START + index * MINUTE);
         for (variate, value) in ["temp", "power"].into_iter().zip(row(index)) {
@@ -35,19 +36,19 @@ async fn replay(sender: &Watcher, rows: std::ops::Range<i64>) {
 
 /// Kills the daemon at random moments of a replay and compares everything with a run that was never interrupted.
 async fn killed_while_it_runs(extra: &str, seed: u64) {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), &format!("{STATE}\n{extra}"));
     let text = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), text.replace("sensors/{stream}", "sensors/{stream}/{variate}")).unwrap();
     let expected = site.expected(0..ROWS);
     let bounds = uninterrupted_bounds(&site);
 
-    let mut watcher = site.watcher().await;
+    let mut client = site.client().await;
     let mut daemon = site.start();
-    watcher.wait_for("tsm2/status", "online").await;
+    client.wait_for("tsm2/status", "online").await;
     daemon.kill();
     // Half of the readings wait for the daemon, the others come while it runs.
-    let sender = Watcher::connect(broker.port(), &[]).await;
+    let sender = TestClient::connect(broker.port(), &[]).await;
     replay(&sender, 0..ROWS / 2).await;
     daemon = site.start();
     let sending = tokio::spawn(async move { replay(&sender, ROWS / 2..ROWS).await });
@@ -64,7 +65,7 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
             if seen.len() == 2 * ROWS as usize {
                 break;
             }
-            let forecast = watcher.forecast().await;
+            let forecast = client.forecast().await;
             let bounds = ["lower", "upper"].map(|bound| numbers(&forecast.payload[bound]));
             seen.insert((forecast.topic, forecast.origin), (forecast.mean, bounds));
         }
@@ -135,89 +136,89 @@ async fn nor_does_one_that_commits_every_few_readings() {
 }
 
 /// A daemon at a broker played by hand, as far as `online`.
-async fn at_a_peer(extra: &str) -> (Site, process::Running, Peer) {
-    let (stage, port) = Stage::open().await;
+async fn at_a_peer(extra: &str) -> (Site, process::Running, FakeConnection) {
+    let (broker, port) = FakeBroker::start().await;
     let site = Site::new(port, &format!("{STATE}\n{extra}"));
     let daemon = site.start();
-    let mut peer = stage.accept(false).await;
-    let Sent::Subscribe { id, filters } = peer.next().await else {
+    let mut connection = broker.accept(false).await;
+    let ClientPacket::Subscribe { id, filters } = connection.next().await else {
         panic!("SUBSCRIBE comes first")
     };
-    peer.suback(id, filters.len()).await;
-    let Sent::Publish { id, .. } = peer.next().await else {
+    connection.grant(id, filters.len()).await;
+    let ClientPacket::Publish { id, .. } = connection.next().await else {
         panic!("online comes next")
     };
-    peer.puback(id).await;
-    (site, daemon, peer)
+    connection.puback(id).await;
+    (site, daemon, connection)
 }
 
 /// What comes next, taking what is published of the forecasts' skill.
-async fn next_of(peer: &mut Peer) -> Sent {
+async fn next_of(connection: &mut FakeConnection) -> ClientPacket {
     loop {
-        match peer.next().await {
-            Sent::Publish { id, topic, .. } if topic.contains("/metrics/") => peer.puback(id).await,
+        match connection.next().await {
+            ClientPacket::Publish { id, topic, .. } if topic.contains("/metrics/") => connection.puback(id).await,
             other => return other,
         }
     }
 }
 
 /// Sends row `index` and takes its two forecasts; an acknowledgement before them is a failure.
-async fn exchange_with(peer: &mut Peer, index: u16) {
-    peer.publish(index + 1, "sensors/a", payload(index.into()).as_bytes()).await;
+async fn exchange_with(connection: &mut FakeConnection, index: u16) {
+    connection.publish(index + 1, "sensors/a", payload(index.into()).as_bytes()).await;
     for _ in 0..2 {
-        match next_of(peer).await {
-            Sent::Publish { id, .. } => peer.puback(id).await,
+        match next_of(connection).await {
+            ClientPacket::Publish { id, .. } => connection.puback(id).await,
             other => panic!("row {index}: a forecast is expected, not {other:?}"),
         }
     }
 }
 
-async fn acknowledged(peer: &mut Peer, ids: std::ops::RangeInclusive<u16>) {
+async fn acknowledged(connection: &mut FakeConnection, ids: std::ops::RangeInclusive<u16>) {
     for id in ids {
-        assert_eq!(next_of(peer).await, Sent::Puback(id));
+        assert_eq!(next_of(connection).await, ClientPacket::PubAck(id));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledgements_wait_for_the_commit_of_so_many_readings() {
-    let (_site, _daemon, mut peer) = at_a_peer("state.commit_every_readings = 6\nstate.commit_every_s = 1000").await;
+    let (_site, _daemon, mut connection) = at_a_peer("state.commit_every_readings = 6\nstate.commit_every_s = 1000").await;
     for batch in [0..3, 3..6] {
         for index in batch.clone() {
-            exchange_with(&mut peer, index).await;
+            exchange_with(&mut connection, index).await;
         }
-        acknowledged(&mut peer, batch.start + 1..=batch.end).await;
+        acknowledged(&mut connection, batch.start + 1..=batch.end).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reading_waits_no_longer_than_configured() {
-    let (_site, _daemon, mut peer) = at_a_peer("state.commit_every_s = 1").await;
-    exchange_with(&mut peer, 0).await;
-    acknowledged(&mut peer, 1..=1).await;
+    let (_site, _daemon, mut connection) = at_a_peer("state.commit_every_s = 1").await;
+    exchange_with(&mut connection, 0).await;
+    acknowledged(&mut connection, 1..=1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_waits_for_acknowledgements_gets_them() {
-    let (_site, _daemon, mut peer) = at_a_peer("state.commit_every_s = 1000\nbroker.max_inflight = 3").await;
+    let (_site, _daemon, mut connection) = at_a_peer("state.commit_every_s = 1000\nbroker.max_inflight = 3").await;
     for index in 0..3 {
-        exchange_with(&mut peer, index).await;
+        exchange_with(&mut connection, index).await;
     }
-    acknowledged(&mut peer, 1..=3).await;
+    acknowledged(&mut connection, 1..=3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_commits_and_acknowledges_first_and_the_next_start_goes_on_there() {
-    let (site, daemon, mut peer) = at_a_peer("state.commit_every_s = 1000").await;
-    exchange_with(&mut peer, 0).await;
+    let (site, daemon, mut connection) = at_a_peer("state.commit_every_s = 1000").await;
+    exchange_with(&mut connection, 0).await;
     let end = tokio::task::spawn_blocking(|| daemon.terminate());
-    acknowledged(&mut peer, 1..=1).await;
-    let Sent::Publish { id, payload, .. } = peer.next().await else {
+    acknowledged(&mut connection, 1..=1).await;
+    let ClientPacket::Publish { id, payload, .. } = connection.next().await else {
         panic!("offline comes next")
     };
     assert_eq!(payload, "offline");
-    peer.puback(id).await;
-    assert_eq!(peer.next().await, Sent::Disconnect);
-    drop(peer);
+    connection.puback(id).await;
+    assert_eq!(connection.next().await, ClientPacket::Disconnect);
+    drop(connection);
     let summary: Value = serde_json::from_str(&end.await.unwrap()).unwrap();
     assert_eq!(summary["time_steps"], 1);
     assert_eq!(stored_counts(&site), (2, 1, 0));
@@ -225,19 +226,19 @@ async fn the_end_commits_and_acknowledges_first_and_the_next_start_goes_on_there
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_of_another_model_is_refused_by_name_and_warmed_up_again_from_the_rows() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), STATE);
-    let mut watcher = site.watcher().await;
+    let mut client = site.client().await;
     let expected = site.expected(0..6);
     for run in 0..2 {
         let daemon = site.start();
         daemon.wait_for(&format!("streams={run}"));
-        watcher.wait_for("tsm2/status", "online").await;
+        client.wait_for("tsm2/status", "online").await;
         for index in run * 2..run * 2 + 2 {
-            assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+            assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
         }
         summary(daemon);
-        watcher.wait_for("tsm2/status", "offline").await;
+        client.wait_for("tsm2/status", "offline").await;
     }
 
     let other = bundle::random(site.path(), "other", &["temp", "power"], HORIZON, Some(MINUTE as u64));
@@ -249,7 +250,7 @@ async fn state_of_another_model_is_refused_by_name_and_warmed_up_again_from_the_
     let expected = site.expected(0..6);
     for index in 4..6 {
         assert_eq!(
-            exchange(&mut watcher, index).await,
+            exchange(&mut client, index).await,
             expected[index as usize],
             "as if the other model had run from the start"
         );
@@ -261,18 +262,18 @@ async fn state_of_another_model_is_refused_by_name_and_warmed_up_again_from_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_of_other_variates_is_refused_and_the_stream_starts_anew() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), &format!("{STATE}\ninput.fields.heat = 'power'"));
     let bundle = |power| bundle::random(site.path(), "site", &["temp", power], HORIZON, Some(MINUTE as u64));
     bundle("heat");
-    let mut watcher = site.watcher().await;
+    let mut client = site.client().await;
     let daemon = site.start();
-    watcher.wait_for("tsm2/status", "online").await;
-    watcher.publish("sensors/a", payload(0)).await;
-    watcher.forecast().await;
-    watcher.forecast().await;
+    client.wait_for("tsm2/status", "online").await;
+    client.publish("sensors/a", payload(0)).await;
+    client.forecast().await;
+    client.forecast().await;
     summary(daemon);
-    watcher.wait_for("tsm2/status", "offline").await;
+    client.wait_for("tsm2/status", "offline").await;
 
     let text = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), text.replace("input.fields.heat = 'power'", "")).unwrap();
@@ -281,25 +282,25 @@ async fn state_of_other_variates_is_refused_and_the_stream_starts_anew() {
     let said = daemon.wait_for("stored state is not used");
     let line = said.last().unwrap();
     assert!(line.contains("stream=\"a\"") && line.contains("other variates"), "{line}");
-    assert_eq!(exchange(&mut watcher, 1).await, site.expected(1..2)[0]);
+    assert_eq!(exchange(&mut client, 1).await, site.expected(1..2)[0]);
     summary(daemon);
     assert_eq!(stored_counts(&site), (2, 1, 0), "the new state replaced the other's");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_file_is_moved_aside_and_one_in_use_is_left_alone() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), STATE);
     let file = site.path().join("state.redb");
     let garbage = vec![0x5a; 10_000];
     std::fs::write(&file, &garbage).unwrap();
-    let mut watcher = site.watcher().await;
+    let mut client = site.client().await;
     let daemon = site.start();
     let said = daemon.wait_for("is damaged");
     assert!(said.last().unwrap().contains("state.redb.damaged"), "{said:?}");
     assert_eq!(std::fs::read(site.path().join("state.redb.damaged")).unwrap(), garbage);
-    watcher.wait_for("tsm2/status", "online").await;
-    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
+    client.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut client, 0).await, site.expected(0..1)[0]);
 
     let second = process::run(&["run", &site.config()]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -310,20 +311,20 @@ async fn a_damaged_file_is_moved_aside_and_one_in_use_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_once_and_nothing_is_acknowledged_until_there_is_room() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(
         broker.port(),
         &format!("{STATE}\nstate.commit_every_s = 1\nbroker.max_inflight = 1"),
     );
-    let mut watcher = site.watcher().await;
+    let mut client = site.client().await;
     let daemon = site.start_by(process::Running::start_limitable);
-    watcher.wait_for("tsm2/status", "online").await;
+    client.wait_for("tsm2/status", "online").await;
     if !daemon.limit_files("1") {
-        return data::absent("skipped: prlimit is not installed");
+        return skip("prlimit is not installed");
     }
     let expected = site.expected(0..3);
     for index in 0..2 {
-        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
     }
     daemon.wait_for("state is not durable");
     daemon.kill();
@@ -333,7 +334,7 @@ async fn a_full_disk_is_said_once_and_nothing_is_acknowledged_until_there_is_roo
     assert!(daemon.limit_files("1"));
     let mut said = daemon.wait_for("state is not durable");
     assert_eq!(
-        forecast_of(&mut watcher, 1).await,
+        forecast_of(&mut client, 1).await,
         expected[1],
         "what was not acknowledged came again"
     );
@@ -341,27 +342,27 @@ async fn a_full_disk_is_said_once_and_nothing_is_acknowledged_until_there_is_roo
     said.extend(daemon.wait_for("state is durable again"));
     let complaints = said.iter().filter(|line| line.contains("not durable")).count();
     assert_eq!(complaints, 1, "{said:#?}");
-    assert_eq!(exchange(&mut watcher, 2).await, expected[2]);
+    assert_eq!(exchange(&mut client, 2).await, expected[2]);
     summary(daemon);
     assert_eq!(stored_counts(&site), (6, 3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_beyond_those_in_memory_go_on_where_they_were() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(
         broker.port(),
         &format!("{STATE}\nstate.max_streams_in_memory = 2\nstate.commit_every_readings = 2"),
     );
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..4);
     for index in 0..4 {
         for stream in 0..30 {
-            watcher.publish(&format!("sensors/{stream}"), payload(index)).await;
+            client.publish(&format!("sensors/{stream}"), payload(index)).await;
             for expected in expected[index as usize].chunks_exact(HORIZON) {
-                let forecast = watcher.forecast().await;
+                let forecast = client.forecast().await;
                 assert!(forecast.topic.starts_with(&format!("tsm2/{stream}/")), "{}", forecast.topic);
                 assert_eq!(forecast.mean, expected, "row {index} of stream {stream}");
             }
@@ -375,18 +376,18 @@ async fn streams_beyond_those_in_memory_go_on_where_they_were() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_good_the_forecasts_have_been_is_published_once_a_horizon() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let rows = 10 * HORIZON as i64;
     for index in 0..rows {
-        watcher.publish("sensors/a", payload(index)).await;
+        client.publish("sensors/a", payload(index)).await;
     }
     let last = rfc3339(START + (rows - 1) * MINUTE);
     let metrics = loop {
-        let (topic, payload) = watcher.next().await;
+        let (topic, payload) = client.next().await;
         if topic == "tsm2/a/metrics/power" {
             let metrics: Value = serde_json::from_slice(&payload).unwrap();
             if metrics["origin"] == last.as_str() {

@@ -114,14 +114,14 @@ fn more_streams_than_allowed_are_refused_and_the_known_go_on() {
 fn a_topic_per_variate_fills_a_row() {
     let folder = tempdir().unwrap();
     let service = service(folder.path(), |config| {
-        config.input.topic = "plant/{stream}/{variate}/state".into();
+        config.input.topic = "bed/{stream}/{variate}/state".into();
         config.input.fields.insert("b".into(), "power".into());
     });
     let mut engine = Engine::new(&service);
     let expected = direct(folder.path(), &[[1.5, 2.5]]);
-    assert_eq!(take(&mut engine, "plant/x/a/state", "1.5", 0), []);
-    assert_eq!(take(&mut engine, "plant/x/b/state", "9", 0), [], "b goes by the name power");
-    let steps = take(&mut engine, "plant/x/power/state", r#"{"value": "2.5"}"#, 1000);
+    assert_eq!(take(&mut engine, "bed/x/a/state", "1.5", 0), []);
+    assert_eq!(take(&mut engine, "bed/x/b/state", "9", 0), [], "b goes by the name power");
+    let steps = take(&mut engine, "bed/x/power/state", r#"{"value": "2.5"}"#, 1000);
     assert_eq!(steps, [("x".to_owned(), 0, expected[0].clone())]);
     assert_eq!(engine.summary().rejected["unknown_variate"], 1);
 }

@@ -9,9 +9,10 @@ use tempfile::{TempDir, tempdir};
 use tsm2_bundle::Bundle;
 use tsm2_data::Recording;
 use tsm2_e2e::process::{self, Running};
-use tsm2_e2e::watcher::{Watcher, numbers};
-use tsm2_e2e::{broker::Broker, bundle, data};
+use tsm2_e2e::{bundle, data};
 use tsm2_mqtt::rfc3339;
+use tsm2_mqtt_testkit::mosquitto::Mosquitto;
+use tsm2_mqtt_testkit::test_client::{TestClient, numbers};
 
 /// Rows played; the first is row 0, so that all streams are the same.
 const ROWS: usize = 300;
@@ -93,7 +94,7 @@ impl Case {
     /// Plays the rows to a daemon and compares all that it publishes.
     async fn play(&self, topic: &str, expected: &Expected) {
         assert_eq!(expected.len(), ROWS * self.names().len());
-        let broker = Broker::start();
+        let Some(broker) = Mosquitto::start() else { return };
         let config = self.folder.path().join("edge.toml");
         let text_of_config = format!(
             "broker.host = '127.0.0.1'\nbroker.port = {}\nmodel.bundle = '{}'\ninput.topic = '{topic}'\ninput.time_field = 'time'\n",
@@ -101,9 +102,9 @@ impl Case {
             self.bundle.display()
         );
         std::fs::write(&config, text_of_config).unwrap();
-        let mut watcher = Watcher::connect(broker.port(), &["tsm2/#"]).await;
+        let mut client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
         let daemon = Running::start(&["run", text(&config), "--json"]);
-        watcher.wait_for("tsm2/status", "online").await;
+        client.wait_for("tsm2/status", "online").await;
         let (address, rows) = (format!("127.0.0.1:{}", broker.port()), format!("..{ROWS}"));
         let replay = [
             "replay",
@@ -125,7 +126,7 @@ impl Case {
 
         let mut seen = HashSet::new();
         while seen.len() < expected.len() {
-            let forecast = watcher.forecast().await;
+            let forecast = client.forecast().await;
             let variate = forecast
                 .topic
                 .strip_prefix("tsm2/etth1/forecast/")
@@ -145,12 +146,12 @@ impl Case {
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["rows"], ROWS);
         let summary: Value = serde_json::from_str(&daemon.terminate()).unwrap();
-        watcher.wait_for("tsm2/status", "offline").await;
+        client.wait_for("tsm2/status", "offline").await;
         assert_eq!(
             (&summary["time_steps"], &summary["forecasts"], &summary["rejected"]),
             (&json!(ROWS), &json!(expected.len()), &json!({}))
         );
-        watcher.end().await;
+        client.end().await;
     }
 }
 
@@ -161,7 +162,7 @@ fn text(path: &Path) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_published_forecast_is_the_models_own() {
     let Some(case) = Case::new() else { return };
-    case.play("plant/{stream}/{variate}/state", &case.of_the_model()).await;
+    case.play("bed/{stream}/{variate}/state", &case.of_the_model()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, LinearHead};
-use tsm2_e2e::broker::Broker;
 use tsm2_e2e::site::{HORIZON, MINUTE, Site, payload, summary};
-use tsm2_e2e::watcher::numbers;
 use tsm2_e2e::{bundle, process};
 use tsm2_edge::config::Config as EdgeConfig;
 use tsm2_edge::config::Input;
 use tsm2_edge::config::service::Service;
 use tsm2_edge::runtime::engine::Engine;
+use tsm2_mqtt_testkit::mosquitto::Mosquitto;
+use tsm2_mqtt_testkit::test_client::numbers;
 
 /// Writes a bundle of these variates, the last `exogenous` of which are only read.
 fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon: usize) -> PathBuf {
@@ -65,20 +65,20 @@ fn a_missing_exogenous_reading_stands_at_its_last_and_the_row_has_a_forecast_of_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_publishes_and_judges_what_is_forecast_and_nothing_else() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "");
     model(site.path(), "site", &["temp", "power"], 1, HORIZON);
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let rows = 2 * HORIZON as i64;
     for index in 0..rows {
-        watcher.publish("sensors/a", payload(index)).await;
+        client.publish("sensors/a", payload(index)).await;
     }
     let expected = site.expected(0..rows);
     let (mut forecasts, mut judged) = (0, 0);
     while judged < 2 {
-        let (topic, payload) = watcher.next().await;
+        let (topic, payload) = client.next().await;
         match topic.as_str() {
             "tsm2/a/forecast/temp" => {
                 let payload: Value = serde_json::from_slice(&payload).unwrap();
@@ -92,7 +92,7 @@ async fn the_daemon_publishes_and_judges_what_is_forecast_and_nothing_else() {
         }
     }
     assert_eq!(forecasts, expected.len());
-    watcher.end().await;
+    client.end().await;
     let summary = summary(daemon);
     assert_eq!((&summary["time_steps"], &summary["forecasts"]), (&json!(rows), &json!(rows)));
 }

@@ -2,10 +2,10 @@
 //! else is lost by it.
 
 use serde_json::json;
-use tsm2_e2e::broker::{Access, Broker, free_port};
 use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
 use tsm2_mqtt::rfc3339;
+use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_absent_at_the_start_is_waited_for() {
@@ -16,44 +16,44 @@ async fn a_broker_absent_at_the_start_is_waited_for() {
         said.last().unwrap().contains(&format!("127.0.0.1:{}", site.port)),
         "the culprit is named: {said:?}"
     );
-    let _broker = Broker::start_on(site.port);
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
-    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
-    assert_eq!(summary(daemon)["rows"], 1);
-    watcher.wait_for("tsm2/status", "offline").await;
+    let Some(_broker) = Mosquitto::start_on(site.port) else { return };
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut client, 0).await, site.expected(0..1)[0]);
+    assert_eq!(summary(daemon)["time_steps"], 1);
+    client.wait_for("tsm2/status", "offline").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_vanishes_and_forgets_everything_costs_no_state() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..6);
     for index in 0..3 {
-        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
     }
     drop(broker);
     daemon.wait_for("no connection");
-    let _broker = Broker::start_on(site.port);
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let Some(_broker) = Mosquitto::start_on(site.port) else { return };
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     for index in 3..6 {
         assert_eq!(
-            exchange(&mut watcher, index).await,
+            exchange(&mut client, index).await,
             expected[index as usize],
             "the model goes on where it was"
         );
     }
-    assert_eq!(summary(daemon)["refused"], json!({}));
+    assert_eq!(summary(daemon)["rejected"], json!({}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_credentials_are_said_once_and_tried_again() {
     let port = free_port();
-    let Some(refusing) = Broker::start_mosquitto(port, Access::Nobody) else {
+    let Some(refusing) = Mosquitto::start_refusing(port) else {
         return;
     };
     let site = Site::new(port, "broker.username = 'edge'\nbroker.password_file = 'secret'");
@@ -63,7 +63,7 @@ async fn refused_credentials_are_said_once_and_tried_again() {
     said.extend(daemon.wait_for("still no connection"));
     said.extend(daemon.wait_for("still no connection"));
     drop(refusing);
-    let _broker = Broker::start_on(port);
+    let Some(_broker) = Mosquitto::start_on(port) else { return };
     said.extend(daemon.wait_for("connected"));
     let refusals: Vec<_> = said
         .iter()
@@ -71,102 +71,102 @@ async fn refused_credentials_are_said_once_and_tried_again() {
         .collect();
     assert_eq!(refusals.len(), 1, "{said:#?}");
     assert!(said.iter().all(|line| !line.contains("not-the-password")), "no secret in the log");
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
-    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut client, 0).await, site.expected(0..1)[0]);
     summary(daemon);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readings_that_come_while_the_daemon_is_away_are_not_lost() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
-    exchange(&mut watcher, 0).await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
+    exchange(&mut client, 0).await;
     summary(daemon);
-    watcher.wait_for("tsm2/status", "offline").await;
+    client.wait_for("tsm2/status", "offline").await;
     for index in 1..4 {
-        watcher.publish("sensors/a", payload(index)).await;
+        client.publish("sensors/a", payload(index)).await;
     }
     let daemon = site.start();
     // Without `state.path` the state begins anew with the process; the readings are all there.
     let expected = site.expected(1..4);
     for index in 1..4 {
-        assert_eq!(forecast_of(&mut watcher, index).await, expected[index as usize - 1]);
+        assert_eq!(forecast_of(&mut client, index).await, expected[index as usize - 1]);
     }
-    assert_eq!(summary(daemon)["rows"], 3);
+    assert_eq!(summary(daemon)["time_steps"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_is_cut_off_is_offline_by_its_will() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     daemon.kill();
-    watcher.wait_for("tsm2/status", "offline").await;
+    client.wait_for("tsm2/status", "offline").await;
     let daemon = site.start();
-    watcher.wait_for("tsm2/status", "online").await;
+    client.wait_for("tsm2/status", "online").await;
     summary(daemon);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_takes_ends_nothing() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "");
     let daemon = site.start_by(Running::start_unheard);
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
-    watcher.publish("sensors/a", "no JSON").await;
-    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
-    assert_eq!(summary(daemon)["refused"], json!({ "not_json": 1 }));
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
+    client.publish("sensors/a", "no JSON").await;
+    assert_eq!(exchange(&mut client, 0).await, site.expected(0..1)[0]);
+    assert_eq!(summary(daemon)["rejected"], json!({ "not_json": 1 }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_is_counted_and_skipped_and_nothing_else_is_lost() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "input.streams = ['a', 'b']");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..2);
-    assert_eq!(exchange(&mut watcher, 0).await, expected[0]);
+    assert_eq!(exchange(&mut client, 0).await, expected[0]);
 
     let time = rfc3339(START + MINUTE);
-    watcher.publish("sensors/a", "no JSON").await;
-    watcher.publish("sensors/a", "").await;
-    watcher.publish("sensors/a", vec![b'x'; 1 << 20]).await;
-    watcher
+    client.publish("sensors/a", "no JSON").await;
+    client.publish("sensors/a", "").await;
+    client.publish("sensors/a", vec![b'x'; 1 << 20]).await;
+    client
         .publish("sensors/a", format!("{}1{}", "[".repeat(500), "]".repeat(500)))
         .await;
-    watcher.publish("sensors/a", "[1, 2]").await;
-    watcher.publish("sensors/a", r#"{"temp": 1, "power": 2}"#).await;
-    watcher.publish("sensors/a", r#"{"temp": 1, "power": 2, "time": "noon"}"#).await;
-    watcher.publish("sensors/a", payload(-3)).await; // time going backwards
-    watcher.publish("sensors/a", payload(0)).await; // a duplicate
-    watcher
+    client.publish("sensors/a", "[1, 2]").await;
+    client.publish("sensors/a", r#"{"temp": 1, "power": 2}"#).await;
+    client.publish("sensors/a", r#"{"temp": 1, "power": 2, "time": "noon"}"#).await;
+    client.publish("sensors/a", payload(-3)).await; // time going backwards
+    client.publish("sensors/a", payload(0)).await; // a duplicate
+    client
         .publish(
             "sensors/a",
             json!({ "time": "2099-01-01T00:00:00Z", "temp": 1, "power": 2 }).to_string(),
         )
         .await; // a clock gone mad
-    watcher
+    client
         .publish("sensors/a", format!(r#"{{"time": "{time}", "temp": "warm"}}"#))
         .await;
-    watcher.publish("sensors/c", payload(1)).await;
-    watcher.publish(&format!("sensors/{}", "x".repeat(200)), payload(1)).await;
+    client.publish("sensors/c", payload(1)).await;
+    client.publish(&format!("sensors/{}", "x".repeat(200)), payload(1)).await;
     let [temp, power] = row(1);
-    watcher
+    client
         .publish(
             "sensors/a",
             format!(r#"{{"time": "{time}", "temp": "{temp}", "power": {power}, "more": NaN}}"#),
         )
         .await;
     assert_eq!(
-        forecast_of(&mut watcher, 1).await,
+        forecast_of(&mut client, 1).await,
         expected[1],
         "what is well formed counts, numbers in text too"
     );

@@ -7,7 +7,6 @@ use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, LinearHead};
 use tsm2_data::Recording;
-use tsm2_e2e::broker::Broker;
 use tsm2_e2e::bundle;
 use tsm2_e2e::recording::{evaluated, recording};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site};
@@ -17,6 +16,7 @@ use tsm2_edge::config::service::Service;
 use tsm2_edge::runtime::engine::Engine;
 use tsm2_edge::state::shelf::Rows;
 use tsm2_mqtt::rfc3339;
+use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 
 const ROWS: usize = 24;
 /// The last row of which anything is told.
@@ -160,18 +160,18 @@ fn a_backtest_tells_the_model_what_came_true() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_hears_what_was_retained_before_it_began() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "input.future_covariates_topic = 'ahead/{stream}/{variate}'");
     let path = model(site.path(), "site");
-    let early = site.watcher().await;
+    let early = site.client().await;
     early.publish_retained("ahead/a/power", outlook(0..=TOLD)).await;
     early.end().await;
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     for row in 0..ROWS {
         let payload = json!({ "time": rfc3339(START + row as i64 * MINUTE), "temp": temp(row), "power": power(row.min(TOLD)) });
-        watcher.publish("sensors/a", payload.to_string()).await;
+        client.publish("sensors/a", payload.to_string()).await;
     }
     let bundle = Bundle::open(&path).unwrap();
     let model = bundle.model();
@@ -185,13 +185,13 @@ async fn the_daemon_hears_what_was_retained_before_it_began() {
             .unwrap();
         let mut forecast = vec![0.0; HORIZON];
         token.forecast(&mut forecast).unwrap();
-        let published = watcher.forecast().await;
+        let published = client.forecast().await;
         assert_eq!(
             (published.topic.as_str(), published.mean),
             ("tsm2/a/forecast/temp", forecast),
             "row {row}"
         );
     }
-    watcher.end().await;
+    client.end().await;
     drop(daemon);
 }

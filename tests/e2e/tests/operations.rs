@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tsm2_e2e::broker::{Broker, free_port};
 use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{Site, exchange};
-use tsm2_e2e::{PATIENCE, data};
 use tsm2_edge::observe::{Health, LiveErrors, Metrics, ModelLabels};
+use tsm2_mqtt_testkit::TIMEOUT;
+use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
+use tsm2_mqtt_testkit::require::skip;
 
 /// What promtool has to say, from its exit status on; `None`, with a line printed, where it is not installed.
 fn promtool(arguments: &[&str], folder: &Path, input: &str) -> Option<String> {
@@ -22,7 +23,7 @@ fn promtool(arguments: &[&str], folder: &Path, input: &str) -> Option<String> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut tool) = tool else {
-        data::absent("skipped: promtool (Debian's package prometheus) is not installed");
+        skip("promtool (Debian's package prometheus) is not installed");
         return None;
     };
     tool.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
@@ -41,7 +42,7 @@ fn assert_passes_promtool(page: &str) {
 /// Status and body of a page; `None` while nobody listens.
 fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -53,7 +54,7 @@ fn get(port: u16, path: &str) -> Option<(u16, String)> {
 fn get_until(port: u16, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
     let begun = Instant::now();
     let mut last = None;
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TIMEOUT {
         if let Some((status, body)) = get(port, path) {
             if wanted(status, &body) {
                 return body;
@@ -128,13 +129,13 @@ fn the_shipped_alerts_and_scrape_configuration_work() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_shows_its_work_and_is_ready_while_there_is_a_broker() {
     let (port, http) = (free_port(), free_port());
-    let broker = Broker::start_on(port);
+    let Some(broker) = Mosquitto::start_on(port) else { return };
     let site = Site::new(port, &format!("state.path = 'edge.redb'\nhttp.listen = '127.0.0.1:{http}'"));
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     for index in 0..5 {
-        exchange(&mut watcher, index).await;
+        exchange(&mut client, index).await;
     }
     get_until(http, "/readyz", |status, body| (status, body) == (200, "ok\n"));
     let page = get_until(http, "/metrics", |_, page| {
@@ -162,7 +163,7 @@ async fn a_daemon_shows_its_work_and_is_ready_while_there_is_a_broker() {
         Some((200, "ok\n".to_owned())),
         "that is no reason to be restarted"
     );
-    let _broker = Broker::start_on(port);
+    let Some(_broker) = Mosquitto::start_on(port) else { return };
     get_until(http, "/readyz", |status, _| status == 200);
     let page = get_until(http, "/metrics", |_, page| has(page, "tsm2_edge_connections_total 2"));
     assert!(has(&page, "tsm2_edge_forecasts_total 10"), "{page}");
@@ -179,10 +180,10 @@ async fn a_daemon_shows_its_work_and_is_ready_while_there_is_a_broker() {
     });
     get_until(http, "/readyz", |status, _| status == 200);
 
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     daemon.terminate();
-    while watcher.next().await != ("tsm2/status".to_owned(), "offline".into()) {}
+    while client.next().await != ("tsm2/status".to_owned(), "offline".into()) {}
     assert_eq!(get(http, "/healthz"), None);
 }
 
@@ -195,7 +196,7 @@ async fn systemd_is_notified_of_start_broker_reload_and_stop() {
     let site = Site::new(port, "state.path = 'edge.redb'");
     let path = site.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    systemd.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut lines = Vec::new();
     let mut wait_for = |text: &str| {
         let begun = Instant::now();
@@ -205,7 +206,7 @@ async fn systemd_is_notified_of_start_broker_reload_and_stop() {
                 lines.drain(..=found);
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "systemd never received {text}");
+            assert!(begun.elapsed() < TIMEOUT, "systemd never received {text}");
             let mut datagram = [0; 1000];
             let length = systemd.recv(&mut datagram).expect("a notification in time");
             lines.extend(String::from_utf8_lossy(&datagram[..length]).lines().map(str::to_owned));
@@ -216,7 +217,7 @@ async fn systemd_is_notified_of_start_broker_reload_and_stop() {
     wait_for("READY=1");
     wait_for("STATUS=there is no connection to the broker");
     wait_for("WATCHDOG=1");
-    let _broker = Broker::start_on(port);
+    let Some(_broker) = Mosquitto::start_on(port) else { return };
     wait_for("STATUS=connected to the broker");
     wait_for("WATCHDOG=1");
     daemon.signal("HUP");

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::tempdir;
-use tsm2_e2e::data;
 use tsm2_edge::config::Config;
+use tsm2_mqtt_testkit::require::skip;
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware/linux")
@@ -15,7 +15,7 @@ fn packaging() -> PathBuf {
 fn systemd_analyze(arguments: &[&str], unit: &Path) -> Option<Output> {
     let output = Command::new("systemd-analyze").args(arguments).arg(unit).output();
     if output.is_err() {
-        data::absent("skipped: systemd-analyze is not installed");
+        skip("systemd-analyze is not installed");
     }
     output.ok()
 }

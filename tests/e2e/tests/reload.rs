@@ -1,9 +1,9 @@
 //! A new configuration while the daemon runs: what can go on goes on, what cannot is said, and a wrong one changes nothing.
 
 use tsm2_bundle::Bundle;
-use tsm2_e2e::broker::Broker;
 use tsm2_e2e::bundle;
 use tsm2_e2e::site::{HORIZON, MINUTE, Site, exchange, forecast_of, payload, summary};
+use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 
 /// Another bundle in the place of the site's: of the same shape, with other weights.
 fn swap_weights(site: &Site) {
@@ -22,25 +22,25 @@ fn edit(site: &Site, from: &str, to: &str) {
 }
 
 async fn a_model_of_the_same_shape_goes_on_with_the_state(extra: &str) {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), extra);
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let before = site.expected(0..3);
     for index in 0..3 {
-        assert_eq!(exchange(&mut watcher, index).await, before[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, before[index as usize]);
     }
     swap_weights(&site);
     daemon.signal("HUP");
     // Published while the daemon changes: the broker keeps it.
-    watcher.publish("sensors/a", payload(3)).await;
+    client.publish("sensors/a", payload(3)).await;
     daemon.wait_for("a model of the same shape");
-    let after = forecast_of(&mut watcher, 3).await;
+    let after = forecast_of(&mut client, 3).await;
     let (anew, through) = (site.expected(3..4), site.expected(0..4));
     assert!(after != anew[0] && after != before[2], "neither a new state nor the old model");
     assert!(after != through[3], "the state is the old model's, not one that the new model made");
-    assert_eq!(summary(daemon)["rows"], 4, "both lives count");
+    assert_eq!(summary(daemon)["time_steps"], 4, "both lives count");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,21 +55,21 @@ async fn a_model_of_the_same_shape_goes_on_with_the_state_in_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_of_another_shape_is_warmed_up_from_the_rows_in_the_file() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "state.path = 'state.redb'");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     for index in 0..3 {
-        exchange(&mut watcher, index).await;
+        exchange(&mut client, index).await;
     }
     // The same variates, one lead more.
     bundle::random(site.path(), "site", &["temp", "power"], HORIZON + 1, Some(MINUTE as u64));
     daemon.signal("HUP");
     daemon.wait_for("a model of another shape");
     daemon.wait_for("connected");
-    watcher.publish("sensors/a", payload(3)).await;
-    let forecast = watcher.forecast().await;
+    client.publish("sensors/a", payload(3)).await;
+    let forecast = client.forecast().await;
     let expected = site.expected(0..4);
     assert_eq!(
         forecast.mean,
@@ -81,14 +81,14 @@ async fn a_model_of_another_shape_is_warmed_up_from_the_rows_in_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_configuration_again_changes_nothing() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..4);
     for index in 0..4 {
-        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
         daemon.signal("HUP");
         daemon.wait_for("the same model");
     }
@@ -97,13 +97,13 @@ async fn the_same_configuration_again_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_configuration_is_said_and_the_old_one_stays() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "output.prefix = 'tsm2'");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..3);
-    assert_eq!(exchange(&mut watcher, 0).await, expected[0]);
+    assert_eq!(exchange(&mut client, 0).await, expected[0]);
     let faults = [
         ("output.prefix = 'tsm2'", "output.prefx = 'tsm2'", "output.prefx"),
         ("output.prefx = 'tsm2'", "output.prefix = 'a/#'", "output.prefix"),
@@ -119,26 +119,26 @@ async fn a_wrong_configuration_is_said_and_the_old_one_stays() {
         let said = daemon.wait_for("cannot be used");
         assert!(said.last().unwrap().contains(culprit), "{said:?}");
     }
-    assert_eq!(exchange(&mut watcher, 1).await, expected[1]);
+    assert_eq!(exchange(&mut client, 1).await, expected[1]);
     edit(&site, "\nstate.path = 'no/such/state.redb'", "");
     std::fs::write(site.path().join("site.safetensors"), "no bundle").unwrap();
     daemon.signal("HUP");
     let said = daemon.wait_for("cannot be used");
     assert!(said.last().unwrap().contains("site.safetensors"), "{said:?}");
-    assert_eq!(exchange(&mut watcher, 2).await, expected[2]);
+    assert_eq!(exchange(&mut client, 2).await, expected[2]);
     summary(daemon);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_was_silent_through_reloads_goes_on_and_then_into_a_file() {
-    let broker = Broker::start();
+    let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "output.prefix = 'tsm2'");
     let daemon = site.start();
-    let mut watcher = site.watcher().await;
-    watcher.wait_for("tsm2/status", "online").await;
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..8);
     for index in 0..2 {
-        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
     }
     for _ in 0..2 {
         daemon.signal("HUP");
@@ -146,19 +146,19 @@ async fn a_stream_that_was_silent_through_reloads_goes_on_and_then_into_a_file()
         daemon.wait_for("connected");
     }
     for index in 2..4 {
-        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
     }
     edit(&site, "output.prefix = 'tsm2'", "state.path = 'state.redb'");
     daemon.signal("HUP");
     daemon.wait_for("streams=1");
     for index in 4..6 {
-        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
     }
     daemon.kill();
     let daemon = site.start();
     daemon.wait_for("connected");
     for index in 6..8 {
-        assert_eq!(exchange(&mut watcher, index).await, expected[index as usize]);
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
     }
     summary(daemon);
 }

@@ -3,30 +3,30 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::{TempDir, tempdir};
-use tsm2_e2e::authority::{Authority, Identity, Validity};
-use tsm2_e2e::broker::{Access, Broker, free_port};
 use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{Site, exchange, summary};
-use tsm2_e2e::watcher::Watcher;
+use tsm2_e2e::test_ca::{Identity, TestCa, Validity};
 use tsm2_e2e::{bundle, process};
 use tsm2_edge::config::{Config, Tls, prepare};
 use tsm2_mqtt::{SessionOptions, TlsOptions};
+use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
+use tsm2_mqtt_testkit::test_client::TestClient;
 
 const ADDRESS: &str = "127.0.0.1";
 
 /// An authority and the folder of its files.
-struct Office {
+struct TlsSite {
     folder: TempDir,
-    authority: Authority,
+    authority: TestCa,
     ca: PathBuf,
 }
 
-impl Office {
+impl TlsSite {
     fn open() -> Self {
         let folder = tempdir().unwrap();
-        let authority = Authority::new("site");
+        let authority = TestCa::new("site");
         let ca = authority.write(folder.path(), "ca");
-        Office { folder, authority, ca }
+        TlsSite { folder, authority, ca }
     }
 
     fn issue(&self, name: &str, validity: Validity) -> Identity {
@@ -34,14 +34,14 @@ impl Office {
     }
 
     /// A mosquitto that shows `identity`.
-    fn broker(&self, port: u16, identity: &Identity, more: &str) -> Option<Broker> {
+    fn broker(&self, port: u16, identity: &Identity, more: &str) -> Option<Mosquitto> {
         let settings = format!(
             "certfile {}\nkeyfile {}\ncafile {}\nallow_anonymous true\n{more}",
             identity.cert.display(),
             identity.key.display(),
             self.ca.display()
         );
-        Broker::start_mosquitto_with(port, &settings)
+        Mosquitto::start_with(port, &settings)
     }
 
     /// TLS as the daemon's configuration says it.
@@ -57,12 +57,12 @@ impl Office {
         options
     }
 
-    async fn watcher(&self, port: u16, identity: Option<Identity>) -> Watcher {
+    async fn client(&self, port: u16, identity: Option<Identity>) -> TestClient {
         let options = SessionOptions {
             tls: Some(self.options(identity)),
-            ..SessionOptions::new(ADDRESS, port, "watcher")
+            ..SessionOptions::new(ADDRESS, port, "client")
         };
-        Watcher::connect_with(options, "watcher/ready", &["tsm2/#"]).await
+        TestClient::connect_with(options, "client/ready", &["tsm2/#"]).await
     }
 }
 
@@ -77,29 +77,29 @@ fn shown(identity: &Identity) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn daemon_and_broker_believe_each_other_by_a_private_authority() {
-    let (office, port) = (Office::open(), free_port());
-    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "require_certificate true") else {
+    let (certs, port) = (TlsSite::open(), free_port());
+    let Some(_broker) = certs.broker(port, &certs.issue(ADDRESS, Validity::Now), "require_certificate true") else {
         return;
     };
-    let daemon_is = office.issue("tsm2-edge", Validity::Now);
-    let site = Site::new(port, &office.tls(&shown(&daemon_is)));
+    let daemon_is = certs.issue("tsm2-edge", Validity::Now);
+    let site = Site::new(port, &certs.tls(&shown(&daemon_is)));
     let daemon = site.start();
-    let mut watcher = office.watcher(port, Some(office.issue("watcher", Validity::Now))).await;
-    watcher.wait_for("tsm2/status", "online").await;
-    assert_eq!(exchange(&mut watcher, 0).await, site.expected(0..1)[0]);
-    assert_eq!(summary(daemon)["rows"], 1);
-    watcher.wait_for("tsm2/status", "offline").await;
+    let mut client = certs.client(port, Some(certs.issue("client", Validity::Now))).await;
+    client.wait_for("tsm2/status", "online").await;
+    assert_eq!(exchange(&mut client, 0).await, site.expected(0..1)[0]);
+    assert_eq!(summary(daemon)["time_steps"], 1);
+    client.wait_for("tsm2/status", "offline").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_by_another_name_is_believed_where_the_name_is_given() {
-    let (office, port) = (Office::open(), free_port());
-    let Some(_broker) = office.broker(port, &office.issue("broker.site", Validity::Now), "") else {
+    let (certs, port) = (TlsSite::open(), free_port());
+    let Some(_broker) = certs.broker(port, &certs.issue("broker.site", Validity::Now), "") else {
         return;
     };
-    let site = Site::new(port, &office.tls(""));
+    let site = Site::new(port, &certs.tls(""));
     site.start().wait_for("the broker's certificate is for");
-    let site = Site::new(port, &office.tls("server_name = 'broker.site'"));
+    let site = Site::new(port, &certs.tls("server_name = 'broker.site'"));
     let daemon = site.start();
     daemon.wait_for("connected");
     summary(daemon);
@@ -107,24 +107,24 @@ async fn a_certificate_by_another_name_is_believed_where_the_name_is_given() {
 
 #[test]
 fn a_broker_that_cannot_be_believed_is_refused_with_the_reason() {
-    let (office, elsewhere) = (Office::open(), tempdir().unwrap());
+    let (certs, elsewhere) = (TlsSite::open(), tempdir().unwrap());
     let by = |authority: &str| {
         let folder = elsewhere.path().join(authority);
         std::fs::create_dir(&folder).unwrap();
-        Authority::new(authority).issue(&folder, &[ADDRESS], Validity::Now)
+        TestCa::new(authority).issue(&folder, &[ADDRESS], Validity::Now)
     };
     for (identity, reason) in [
         (by("elsewhere"), "is not signed by a trusted authority"),
         (by("site"), "is not signed by a trusted authority"),
-        (office.issue("127.0.0.2", Validity::Now), r#"not for \"127.0.0.1\""#),
-        (office.issue(ADDRESS, Validity::Past), "has expired"),
-        (office.issue(ADDRESS, Validity::Future), "is not valid yet"),
+        (certs.issue("127.0.0.2", Validity::Now), r#"not for \"127.0.0.1\""#),
+        (certs.issue(ADDRESS, Validity::Past), "has expired"),
+        (certs.issue(ADDRESS, Validity::Future), "is not valid yet"),
     ] {
         let port = free_port();
-        let Some(_broker) = office.broker(port, &identity, "") else {
+        let Some(_broker) = certs.broker(port, &identity, "") else {
             return;
         };
-        let site = Site::new(port, &office.tls(""));
+        let site = Site::new(port, &certs.tls(""));
         let daemon = site.start();
         let mut said = daemon.wait_for(reason);
         said.extend(daemon.wait_for("still no connection"));
@@ -134,7 +134,7 @@ fn a_broker_that_cannot_be_believed_is_refused_with_the_reason() {
     }
     // Without `ca_file` the system's authorities count, of which this is none.
     let port = free_port();
-    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "") else {
+    let Some(_broker) = certs.broker(port, &certs.issue(ADDRESS, Validity::Now), "") else {
         return;
     };
     let site = Site::new(port, "[broker.tls]");
@@ -143,20 +143,20 @@ fn a_broker_that_cannot_be_believed_is_refused_with_the_reason() {
 
 #[test]
 fn a_broker_that_refuses_the_daemons_certificate_or_its_absence_is_heard() {
-    let (office, port) = (Office::open(), free_port());
-    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "require_certificate true") else {
+    let (certs, port) = (TlsSite::open(), free_port());
+    let Some(_broker) = certs.broker(port, &certs.issue(ADDRESS, Validity::Now), "require_certificate true") else {
         return;
     };
-    let foreign = Authority::new("elsewhere").issue(office.folder.path(), &["tsm2-edge"], Validity::Now);
+    let foreign = TestCa::new("elsewhere").issue(certs.folder.path(), &["tsm2-edge"], Validity::Now);
     for (identity, reason) in [
         (String::new(), "the broker requires a client certificate"),
         (shown(&foreign), "the broker refuses the client certificate"),
         (
-            shown(&office.issue("late", Validity::Past)),
+            shown(&certs.issue("late", Validity::Past)),
             "the broker refuses the client certificate",
         ),
     ] {
-        let site = Site::new(port, &office.tls(&identity));
+        let site = Site::new(port, &certs.tls(&identity));
         site.start().wait_for(reason);
     }
 }
@@ -164,35 +164,35 @@ fn a_broker_that_refuses_the_daemons_certificate_or_its_absence_is_heard() {
 #[test]
 fn a_port_that_speaks_no_tls_is_suspected() {
     let port = free_port();
-    let Some(_broker) = Broker::start_mosquitto(port, Access::Open) else {
+    let Some(_broker) = Mosquitto::start_on(port) else {
         return;
     };
-    let office = Office::open();
-    let site = Site::new(port, &office.tls(""));
+    let certs = TlsSite::open();
+    let site = Site::new(port, &certs.tls(""));
     site.start().wait_for("does this port speak TLS?");
 }
 
 #[test]
 fn certificates_renewed_on_the_disk_count_from_the_next_connection_on() {
-    let (office, port) = (Office::open(), free_port());
-    let Some(_broker) = office.broker(port, &office.issue(ADDRESS, Validity::Now), "") else {
+    let (certs, port) = (TlsSite::open(), free_port());
+    let Some(_broker) = certs.broker(port, &certs.issue(ADDRESS, Validity::Now), "") else {
         return;
     };
-    let right = std::fs::read(&office.ca).unwrap();
-    Authority::new("old").write(office.folder.path(), "ca");
-    let site = Site::new(port, &office.tls(""));
+    let right = std::fs::read(&certs.ca).unwrap();
+    TestCa::new("old").write(certs.folder.path(), "ca");
+    let site = Site::new(port, &certs.tls(""));
     let daemon = site.start();
     daemon.wait_for("is not signed by a trusted authority");
-    std::fs::write(&office.ca, right).unwrap();
+    std::fs::write(&certs.ca, right).unwrap();
     daemon.wait_for("connected");
     summary(daemon);
 }
 
 #[test]
 fn files_that_cannot_be_used_are_found_before_anything_connects() {
-    let office = Office::open();
-    let path = |name: &str| office.folder.path().join(name);
-    let (mine, other) = (office.issue("mine", Validity::Now), office.issue("other", Validity::Now));
+    let certs = TlsSite::open();
+    let path = |name: &str| certs.folder.path().join(name);
+    let (mine, other) = (certs.issue("mine", Validity::Now), certs.issue("other", Validity::Now));
     for (name, text) in [
         ("empty", ""),
         ("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n"),
@@ -204,11 +204,11 @@ fn files_that_cannot_be_used_are_found_before_anything_connects() {
     ] {
         std::fs::write(path(name), text).unwrap();
     }
-    let model = bundle::random(office.folder.path(), "m", &["a"], 2, Some(60_000));
+    let model = bundle::random(certs.folder.path(), "m", &["a"], 2, Some(60_000));
     let refused = |change: &dyn Fn(&mut Tls)| {
         let mut config = Config::new(&model, "sensors/{stream}");
         let mut tls = Tls::default();
-        tls.ca_file = Some(office.ca.clone());
+        tls.ca_file = Some(certs.ca.clone());
         (tls.cert_file, tls.key_file) = (Some(mine.cert.clone()), Some(mine.key.clone()));
         change(&mut tls);
         config.broker.tls = Some(tls);
@@ -254,31 +254,31 @@ fn files_that_cannot_be_used_are_found_before_anything_connects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_log_however_loud_holds_a_password_or_a_key() {
-    let (office, port) = (Office::open(), free_port());
-    let daemon_is = office.issue("tsm2-edge", Validity::Now);
-    let passwords = office.folder.path().join("passwords");
-    let server = office.issue(ADDRESS, Validity::Now);
+    let (certs, port) = (TlsSite::open(), free_port());
+    let daemon_is = certs.issue("tsm2-edge", Validity::Now);
+    let passwords = certs.folder.path().join("passwords");
+    let server = certs.issue(ADDRESS, Validity::Now);
     let locked = format!("require_certificate true\npassword_file {}", passwords.display());
     std::fs::write(&passwords, "").unwrap();
-    let Some(refusing) = office.broker(port, &server, &locked) else {
+    let Some(refusing) = certs.broker(port, &server, &locked) else {
         return;
     };
     let site = Site::new(
         port,
         &format!(
             "broker.username = 'edge'\nbroker.password_file = 'secret'\n{}",
-            office.tls(&shown(&daemon_is))
+            certs.tls(&shown(&daemon_is))
         ),
     );
     std::fs::write(site.path().join("secret"), "correct-horse-battery\n").unwrap();
     let daemon = site.start_by(Running::start_traced);
     let mut said = daemon.wait_for("the broker refuses the credentials");
     drop(refusing);
-    let _broker = office.broker(port, &server, "require_certificate true");
+    let _broker = certs.broker(port, &server, "require_certificate true");
     said.extend(daemon.wait_for("connected"));
-    let mut watcher = office.watcher(port, Some(office.issue("watcher", Validity::Now))).await;
-    watcher.wait_for("tsm2/status", "online").await;
-    exchange(&mut watcher, 0).await;
+    let mut client = certs.client(port, Some(certs.issue("client", Validity::Now))).await;
+    client.wait_for("tsm2/status", "online").await;
+    exchange(&mut client, 0).await;
     let (printed, rest) = daemon.terminate_with_log();
     said.extend(rest);
     said.push(printed);

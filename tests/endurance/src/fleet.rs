@@ -7,26 +7,26 @@ use anyhow::Context;
 use serde_json::Value;
 use tempfile::TempDir;
 use tsm2_core::{Config, NetworkConfig, S6, VariateMixer};
-use tsm2_e2e::PATIENCE;
-use tsm2_e2e::broker::{Broker, free_port};
 use tsm2_e2e::bundle;
 use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{MINUTE, START, summary};
 use tsm2_e2e::stored::{self, Stored};
+use tsm2_mqtt_testkit::TIMEOUT;
+use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
 
-use crate::chance::Chance;
-use crate::wire::Listener;
+use tsm2_mqtt_testkit::load_client::Listener;
+use tsm2_mqtt_testkit::rng::Rng;
 
 /// What the broker may have on its way to the daemon.
 const IN_FLIGHT: u32 = 2000;
 /// Leads.
 pub const HORIZON: usize = 4;
 
-/// Broker, daemon, and the folder with all they need.
+/// Mosquitto, daemon, and the folder with all they need.
 pub struct Fleet {
     folder: TempDir,
     /// The broker; its process may be asked for.
-    pub broker: Broker,
+    pub broker: Mosquitto,
     /// The daemon.
     pub daemon: Running,
     /// Names of the streams.
@@ -42,7 +42,7 @@ impl Fleet {
         let folder = tempfile::tempdir()?;
         let port = free_port();
         let more = format!("allow_anonymous true\nmax_inflight_messages {IN_FLIGHT}");
-        let broker = Broker::start_mosquitto_with(port, &more).context("mosquitto is not installed")?;
+        let broker = Mosquitto::start_with(port, &more).context("mosquitto is not installed")?;
         let s6 = S6 {
             d_inner: 4,
             d_state: 2,
@@ -75,7 +75,7 @@ impl Fleet {
             let _ = (payload == b"online").then(|| online.send(()));
         })?;
         let daemon = start(&["run", file.to_str().context("a readable path")?, "--json"]);
-        is_online.recv_timeout(PATIENCE).context("the daemon does not come online")?;
+        is_online.recv_timeout(TIMEOUT).context("the daemon does not come online")?;
         status.end();
         Ok(Fleet {
             folder,
@@ -115,7 +115,7 @@ pub fn time_s(row: u64) -> i64 {
 
 /// The reading of a row of a stream, in hundredths.
 fn hundredths(stream: usize, row: u64) -> u64 {
-    Chance::new((stream as u64) << 32 | row).below(1000)
+    Rng::new((stream as u64) << 32 | row).below(1000)
 }
 
 /// The reading of a row of a stream.

@@ -1,21 +1,17 @@
-//! The daemon under faults, under load and for a long time: what the fault suite, the soak and the load test share.
+//! The daemon under faults, under load and for a long time: fault suite, soak and load test.
 //!
-//! Invariants: everything runs as it would in the field, as processes and over TCP on this machine, against a real mosquitto; a figure is
-//! counted from evidence and never assumed.
+//! Everything runs as in the field: as processes and over TCP on this machine, against a real
+//! mosquitto. Each figure is counted from evidence.
 
-pub mod chance;
 pub mod faults;
-pub mod feeder;
 pub mod fleet;
 pub mod fuzz;
 pub mod load;
-pub mod packets;
-pub mod plant;
-pub mod proxy;
+pub mod load_generator;
 pub mod readings;
+pub mod recorder;
+pub mod result;
 pub mod sampler;
 pub mod soak;
 pub mod table;
-pub mod verdict;
-pub mod wire;
-pub mod witness;
+pub mod test_bed;

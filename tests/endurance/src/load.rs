@@ -13,10 +13,10 @@ use anyhow::{Context, ensure};
 use tsm2_e2e::process::Running;
 
 use crate::fleet::{Fleet, payload, source};
-use crate::wire::{Listener, Sender};
+use tsm2_mqtt_testkit::load_client::{Listener, Sender};
 
 /// How long a backlog may take after a rate that was too high.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the interval between a rate that holds and one that does not is halved.
 const HALVINGS: u32 = 3;
 
@@ -183,7 +183,7 @@ impl Place {
             if came == count as u64 {
                 break late <= drained;
             }
-            ensure!(late < PATIENCE, "of {count} forecasts {came} came");
+            ensure!(late < TIMEOUT, "of {count} forecasts {came} came");
             std::thread::sleep(Duration::from_millis(1));
         };
         Ok(in_time.then(|| {

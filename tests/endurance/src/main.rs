@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
-use tsm2_endurance::verdict::Verdict;
+use tsm2_endurance::result::FaultResult;
 use tsm2_endurance::{load, soak, table};
 
 /// The daemon under faults, under load and for a long time.
@@ -28,7 +28,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Faults {
-    /// Seed of all chance
+    /// Seed of all rng
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How often the daemon is killed
@@ -50,29 +50,29 @@ impl Faults {
         } else {
             &self.only[..]
         };
-        let mut verdicts = Vec::new();
+        let mut results = Vec::new();
         for fault in faults {
             let begun = std::time::Instant::now();
             let (fault, scale) = (*fault, scale.clone());
             let run = tokio::spawn(async move { fault.run(&scale).await }).await;
-            let verdict = run.unwrap_or_else(|error| Verdict {
+            let result = run.unwrap_or_else(|error| FaultResult {
                 fault: format!("{fault:?}"),
                 complaints: vec![format!("the scenario broke off: {error}")],
-                ..Verdict::default()
+                ..FaultResult::default()
             });
             eprintln!(
                 "{}: {} after {:.0} s",
-                verdict.fault,
-                if verdict.holds() { "holds" } else { "DOES NOT HOLD" },
+                result.fault,
+                if result.holds() { "holds" } else { "DOES NOT HOLD" },
                 begun.elapsed().as_secs_f64()
             );
-            verdicts.push(verdict);
+            results.push(result);
         }
-        println!("{}\n\n{}", table::markdown(&verdicts), table::notes(&verdicts));
+        println!("{}\n\n{}", table::markdown(&results), table::notes(&results));
         if let Some(path) = self.csv {
-            table::write_csv(&path, &verdicts)?;
+            table::write_csv(&path, &results)?;
         }
-        if !verdicts.iter().all(|verdict| verdict.holds()) {
+        if !results.iter().all(|result| result.holds()) {
             bail!("something was lost, counted twice or forecast wrong");
         }
         Ok(())

@@ -5,8 +5,8 @@ use serde_json::json;
 use tsm2_e2e::site::{MINUTE, START};
 use tsm2_mqtt::rfc3339;
 
-use crate::chance::Chance;
-use crate::witness::{ForecastKey, ReadingKey};
+use crate::recorder::{ForecastKey, ReadingKey};
+use tsm2_mqtt_testkit::rng::Rng;
 
 /// The streams.
 pub const STREAMS: [&str; 3] = ["a", "b", "c"];
@@ -25,8 +25,8 @@ pub fn row(stream: &str, index: i64) -> [f32; 2] {
     let seed = stream
         .bytes()
         .fold(index as u64, |seed, byte| seed.wrapping_mul(257) + u64::from(byte));
-    let mut chance = Chance::new(seed);
-    std::array::from_fn(|_| chance.below(1000) as f32 / 100.0)
+    let mut rng = Rng::new(seed);
+    std::array::from_fn(|_| rng.below(1000) as f32 / 100.0)
 }
 
 /// A reading as a message.
@@ -39,12 +39,12 @@ pub fn topic(stream: &str, variate: &str) -> String {
     format!("sensors/{stream}/{variate}")
 }
 
-/// By what the witness knows a reading.
+/// By what the recorder knows a reading.
 pub fn reading_key(stream: &str, variate: &str, time_ms: i64) -> ReadingKey {
     (topic(stream, variate), rfc3339(time_ms))
 }
 
-/// By what the witness knows a forecast.
+/// By what the recorder knows a forecast.
 pub fn forecast_key(stream: &str, variate: &str, time_ms: i64) -> ForecastKey {
     (format!("tsm2/{stream}/forecast/{variate}"), rfc3339(time_ms))
 }

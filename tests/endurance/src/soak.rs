@@ -14,11 +14,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tsm2_bundle::Bundle;
 use tsm2_e2e::process::Running;
-use tsm2_e2e::watcher::numbers;
+use tsm2_mqtt_testkit::test_client::numbers;
 
 use crate::fleet::{Fleet, HORIZON, payload, source, time_s, value};
 use crate::sampler::{Sample, Sampler, slope};
-use crate::wire::{Listener, Sender};
+use tsm2_mqtt_testkit::load_client::{Listener, Sender};
 
 /// Rows of each stream that may be on their way: with what the daemon has not acknowledged, fewer messages than MQTT has packet identifiers, for mosquitto 2.0.11 does
 /// not keep to `max_inflight_messages` in a flood and uses those of unacknowledged messages again.
@@ -26,7 +26,7 @@ const AHEAD: u64 = 25;
 /// Streams whose every forecast is compared.
 const COMPARED: usize = 10;
 /// How long nothing may come before the run is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How much.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl Soak {
         let (forecasts, readings) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let heard = Heard::default();
         let listener = self.listen(port, &forecasts, &readings, &heard)?;
-        let broker = fleet.broker.id().context("mosquitto is a process")?;
+        let broker = fleet.broker.id();
         let sampler = Sampler::start(fleet.daemon.id(), broker, fleet.state(), readings, self.every, self.csv.clone());
         let begun = Instant::now();
         let bar = ProgressBar::new(self.streams as u64 * self.rows);
@@ -207,7 +207,7 @@ impl Soak {
         }
         let begun = Instant::now();
         while sender.unacknowledged() > 0 {
-            anyhow::ensure!(begun.elapsed() < PATIENCE, "the broker does not acknowledge");
+            anyhow::ensure!(begun.elapsed() < TIMEOUT, "the broker does not acknowledge");
             std::thread::sleep(Duration::from_millis(10));
         }
         sender.end();
@@ -254,7 +254,7 @@ fn wait(count: &AtomicU64, is_enough: impl Fn(u64) -> bool) -> anyhow::Result<()
         if now != last {
             (last, since) = (now, Instant::now());
         }
-        anyhow::ensure!(since.elapsed() < PATIENCE, "no forecast in {PATIENCE:?}, after {last}");
+        anyhow::ensure!(since.elapsed() < TIMEOUT, "no forecast in {TIMEOUT:?}, after {last}");
     }
     Ok(())
 }

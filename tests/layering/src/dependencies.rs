@@ -121,7 +121,7 @@ fn check_mqtt_client(package: &Package, found: &mut Vec<String>) {
     let is_client = |name: &str| name == "rumqttc" || name.starts_with("rumqttc-");
     for dependency in package
         .imports()
-        .filter(|dependency| package.name != "tsm2-mqtt" && is_client(&dependency.name))
+        .filter(|dependency| !["tsm2-mqtt", "tsm2-mqtt-testkit"].contains(&package.name.as_str()) && is_client(&dependency.name))
     {
         found.push(format!(
             "{} may not depend on {}; only tsm2-mqtt names the MQTT client",

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
-use tsm2_mqtt::{Publisher, Receiver, Session};
+use tsm2_mqtt::{Publisher, Receiver, Session, SessionState};
 
 use crate::config::service::Service;
 use crate::observe::{Component, Health, Heartbeat, InputMetrics, Metrics, Subscription};
@@ -109,11 +109,12 @@ impl Pipeline {
                     second.tick().await;
                     metrics.broker.unacknowledged.set(publisher.unacknowledged() as i64);
                     count_dropped(&session, &metrics.input, &mut dropped);
-                    let is_connected = session.is_connected();
-                    metrics.broker.set_connected(is_connected);
-                    health.set_subscription(match is_connected {
-                        true => Subscription::Granted,
-                        false => Subscription::Disconnected,
+                    metrics.broker.set_connected(session.is_connected());
+                    health.set_subscription(match session.state() {
+                        SessionState::Disconnected => Subscription::Disconnected,
+                        SessionState::Pending => Subscription::Pending,
+                        SessionState::Ready => Subscription::Granted,
+                        SessionState::Refused { filter } => Subscription::Refused(filter),
                     });
                 }
             } => false,

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use tsm2_e2e::process::Running;
 
 use super::{Scale, finish};
-use crate::feeder::Feed;
-use crate::plant::{Plant, pause};
-use crate::verdict::Verdict;
+use crate::load_generator::Feed;
+use crate::result::FaultResult;
+use crate::test_bed::{TestBed, pause};
 
 /// How long a full disk may stay unnoticed: a commit is due every second.
 const NOTICED: Duration = Duration::from_secs(4);
@@ -83,88 +83,88 @@ fn run(command: &str, arguments: &[&str], folder: &Path) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-pub(super) async fn full(scale: &Scale) -> Verdict {
+pub(super) async fn full(scale: &Scale) -> FaultResult {
     let disk = Disk::new();
     let extra = "state.commit_every_s = 1";
-    let mut plant = Plant::prepare(scale.seed, Some(disk.path()), Running::start_limitable_quiet, extra).await;
-    plant.start_daemon();
-    plant.is_online(1).await;
-    let feeder = plant.feed(Feed {
+    let mut bed = TestBed::prepare(scale.seed, Some(disk.path()), Running::start_limitable_quiet, extra).await;
+    bed.start_daemon();
+    bed.is_online(1).await;
+    let generator = bed.feed(Feed {
         rows_per_s: 20,
         ..Feed::default()
     });
     let mut noticed = 0;
     for time in 0..scale.times {
         pause(1000).await;
-        disk.fill(plant.daemon());
+        disk.fill(bed.daemon());
         // A file that has room within itself is written on a full disk too.
-        let is_noticed = tokio::task::block_in_place(|| plant.daemon().says("state is not durable", NOTICED));
+        let is_noticed = tokio::task::block_in_place(|| bed.daemon().says("state is not durable", NOTICED));
         noticed += u32::from(is_noticed);
         if time % 2 == 1 {
             // What was not durable is gone with the process, and comes again.
-            plant.kill_daemon();
+            bed.kill_daemon();
             if disk.mounted {
                 std::fs::remove_file(disk.filler()).expect("the filler");
             }
-            plant.start_daemon();
-            plant.heal();
+            bed.start_daemon();
+            bed.clear_fault();
         } else {
-            disk.make_room(plant.daemon());
-            plant.heal();
+            disk.make_room(bed.daemon());
+            bed.clear_fault();
             if is_noticed {
-                tokio::task::block_in_place(|| plant.daemon().wait_for("state is durable again"));
+                tokio::task::block_in_place(|| bed.daemon().wait_for("state is durable again"));
             }
         }
-        plant.has_recovered().await;
+        bed.wait_for_recovery().await;
     }
-    let rows = feeder.stop().await;
+    let rows = generator.stop().await;
     let place = if disk.mounted { "tmpfs" } else { "file size limit" };
     let how = format!(
         "{} times, the daemon killed meanwhile in half of them; {noticed} commits failed, the others found room within the file; {place}",
         scale.times
     );
-    let mut verdict = finish(plant, "disk full", how, rows).await;
-    verdict.require(noticed > 0, "no commit failed");
-    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
-    verdict
+    let mut result = finish(bed, "disk full", how, rows).await;
+    result.require(noticed > 0, "no commit failed");
+    result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
 }
 
 /// At every second start the disk cannot be written: the daemon must say so by name and end, and the readings wait.
-pub(super) async fn read_only(scale: &Scale) -> Verdict {
+pub(super) async fn read_only(scale: &Scale) -> FaultResult {
     let disk = Disk::new();
-    let mut plant = Plant::prepare(scale.seed, Some(disk.path()), Running::start_quiet, "").await;
-    plant.start_daemon();
-    plant.is_online(1).await;
-    let feeder = plant.feed(Feed {
+    let mut bed = TestBed::prepare(scale.seed, Some(disk.path()), Running::start_quiet, "").await;
+    bed.start_daemon();
+    bed.is_online(1).await;
+    let generator = bed.feed(Feed {
         rows_per_s: 20,
         ..Feed::default()
     });
     let mut complaints = Vec::new();
     for time in 0..scale.times {
         pause(500).await;
-        plant.kill_daemon();
+        bed.kill_daemon();
         disk.set_writable(false);
-        plant.start_daemon();
-        let daemon = plant.take_daemon();
+        bed.start_daemon();
+        let daemon = bed.take_daemon();
         let said = tokio::task::block_in_place(|| daemon.wait_for("state.redb"));
         if tokio::task::block_in_place(|| daemon.ended()).success() {
             complaints.push(format!("a start on a read-only disk ended well: {said:?}"));
         }
         disk.set_writable(true);
-        plant.start_daemon();
-        plant.heal();
-        plant.is_online(2 + u64::from(time)).await;
-        plant.has_recovered().await;
+        bed.start_daemon();
+        bed.clear_fault();
+        bed.is_online(2 + u64::from(time)).await;
+        bed.wait_for_recovery().await;
     }
-    let rows = feeder.stop().await;
+    let rows = generator.stop().await;
     let how = format!(
         "{} starts that must be refused, the file named; {}",
         scale.times,
         if disk.mounted { "tmpfs" } else { "permissions" }
     );
-    let mut verdict = finish(plant, "read-only disk", how, rows).await;
-    verdict.complaints.extend(complaints);
-    verdict.require(verdict.passed == verdict.due, "a forecast never passed");
-    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
-    verdict
+    let mut result = finish(bed, "read-only disk", how, rows).await;
+    result.complaints.extend(complaints);
+    result.require(result.passed == result.due, "a forecast never passed");
+    result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{Scale, finish};
-use crate::chance::Chance;
-use crate::feeder::Feed;
-use crate::plant::{Plant, pause};
-use crate::proxy::{Way, Weather};
-use crate::verdict::Verdict;
+use crate::load_generator::Feed;
+use crate::result::FaultResult;
+use crate::test_bed::{TestBed, pause};
+use tsm2_mqtt_testkit::proxy::{Direction, LinkCondition};
+use tsm2_mqtt_testkit::rng::Rng;
 
 /// Soon enough that a dead connection is noticed within the suite's time.
 const KEEP_ALIVE: &str = "broker.keep_alive_s = 5";
@@ -16,78 +16,78 @@ const SLOW: u64 = 4000;
 /// The longest delay.
 const LATE: Duration = Duration::from_millis(300);
 
-pub(super) async fn half_open(scale: &Scale) -> Verdict {
-    let mut plant = Plant::start(scale.seed, KEEP_ALIVE).await;
-    let feeder = plant.feed(Feed {
+pub(super) async fn half_open(scale: &Scale) -> FaultResult {
+    let mut bed = TestBed::start(scale.seed, KEEP_ALIVE).await;
+    let generator = bed.feed(Feed {
         rows_per_s: 20,
         ..Feed::default()
     });
     let times = scale.times.div_ceil(2);
     for time in 0..times {
         pause(scale.standing_ms).await;
-        plant.proxy.kill_silently();
-        plant.heal(); // a new connection would be carried from now on
-        plant.is_online(2 + u64::from(time)).await;
-        plant.has_recovered().await;
+        bed.proxy.kill_silently();
+        bed.clear_fault(); // a new connection would be carried from now on
+        bed.is_online(2 + u64::from(time)).await;
+        bed.wait_for_recovery().await;
     }
-    let rows = feeder.stop().await;
+    let rows = generator.stop().await;
     let how = format!("{times} times, neither FIN nor RST, keep-alive 5 s");
-    let mut verdict = finish(plant, "half-open link", how, rows).await;
-    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
-    verdict
+    let mut result = finish(bed, "half-open link", how, rows).await;
+    result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
 }
 
-pub(super) async fn slow(scale: &Scale) -> Verdict {
+pub(super) async fn slow(scale: &Scale) -> FaultResult {
     let how = format!("{SLOW} bytes/s each way, sensors faster than that");
-    through(scale, Weather::Slow(SLOW), "slow link", how, scale.rows.min(120)).await
+    through(scale, LinkCondition::Slow(SLOW), "slow link", how, scale.rows.min(120)).await
 }
 
-pub(super) async fn delay(scale: &Scale) -> Verdict {
+pub(super) async fn delay(scale: &Scale) -> FaultResult {
     let how = format!("each piece later by 0 to {} ms", LATE.as_millis());
-    through(scale, Weather::Late(LATE), "packets delayed", how, scale.rows.min(400)).await
+    through(scale, LinkCondition::Delayed(LATE), "packets delayed", how, scale.rows.min(400)).await
 }
 
-/// All rows are sent in this weather; recovery is how long the last forecast took after the last reading was with the broker.
-async fn through(scale: &Scale, weather: Weather, fault: &str, how: String, rows: i64) -> Verdict {
-    let plant = Plant::start(scale.seed, "").await;
-    plant.proxy.set(weather);
+/// All rows are sent in this condition; recovery is how long the last forecast took after the last reading was with the broker.
+async fn through(scale: &Scale, condition: LinkCondition, fault: &str, how: String, rows: i64) -> FaultResult {
+    let bed = TestBed::start(scale.seed, "").await;
+    bed.proxy.set(condition);
     let feed = Feed {
         until: Some(rows),
         rows_per_s: 40,
         ..Feed::default()
     };
-    plant.feed(feed).done().await;
+    bed.feed(feed).done().await;
     let behind = Instant::now();
-    plant.has_forecast(rows - 1, 0).await;
+    bed.has_forecast(rows - 1, 0).await;
     let behind_s = behind.elapsed().as_secs_f64();
-    plant.proxy.set(Weather::Clear);
-    let mut verdict = finish(plant, fault, how, rows).await;
-    verdict.recovery_s = vec![behind_s];
-    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
-    verdict
+    bed.proxy.set(LinkCondition::Normal);
+    let mut result = finish(bed, fault, how, rows).await;
+    result.recovery_s = vec![behind_s];
+    result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
 }
 
-pub(super) async fn cut(scale: &Scale) -> Verdict {
-    let mut chance = Chance::new(scale.seed);
-    let mut plant = Plant::start(scale.seed, "").await;
-    let feeder = plant.feed(Feed {
+pub(super) async fn cut(scale: &Scale) -> FaultResult {
+    let mut rng = Rng::new(scale.seed);
+    let mut bed = TestBed::start(scale.seed, "").await;
+    let generator = bed.feed(Feed {
         rows_per_s: 20,
         ..Feed::default()
     });
     let times = 2 * scale.times;
     for time in 0..times {
         pause(scale.standing_ms).await;
-        let way = if time % 2 == 0 { Way::ToDaemon } else { Way::ToBroker };
-        plant.proxy.cut_after(way, 1 + chance.below(5000));
-        while plant.proxy.cut_is_due() {
+        let direction = if time % 2 == 0 { Direction::ToClient } else { Direction::ToBroker };
+        bed.proxy.cut_after(direction, 1 + rng.below(5000));
+        while bed.proxy.cut_is_due() {
             pause(5).await;
         }
-        plant.heal();
-        plant.has_recovered().await;
+        bed.clear_fault();
+        bed.wait_for_recovery().await;
     }
-    let rows = feeder.stop().await;
+    let rows = generator.stop().await;
     let how = format!("{times} times, either way, at a random byte within 5000");
-    let mut verdict = finish(plant, "packets cut", how, rows).await;
-    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
-    verdict
+    let mut result = finish(bed, "packets cut", how, rows).await;
+    result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
 }

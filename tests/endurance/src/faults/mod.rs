@@ -1,6 +1,6 @@
 //! The fault suite: one scenario per fault, each with a broker, a link and a daemon of its own.
 //!
-//! Invariant: a scenario ends with a clean stop of the daemon, and its [`Verdict`] is made of what the witness saw and the state file counts.
+//! Invariant: a scenario ends with a clean stop of the daemon, and its [`FaultResult`] is made of what the recorder saw and the state file counts.
 
 mod brokers;
 mod clocks;
@@ -10,13 +10,13 @@ mod links;
 mod payloads;
 mod snapshots;
 
-use crate::plant::Plant;
-use crate::verdict::{Life, Verdict};
+use crate::result::{Epoch, FaultResult};
+use crate::test_bed::TestBed;
 
 /// How much of each fault.
 #[derive(Debug, Clone)]
 pub struct Scale {
-    /// Seed of all chance.
+    /// Seed of all rng.
     pub seed: u64,
     /// How often the daemon is killed.
     pub kills: u32,
@@ -88,7 +88,7 @@ pub enum Fault {
 
 impl Fault {
     /// Makes it happen.
-    pub async fn run(self, scale: &Scale) -> Verdict {
+    pub async fn run(self, scale: &Scale) -> FaultResult {
         match self {
             Fault::Kill => kills::kill(scale).await,
             Fault::BrokerRestart => brokers::restart(scale).await,
@@ -108,17 +108,17 @@ impl Fault {
     }
 }
 
-/// Waits until the daemon has forecast the last row, stops it, and weighs one life of `rows` rows.
-async fn finish(mut plant: Plant, fault: &str, how: String, rows: i64) -> Verdict {
-    let mut verdict = Verdict {
+/// Waits until the daemon has forecast the last row, stops it, and weighs one epoch of `rows` rows.
+async fn finish(mut bed: TestBed, fault: &str, how: String, rows: i64) -> FaultResult {
+    let mut result = FaultResult {
         fault: fault.into(),
         how,
-        ..Verdict::default()
+        ..FaultResult::default()
     };
-    let arrived = plant.has_forecast(rows - 1, 0).await;
-    verdict.require(arrived, "the last row has no forecast");
-    plant.stop_daemon().await;
-    verdict.weigh(&plant, &Life::until(rows), &plant.stored());
-    verdict.recovery_s = plant.recoveries();
-    verdict
+    let arrived = bed.has_forecast(rows - 1, 0).await;
+    result.require(arrived, "the last row has no forecast");
+    bed.stop_daemon().await;
+    result.weigh(&bed, &Epoch::until(rows), &bed.stored());
+    result.recovery_s = bed.recoveries();
+    result
 }

@@ -8,13 +8,13 @@ use serde_json::json;
 use tsm2_mqtt::rfc3339;
 
 use super::Scale;
-use crate::chance::Chance;
-use crate::feeder::{Extra, Feed};
-use crate::plant::Plant;
+use crate::load_generator::{Extra, Feed};
 use crate::readings::{time_ms, topic};
-use crate::verdict::{Life, Verdict};
+use crate::result::{Epoch, FaultResult};
+use crate::test_bed::TestBed;
+use tsm2_mqtt_testkit::rng::Rng;
 
-pub(super) async fn oversize(scale: &Scale) -> Verdict {
+pub(super) async fn oversize(scale: &Scale) -> FaultResult {
     // Just above the bound of 64 KiB, far above it, and above the 1 MiB of many brokers.
     let sizes = [65_537, 100_000, 1 << 20, 4 << 20];
     let extra = move |index: i64| {
@@ -30,19 +30,19 @@ pub(super) async fn oversize(scale: &Scale) -> Verdict {
     flood(scale, Box::new(extra), "oversize payloads", "64 KiB to 4 MiB, among the readings").await
 }
 
-pub(super) async fn malformed(scale: &Scale) -> Verdict {
-    let mut chance = Chance::new(scale.seed);
-    let extra = move |index: i64| (0..20).map(|_| nonsense(&mut chance, index)).collect();
+pub(super) async fn malformed(scale: &Scale) -> FaultResult {
+    let mut rng = Rng::new(scale.seed);
+    let extra = move |index: i64| (0..20).map(|_| nonsense(&mut rng, index)).collect();
     let how = "20 per row: random bytes, deep JSON, wrong types, no time, unknown names";
     flood(scale, Box::new(extra), "malformed payloads", how).await
 }
 
 /// A message that the daemon must refuse, once.
-fn nonsense(chance: &mut Chance, index: i64) -> (String, Bytes) {
+fn nonsense(rng: &mut Rng, index: i64) -> (String, Bytes) {
     let time = rfc3339(time_ms(index) + 1);
-    let payload: Bytes = match chance.below(12) {
+    let payload: Bytes = match rng.below(12) {
         // Not UTF-8, whatever follows.
-        0 => [vec![0xff], chance.bytes(60)].concat().into(),
+        0 => [vec![0xff], rng.bytes(60)].concat().into(),
         1 => format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)).into(),
         2 => format!("{{\"value\": {}", "{\"value\": ".repeat(2000)).into(),
         3 => json!({ "time": time, "value": "warm" }).to_string().into(),
@@ -63,8 +63,8 @@ fn nonsense(chance: &mut Chance, index: i64) -> (String, Bytes) {
     (topic("a", "temp"), payload)
 }
 
-async fn flood(scale: &Scale, mut extra: Extra, fault: &str, how: &str) -> Verdict {
-    let mut plant = Plant::start(scale.seed, "").await;
+async fn flood(scale: &Scale, mut extra: Extra, fault: &str, how: &str) -> FaultResult {
+    let mut bed = TestBed::start(scale.seed, "").await;
     let sent = Arc::<AtomicU64>::default();
     let counted = sent.clone();
     let extra: Extra = Box::new(move |index| {
@@ -77,18 +77,18 @@ async fn flood(scale: &Scale, mut extra: Extra, fault: &str, how: &str) -> Verdi
         extra: Some(extra),
         ..Feed::default()
     };
-    plant.feed(feed).done().await;
-    let mut verdict = Verdict {
+    bed.feed(feed).done().await;
+    let mut result = FaultResult {
         fault: fault.into(),
         how: how.into(),
         nonsense: sent.load(Ordering::Relaxed),
-        ..Verdict::default()
+        ..FaultResult::default()
     };
-    verdict.require(plant.has_forecast(scale.rows - 1, 0).await, "the last row has no forecast");
-    let summary = plant.stop_daemon().await;
-    verdict.weigh(&plant, &Life::until(scale.rows), &plant.stored());
-    verdict.require(verdict.passed == verdict.due, "a forecast never passed");
-    verdict.require(verdict.lost_by_broker == 0, "the broker lost readings");
-    verdict.require_refused(&summary);
-    verdict
+    result.require(bed.has_forecast(scale.rows - 1, 0).await, "the last row has no forecast");
+    let summary = bed.stop_daemon().await;
+    result.weigh(&bed, &Epoch::until(scale.rows), &bed.stored());
+    result.require(result.passed == result.due, "a forecast never passed");
+    result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result.require_refused(&summary);
+    result
 }

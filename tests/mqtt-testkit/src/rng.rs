@@ -1,16 +1,16 @@
-//! Repeatable chance: the same seed gives the same faults at the same places (not at the same moments, which are the machine's).
+//! Repeatable random numbers (SplitMix64): the same seed gives the same numbers.
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
-pub struct Chance(u64);
+pub struct Rng(u64);
 
-impl Chance {
-    /// Chance of a seed.
+impl Rng {
+    /// The stream of a seed.
     pub fn new(seed: u64) -> Self {
-        Chance(seed)
+        Rng(seed)
     }
 
-    /// The next number (SplitMix64).
+    /// The next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -19,9 +19,14 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to `end`, without `end`.
+    /// A number from 0 to `end`, exclusive.
     pub fn below(&mut self, end: u64) -> u64 {
         self.number() % end.max(1)
+    }
+
+    /// A number from -0.5 to 0.5, exclusive.
+    pub fn centred(&mut self) -> f32 {
+        (self.number() >> 40) as f32 / (1u64 << 24) as f32 - 0.5
     }
 
     /// Random bytes.

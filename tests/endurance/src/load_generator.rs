@@ -16,7 +16,7 @@ pub type Extra = Box<dyn FnMut(i64) -> Vec<(String, Bytes)> + Send>;
 pub struct Feed {
     /// The first row.
     pub from: i64,
-    /// Where to end; else at [`Feeder::stop`].
+    /// Where to end; else at [`LoadGenerator::stop`].
     pub until: Option<i64>,
     /// Rows of all streams, per second.
     pub rows_per_s: u32,
@@ -39,17 +39,17 @@ impl Default for Feed {
 }
 
 /// Sensors at work.
-pub struct Feeder {
+pub struct LoadGenerator {
     stop: watch::Sender<bool>,
     task: JoinHandle<i64>,
 }
 
-impl Feeder {
+impl LoadGenerator {
     /// Begins to send to the broker.
     pub fn start(port: u16, feed: Feed) -> Self {
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(send(port, feed, stopped));
-        Feeder { stop, task }
+        LoadGenerator { stop, task }
     }
 
     /// Ends after the present row; the row after the last that the broker has.

@@ -1,4 +1,4 @@
-//! A client that publishes readings and hears what the daemon publishes.
+//! A client that publishes readings, and receives what the daemon publishes.
 
 use std::collections::VecDeque;
 
@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde_json::Value;
 use tsm2_mqtt::{Message, Publisher, Receiver, Session, SessionOptions};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
-/// A session of the test's own.
-pub struct Watcher {
+/// A client with a session of its own.
+pub struct TestClient {
     session: Session,
     publisher: Publisher,
     receiver: Receiver,
-    /// What came before the test asked: retained messages.
+    /// Messages from before the first call: retained ones.
     early: VecDeque<(String, Bytes)>,
 }
 
@@ -30,26 +30,26 @@ pub struct Forecast {
     pub payload: Value,
 }
 
-impl Watcher {
+impl TestClient {
     /// Connects and subscribes.
     pub async fn connect(port: u16, filters: &[&str]) -> Self {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("watcher-{}-{number}", std::process::id());
-        let ready = format!("watcher/{name}");
+        let name = format!("client-{}-{number}", std::process::id());
+        let ready = format!("client/{name}");
         Self::connect_with(SessionOptions::new("127.0.0.1", port, name), &ready, filters).await
     }
 
-    /// Connects and subscribes in a way of its own; it must be allowed to write and read the topic `ready`.
+    /// Connects with options of its own; it must be allowed to write and read the topic `ready`.
     pub async fn connect_with(options: SessionOptions, ready: &str, filters: &[&str]) -> Self {
-        // Its own `online` tells that the subscriptions stand.
+        // The client's own `online` means that its subscriptions are granted.
         let options = SessionOptions {
             filters: filters.iter().map(|f| (*f).to_owned()).chain([ready.to_owned()]).collect(),
             status_topic: Some(ready.to_owned()),
             ..options
         };
         let (session, publisher, receiver) = Session::start(options).expect("valid options");
-        let mut watcher = Watcher {
+        let mut client = TestClient {
             session,
             publisher,
             receiver,
@@ -57,14 +57,14 @@ impl Watcher {
         };
         let mut early = VecDeque::new();
         loop {
-            let message = watcher.next().await;
+            let message = client.next().await;
             if message.0 == ready {
                 break;
             }
             early.push_back(message);
         }
-        watcher.early = early;
-        watcher
+        client.early = early;
+        client
     }
 
     /// The next message: topic and payload.
@@ -72,7 +72,7 @@ impl Watcher {
         if let Some(early) = self.early.pop_front() {
             return early;
         }
-        let incoming = tokio::time::timeout(PATIENCE, self.receiver.recv())
+        let incoming = tokio::time::timeout(TIMEOUT, self.receiver.recv())
             .await
             .expect("a message in time")
             .expect("a session");
@@ -80,12 +80,12 @@ impl Watcher {
         (incoming.topic, incoming.payload)
     }
 
-    /// Waits for a message with this topic and payload, passing over others.
+    /// Waits for a message with this topic and payload, skipping others.
     pub async fn wait_for(&mut self, topic: &str, payload: &str) {
         while self.next().await != (topic.to_owned(), Bytes::copy_from_slice(payload.as_bytes())) {}
     }
 
-    /// The next forecast, passing over other messages.
+    /// The next forecast, skipping other messages.
     pub async fn forecast(&mut self) -> Forecast {
         loop {
             let (topic, payload) = self.next().await;
@@ -121,7 +121,7 @@ impl Watcher {
             retain,
         };
         self.publisher.publish(message).await.expect("an open session");
-        tokio::time::timeout(PATIENCE, self.publisher.flush())
+        tokio::time::timeout(TIMEOUT, self.publisher.flush())
             .await
             .expect("acknowledged in time")
             .expect("an open session");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
 
 /// A private certificate authority.
-pub struct Authority {
+pub struct TestCa {
     issuer: Issuer<'static, KeyPair>,
     /// Its own certificate, PEM.
     pub certificate: String,
@@ -31,7 +31,7 @@ pub enum Validity {
     Future,
 }
 
-impl Authority {
+impl TestCa {
     /// An authority by that name.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
@@ -40,7 +40,7 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate").pem();
-        Authority {
+        TestCa {
             issuer: Issuer::new(params, key),
             certificate,
         }

@@ -1,27 +1,27 @@
 //! What the evidence says: readings lost and counted twice, forecasts compared with a run that was never interrupted.
 //!
-//! Nothing is assumed: what the broker delivered is what the witness saw, what the daemon consumed is what its state file counts, and every
+//! Nothing is assumed: what the broker delivered is what the recorder saw, what the daemon consumed is what its state file counts, and every
 //! forecast that passed is compared, bit for bit, with the model run in this process over the readings that were delivered.
 
 use serde_json::Value;
 use tsm2_e2e::stored::Stored;
 
-use crate::plant::Plant;
 use crate::readings::{STREAMS, VARIATES, forecast_key, reading_key, row, time_ms};
+use crate::test_bed::TestBed;
 
 /// A stretch of rows that a stream has had since it was new.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Life {
+pub struct Epoch {
     /// The rows sent.
     pub rows: std::ops::Range<i64>,
     /// How far the sensors' clock was off, in milliseconds.
     pub clock_ms: i64,
 }
 
-impl Life {
+impl Epoch {
     /// Rows from the first, at their own times.
     pub fn until(rows: i64) -> Self {
-        Life {
+        Epoch {
             rows: 0..rows,
             clock_ms: 0,
         }
@@ -30,7 +30,7 @@ impl Life {
 
 /// One line of the table.
 #[derive(Debug, Clone, Default)]
-pub struct Verdict {
+pub struct FaultResult {
     /// The fault.
     pub fault: String,
     /// How often and how.
@@ -61,7 +61,7 @@ pub struct Verdict {
     pub complaints: Vec<String>,
 }
 
-impl Verdict {
+impl FaultResult {
     /// Whether all that must be zero is.
     pub fn holds(&self) -> bool {
         self.lost == 0 && self.twice == 0 && self.wrong == 0 && self.complaints.is_empty()
@@ -74,14 +74,14 @@ impl Verdict {
         }
     }
 
-    /// Adds what a life shows; `stored` is what the state's file says of it, by stream.
-    pub fn weigh(&mut self, plant: &Plant, life: &Life, stored: &[Stored]) {
-        let seen = plant.witness.seen();
+    /// Adds what a epoch shows; `stored` is what the state's file says of it, by stream.
+    pub fn weigh(&mut self, bed: &TestBed, epoch: &Epoch, stored: &[Stored]) {
+        let seen = bed.recorder.seen();
         for (stream, stored) in STREAMS.iter().zip(stored) {
             let mut rows = Vec::new();
             let mut delivered = 0;
-            for index in life.rows.clone() {
-                let time = time_ms(index) + life.clock_ms;
+            for index in epoch.rows.clone() {
+                let time = time_ms(index) + epoch.clock_ms;
                 let mut values = row(stream, index);
                 for (variate, value) in VARIATES.iter().zip(&mut values) {
                     match seen.delivered.get(&reading_key(stream, variate, time)) {
@@ -97,7 +97,7 @@ impl Verdict {
                     rows.push((time, values));
                 }
             }
-            let sent = 2 * (life.rows.end - life.rows.start) as u64;
+            let sent = 2 * (epoch.rows.end - epoch.rows.start) as u64;
             self.sent += sent;
             self.lost_by_broker += sent - delivered;
             self.consumed += stored.readings;
@@ -109,7 +109,7 @@ impl Verdict {
                 (stored.rows, stored.gap_rows) == expected,
                 format!("stream {stream}: {stored:?} where (rows, gap rows) should be {expected:?}"),
             );
-            for ((time, values), forecast) in rows.iter().zip(plant.site.forecasts(&rows)) {
+            for ((time, values), forecast) in rows.iter().zip(bed.site.forecasts(&rows)) {
                 if values.iter().all(|value| value.is_nan()) {
                     continue;
                 }

@@ -1,4 +1,5 @@
-//! What passed between the daemon and the broker, as evidence: readings delivered and acknowledged, forecasts published.
+//! The recorder: what passed between the daemon and the broker. Readings delivered and acknowledged,
+//! forecasts published.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
-use tsm2_e2e::watcher::numbers;
+use tsm2_mqtt_testkit::test_client::numbers;
 
-use crate::packets::Packet;
-use crate::proxy::Way;
+use tsm2_mqtt_testkit::packets::{self, Packet, Publish};
+use tsm2_mqtt_testkit::proxy::{self, Direction};
 
 /// A reading: its topic and its time as it was written.
 pub type ReadingKey = (String, String);
@@ -35,39 +36,24 @@ pub struct Seen {
 
 /// Hears every connection.
 #[derive(Debug, Clone)]
-pub struct Witness {
+pub struct Recorder {
     seen: Arc<Mutex<Seen>>,
     changed: watch::Sender<()>,
 }
 
-impl Default for Witness {
+impl Default for Recorder {
     fn default() -> Self {
-        Witness {
+        Recorder {
             seen: Arc::default(),
             changed: watch::channel(()).0,
         }
     }
 }
 
-/// One connection: what its packet identifiers stand for.
-#[derive(Debug)]
-pub struct Connection {
-    witness: Witness,
-    unacknowledged: HashMap<u16, ReadingKey>,
-}
-
-impl Witness {
+impl Recorder {
     /// All that was seen so far.
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new connection.
-    pub fn connection(&self) -> Connection {
-        Connection {
-            witness: self.clone(),
-            unacknowledged: HashMap::new(),
-        }
     }
 
     /// Waits until `is_so`; false when it is not so after `patience`.
@@ -86,37 +72,49 @@ impl Witness {
     }
 }
 
-impl Connection {
-    /// A packet has passed.
-    pub fn hear(&mut self, way: Way, packet: Packet) {
-        let mut seen = self.witness.seen();
-        match (way, packet) {
-            (Way::ToDaemon, Packet::Publish { id, topic, payload }) => match time_of(&payload) {
+impl proxy::Recorder for Recorder {
+    fn connection(&self) -> Box<dyn FnMut(Direction, Packet) + Send> {
+        let recorder = self.clone();
+        // The readings that packet identifiers of this connection stand for.
+        let mut unacknowledged = HashMap::new();
+        Box::new(move |direction, packet| {
+            recorder.seen().record(&mut unacknowledged, direction, packet);
+            recorder.changed.send_replace(());
+        })
+    }
+}
+
+impl Seen {
+    fn record(&mut self, unacknowledged: &mut HashMap<u16, ReadingKey>, direction: Direction, packet: Packet) {
+        match (direction, packet) {
+            (Direction::ToClient, Packet::Publish(publish)) => match time_of(&publish.payload) {
                 Some(time) => {
-                    let key = (topic, time);
-                    *seen.delivered.entry(key.clone()).or_default() += 1;
-                    self.unacknowledged.insert(id, key);
+                    let key = (packets::topic(&publish), time);
+                    *self.delivered.entry(key.clone()).or_default() += 1;
+                    unacknowledged.insert(publish.pkid, key);
                 }
-                None => seen.nonsense += 1,
+                None => self.nonsense += 1,
             },
-            (Way::ToBroker, Packet::Puback(id)) => {
-                if let Some(key) = self.unacknowledged.remove(&id) {
-                    *seen.acknowledged.entry(key).or_default() += 1;
+            (Direction::ToBroker, Packet::PubAck(puback)) => {
+                if let Some(key) = unacknowledged.remove(&puback.pkid) {
+                    *self.acknowledged.entry(key).or_default() += 1;
                 }
             }
-            (Way::ToBroker, Packet::Publish { topic, payload, .. }) if topic.ends_with("/status") => {
-                seen.online += u64::from(payload == b"online");
-            }
-            (Way::ToBroker, Packet::Publish { topic, payload, .. }) if topic.contains("/forecast/") => {
-                let payload: Value = serde_json::from_slice(&payload).expect("a forecast is JSON");
-                let origin = payload["origin"].as_str().expect("the origin is text").to_owned();
-                seen.forecasts.entry((topic, origin)).or_default().push(numbers(&payload["mean"]));
-                seen.moments.push(Instant::now());
-            }
+            (Direction::ToBroker, Packet::Publish(publish)) => self.published(&publish),
             _ => {}
         }
-        drop(seen);
-        self.witness.changed.send_replace(());
+    }
+
+    fn published(&mut self, publish: &Publish) {
+        let topic = packets::topic(publish);
+        if topic.ends_with("/status") {
+            self.online += u64::from(&publish.payload[..] == b"online");
+        } else if topic.contains("/forecast/") {
+            let payload: Value = serde_json::from_slice(&publish.payload).expect("a forecast is JSON");
+            let origin = payload["origin"].as_str().expect("the origin is text").to_owned();
+            self.forecasts.entry((topic, origin)).or_default().push(numbers(&payload["mean"]));
+            self.moments.push(Instant::now());
+        }
     }
 }
 

@@ -5,65 +5,65 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tsm2_e2e::PATIENCE;
-use tsm2_e2e::broker::{Broker, free_port};
 use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{Site, summary};
 use tsm2_e2e::stored::{self, Stored};
+use tsm2_mqtt_testkit::TIMEOUT;
+use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
 
-use crate::feeder::{Feed, Feeder};
-use crate::proxy::Proxy;
+use crate::load_generator::{Feed, LoadGenerator};
 use crate::readings::{STREAMS, TOPIC, VARIATES, forecast_key, time_ms};
-use crate::witness::Witness;
+use crate::recorder::Recorder;
+use tsm2_mqtt_testkit::proxy::Proxy;
 
-/// Broker, link, daemon.
-pub struct Plant {
-    broker: Option<Broker>,
+/// Mosquitto, link, daemon.
+pub struct TestBed {
+    broker: Option<Mosquitto>,
     broker_port: u16,
     /// The broker's memory.
     kept: TempDir,
     /// The link.
     pub proxy: Proxy,
     /// Who saw what passed.
-    pub witness: Witness,
+    pub recorder: Recorder,
     /// Bundle and configuration.
     pub site: Site,
     state: PathBuf,
     start: fn(&[&str]) -> Running,
     daemon: Option<Running>,
     /// When each fault was over.
-    pub healed: Vec<Instant>,
+    pub cleared: Vec<Instant>,
 }
 
-impl Plant {
+impl TestBed {
     /// Starts all three and waits until the daemon listens. `extra`: further lines of its configuration.
     pub async fn start(seed: u64, extra: &str) -> Self {
-        let mut plant = Self::prepare(seed, None, Running::start_quiet, extra).await;
-        plant.start_daemon();
-        plant.is_online(1).await;
-        plant
+        let mut bed = Self::prepare(seed, None, Running::start_quiet, extra).await;
+        bed.start_daemon();
+        bed.is_online(1).await;
+        bed
     }
 
     /// All but the daemon, which will be started by `start`; `folder`: where its state is kept, else beside its configuration.
     pub async fn prepare(seed: u64, folder: Option<&Path>, start: fn(&[&str]) -> Running, extra: &str) -> Self {
         let kept = tempfile::tempdir().expect("a temporary folder");
         let broker_port = free_port();
-        let broker = Broker::start_mosquitto_in(kept.path(), broker_port).expect("mosquitto is installed");
-        let witness = Witness::default();
-        let proxy = Proxy::start(broker_port, seed, witness.clone()).await;
+        let broker = Mosquitto::start_in(kept.path(), broker_port).expect("mosquitto is installed");
+        let recorder = Recorder::default();
+        let proxy = Proxy::start(broker_port, seed, recorder.clone()).await;
         let state = folder.map_or_else(|| "state.redb".into(), |folder| folder.join("state.redb"));
         let site = Site::with_topic(proxy.port(), TOPIC, &format!("state.path = '{}'\n{extra}", state.display()));
-        Plant {
+        TestBed {
             broker: Some(broker),
             broker_port,
             kept,
             proxy,
-            witness,
+            recorder,
             state: site.path().join(state),
             site,
             start,
             daemon: None,
-            healed: Vec::new(),
+            cleared: Vec::new(),
         }
     }
 
@@ -109,13 +109,13 @@ impl Plant {
 
     /// Starts the broker again.
     pub fn start_broker(&mut self) {
-        self.broker = Broker::start_mosquitto_in(self.kept.path(), self.broker_port);
+        self.broker = Mosquitto::start_in(self.kept.path(), self.broker_port);
         assert!(self.broker.is_some(), "mosquitto is installed");
     }
 
     /// Sensors at the broker.
-    pub fn feed(&self, feed: Feed) -> Feeder {
-        Feeder::start(self.broker_port, feed)
+    pub fn feed(&self, feed: Feed) -> LoadGenerator {
+        LoadGenerator::start(self.broker_port, feed)
     }
 
     /// The state's file.
@@ -129,30 +129,30 @@ impl Plant {
     }
 
     /// A fault is over now.
-    pub fn heal(&mut self) {
-        self.healed.push(Instant::now());
+    pub fn clear_fault(&mut self) {
+        self.cleared.push(Instant::now());
     }
 
     /// Waits until the daemon has said `online` so often.
     pub async fn is_online(&self, times: u64) {
-        let came = self.witness.wait(PATIENCE, |seen| seen.online >= times).await;
+        let came = self.recorder.wait(TIMEOUT, |seen| seen.online >= times).await;
         assert!(came, "the daemon does not come online");
     }
 
     /// Waits for a forecast that passes after the last fault.
-    pub async fn has_recovered(&self) {
-        let Some(&healed) = self.healed.last() else { return };
+    pub async fn wait_for_recovery(&self) {
+        let Some(&cleared) = self.cleared.last() else { return };
         let came = self
-            .witness
-            .wait(PATIENCE, |seen| seen.moments.last().is_some_and(|&last| last > healed))
+            .recorder
+            .wait(TIMEOUT, |seen| seen.moments.last().is_some_and(|&last| last > cleared))
             .await;
-        assert!(came, "no forecast in {PATIENCE:?} after a fault");
+        assert!(came, "no forecast in {TIMEOUT:?} after a fault");
     }
 
     /// Waits for the forecasts of row `index` of all streams, sent by a clock that is off by `clock_ms`.
     pub async fn has_forecast(&self, index: i64, clock_ms: i64) -> bool {
-        self.witness
-            .wait(PATIENCE, |seen| {
+        self.recorder
+            .wait(TIMEOUT, |seen| {
                 STREAMS.iter().all(|stream| {
                     let key = |variate| forecast_key(stream, variate, time_ms(index) + clock_ms);
                     VARIATES.iter().all(|variate| seen.forecasts.contains_key(&key(variate)))
@@ -163,13 +163,13 @@ impl Plant {
 
     /// How long after each fault the first forecast passed, in seconds; faults that the next one overtook are left out.
     pub fn recoveries(&self) -> Vec<f64> {
-        let seen = self.witness.seen();
-        let ends = self.healed.iter().skip(1).copied().map(Some).chain([None]);
+        let seen = self.recorder.seen();
+        let ends = self.cleared.iter().skip(1).copied().map(Some).chain([None]);
         let first = |(&from, until): (&Instant, Option<Instant>)| {
             let first = *seen.moments.get(seen.moments.partition_point(|&moment| moment <= from))?;
             (until.is_none_or(|until| first < until)).then(|| first.duration_since(from).as_secs_f64())
         };
-        self.healed.iter().zip(ends).filter_map(first).collect()
+        self.cleared.iter().zip(ends).filter_map(first).collect()
     }
 }
 
