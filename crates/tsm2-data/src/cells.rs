@@ -25,8 +25,8 @@ pub(crate) enum Class<'a> {
     Number(f64),
     /// A number with a comma, and how the comma is to be read.
     Comma(CommaUse),
-    /// A number and its unit.
-    Unit(&'a str),
+    /// A number, as text, and its unit.
+    Unit(&'a [u8], &'a str),
     /// A state.
     State(bool),
     /// Anything else: text, or a time.
@@ -46,6 +46,10 @@ pub(crate) enum CommaUse {
 
 /// The bytes without blanks around them, among them the no-break space.
 pub(crate) fn trim(cell: &[u8]) -> &[u8] {
+    let is_plain = |byte: &u8| (b'!'..0x7f).contains(byte);
+    if cell.first().is_some_and(is_plain) && cell.last().is_some_and(is_plain) {
+        return cell;
+    }
     let mut cell = cell.trim_ascii();
     while let Some(rest) = cell.strip_prefix(b"\xc2\xa0") {
         cell = rest.trim_ascii();
@@ -74,7 +78,7 @@ pub(crate) fn classify(cell: &[u8]) -> Class<'_> {
         return Class::State(state);
     }
     match split_unit(cell) {
-        Some((_, unit)) => Class::Unit(unit),
+        Some((number, unit)) => Class::Unit(number.trim_ascii(), unit),
         None => Class::Text,
     }
 }
@@ -85,13 +89,9 @@ pub(crate) fn plain(cell: &[u8]) -> Option<f64> {
     if !(first.is_ascii_digit() || matches!(first, b'-' | b'+' | b'.')) {
         return None;
     }
-    if !cell
-        .iter()
-        .all(|&byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'))
-    {
-        return None;
-    }
-    std::str::from_utf8(cell).ok()?.parse().ok()
+    let number: f64 = std::str::from_utf8(cell).ok()?.parse().ok()?;
+    // `-inf` and `+nan` are words.
+    (number.is_finite() || first.is_ascii_digit() || cell.iter().any(u8::is_ascii_digit)).then_some(number)
 }
 
 /// The number in a trimmed cell by this decimal character, a unit behind it left out.
@@ -167,6 +167,15 @@ pub(crate) fn comma_use(cell: &[u8]) -> Option<CommaUse> {
         (false, true) => Some(CommaUse::Decimals),
         (false, false) => None,
     }
+}
+
+/// Whether the dot of a plain number may group thousands: `1.234`, not `0.234` or `1.23`.
+pub(crate) fn may_group(cell: &[u8]) -> bool {
+    let digits = cell.strip_prefix(b"-").unwrap_or(cell);
+    let Some(dot) = digits.iter().position(|&byte| byte == b'.') else {
+        return false;
+    };
+    (1..=3).contains(&dot) && digits[0] != b'0' && digits.len() == dot + 4 && digits[dot + 1..].iter().all(u8::is_ascii_digit)
 }
 
 /// A number's text and the unit behind it.

@@ -25,10 +25,12 @@ pub(crate) struct Column {
     pub empty: u64,
     pub missing: Tally,
     pub numbers: u64,
-    /// Numbers with a dot before decimals.
+    /// Numbers with a dot that stands before decimals.
     pub dots: u64,
-    /// Numbers with a comma, by what it can be.
-    pub commas: [u64; 3],
+    /// Numbers with a comma.
+    pub with_comma: u64,
+    /// Numbers with separators, those with a unit among them, by what they can be: decimals, thousands, either.
+    pub separators: [u64; 3],
     pub units: Tally,
     pub states: u64,
     pub texts: Tally,
@@ -127,9 +129,9 @@ impl Census {
     /// The decimal character of each column: its own, or for want of evidence that of the file.
     pub fn decimals(&self, asked: Option<char>, delimiter: u8) -> (Vec<Decimal>, Option<String>) {
         let asked = asked.map(|c| if c == ',' { Decimal::Comma } else { Decimal::Dot });
-        let commas: u64 = self.columns.iter().map(|column| column.commas[0]).sum();
-        let dots: u64 = self.columns.iter().map(|column| column.dots + column.commas[1]).sum();
-        let either: u64 = self.columns.iter().map(|column| column.commas[2]).sum();
+        let commas: u64 = self.columns.iter().map(|column| column.separators[0]).sum();
+        let dots: u64 = self.columns.iter().map(|column| column.dots + column.separators[1]).sum();
+        let either: u64 = self.columns.iter().map(|column| column.separators[2]).sum();
         let mut note = None;
         let file = match (commas > dots, commas + dots > 0) {
             (true, _) => Decimal::Comma,
@@ -150,8 +152,8 @@ impl Census {
         };
         let of_column = |column: &Column| match asked {
             Some(decimal) => decimal,
-            None if column.commas[0] > 0 => Decimal::Comma,
-            None if column.dots + column.commas[1] > 0 && column.commas[2] == 0 => Decimal::Dot,
+            None if column.separators[0] > 0 => Decimal::Comma,
+            None if column.dots + column.separators[1] > 0 && column.separators[2] == 0 => Decimal::Dot,
             None => file,
         };
         (self.columns.iter().map(of_column).collect(), note.filter(|_| asked.is_none()))
@@ -182,41 +184,58 @@ impl Column {
             }
             _ => self.filled += 1,
         }
-        if self.examples.len() < 2 && self.examples.first().is_none_or(|(_, first)| first.as_bytes() != cell) {
+        if self.is_constant && self.examples.len() < 2 && self.examples.first().is_none_or(|(_, first)| first.as_bytes() != cell) {
             self.examples.push((line, String::from_utf8_lossy(cell).into_owned()));
         }
-        self.is_constant &= self.examples[0].1.as_bytes() == cell;
+        self.is_constant = self.is_constant && self.examples[0].1.as_bytes() == cell;
         match class {
             Class::Number(number) => {
                 self.numbers += 1;
-                self.dots += u64::from(cell.contains(&b'.'));
-                self.number(number);
+                let has_dot = self.plain(cell, number);
                 // Digits alone are a time only by the column's name, which is looked at later.
-                if cell.contains(&b'.') || cell.len() < 8 {
+                if has_dot || cell.len() < 8 {
                     return;
                 }
             }
             Class::Comma(usage) => {
-                self.commas[match usage {
-                    CommaUse::Decimals => 0,
-                    CommaUse::Thousands => 1,
-                    CommaUse::Either => 2,
-                }] += 1;
-                let decimal = if usage == CommaUse::Thousands {
-                    Decimal::Dot
-                } else {
-                    Decimal::Comma
-                };
-                if let Some(number) = cells::number(cell, decimal) {
-                    self.number(number);
-                }
+                self.with_comma += 1;
+                self.separated(cell, usage);
                 return;
             }
-            Class::Unit(unit) => self.units.add(unit.as_bytes(), line),
+            Class::Unit(number, unit) => {
+                self.units.add(unit.as_bytes(), line);
+                match classify(number) {
+                    Class::Number(value) => {
+                        self.plain(number, value);
+                    }
+                    Class::Comma(usage) => self.separated(number, usage),
+                    _ => {}
+                }
+            }
             Class::State(_) => self.states += 1,
             _ => self.texts.add(cell, line),
         }
         self.times.add(line, cell);
+    }
+
+    /// A number with at most a dot; whether it has one.
+    fn plain(&mut self, cell: &[u8], number: f64) -> bool {
+        let has_dot = cell.contains(&b'.');
+        self.dots += u64::from(has_dot && !cells::may_group(cell));
+        self.number(number);
+        has_dot
+    }
+
+    fn separated(&mut self, cell: &[u8], usage: CommaUse) {
+        self.separators[usage as usize] += 1;
+        let decimal = if usage == CommaUse::Thousands {
+            Decimal::Dot
+        } else {
+            Decimal::Comma
+        };
+        if let Some(number) = cells::number(cell, decimal) {
+            self.number(number);
+        }
     }
 
     fn number(&mut self, number: f64) {
@@ -228,7 +247,7 @@ impl Column {
 
     /// Cells that are numbers without a unit.
     pub fn bare_numbers(&self) -> u64 {
-        self.numbers + self.commas.iter().sum::<u64>()
+        self.numbers + self.with_comma
     }
 
     /// Cells that are numbers of any form.

@@ -337,7 +337,7 @@ fn is_header_like(line: &Line, width: usize) -> bool {
         b"#timezone",
     ];
     is_near
-        && named * 2 > cells.len()
+        && named * 2 >= cells.len()
         && !ANNOTATIONS.iter().any(|annotation| cells[0].starts_with(annotation))
         && cells
             .iter()

@@ -122,33 +122,34 @@ fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recor
 }
 
 fn statistics(devices: &[Device], file: &File, variates: usize) -> Vec<Statistics> {
-    (0..variates)
-        .map(|variate| {
-            let is_state = file.states.get(variate).copied().unwrap_or(false);
-            if file.is_long {
-                let of_device = |device: &'_ Device| {
-                    let readings = &device.readings;
-                    let rows = readings
-                        .names
-                        .iter()
-                        .zip(&readings.values)
-                        .filter(move |(name, _)| **name as usize == variate);
-                    rows.map(|(_, value)| *value).collect::<Vec<f32>>()
-                };
-                let values: Vec<f32> = devices.iter().flat_map(of_device).collect();
-                return Statistics::of(values.iter().copied(), values.len() as u64, is_state);
+    let mut rows = vec![0; variates];
+    for device in devices {
+        match file.is_long {
+            true => device.readings.names.iter().for_each(|&name| rows[name as usize] += 1),
+            false => rows.iter_mut().for_each(|rows| *rows += device.lines.len() as u64),
+        }
+    }
+    let mut statistics = Statistics::of_all(&rows, &file.states, |take| {
+        for readings in devices.iter().map(|device| &device.readings) {
+            match file.is_long {
+                true => readings
+                    .names
+                    .iter()
+                    .zip(&readings.values)
+                    .for_each(|(&name, &value)| take(name as usize, value)),
+                false => readings
+                    .values
+                    .chunks_exact(variates)
+                    .for_each(|row| row.iter().enumerate().for_each(|(variate, &value)| take(variate, value))),
             }
-            let values = devices
-                .iter()
-                .flat_map(|device| device.readings.values.iter().skip(variate).step_by(variates).copied());
-            let rows: usize = devices.iter().map(|device| device.lines.len()).sum();
-            let mut statistics = Statistics::of(values, rows as u64, is_state);
-            if statistics.kind == Kind::Number && file.counters.get(variate) == Some(&true) {
-                statistics.kind = Kind::Counter;
-            }
-            statistics
-        })
-        .collect()
+        }
+    });
+    for (statistics, is_counter) in statistics.iter_mut().zip(&file.counters) {
+        if statistics.kind == Kind::Number && *is_counter {
+            statistics.kind = Kind::Counter;
+        }
+    }
+    statistics
 }
 
 fn dropped_rows(files: &[(PathBuf, File)]) -> Vec<DroppedRows> {

@@ -121,21 +121,33 @@ impl Regular<'_> {
         Ok((series, Some(interval_ms)))
     }
 
-    /// Of the steps between rows; of a long table between the readings of one variate.
+    /// Of the steps between rows. In a long table, and where many cells are empty, of the steps between the readings of each variate.
     fn cadence(&self, devices: &[Device]) -> Option<Cadence> {
+        let variates = self.variates.len();
+        let is_sparse = |readings: &Readings| {
+            let missing = readings.values.iter().filter(|value| value.is_nan()).count();
+            readings.names.is_empty() && variates > 1 && missing * 3 > readings.values.len()
+        };
         let mut own: Vec<Vec<i64>> = Vec::new();
-        for device in devices.iter().filter(|device| !device.readings.names.is_empty()) {
-            let mut of_names = vec![Vec::new(); self.variates.len()];
-            for (&time, &name) in device.readings.times_ms.iter().zip(&device.readings.names) {
-                of_names[name as usize].push(time);
+        let mut wide = Vec::new();
+        for readings in devices.iter().map(|device| &device.readings) {
+            let mut of_variates = vec![Vec::new(); variates];
+            if !readings.names.is_empty() {
+                for (&time, &name) in readings.times_ms.iter().zip(&readings.names) {
+                    of_variates[name as usize].push(time);
+                }
+            } else if is_sparse(readings) {
+                for (&time, row) in readings.times_ms.iter().zip(readings.values.chunks_exact(variates)) {
+                    let heard = row.iter().enumerate().filter(|(_, value)| !value.is_nan());
+                    heard.for_each(|(variate, _)| of_variates[variate].push(time));
+                }
+            } else {
+                wide.push(readings.times_ms.as_slice());
+                continue;
             }
-            own.extend(of_names);
+            own.extend(of_variates);
         }
-        let wide = devices
-            .iter()
-            .filter(|device| device.readings.names.is_empty())
-            .map(|device| device.readings.times_ms.as_slice());
-        Cadence::of(wide.chain(own.iter().map(Vec::as_slice)))
+        Cadence::of(wide.into_iter().chain(own.iter().map(Vec::as_slice)))
     }
 
     fn note_cadence(&self, cadence: &Cadence, devices: &[Device], notes: &mut Vec<String>) {

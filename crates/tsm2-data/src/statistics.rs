@@ -35,61 +35,146 @@ fn is_code(value: f32) -> bool {
 }
 
 impl Statistics {
-    /// Of values oldest first; `rows` rows in all, those without a value of the variate included.
-    pub fn of(values: impl Iterator<Item = f32> + Clone, rows: u64, is_state: bool) -> Statistics {
-        let mut ends = Ends::default();
-        let (mut count, mut previous) = (0u64, None::<f32>);
-        let (mut rises, mut falls, mut resets) = (0u64, 0u64, 0u64);
-        let (mut run, mut longest) = (0u64, 0u64);
-        let mut is_binary = true;
-        for value in values.clone() {
-            if value.is_nan() {
-                run = 0;
-                continue;
-            }
-            count += 1;
-            ends.add(value);
-            is_binary &= value == 0.0 || value == 1.0;
-            match previous {
-                Some(before) if value > before => rises += 1,
-                Some(before) if value < before => {
-                    falls += 1;
-                    resets += u64::from(value.abs() <= before.abs() * 0.1);
-                }
-                _ => {}
-            }
-            run = if previous == Some(value) && run > 0 { run + 1 } else { 1 };
-            // A code for no reading is no stretch of a value.
-            longest = if is_code(value) { longest } else { longest.max(run) };
-            previous = Some(value);
+    /// Of all variates. `visit` hands every value to the function given, of each variate oldest first, as often as it is called; `rows` are
+    /// those of each variate, `states` names the variates of states.
+    pub fn of_all(rows: &[u64], states: &[bool], visit: impl Fn(&mut dyn FnMut(usize, f32))) -> Vec<Statistics> {
+        let mut all: Vec<Accumulator> = rows.iter().map(|_| Accumulator::default()).collect();
+        visit(&mut |variate, value| all[variate].add(value));
+        let is_state = |variate: usize| states.get(variate).copied().unwrap_or(false);
+        let mut statistics: Vec<Statistics> = all
+            .into_iter()
+            .enumerate()
+            .map(|(variate, accumulator)| accumulator.finish(rows[variate], is_state(variate)))
+            .collect();
+        let mut parts: Vec<Parts> = rows.iter().map(|&rows| Parts::new(rows)).collect();
+        visit(&mut |variate, value| {
+            let sentinels = &statistics[variate].shape.sentinels;
+            let is_sentinel = !sentinels.is_empty() && sentinels.iter().any(|&(code, _)| code as f32 == value);
+            parts[variate].add(if is_sentinel { f32::NAN } else { value });
+        });
+        for (statistics, parts) in statistics.iter_mut().zip(parts) {
+            statistics.shape.parts = parts.means();
         }
-        let (min, max) = (ends.low.first().map(|end| end.0), ends.high.first().map(|end| end.0));
-        let is_counter = count >= 20 && falls == resets && resets * 200 <= count && rises >= 20 && rises * 20 >= count && !is_binary;
+        statistics
+    }
+}
+
+/// Gathers the facts of one variate.
+struct Accumulator {
+    ends: Ends,
+    count: u64,
+    previous: Option<f32>,
+    rises: u64,
+    falls: u64,
+    resets: u64,
+    run: u64,
+    longest: u64,
+    is_binary: bool,
+    sample: Sample,
+}
+
+impl Default for Accumulator {
+    fn default() -> Self {
+        Accumulator {
+            ends: Ends::default(),
+            count: 0,
+            previous: None,
+            rises: 0,
+            falls: 0,
+            resets: 0,
+            run: 0,
+            longest: 0,
+            is_binary: true,
+            sample: Sample::default(),
+        }
+    }
+}
+
+impl Accumulator {
+    fn add(&mut self, value: f32) {
+        if value.is_nan() {
+            self.run = 0;
+            return;
+        }
+        self.count += 1;
+        self.ends.add(value);
+        self.sample.add(value);
+        self.is_binary = self.is_binary && (value == 0.0 || value == 1.0);
+        match self.previous {
+            Some(before) if value > before => self.rises += 1,
+            Some(before) if value < before => {
+                self.falls += 1;
+                self.resets += u64::from(value.abs() <= before.abs() * 0.1);
+            }
+            _ => {}
+        }
+        self.run = if self.previous == Some(value) && self.run > 0 {
+            self.run + 1
+        } else {
+            1
+        };
+        // A code for no reading is no stretch of a value.
+        if self.run > self.longest && !is_code(value) {
+            self.longest = self.run;
+        }
+        self.previous = Some(value);
+    }
+
+    fn finish(self, rows: u64, is_state: bool) -> Statistics {
+        let (min, max) = (self.ends.low.first().map(|end| end.0), self.ends.high.first().map(|end| end.0));
+        let count = self.count;
+        let rises = self.rises >= 20 && self.rises * 20 >= count;
+        let is_counter = rises && count >= 20 && self.falls == self.resets && self.resets * 200 <= count && !self.is_binary;
         let kind = match (min, max) {
             (None, _) | (_, None) => Kind::Empty,
             _ if is_state => Kind::OnOff,
             (Some(min), Some(max)) if min == max => Kind::Constant,
-            _ if is_binary => Kind::OnOff,
+            _ if self.is_binary => Kind::OnOff,
             _ if is_counter => Kind::Counter,
             _ => Kind::Number,
         };
-        let sentinels = if matches!(kind, Kind::Number | Kind::Counter) {
-            sentinels(values.clone(), &ends, count)
-        } else {
-            Vec::new()
+        let sentinels = match kind {
+            Kind::Number | Kind::Counter => sentinels(self.sample, &self.ends, count),
+            _ => Vec::new(),
         };
-        let is_sentinel = |value: f32| sentinels.iter().any(|&(code, _)| code as f32 == value);
         Statistics {
             missing: rows.saturating_sub(count),
             min: min.map(written),
             max: max.map(written),
             kind,
             shape: VariateShape {
-                parts: parts(values.map(|value| if is_sentinel(value) { f32::NAN } else { value }), rows),
-                longest_constant: longest,
+                parts: Vec::new(),
+                longest_constant: self.longest,
                 sentinels,
             },
         }
+    }
+}
+
+/// Values at even distances, up to a bounded number.
+#[derive(Default)]
+struct Sample {
+    values: Vec<f32>,
+    seen: u64,
+    /// Values to one that is kept, as a power of two.
+    thinning: u32,
+}
+
+const SAMPLE: usize = 4096;
+
+impl Sample {
+    fn add(&mut self, value: f32) {
+        if self.seen & ((1 << self.thinning) - 1) == 0 {
+            if self.values.len() == SAMPLE {
+                let mut place = 0usize..;
+                self.values.retain(|_| place.next().is_some_and(|place| place.is_multiple_of(2)));
+                self.thinning += 1;
+            }
+            if self.seen & ((1 << self.thinning) - 1) == 0 {
+                self.values.push(value);
+            }
+        }
+        self.seen += 1;
     }
 }
 
@@ -123,11 +208,9 @@ fn insert(ends: &mut Vec<(f32, u64)>, value: f32, is_before: fn(f32, f32) -> boo
 }
 
 /// Values far outside the others that come again exactly.
-fn sentinels(values: impl Iterator<Item = f32> + Clone, ends: &Ends, count: u64) -> Vec<(f64, u64)> {
+fn sentinels(sample: Sample, ends: &Ends, count: u64) -> Vec<(f64, u64)> {
     let mut found: Vec<(f32, u64)> = Vec::new();
-    // The first and the last of the others, in the middle 98 %.
-    let step = (count / 2000).max(1) as usize;
-    let mut sample: Vec<f32> = values.filter(|value| !value.is_nan()).step_by(step).collect();
+    let mut sample = sample.values;
     sample.sort_unstable_by(f32::total_cmp);
     for side in [&ends.low, &ends.high] {
         for pair in side.windows(2) {
@@ -160,27 +243,53 @@ fn sentinels(values: impl Iterator<Item = f32> + Clone, ends: &Ends, count: u64)
 }
 
 /// Means of equal parts.
-fn parts(values: impl Iterator<Item = f32>, rows: u64) -> Vec<f32> {
-    let parts = PARTS.min(rows as usize).max(1);
-    let mut sums = vec![(0.0f64, 0u64); parts];
-    for (row, value) in values.enumerate() {
-        if !value.is_nan() {
-            let part = (row as u64 * parts as u64 / rows.max(1)).min(parts as u64 - 1);
-            let sum = &mut sums[part as usize];
-            *sum = (sum.0 + f64::from(value), sum.1 + 1);
+struct Parts {
+    sums: Vec<(f64, u64)>,
+    rows: u64,
+    row: u64,
+}
+
+impl Parts {
+    fn new(rows: u64) -> Self {
+        let parts = PARTS.min(rows as usize).max(1);
+        Parts {
+            sums: vec![(0.0, 0); parts],
+            rows: rows.max(1),
+            row: 0,
         }
     }
-    sums.into_iter()
-        .map(|(sum, count)| if count > 0 { (sum / count as f64) as f32 } else { f32::NAN })
-        .collect()
+
+    fn add(&mut self, value: f32) {
+        if !value.is_nan() {
+            let last = self.sums.len() - 1;
+            let part = (self.row as u128 * self.sums.len() as u128 / u128::from(self.rows)) as usize;
+            let sum = &mut self.sums[part.min(last)];
+            *sum = (sum.0 + f64::from(value), sum.1 + 1);
+        }
+        self.row += 1;
+    }
+
+    fn means(self) -> Vec<f32> {
+        self.sums
+            .into_iter()
+            .map(|(sum, count)| if count > 0 { (sum / count as f64) as f32 } else { f32::NAN })
+            .collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(values: &[f32]) -> Statistics {
+        Statistics::of_all(&[values.len() as u64], &[false], |take| {
+            values.iter().for_each(|&value| take(0, value))
+        })
+        .remove(0)
+    }
+
     fn sentinels_of(values: &[f32]) -> Vec<(f64, u64)> {
-        Statistics::of(values.iter().copied(), values.len() as u64, false).shape.sentinels
+        of(values).shape.sentinels
     }
 
     #[test]
@@ -204,7 +313,7 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart() {
-        let kind = |value: fn(i32) -> f32| Statistics::of((0..500).map(value), 500, false).kind;
+        let kind = |value: fn(i32) -> f32| of(&(0..500).map(value).collect::<Vec<_>>()).kind;
         assert_eq!(kind(|_| 3.0), Kind::Constant);
         assert_eq!(kind(|at| (at % 2) as f32), Kind::OnOff);
         assert_eq!(kind(|at| (at % 7) as f32), Kind::Number);

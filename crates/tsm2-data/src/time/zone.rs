@@ -103,6 +103,18 @@ pub(crate) fn all_to_utc(times_ms: &mut [i64], zone: &TimeZone, series: impl Fn(
 /// A midnight is one of these when the row before is later on the same date and the row after does not lie before that row. It is moved
 /// only when nearly all midnights of the file stand so.
 pub(crate) fn move_midnights(times_ms: &mut [i64]) -> u64 {
+    let falls = times_ms.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    if falls * 2 > times_ms.len() {
+        // Newest first.
+        times_ms.reverse();
+        let moved = move_midnights_of_rising(times_ms);
+        times_ms.reverse();
+        return moved;
+    }
+    move_midnights_of_rising(times_ms)
+}
+
+fn move_midnights_of_rising(times_ms: &mut [i64]) -> u64 {
     let is_midnight = |time: i64| time.rem_euclid(DAY_MS) == 0;
     let mut moved = Vec::new();
     let mut others = 0;

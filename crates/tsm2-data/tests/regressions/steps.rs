@@ -119,6 +119,24 @@ fn mixed_cadence_is_resampled_as_asked() {
 }
 
 #[test]
+fn rows_with_one_reading_each_share_time_steps() {
+    let (recording, report) = read(table("time,a,b,c", 900, |row| {
+        let cells: Vec<String> = (0..3)
+            .map(|c| {
+                if row % 3 == c {
+                    format!("{:.1}", reading(row))
+                } else {
+                    String::new()
+                }
+            })
+            .collect();
+        format!("{}.{}00,{}", minute(row / 3), row % 3, cells.join(","))
+    }));
+    assert_eq!((report.interval_s, recording.rows()), (Some(60.0), 300));
+    assert!(!recording.series[0].values.iter().any(|value| value.is_nan()));
+}
+
+#[test]
 fn aggregates_are_chosen_by_variate() {
     let text = table("time,a,b", 600, |row| format!("{},{},{}", minute(row), row % 10, row % 10));
     let options = Options {
