@@ -95,7 +95,7 @@ impl LogStore {
         lock(&self.report).clone()
     }
 
-    /// Bytes of all files in use.
+    /// Committed bytes of all segments, without their footers.
     pub fn disk_bytes(&self) -> u64 {
         lock(&self.log).segments.values().map(|segment| segment.length).sum()
     }

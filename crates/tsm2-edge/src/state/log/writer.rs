@@ -128,7 +128,10 @@ impl Writer {
         let Some(active) = self.active.take() else { return };
         if let Some(footer) = active.footer.encode(active.segment, active.length) {
             let mut file = &active.file;
-            let _ = file.write_all(&footer).and_then(|()| file.sync_data());
+            if file.write_all(&footer).and_then(|()| file.sync_data()).is_err() {
+                // On a full disk: half a footer would look like a torn commit.
+                let _ = rewind(file, active.length);
+            }
         }
     }
 }
@@ -255,15 +258,15 @@ impl Append<'_> {
 
 impl Drop for Append<'_> {
     fn drop(&mut self) {
-        let Some(active) = &mut self.writer.active else { return };
-        if rewind(&mut active.file, active.length).is_err() {
+        let Some(active) = &self.writer.active else { return };
+        if rewind(&active.file, active.length).is_err() {
             self.writer.active = None;
         }
     }
 }
 
 /// Cuts the file to this length, if it is longer.
-fn rewind(file: &mut File, length: u64) -> io::Result<()> {
+fn rewind(mut file: &File, length: u64) -> io::Result<()> {
     if file.metadata()?.len() != length {
         file.set_len(length)?;
         file.sync_data()?;
