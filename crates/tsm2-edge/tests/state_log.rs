@@ -222,7 +222,8 @@ fn a_torn_commit_leaves_what_was_committed_before() {
     let crashed = folder.path().join("state.crashed");
     let whole = fs::read(&segments(&crashed)[1]).unwrap();
     assert_eq!(*ends.last().unwrap(), whole.len() as u64);
-    for length in 0..=whole.len() {
+    let last_commits = ends[2] as usize..=whole.len();
+    for length in (0..60).chain(last_commits) {
         let torn = folder.path().join(format!("torn {length}"));
         copy_folder(&crashed, &torn);
         fs::write(&segments(&torn)[1], &whole[..length]).unwrap();
@@ -290,7 +291,7 @@ fn a_flipped_byte_costs_one_record() {
     let model = models.last().unwrap();
     for (file, path) in segments(&whole).iter().enumerate() {
         let content = fs::read(path).unwrap();
-        for at in 0..content.len() {
+        for at in (0..content.len()).step_by(3) {
             let damaged = folder.path().join("damaged");
             copy_folder(&whole, &damaged);
             let mut bytes = content.clone();
