@@ -284,6 +284,27 @@ fn a_hole_in_the_last_commit_undoes_all_of_it() {
 }
 
 #[test]
+fn a_failed_commit_does_not_come_back() {
+    // Commits that are whole in the file although they failed, or were those of a stale owner.
+    let folder = tempdir().unwrap();
+    let (ends, models) = ten_batches(&folder.path().join("state"));
+    let crashed = folder.path().join("state.crashed");
+    let path = &segments(&crashed)[1];
+    let whole = fs::read(path).unwrap();
+    fs::write(path, &whole[..ends[2] as usize]).unwrap();
+    let mut model = models[3].clone();
+    let next = batch([("a", update(&[b"next"], None))]);
+    open(&crashed, &OPTIONS).commit(&next).unwrap();
+    model.commit(&next);
+    fs::write(path, &whole).unwrap();
+    for options in [&OPTIONS, &VERIFY] {
+        let store = open(&crashed, options);
+        model.assert_is(&store);
+        assert_eq!(store.report().torn_bytes, ends[4] - ends[2]);
+    }
+}
+
+#[test]
 fn a_flipped_byte_costs_one_record() {
     let folder = tempdir().unwrap();
     let (_, models) = ten_batches(&folder.path().join("state"));
