@@ -8,8 +8,9 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tsm2_core::{Model, Scaler, layout};
+use tsm2_core::{Config, Model, Scaler, layout};
 
+use crate::blocks::{self, Matrices};
 use crate::{BundleError, FORMAT_VERSION, METADATA_KEY, Metadata};
 
 /// A valid model with its metadata.
@@ -171,29 +172,21 @@ impl Bundle {
             });
         }
         let meta: Metadata = serde_json::from_str(json)?;
-        let mut expected = Vec::new();
-        layout(&meta.config, |name, shape| expected.push((name.to_string(), shape.to_vec())))?;
+        let layout = tensors_of(&meta.config)?;
         let mut weights = Vec::new();
-        for (name, shape) in &expected {
-            let tensor = tensors
-                .tensor(name)
-                .map_err(|_| BundleError::MissingTensor { name: name.clone() })?;
-            if tensor.dtype() != Dtype::F32 {
-                return Err(BundleError::Dtype {
-                    name: name.clone(),
-                    dtype: format!("{:?}", tensor.dtype()),
-                });
+        for (name, shape) in &layout {
+            if name == blocks::WEIGHT {
+                let list = values(&tensors, blocks::BLOCKS, Dtype::I32, None, i32::from_le_bytes)?;
+                let stored = values(&tensors, name, Dtype::F32, None, f32::from_le_bytes)?;
+                weights.extend(matrices(&meta.config).scatter(&list, &stored)?);
+            } else {
+                weights.extend(values(&tensors, name, Dtype::F32, Some(shape), f32::from_le_bytes)?);
             }
-            if tensor.shape() != shape {
-                return Err(BundleError::Shape {
-                    name: name.clone(),
-                    expected: shape.clone(),
-                    actual: tensor.shape().to_vec(),
-                });
-            }
-            weights.extend(tensor.data().as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)));
         }
-        let known: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        let mut known: HashSet<&str> = layout.iter().map(|(name, _)| name.as_str()).collect();
+        if known.contains(blocks::WEIGHT) {
+            known.insert(blocks::BLOCKS);
+        }
         if let Some(name) = tensors.names().into_iter().find(|name| !known.contains(name)) {
             return Err(BundleError::UnknownTensor { name: name.to_owned() });
         }
@@ -207,15 +200,25 @@ impl Bundle {
     /// # Errors
     /// Only if serialisation itself fails.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
-        let mut named = Vec::new();
-        layout(&self.meta.config, |name, shape| named.push((name.to_string(), shape.to_vec())))?;
-        let bytes: Vec<u8> = self.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
-        let mut rest = bytes.as_slice();
-        let mut views = Vec::with_capacity(named.len());
-        for (name, shape) in named {
-            let (data, tail) = rest.split_at(4 * shape.iter().product::<usize>());
+        let mut rest = self.weights.as_slice();
+        let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (name, shape) in tensors_of(&self.meta.config)? {
+            let (numbers, tail) = rest.split_at(shape.iter().product());
             rest = tail;
-            views.push((name, TensorView::new(Dtype::F32, shape, data)?));
+            if name == blocks::WEIGHT {
+                let matrices = matrices(&self.meta.config);
+                let list = matrices.blocks(numbers);
+                let stored = matrices.gather(&list, numbers);
+                let bytes = list.iter().flat_map(|block| block.numbers()).flat_map(i32::to_le_bytes).collect();
+                tensors.push((blocks::BLOCKS.to_owned(), Dtype::I32, vec![list.len(), 4], bytes));
+                tensors.push((name, Dtype::F32, vec![stored.len()], bytes_of(&stored)));
+            } else {
+                tensors.push((name, Dtype::F32, shape, bytes_of(numbers)));
+            }
+        }
+        let mut views = Vec::with_capacity(tensors.len());
+        for (name, dtype, shape, bytes) in &tensors {
+            views.push((name, TensorView::new(*dtype, shape.clone(), bytes)?));
         }
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), serde_json::to_string(&self.meta)?)]);
         Ok(safetensors::serialize(views, Some(metadata))?)
@@ -240,11 +243,59 @@ impl Bundle {
     }
 }
 
+/// Names and shapes of the model's tensors, in canonical order.
+fn tensors_of(config: &Config) -> Result<Vec<(String, Vec<usize>)>, BundleError> {
+    let mut tensors = Vec::new();
+    layout(config, |name, shape| tensors.push((name.to_string(), shape.to_vec())))?;
+    Ok(tensors)
+}
+
+/// The whole matrices of the linear head.
+fn matrices(config: &Config) -> Matrices {
+    Matrices {
+        matrices: if config.linear_head.per_variate { config.targets() } else { 1 },
+        horizon: config.horizon,
+        features: config.linear_head_features(),
+    }
+}
+
+/// The numbers of a tensor of the file, which has this element type and, where one is given, this shape.
+fn values<T>(
+    tensors: &SafeTensors<'_>,
+    name: &str,
+    dtype: Dtype,
+    shape: Option<&[usize]>,
+    number: fn([u8; 4]) -> T,
+) -> Result<Vec<T>, BundleError> {
+    let tensor = tensors
+        .tensor(name)
+        .map_err(|_| BundleError::MissingTensor { name: name.to_owned() })?;
+    if tensor.dtype() != dtype {
+        return Err(BundleError::Dtype {
+            name: name.to_owned(),
+            needed: if dtype == Dtype::F32 { "F32" } else { "I32" },
+            dtype: format!("{:?}", tensor.dtype()),
+        });
+    }
+    if let Some(shape) = shape.filter(|&shape| tensor.shape() != shape) {
+        return Err(BundleError::Shape {
+            name: name.to_owned(),
+            expected: shape.to_vec(),
+            actual: tensor.shape().to_vec(),
+        });
+    }
+    Ok(tensor.data().as_chunks::<4>().0.iter().map(|&bytes| number(bytes)).collect())
+}
+
+fn bytes_of(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Provenance, Variate};
-    use tsm2_core::{Config, LinearHead, NetworkConfig, parameter_count};
+    use tsm2_core::{LinearHead, NetworkConfig, parameter_count};
 
     /// Name, element type, shape and bytes of a tensor.
     type Parts = (String, Dtype, Vec<usize>, Vec<u8>);
@@ -377,7 +428,10 @@ mod tests {
         assert_eq!(count, 3 * 4);
         let bundle = Bundle::new(meta, vec![0.5; count]).expect("valid");
         let bytes = bundle.to_bytes().expect("serialises");
-        assert_eq!(SafeTensors::deserialize(&bytes).expect("reads").names(), ["linear_head.weight"]);
+        let tensors = SafeTensors::deserialize(&bytes).expect("reads");
+        let mut names = tensors.names();
+        names.sort_unstable();
+        assert_eq!(names, ["linear_head.blocks", "linear_head.weight"]);
         assert_eq!(Bundle::from_bytes(&bytes).expect("reads").weights(), bundle.weights());
     }
 

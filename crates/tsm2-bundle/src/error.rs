@@ -62,13 +62,21 @@ pub enum BundleError {
         /// The file's shape.
         actual: Vec<usize>,
     },
-    /// A tensor is not of 32-bit floats.
-    #[error("tensor `{name}` is {dtype} where F32 is needed")]
+    /// A tensor has another element type.
+    #[error("tensor `{name}` is {dtype} where {needed} is needed")]
     Dtype {
         /// Its name.
         name: String,
+        /// The element type needed.
+        needed: &'static str,
         /// Its element type.
         dtype: String,
+    },
+    /// The blocks of the linear head do not fit.
+    #[error("linear head: {what}")]
+    Blocks {
+        /// The fault.
+        what: String,
     },
     /// A weight is NaN or infinite.
     #[error("tensor `{name}` holds a number that is not finite")]

@@ -1,6 +1,7 @@
 //! The model file of TSM2: one safetensors file of weights with JSON metadata, fully validated.
 //!
-//! - The tensors are those that [`tsm2_core::layout`] lists: f32, row-major.
+//! - The tensors are those that [`tsm2_core::layout`] lists: f32, row-major. The linear head is stored without its zero
+//!   columns.
 //! - The metadata entry [`METADATA_KEY`] is one JSON object, [`Metadata`]: version of the format, configuration,
 //!   variates with units and scaler, sampling interval, provenance.
 //! - `docs/reference/bundle.md` specifies the format for readers in other languages.
@@ -40,6 +41,7 @@
 //! # }
 //! ```
 
+mod blocks;
 mod bundle;
 mod error;
 mod metadata;
