@@ -71,14 +71,10 @@ pub async fn run(
     let (sensors, publisher, _) = session("demo-sensors", &[])?;
     let (watcher, _, receiver) = session("demo-watcher", &[STATUS, READINGS, &format!("{FORECASTS}+")])?;
     let (stop_daemon, daemon_stops) = oneshot::channel::<()>();
-    let mut daemon = tokio::spawn(daemon::run(
-        service,
-        async {
-            // An error means that the sender was dropped, which ends the daemon too.
-            let _ = daemon_stops.await;
-        },
-        None,
-    ));
+    let mut daemon = tokio::spawn(daemon::run(service, async {
+        // An error means that the sender was dropped, which ends the daemon too.
+        let _ = daemon_stops.await;
+    }));
 
     let mut runner = Runner::new(model, is_covariate, broker.port(), publisher, receiver);
     let played = tokio::select! {

@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod data;
+pub mod engine;
 pub mod process;
 pub mod recording;
 pub mod site;

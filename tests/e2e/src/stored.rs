@@ -1,34 +1,41 @@
-//! What a state file says of a stream, read when no daemon has it.
+//! What a state store has of a stream, read when no daemon has it open.
 
 use std::path::Path;
 
 use tsm2_edge::config::Config;
 use tsm2_edge::config::service::Service;
-use tsm2_edge::runtime::engine::Engine;
-use tsm2_edge::state::shelf::Rows;
-use tsm2_edge::state::store::Store;
+use tsm2_edge::state::StateStore;
+use tsm2_edge::state::log::{LogOptions, LogStore};
 
-/// A stream's counts over all its lives.
+use crate::engine::TestEngine;
+
+/// A stream's counts over all its epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stored {
-    /// Readings taken.
+    /// Readings accepted.
     pub readings: u64,
-    /// Rows with at least one reading.
+    /// Time steps with at least one reading.
     pub rows: u64,
-    /// Rows that bridged gaps.
+    /// Time steps that bridged gaps.
     pub gap_rows: u64,
 }
 
-/// The counts of `streams` in the file of a daemon of this configuration, those of an absent stream being zero.
-pub fn counts<S: AsRef<str>>(config: &Path, file: &Path, streams: &[S]) -> Vec<Stored> {
+/// The counts of `streams` in the store of a daemon of this configuration, those of an absent stream being zero.
+pub fn counts<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S]) -> Vec<Stored> {
     let service = Service::prepare(&Config::load(config).expect("a configuration")).expect("a service");
-    let mut engine = Engine::new(&service);
-    let store = Store::open(file, 0).expect("a state file");
-    store
-        .each(|name, snapshot| engine.restore(name, snapshot, Rows::default).expect("a snapshot of this model"))
-        .expect("a readable file");
+    let mut engine = TestEngine::new(&service);
+    let options = LogOptions {
+        retained_entries: 1 << 20,
+        verify: true,
+    };
+    let store = LogStore::open(path, &options, &mut |_| {}).expect("a state store");
+    assert_eq!(store.report().damaged, 0, "{:?}", store.report());
     let counts = |name: &S| {
-        engine.counts(name.as_ref()).map_or_else(Stored::default, |counts| Stored {
+        let (name, key) = (name.as_ref(), service.state_key(name.as_ref()));
+        if let Some(stored) = store.load(&key).expect("a readable store") {
+            engine.load(name, &stored, &[]);
+        }
+        engine.counts(name).map_or_else(Stored::default, |counts| Stored {
             readings: counts.readings,
             rows: counts.time_steps,
             gap_rows: counts.bridged_steps,

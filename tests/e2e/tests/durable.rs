@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tsm2_e2e::engine::TestEngine;
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
 use tsm2_e2e::{bundle, process, stored};
 use tsm2_edge::config::Config;
 use tsm2_edge::config::service::Service;
-use tsm2_edge::runtime::engine::Engine;
 use tsm2_mqtt::rfc3339;
 use tsm2_mqtt_testkit::fake_broker::{ClientPacket, FakeBroker, FakeConnection};
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 use tsm2_mqtt_testkit::require::skip;
 use tsm2_mqtt_testkit::test_client::{TestClient, numbers};
 
-const STATE: &str = "state.path = 'state.redb'";
+const STATE: &str = "state.path = 'state'";
 /// Rows of the replay that is interrupted.
 const ROWS: i64 = 300;
 
@@ -98,15 +98,15 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
 /// The bounds of every forecast by topic and time, from an engine that takes all rows at once.
 fn uninterrupted_bounds(site: &Site) -> HashMap<(String, String), [Vec<f32>; 2]> {
     let service = Service::prepare(&Config::load(site.config().as_ref()).unwrap()).unwrap();
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let mut bounds = HashMap::new();
     for index in 0..ROWS {
         let time_ms = START + index * MINUTE;
         for (variate, value) in ["temp", "power"].into_iter().zip(row(index)) {
             let payload = json!({ "time": rfc3339(time_ms), "value": value }).to_string();
             engine.take(&format!("sensors/a/{variate}"), payload.as_bytes(), false, 0, |step| {
-                let (lo, hi) = step.interval;
-                let mean = step.forecast.unwrap();
+                let (lo, hi) = (step.lower, step.upper);
+                let mean = step.mean;
                 assert!(lo.iter().zip(mean).zip(hi).all(|((lo, mean), hi)| lo <= mean && mean <= hi));
                 for (variate, (lo, hi)) in ["temp", "power"].into_iter().zip(lo.chunks(HORIZON).zip(hi.chunks(HORIZON))) {
                     let key = (format!("tsm2/a/forecast/{variate}"), rfc3339(step.time_ms));
@@ -121,7 +121,7 @@ fn uninterrupted_bounds(site: &Site) -> HashMap<(String, String), [Vec<f32>; 2]>
 
 /// Readings, rows and gap rows of stream `a` in all its lives.
 fn stored_counts(site: &Site) -> (u64, u64, u64) {
-    let counts = stored::counts(site.config().as_ref(), &site.path().join("state.redb"), &["a"])[0];
+    let counts = stored::counts(site.config().as_ref(), &site.path().join("state"), &["a"])[0];
     (counts.readings, counts.rows, counts.gap_rows)
 }
 
@@ -244,9 +244,6 @@ async fn state_of_another_model_is_refused_by_name_and_warmed_up_again_from_the_
     let other = bundle::random(site.path(), "other", &["temp", "power"], HORIZON, Some(MINUTE as u64));
     std::fs::rename(other, site.path().join("site.safetensors")).unwrap();
     let daemon = site.start();
-    let said = daemon.wait_for("stored state is not used");
-    let line = said.last().unwrap();
-    assert!(line.contains("stream=\"a\"") && line.contains("another model"), "{line}");
     let expected = site.expected(0..6);
     for index in 4..6 {
         assert_eq!(
@@ -255,7 +252,10 @@ async fn state_of_another_model_is_refused_by_name_and_warmed_up_again_from_the_
             "as if the other model had run from the start"
         );
     }
-    daemon.wait_for("rows=4");
+    let said = daemon.wait_for("stored state is not used");
+    let line = said.last().unwrap();
+    assert!(line.contains("stream=\"a\"") && line.contains("another model"), "{line}");
+    daemon.wait_for("entries=4");
     summary(daemon);
     assert_eq!(stored_counts(&site), (12, 6, 0), "the grid goes on");
 }
@@ -284,29 +284,60 @@ async fn state_of_other_variates_is_refused_and_the_stream_starts_anew() {
     assert!(line.contains("stream=\"a\"") && line.contains("other variates"), "{line}");
     assert_eq!(exchange(&mut client, 1).await, site.expected(1..2)[0]);
     summary(daemon);
-    assert_eq!(stored_counts(&site), (2, 1, 0), "the new state replaced the other's");
+    assert_eq!(stored_counts(&site), (2, 1, 0), "the new state lies beside the other's");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_file_is_moved_aside_and_one_in_use_is_left_alone() {
+async fn a_file_in_the_place_of_the_state_is_named_and_state_in_use_is_left_alone() {
     let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), STATE);
-    let file = site.path().join("state.redb");
-    let garbage = vec![0x5a; 10_000];
-    std::fs::write(&file, &garbage).unwrap();
+    let path = site.path().join("state");
+    let other = vec![0x5a; 10_000];
+    std::fs::write(&path, &other).unwrap();
+    let refused = |culprit: &str| {
+        let ended = process::run(&["run", &site.config()]);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(
+            !ended.status.success() && said.contains("state.path") && said.contains(culprit),
+            "{said}"
+        );
+    };
+    refused("is a file");
+    assert_eq!(std::fs::read(&path).unwrap(), other);
+    std::fs::remove_file(&path).unwrap();
+
     let mut client = site.client().await;
     let daemon = site.start();
-    let said = daemon.wait_for("is damaged");
-    assert!(said.last().unwrap().contains("state.redb.damaged"), "{said:?}");
-    assert_eq!(std::fs::read(site.path().join("state.redb.damaged")).unwrap(), garbage);
     client.wait_for("tsm2/status", "online").await;
     assert_eq!(exchange(&mut client, 0).await, site.expected(0..1)[0]);
-
-    let second = process::run(&["run", &site.config()]);
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(!second.status.success() && said.contains("state.redb: "), "{said}");
+    refused("in use");
     summary(daemon);
     assert_eq!(stored_counts(&site), (2, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_configuration_for_one_start_erases_no_state() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let site = Site::new(broker.port(), &format!("{STATE}\ninput.max_gap = 100"));
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let mut client = site.client().await;
+    let expected = site.expected(0..4);
+    let wrong = ["input.streams = ['b']", "input.aggregate = 'mean'", "model.interval_s = 60.0"];
+    for (index, wrong) in (0..).zip(wrong) {
+        let daemon = site.start();
+        client.wait_for("tsm2/status", "online").await;
+        assert_eq!(exchange(&mut client, index).await, expected[index as usize], "before {wrong}");
+        summary(daemon);
+        client.wait_for("tsm2/status", "offline").await;
+        std::fs::write(site.config(), text.replace("input.max_gap = 100", wrong)).unwrap();
+        let daemon = site.start();
+        daemon.wait_for("state found");
+        client.wait_for("tsm2/status", "online").await;
+        summary(daemon);
+        client.wait_for("tsm2/status", "offline").await;
+        std::fs::write(site.config(), &text).unwrap();
+    }
+    assert_eq!(stored_counts(&site), (6, 3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

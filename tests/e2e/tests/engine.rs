@@ -6,9 +6,9 @@ use serde_json::json;
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_e2e::bundle;
+use tsm2_e2e::engine::TestEngine;
 use tsm2_edge::config::service::Service;
 use tsm2_edge::config::{Aggregate, Config};
-use tsm2_edge::runtime::engine::Engine;
 use tsm2_mqtt::rfc3339;
 
 const HORIZON: usize = 3;
@@ -23,10 +23,10 @@ fn service(folder: &Path, change: impl FnOnce(&mut Config)) -> Service {
 }
 
 /// Stream, row time and forecast of each row that a message closed.
-fn take(engine: &mut Engine<'_>, topic: &str, payload: &str, arrival_ms: i64) -> Vec<(String, i64, Vec<f32>)> {
+fn take(engine: &mut TestEngine<'_>, topic: &str, payload: &str, arrival_ms: i64) -> Vec<(String, i64, Vec<f32>)> {
     let mut steps = Vec::new();
     engine.take(topic, payload.as_bytes(), false, arrival_ms, |step| {
-        steps.push((step.stream.to_owned(), step.time_ms, step.forecast.expect("stride 1").to_vec()));
+        steps.push((step.stream.to_owned(), step.time_ms, step.mean.to_vec()));
         2
     });
     steps
@@ -44,7 +44,7 @@ fn direct(folder: &Path, rows: &[[f32; 2]]) -> Vec<Vec<f32>> {
 fn streams_do_not_touch_each_other() {
     let folder = tempdir().unwrap();
     let service = service(folder.path(), |_| ());
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let (one, two) = ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[9.0, 8.0], [7.0, 6.0], [5.0, 4.0]]);
     let (expected_one, expected_two) = (direct(folder.path(), &one), direct(folder.path(), &two));
     for index in 0..3 {
@@ -66,7 +66,7 @@ fn streams_do_not_touch_each_other() {
 fn a_gap_steps_the_model_with_missing_rows() {
     let folder = tempdir().unwrap();
     let service = service(folder.path(), |_| ());
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let nan = f32::NAN;
     let expected = direct(folder.path(), &[[1.0, 2.0], [nan, nan], [nan, nan], [3.0, nan], [4.0, 4.0]]);
     take(&mut engine, "s/x", r#"{"a": 1, "b": 2}"#, 0);
@@ -80,7 +80,7 @@ fn a_gap_steps_the_model_with_missing_rows() {
 fn after_a_long_silence_a_stream_is_as_new() {
     let folder = tempdir().unwrap();
     let service = service(folder.path(), |config| config.input.max_gap = 5);
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let expected = direct(folder.path(), &[[3.0, 4.0], [5.0, 6.0]]);
     take(&mut engine, "s/x", r#"{"a": 1, "b": 2}"#, 0);
     assert_eq!(
@@ -98,7 +98,7 @@ fn after_a_long_silence_a_stream_is_as_new() {
 fn more_streams_than_allowed_are_refused_and_the_known_go_on() {
     let folder = tempdir().unwrap();
     let service = service(folder.path(), |config| config.input.max_streams = 2);
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     for (name, taken) in [("one", 1), ("two", 1), ("three", 0), ("four", 0)] {
         assert_eq!(
             take(&mut engine, &format!("s/{name}"), r#"{"a": 1, "b": 2}"#, 0).len(),
@@ -117,7 +117,7 @@ fn a_topic_per_variate_fills_a_row() {
         config.input.topic = "bed/{stream}/{variate}/state".into();
         config.input.fields.insert("b".into(), "power".into());
     });
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let expected = direct(folder.path(), &[[1.5, 2.5]]);
     assert_eq!(take(&mut engine, "bed/x/a/state", "1.5", 0), []);
     assert_eq!(take(&mut engine, "bed/x/b/state", "9", 0), [], "b goes by the name power");
@@ -141,7 +141,7 @@ fn a_stored_message_only_goes_on_with_a_stream_and_only_with_its_own_time() {
     for time_field in [None, Some("t".to_owned())] {
         let has_time = time_field.is_some();
         let service = service(folder.path(), |config| config.input.time_field = time_field);
-        let mut engine = Engine::new(&service);
+        let mut engine = TestEngine::new(&service);
         for (minute, stored, counts) in messages {
             let payload = json!({ "a": 1, "b": 2, "t": minute * 60 }).to_string();
             let mut rows = 0;
@@ -166,7 +166,7 @@ fn readings_of_a_slot_are_aggregated_late_ones_included_and_local_times_are_read
         config.input.aggregate = Aggregate::Mean;
         config.input.aggregates.insert("b".into(), Aggregate::Max);
     });
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let mut rows = Vec::new();
     // The hour that is repeated: from the last minute of its first pass to the second of its second pass.
     for (variate, value, time) in [

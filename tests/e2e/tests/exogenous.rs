@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, LinearHead};
+use tsm2_e2e::engine::TestEngine;
 use tsm2_e2e::site::{HORIZON, MINUTE, Site, payload, summary};
 use tsm2_e2e::{bundle, process};
 use tsm2_edge::config::Config as EdgeConfig;
 use tsm2_edge::config::Input;
 use tsm2_edge::config::service::Service;
-use tsm2_edge::runtime::engine::Engine;
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 use tsm2_mqtt_testkit::test_client::numbers;
 
@@ -35,7 +35,7 @@ fn a_missing_exogenous_reading_stands_at_its_last_and_the_row_has_a_forecast_of_
     let folder = tempdir().unwrap();
     let path = model(folder.path(), "m", &["a", "b", "valve"], 1, HORIZON);
     let service = Service::prepare(&EdgeConfig::new(&path, "s/{stream}")).unwrap();
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let nan = f32::NAN;
     let rows = [[1.0, 2.0, 9.0], [2.0, 3.0, nan], [nan, 4.0, nan], [4.0, 5.0, 1.0]];
     let times = (0..).map(|row| row * MINUTE);
@@ -51,8 +51,8 @@ fn a_missing_exogenous_reading_stands_at_its_last_and_the_row_has_a_forecast_of_
         let [a, b, valve] = row.map(|value| if value.is_nan() { Value::Null } else { json!(value) });
         let payload = json!({ "a": a, "b": b, "valve": valve }).to_string();
         engine.take("s/x", payload.as_bytes(), false, index as i64 * MINUTE, |step| {
-            let (lo, hi) = step.interval;
-            let forecast = step.forecast.expect("stride 1");
+            let (lo, hi) = (step.lower, step.upper);
+            let forecast = step.mean;
             assert_eq!((step.values.len(), lo.len(), hi.len()), (3, 2 * HORIZON, 2 * HORIZON));
             assert!(forecast.iter().zip(lo).all(|(mean, lo)| lo < mean) && forecast.iter().zip(hi).all(|(mean, hi)| mean < hi));
             steps.push(forecast.to_vec());

@@ -8,13 +8,13 @@ use tsm2_bundle::Bundle;
 use tsm2_core::{Config, LinearHead};
 use tsm2_data::Recording;
 use tsm2_e2e::bundle;
+use tsm2_e2e::engine::TestEngine;
 use tsm2_e2e::recording::{evaluated, recording};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site};
 use tsm2_edge::config::Config as EdgeConfig;
 use tsm2_edge::config::Input;
 use tsm2_edge::config::service::Service;
-use tsm2_edge::runtime::engine::Engine;
-use tsm2_edge::state::shelf::Rows;
+use tsm2_edge::state::Stored;
 use tsm2_mqtt::rfc3339;
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 
@@ -78,12 +78,12 @@ fn service(path: &Path) -> Service {
 }
 
 /// Rows through the engine; the forecasts that come of them.
-fn rows(engine: &mut Engine<'_>, rows: std::ops::Range<usize>) -> Vec<Vec<f32>> {
+fn rows(engine: &mut TestEngine<'_>, rows: std::ops::Range<usize>) -> Vec<Vec<f32>> {
     let mut forecasts = Vec::new();
     for row in rows {
         let payload = json!({ "temp": temp(row), "power": null }).to_string();
         engine.take("s/x", payload.as_bytes(), false, START + row as i64 * MINUTE, |step| {
-            forecasts.push(step.forecast.expect("stride 1").to_vec());
+            forecasts.push(step.mean.to_vec());
             1
         });
     }
@@ -95,23 +95,27 @@ fn what_is_told_moves_the_forecasts_outlives_a_restart_and_ends() {
     let folder = tempdir().unwrap();
     let path = model(folder.path(), "m");
     let (service, expected) = (service(&path), expected(&path));
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     // Retained from before, so it comes before the first reading.
     let message = outlook((0..=TOLD).filter(|row| row % 3 == 0 || *row == TOLD));
     assert_eq!(engine.take("ahead/x/power", message.as_bytes(), true, START, |_| 0), 1);
     let mut forecasts = rows(&mut engine, 0..9);
-    let snapshot = engine.collect(true)["x"].snapshot.clone();
-    let mut next = Engine::new(&service);
-    next.restore("x", &snapshot, Rows::default).unwrap();
-    assert!(next.collect(true)["x"].snapshot == snapshot);
+    let checkpoint = engine.checkpoint("x");
+    let stored = Stored {
+        checkpoint: checkpoint.clone(),
+        tail: Vec::new(),
+    };
+    let mut next = TestEngine::new(&service);
+    next.load("x", &stored, &[]);
+    assert!(next.checkpoint("x") == checkpoint);
     forecasts.extend(rows(&mut next, 9..ROWS));
     assert_eq!(forecasts, expected);
 
     // Told nothing, the same readings have other forecasts; told that nothing is known, those again.
-    let mut untold = Engine::new(&service);
+    let mut untold = TestEngine::new(&service);
     let alone = rows(&mut untold, 0..9);
     assert_ne!(alone, expected[..9]);
-    let mut taken_back = Engine::new(&service);
+    let mut taken_back = TestEngine::new(&service);
     taken_back.take("ahead/x/power", message.as_bytes(), true, START, |_| 0);
     taken_back.take("ahead/x/power", b"[]", true, START, |_| 0);
     assert_eq!(rows(&mut taken_back, 0..9), alone);
@@ -122,7 +126,7 @@ fn what_cannot_be_used_is_counted_and_changes_nothing() {
     let folder = tempdir().unwrap();
     let path = model(folder.path(), "m");
     let service = service(&path);
-    let mut engine = Engine::new(&service);
+    let mut engine = TestEngine::new(&service);
     let good = outlook(0..=TOLD);
     engine.take("ahead/x/power", good.as_bytes(), true, START, |_| 0);
     let many = Value::Array(vec![json!({ "time": START, "value": 1 }); 2049]).to_string();

@@ -50,13 +50,13 @@ async fn a_model_of_the_same_shape_goes_on_with_the_state_in_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_of_the_same_shape_goes_on_with_the_state_in_the_file() {
-    a_model_of_the_same_shape_goes_on_with_the_state("state.path = 'state.redb'").await;
+    a_model_of_the_same_shape_goes_on_with_the_state("state.path = 'state'").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_of_another_shape_is_warmed_up_from_the_rows_in_the_file() {
     let Some(broker) = Mosquitto::start() else { return };
-    let site = Site::new(broker.port(), "state.path = 'state.redb'");
+    let site = Site::new(broker.port(), "state.path = 'state'");
     let daemon = site.start();
     let mut client = site.client().await;
     client.wait_for("tsm2/status", "online").await;
@@ -109,8 +109,8 @@ async fn a_wrong_configuration_is_said_and_the_old_one_stays() {
         ("output.prefx = 'tsm2'", "output.prefix = 'a/#'", "output.prefix"),
         (
             "output.prefix = 'a/#'",
-            "output.prefix = 'tsm2'\nstate.path = 'no/such/state.redb'",
-            "no/such/state.redb",
+            "output.prefix = 'tsm2'\nstate.path = 'no/such/state'",
+            "no/such/state",
         ),
     ];
     for (from, to, culprit) in faults {
@@ -120,7 +120,7 @@ async fn a_wrong_configuration_is_said_and_the_old_one_stays() {
         assert!(said.last().unwrap().contains(culprit), "{said:?}");
     }
     assert_eq!(exchange(&mut client, 1).await, expected[1]);
-    edit(&site, "\nstate.path = 'no/such/state.redb'", "");
+    edit(&site, "\nstate.path = 'no/such/state'", "");
     std::fs::write(site.path().join("site.safetensors"), "no bundle").unwrap();
     daemon.signal("HUP");
     let said = daemon.wait_for("cannot be used");
@@ -148,7 +148,7 @@ async fn a_stream_that_was_silent_through_reloads_goes_on_and_then_into_a_file()
     for index in 2..4 {
         assert_eq!(exchange(&mut client, index).await, expected[index as usize]);
     }
-    edit(&site, "output.prefix = 'tsm2'", "state.path = 'state.redb'");
+    edit(&site, "output.prefix = 'tsm2'", "state.path = 'state'");
     daemon.signal("HUP");
     daemon.wait_for("streams=1");
     for index in 4..6 {

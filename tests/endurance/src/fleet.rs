@@ -65,7 +65,7 @@ impl Fleet {
         let text = format!(
             "model.bundle = 'fleet.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\nbroker.max_inflight = {IN_FLIGHT}\n\
              input.topic = 's/{{stream}}'\ninput.time_field = 't'\ninput.time_format = 'unix_s'\ninput.max_streams = {streams}\n\
-             state.path = 'state.redb'\nstate.commit_every_readings = 10000\n"
+             state.path = 'state'\nstate.commit_every_readings = 10000\n"
         );
         let file = folder.path().join("edge.toml");
         std::fs::write(&file, text)?;
@@ -97,7 +97,7 @@ impl Fleet {
 
     /// The state's file.
     pub fn state(&self) -> PathBuf {
-        self.folder.path().join("state.redb")
+        self.folder.path().join("state")
     }
 
     /// Ends the daemon; what it says that it did, and what its file says of the streams.

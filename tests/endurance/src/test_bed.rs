@@ -51,7 +51,7 @@ impl TestBed {
         let broker = Mosquitto::start_in(kept.path(), broker_port).expect("mosquitto is installed");
         let recorder = Recorder::default();
         let proxy = Proxy::start(broker_port, seed, recorder.clone()).await;
-        let state = folder.map_or_else(|| "state.redb".into(), |folder| folder.join("state.redb"));
+        let state = folder.map_or_else(|| "state".into(), |folder| folder.join("state"));
         let site = Site::with_topic(proxy.port(), TOPIC, &format!("state.path = '{}'\n{extra}", state.display()));
         TestBed {
             broker: Some(broker),

@@ -18,7 +18,7 @@ use crate::config::prior::half_widths;
 use crate::config::{Config, Http, Input};
 use crate::observe::http::HttpOptions;
 use crate::observe::token::{Token, WeakToken};
-use crate::state::snapshot::{Hash, Identity};
+use crate::runtime::record::Fingerprint;
 
 /// Where the time of a point that is known ahead is looked for when `input.time_field` does not tell.
 const DEFAULT_TIME: &str = "time";
@@ -241,10 +241,12 @@ pub struct Service {
     /// Model threads: as many as there are cores.
     pub(crate) shards: usize,
     pub(crate) session: SessionOptions,
-    /// Whose state a state is.
-    pub(crate) identity: Identity,
-    /// The models that this one replaced while the daemon ran: their state is taken over where it has the same shape.
-    pub(crate) heir_of: Vec<Hash>,
+    /// Which state the model can use.
+    pub(crate) fingerprint: Fingerprint,
+    /// Unacknowledged messages at which the broker may wait.
+    pub(crate) max_inflight: usize,
+    /// How long a stream may be silent before it is forgotten.
+    pub(crate) forget_after: Option<Duration>,
     /// `None`: the state lives and dies with the process.
     pub(crate) durability: Option<Durability>,
     http: Option<HttpOptions>,
@@ -266,8 +268,6 @@ pub(crate) struct Durability {
     pub(crate) readings: u64,
     /// The oldest that an uncommitted reading may become.
     pub(crate) every: Duration,
-    /// Unacknowledged messages at which the broker may wait.
-    pub(crate) max_inflight: usize,
     /// The last rows of each stream that are kept, to warm up another model.
     pub(crate) history_rows: u32,
     /// How long a stream may be silent before it leaves the memory.
@@ -389,14 +389,14 @@ impl Service {
             path: path.clone(),
             readings: state.commit_every_readings,
             every: Duration::from_secs(state.commit_every_s.into()),
-            max_inflight: broker.max_inflight,
             history_rows: state.warmup_steps,
             evict_after: Duration::from_secs(state.idle_eviction_s.into()),
             resident_streams: state.max_streams_in_memory.unwrap_or(input.max_streams),
         });
         Ok(Service {
-            identity: Identity::of(&bundle, grid.interval_ms)?,
-            heir_of: Vec::new(),
+            fingerprint: Fingerprint::of(&bundle, grid.interval_ms),
+            max_inflight: broker.max_inflight,
+            forget_after: state.forget_after_s.map(Duration::from_secs),
             durability,
             http: http.as_ref().map(http_options).transpose()?,
             template,
@@ -437,18 +437,23 @@ impl Service {
         self.grid.interval_ms
     }
 
-    /// The stream that a topic speaks of.
-    pub(crate) fn stream_of<'t>(&'t self, topic: &'t str) -> Option<&'t str> {
-        let captured = match &self.known_ahead {
-            Some(known_ahead) => known_ahead.template.capture(topic).or_else(|_| self.template.capture(topic)),
-            None => self.template.capture(topic),
-        };
-        captured.ok()?.stream.or(self.stream.as_deref())
+    /// The key of a stream in the state store.
+    pub fn state_key(&self, stream: &str) -> String {
+        self.fingerprint.key(stream)
     }
 
-    /// The last rows of each stream that are kept.
-    pub(crate) fn history_rows(&self) -> usize {
-        self.durability.as_ref().map_or(0, |durability| durability.history_rows as usize)
+    /// Log entries of a stream that are kept to warm up another model.
+    pub(crate) fn warmup_entries(&self) -> usize {
+        let steps = self.durability.as_ref().map_or(0, |durability| durability.history_rows as usize);
+        // A topic per variate gives an entry per variate and time step.
+        steps.saturating_mul(if self.template.has_variate() { self.inputs.len() } else { 1 })
+    }
+
+    /// The retained topics of a stream.
+    pub(crate) fn retained_topics(&self, stream: &str) -> Vec<String> {
+        (0..self.outputs.len())
+            .flat_map(|variate| [self.forecast_topic(stream, variate), self.metrics_topic(stream, variate)])
+            .collect()
     }
 
     /// Whether the configuration lets `stream` in.

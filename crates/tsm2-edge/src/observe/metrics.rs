@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use prometheus::core::Collector;
-use prometheus::{Counter, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 use serde::Serialize;
 
 use super::health::Health;
@@ -137,11 +139,19 @@ pub struct StateMetrics {
     pub checkpoints: IntCounter,
     /// Bytes of entries and checkpoints written.
     pub bytes: IntCounter,
+    unused: IntGaugeVec,
     uncommitted: IntGauge,
     oldest: Arc<Mutex<Option<Instant>>>,
 }
 
 impl StateMetrics {
+    /// Stored streams that are not used, by reason.
+    pub fn unused(&self, reason: &str, streams: usize) {
+        self.unused
+            .with_label_values(&[reason])
+            .set(i64::try_from(streams).unwrap_or(i64::MAX));
+    }
+
     /// Readings that are not durable yet, and when the oldest of them arrived.
     pub fn uncommitted(&self, readings: u64, oldest: Option<Instant>) {
         self.uncommitted.set(i64::try_from(readings).unwrap_or(i64::MAX));
@@ -310,6 +320,10 @@ impl Definer {
         self.add(("counter", name, help), labels, IntCounterVec::new(Opts::new(name, help), labels))
     }
 
+    fn gauges(&mut self, name: &'static str, help: &'static str, labels: &'static [&'static str]) -> IntGaugeVec {
+        self.add(("gauge", name, help), labels, IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
     fn numbers(&mut self, name: &'static str, help: &'static str, labels: &'static [&'static str]) -> GaugeVec {
         self.add(("gauge", name, help), labels, GaugeVec::new(Opts::new(name, help), labels))
     }
@@ -378,6 +392,11 @@ impl Metrics {
             bytes: define.counter(
                 "tsm2_edge_committed_bytes_total",
                 "Bytes of entries and checkpoints written; their rate is the wear of an SD card.",
+            ),
+            unused: define.gauges(
+                "tsm2_edge_unused_streams",
+                "Stored streams that are kept and not used, by reason: other_schema, not_served or too_many.",
+                &["reason"],
             ),
             uncommitted: define.gauge("tsm2_edge_uncommitted_readings", "Readings that are not durable yet."),
             oldest: Arc::default(),

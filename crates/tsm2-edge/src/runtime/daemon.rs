@@ -1,24 +1,39 @@
-//! The daemon: a session, its pipeline, and the shelf on which the streams' state lies.
+//! Daemon: session, router, workers and writer of one configuration; their start and their end.
 //!
-//! Invariant: the end is clean whenever `shutdown` resolves.
+//! The end, in order: the router ends and the queues close; the workers process what waits and hand
+//! their last batches over; the writer writes them; the session acknowledges and leaves. Each part
+//! ends because its input ends. After [`GRACE`] what is left is dropped unacknowledged.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tracing::{info, warn};
-use tsm2_mqtt::{Session, SessionError};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tracing::info;
+use tsm2_mqtt::{Publisher, Receiver, Session, SessionError, SessionState};
 
-use crate::config::service::{Durability, Service};
-use crate::observe::{Health, Metrics, Summary};
-use crate::runtime::pipeline::Pipeline;
-use crate::state::shelf::{Carried, Changes, Shelf};
-use crate::state::snapshot::{self, Kinship, SnapshotError};
-use crate::state::store::{Store, StoreError};
+use crate::config::service::Service;
+use crate::observe::{Component, Health, InputMetrics, Metrics, Subscription, Summary};
+use crate::runtime::admission::Admission;
+use crate::runtime::batch::Uncommitted;
+use crate::runtime::queue::RoundRobinQueue;
+use crate::runtime::router::Router;
+use crate::runtime::stop::Stop;
+use crate::runtime::stored;
+use crate::runtime::worker::Worker;
+use crate::runtime::writer::Writer;
+use crate::state::memory::MemoryStore;
+use crate::state::{StateStore, StoreError};
 
-/// How many streams whose state is not used are said by name.
-const SAID: u64 = 100;
+/// How often the daemon looks at its session.
+const SECOND: Duration = Duration::from_secs(1);
+/// Time for unfinished work at the end.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often a failed commit is retried where the configuration does not set it.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start or did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -27,140 +42,206 @@ pub enum DaemonError {
     /// The session cannot start.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The state's file cannot be used.
+    /// The state cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The session ended although nobody had asked for it.
+    /// The session ended unasked.
     #[error("the MQTT session ended unexpectedly")]
     SessionEnded,
-    /// A model's thread ended by a panic.
-    #[error("a model's thread ended unexpectedly")]
+    /// A thread ended by a panic.
+    #[error("a thread of the daemon ended unexpectedly")]
     Panic,
 }
 
-/// A row and its forecast, for those who watch.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Observation {
-    /// Name of the stream.
-    pub stream: String,
-    /// The row's time, milliseconds since 1970-01-01 UTC.
-    pub time_ms: i64,
-    /// The row, NaN where missing. Shape `[M]`.
-    pub values: Vec<f32>,
-    /// The forecast, shape `[M][H]`, lead 0 being the next row; `None` when no token was due.
-    pub forecast: Option<Vec<f32>>,
-}
-
-/// What a daemon leaves to the next one in the same process.
+/// What one daemon leaves to the next in the same process: the streams, where no file has them.
 #[derive(Debug, Default)]
-pub struct Legacy {
-    /// The streams, where no file has them.
-    changes: Changes,
+pub(crate) struct Handover(Arc<MemoryStore>);
+
+/// What the daemons of one process share.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Process {
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Arc<Health>,
 }
 
-/// Runs until `shutdown` resolves; `observer`, if any, gets every row.
-pub async fn run(
-    service: Service,
-    shutdown: impl Future<Output = ()>,
-    observer: Option<mpsc::UnboundedSender<Observation>>,
-) -> Result<Summary, DaemonError> {
-    let (metrics, health) = (Metrics::new(), Arc::default());
-    run_after(Arc::new(service), Legacy::default(), (&metrics, &health), shutdown, observer).await?;
-    Ok(metrics.summary())
+/// Runs until `shutdown` resolves.
+pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result<Summary, DaemonError> {
+    let process = Process::default();
+    run_after(Arc::new(service), Handover::default(), &process, shutdown).await?;
+    Ok(process.metrics.summary())
 }
 
-/// As [`run`], going on where another daemon of this process ended.
+/// As [`run`], continuing where another daemon of this process ended.
 pub(crate) async fn run_after(
     service: Arc<Service>,
-    legacy: Legacy,
-    (metrics, health): (&Metrics, &Arc<Health>),
+    handover: Handover,
+    process: &Process,
     shutdown: impl Future<Output = ()>,
-    observer: Option<mpsc::UnboundedSender<Observation>>,
-) -> Result<Legacy, DaemonError> {
+) -> Result<Handover, DaemonError> {
     let meta = service.bundle.meta();
     info!(
         model = meta.name,
         variates = meta.variates.len(),
-        covariates = meta.covariates().len(),
         horizon = meta.config.horizon,
         filters = service.filters().join(", "),
-        threads = service.shards,
+        workers = service.shards,
         "starting"
     );
-    let carried = Arc::new(Carried::new(legacy.changes));
-    let (shelf, known): (Arc<dyn Shelf>, _) = match &service.durability {
+    let Handover(memory) = handover;
+    let store: Arc<dyn StateStore> = match &service.durability {
         Some(durability) => {
-            let (store, known) = open_store(&service, durability, &carried.take())?;
-            (Arc::new(store), known)
+            let store = Arc::new(stored::open(&service, durability)?);
+            crate::state::copy(&*memory, &*store)?;
+            store
         }
-        None => (carried.clone(), carried.len()),
+        None => memory.clone(),
     };
-    let ended = Pipeline {
-        ends: Session::start(service.session.clone())?,
-        service,
-        shelf,
-        known: Arc::new(AtomicUsize::new(known)),
-        metrics: metrics.clone(),
-        health: health.clone(),
-        observer,
+    let admission = Arc::new(Admission::new(service.max_streams));
+    stored::admit(&service, &*store, &admission, &process.metrics.state)?;
+    let ends = Session::start(service.session.clone())?;
+    let was_asked = Daemon {
+        service: service.clone(),
+        store,
+        admission,
+        process: process.clone(),
     }
-    .run(shutdown)
+    .run(ends, shutdown)
     .await?;
-    info!(summary = serde_json::to_string(&metrics.summary()).unwrap_or_default(), "stopped");
-    // A service manager restarts what ends with an error, and takes a clean end for wanted.
-    match ended.asked {
-        true => {
-            // Streams that were silent all the while go on too.
-            let mut changes = carried.take();
-            changes.extend(ended.changes);
-            Ok(Legacy { changes })
-        }
-        false => Err(DaemonError::SessionEnded),
+    info!(
+        summary = serde_json::to_string(&process.metrics.summary()).unwrap_or_default(),
+        "stopped"
+    );
+    match (was_asked, &service.durability) {
+        // A service manager restarts what ends with an error, and takes a clean end for intended.
+        (false, _) => Err(DaemonError::SessionEnded),
+        (true, None) => Ok(Handover(memory)),
+        (true, Some(_)) => Ok(Handover::default()),
     }
 }
 
-/// Opens the state's file, writes what was in memory only, and looks at each stream in it; returns how many will be used. The others leave
-/// the file.
-fn open_store(service: &Service, durability: &Durability, carried: &Changes) -> Result<(Store, usize), StoreError> {
-    let interval_ms = i64::try_from(service.grid.interval_ms).unwrap_or(i64::MAX);
-    let store = Store::open(&durability.path, interval_ms.saturating_mul(durability.history_rows.into()))?;
-    if !carried.is_empty() {
-        store.commit(carried)?;
-    }
-    let (mut known, mut others, mut refused) = (0, 0u64, Vec::new());
-    store.each(|name, bytes| {
-        let usable = match () {
-            () if !service.serves(name) => Err(SnapshotError::NotServed),
-            () if known >= service.max_streams => Err(SnapshotError::TooMany { max: service.max_streams }),
-            () => snapshot::kinship(bytes, &service.identity),
+struct Daemon {
+    service: Arc<Service>,
+    store: Arc<dyn StateStore>,
+    admission: Arc<Admission>,
+    process: Process,
+}
+
+impl Daemon {
+    /// Runs until `shutdown` resolves or a part ends; returns whether the end was asked for.
+    async fn run(self, ends: (Session, Publisher, Receiver), shutdown: impl Future<Output = ()>) -> Result<bool, DaemonError> {
+        let (session, publisher, receiver) = ends;
+        let Daemon {
+            service,
+            store,
+            admission,
+            process: Process { metrics, health },
+        } = self;
+        let (stop, signal) = Stop::new();
+        let (batches, closed) = mpsc::channel();
+        let durable: Arc<[AtomicU64]> = (0..service.shards).map(|_| AtomicU64::new(0)).collect();
+        let uncommitted = Arc::new(Uncommitted::new(metrics.state.clone()));
+        let queues: Vec<_> = (0..service.shards).map(|_| Arc::new(RoundRobinQueue::new())).collect();
+
+        let writer = Writer {
+            store: store.clone(),
+            forecasts: service.durability.is_some().then(|| publisher.clone()),
+            retry_every: service.durability.as_ref().map_or(RETRY, |durability| durability.every),
+            durable: durable.clone(),
+            uncommitted: uncommitted.clone(),
+            stop: signal.clone(),
+            metrics: metrics.state.clone(),
+            heartbeat: health.watch(Component::Writer),
+            health: health.clone(),
+            runtime: Handle::current(),
         };
-        match usable {
-            Ok(kinship) => {
-                known += 1;
-                if kinship != Kinship::Same {
-                    others += 1;
-                    if others <= SAID {
-                        warn!(
-                            stream = name,
-                            "stored state is not used: it belongs to another model; this one warms up from the stream's last rows"
-                        );
-                    }
-                }
-            }
-            Err(why) => {
-                if refused.len() < SAID as usize {
-                    warn!(stream = name, "stored state is not used: {why}; the stream starts anew");
-                }
-                refused.push(name.to_owned());
-            }
+        let mut writing = tokio::task::spawn_blocking(move || writer.run(&closed));
+        let mut workers = JoinSet::new();
+        for ((number, queue), report) in queues.iter().enumerate().zip(metrics.workers(service.shards)) {
+            let worker = Worker {
+                number,
+                service: service.clone(),
+                queue: queue.clone(),
+                store: store.clone(),
+                batches: batches.clone(),
+                durable: durable.clone(),
+                uncommitted: uncommitted.clone(),
+                in_flight: receiver.in_flight(),
+                publisher: publisher.clone(),
+                stop: signal.clone(),
+                admission: admission.clone(),
+                metrics: metrics.clone(),
+                report,
+                heartbeat: health.watch(Component::Worker(number)),
+                runtime: Handle::current(),
+            };
+            workers.spawn_blocking(move || worker.run());
         }
-    })?;
-    if !refused.is_empty()
-        && let Err(why) = store.remove(&refused)
-    {
-        warn!("the refused streams stay in the file: {why}");
+        // The writer ends when the last worker has ended.
+        drop(batches);
+        let router = Router {
+            service,
+            queues: queues.clone(),
+            metrics: metrics.input.clone(),
+            heartbeat: health.watch(Component::Router),
+        };
+        let mut routing = tokio::spawn(router.run(receiver));
+        health.started_up();
+
+        let mut dropped = 0;
+        let (mut ended, mut written) = (None, None);
+        let was_asked = tokio::select! {
+            () = shutdown => true,
+            _ = &mut routing => false,
+            Some(end) = workers.join_next() => {
+                ended = Some(end);
+                false
+            }
+            result = &mut writing => {
+                written = Some(result);
+                false
+            }
+            () = async {
+                let mut second = tokio::time::interval(SECOND);
+                loop {
+                    second.tick().await;
+                    metrics.broker.unacknowledged.set(publisher.unacknowledged() as i64);
+                    count_dropped(&session, &metrics.input, &mut dropped);
+                    metrics.broker.set_connected(session.is_connected());
+                    health.set_subscription(match session.state() {
+                        SessionState::Disconnected => Subscription::Disconnected,
+                        SessionState::Pending => Subscription::Pending,
+                        SessionState::Ready => Subscription::Granted,
+                        SessionState::Refused { filter } => Subscription::Refused(filter),
+                    });
+                }
+            } => false,
+        };
+        info!("stopping");
+        routing.abort();
+        stop.ask(GRACE);
+        queues.iter().for_each(|queue| queue.close());
+        let mut is_whole = ended.is_none_or(|end| end.is_ok());
+        while let Some(end) = workers.join_next().await {
+            is_whole &= end.is_ok();
+        }
+        let written = match written {
+            Some(written) => written,
+            None => writing.await,
+        };
+        count_dropped(&session, &metrics.input, &mut dropped);
+        session.shutdown().await;
+        metrics.broker.set_connected(false);
+        health.set_subscription(Subscription::Disconnected);
+        match (is_whole, written) {
+            (true, Ok(written)) => written.map(|()| was_asked).map_err(Into::into),
+            _ => Err(DaemonError::Panic),
+        }
     }
-    info!(file = %store.path().display(), streams = known, of_another_model = others, refused = refused.len(), "state found");
-    Ok((store, known))
+}
+
+/// Counts the messages that the session has dropped since the last time.
+fn count_dropped(session: &Session, metrics: &InputMetrics, counted: &mut u64) {
+    let dropped = session.dropped();
+    metrics.dropped_messages.inc_by(dropped - *counted);
+    *counted = dropped;
 }

@@ -1,12 +1,27 @@
-//! The daemon's threads: messages in, forecasts out.
+//! The daemon's threads: messages in, forecasts out, in one direction.
+//!
+//! ```text
+//! Source -> router -> worker { engine } -> forecasts
+//!                     worker --batch{log entries, checkpoints, acks}--> writer -> StateStore, then acks
+//! ```
+//!
+//! [`engine`] is pure: no I/O, no clock, no thread. [`source`] and [`crate::state::StateStore`] are
+//! the two traits at its edge.
 
-pub(crate) mod ahead;
-mod committer;
+pub mod address;
+mod admission;
+mod batch;
 pub mod daemon;
 pub mod engine;
-mod fair;
-mod pipeline;
 pub(crate) mod published;
-mod shard;
+mod queue;
+pub mod record;
+mod router;
 pub mod signals;
+pub mod source;
+mod stop;
+mod stored;
+mod stream;
 pub mod supervise;
+mod worker;
+mod writer;

@@ -1,8 +1,8 @@
-//! The daemon as a service: it answers over HTTP, tells the service manager how it is, and takes a new configuration while it runs.
+//! Supervisor: the daemon as a service. HTTP, service manager, reload.
 //!
-//! Invariants: a configuration that cannot be used changes nothing, and it is said why; a new one takes over where the old one ended, from the
-//! state's file or, without one, from memory, so that no reading is lost (the broker keeps the session meanwhile); whoever watches from
-//! outside, by HTTP or as the service manager, watches without a break.
+//! 1. A configuration that cannot be used changes nothing; the log says why.
+//! 2. A new configuration continues where the old one ended. The broker keeps the session meanwhile.
+//! 3. HTTP and the service manager are served without a break.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use tracing::{error, info, warn};
 
 use crate::config::service::Service;
 use crate::observe::http::{HttpError, Server};
-use crate::observe::{Health, Metrics, ModelLabels, Summary, systemd};
-use crate::runtime::daemon::{self, DaemonError, Legacy};
+use crate::observe::{ModelLabels, Summary, systemd};
+use crate::runtime::daemon::{self, DaemonError, Handover, Process};
+use crate::runtime::record::Compatibility;
 use crate::runtime::signals::{Asked, Signals};
-use crate::state::snapshot::Kinship;
-use crate::state::store::Store;
+use crate::runtime::stored;
 
 /// Why the service did not start or did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +34,14 @@ pub async fn supervise<E: std::fmt::Display>(
     signals: &mut Signals,
     load: impl Fn() -> Result<Service, E>,
 ) -> Result<Summary, SuperviseError> {
-    let (metrics, health) = (Metrics::new(), Arc::<Health>::default());
+    let process = Process::default();
+    let Process { metrics, health } = &process;
     let server = match service.http() {
         Some(options) => Some(tokio::spawn(Server::bind(options).await?.run(metrics.clone(), health.clone()))),
         None => None,
     };
     let notify = tokio::spawn(systemd::run(health.clone()));
-    let done = run(service, signals, load, &metrics, &health).await;
+    let done = run(service, signals, load, &process).await;
     notify.abort();
     if let Some(server) = server {
         server.abort();
@@ -53,10 +54,10 @@ async fn run<E: std::fmt::Display>(
     service: Service,
     signals: &mut Signals,
     load: impl Fn() -> Result<Service, E>,
-    metrics: &Metrics,
-    health: &Arc<Health>,
+    process: &Process,
 ) -> Result<(), DaemonError> {
-    let (mut service, mut legacy) = (Arc::new(service), Legacy::default());
+    let Process { metrics, health } = process;
+    let (mut service, mut handover) = (Arc::new(service), Handover::default());
     loop {
         let meta = service.bundle.meta();
         metrics.set_model(ModelLabels::new(
@@ -92,7 +93,7 @@ async fn run<E: std::fmt::Display>(
                 }
             }
         };
-        legacy = daemon::run_after(service.clone(), legacy, (metrics, health), end, None).await?;
+        handover = daemon::run_after(service.clone(), handover, process, end).await?;
         let Some(mut loaded) = next else { return Ok(()) };
         take_over(&service, &mut loaded);
         service = Arc::new(loaded);
@@ -101,40 +102,48 @@ async fn run<E: std::fmt::Display>(
     }
 }
 
-/// Finds before anything ends whether another state file can be opened.
+/// Checks, before anything ends, whether another state path can be opened.
 fn openable(old: &Service, new: Service) -> Result<Service, String> {
     let path = |service: &Service| service.durability.as_ref().map(|durability| durability.path.clone());
-    if let Some(path) = path(&new).filter(|new| path(old).as_ref() != Some(new)) {
-        Store::open(&path, 0).map_err(|why| why.to_string())?;
+    if let Some(durability) = &new.durability
+        && path(old) != path(&new)
+    {
+        stored::open(&new, durability).map_err(|why| why.to_string())?;
     }
     Ok(new)
 }
 
-/// Says what becomes of the state, and notes whose heir the new model is.
+/// Logs what becomes of the streams.
 fn take_over(old: &Service, new: &mut Service) {
     new.shards = old.shards;
     if old.http() != new.http() {
-        warn!("http: a changed section counts from the next start on");
+        warn!("http: a changed section takes effect at the next start");
     }
-    match new.identity.kinship(&old.identity) {
-        Some(Kinship::Same) => info!("new configuration, the same model: the streams go on"),
-        Some(Kinship::Shape) => {
-            new.heir_of = old.heir_of.iter().copied().chain([old.identity.model()]).collect();
-            info!(
-                model = new.bundle.meta().name,
-                "new configuration, a model of the same shape: the streams go on with their state"
-            );
-        }
-        Some(Kinship::Rows) => {
-            warn!(
-                model = new.bundle.meta().name,
-                rows = new.history_rows(),
-                "new configuration, a model of another shape: each stream's state is made anew from its last stored rows"
-            );
-        }
-        None => warn!(
-            model = new.bundle.meta().name,
-            "new configuration, a model of other variates or of another interval: all streams start anew"
+    let path = |service: &Service| service.durability.as_ref().map(|durability| durability.path.clone());
+    let model = new.bundle.meta().name.as_str();
+    if let (Some(before), after) = (path(old), path(new))
+        && after.as_ref() != Some(&before)
+    {
+        warn!(
+            before = %before.display(),
+            after = %after.map_or_else(|| "none".into(), |path| path.display().to_string()),
+            "new configuration with another state.path: no stream goes along, the streams are those of the new path"
+        );
+        return;
+    }
+    match new.fingerprint.compatibility(&old.fingerprint) {
+        Compatibility::Same => info!("new configuration, the same model: the streams continue"),
+        Compatibility::Architecture => info!(
+            model,
+            "new configuration, a model of the same architecture: each stream warms up from its log, or keeps its state where there is none"
+        ),
+        Compatibility::Schema => warn!(
+            model,
+            "new configuration, a model of another architecture: each stream warms up from its log, or starts anew where there is none"
+        ),
+        Compatibility::None => warn!(
+            model,
+            "new configuration, a model of other variates or of another interval: all streams start anew; the stored ones are kept"
         ),
     }
 }

@@ -11,9 +11,6 @@
 
 pub mod log;
 pub mod memory;
-pub mod shelf;
-pub mod snapshot;
-pub mod store;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

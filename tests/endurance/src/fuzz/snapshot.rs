@@ -1,41 +1,39 @@
-//! Snapshots: after `R`, bytes as they are; else changes of a genuine snapshot, three bytes each (where, in two bytes; what), under a digest
-//! that fits, for a reader that stops at the digest would hide all that comes after it.
+//! Checkpoints and log entries: after `R`, a checkpoint's bytes as they are; after `E`, a log entry's; else changes of a
+//! genuine checkpoint, three bytes each (where, in two bytes; what).
 
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
-use sha2::{Digest, Sha256};
+use tsm2_e2e::engine::TestEngine;
 use tsm2_edge::config::Config;
 use tsm2_edge::config::service::Service;
-use tsm2_edge::runtime::engine::Engine;
-use tsm2_edge::state::shelf::Rows;
+use tsm2_edge::state::Stored;
 
 const MINUTE: i64 = 60_000;
-const DIGEST: usize = 32;
 
-/// Restores a snapshot and goes on with it.
+/// Loads a stream and continues with it.
 ///
 /// # Panics
-/// When what is saved is not what is restored, or the next message cannot be taken.
+/// When what is stored is not what is loaded, or the next message cannot be taken.
 pub fn snapshot(data: &[u8]) {
     thread_local! {
-        static ENGINE: RefCell<Engine<'static>> = RefCell::new(Engine::new(service()));
+        static ENGINE: RefCell<TestEngine<'static>> = RefCell::new(TestEngine::new(service()));
     }
-    let bytes = match data {
-        [b'R', bytes @ ..] => bytes.to_vec(),
-        changes => changed(changes),
+    let (checkpoint, tail) = match data {
+        [b'R', bytes @ ..] => (bytes.to_vec(), Vec::new()),
+        [b'E', bytes @ ..] => (genuine().to_vec(), vec![bytes.to_vec()]),
+        changes => (changed(changes), Vec::new()),
+    };
+    let stored = |checkpoint, tail| Stored {
+        checkpoint: Some(checkpoint),
+        tail,
     };
     ENGINE.with_borrow_mut(|engine| {
-        if engine.restore("a", &bytes, Rows::default).is_err() {
-            return;
-        }
-        // Parts that are damaged or another model's are made anew; then what is saved is what was restored.
-        let saved = engine.collect(true)["a"].snapshot.clone();
-        engine.restore("a", &saved, Rows::default).expect("what was saved can be restored");
-        assert!(
-            engine.collect(true)["a"].snapshot == saved,
-            "restored and saved again, it is the same"
-        );
+        // What is damaged or another model's begins anew; then what is stored is what was loaded.
+        engine.load("a", &stored(checkpoint, tail), &[]);
+        let saved = engine.checkpoint("a").expect("the stream is in memory");
+        engine.load("a", &stored(saved.clone(), Vec::new()), &[]);
+        assert!(engine.checkpoint("a") == Some(saved), "loaded and stored again, it is the same");
         let time = engine.counts("a").map_or(0, |counts| counts.time_steps as i64 % 1000) * MINUTE;
         engine.take("s/a", br#"{"temp": 1, "power": 2}"#, false, time, |_| 0);
     });
@@ -43,12 +41,10 @@ pub fn snapshot(data: &[u8]) {
 
 fn changed(changes: &[u8]) -> Vec<u8> {
     let mut bytes = genuine().to_vec();
-    let content = bytes.len() - DIGEST;
+    let length = bytes.len();
     for &[high, low, byte] in changes.as_chunks::<3>().0 {
-        bytes[usize::from(u16::from_be_bytes([high, low])) % content] = byte;
+        bytes[usize::from(u16::from_be_bytes([high, low])) % length] = byte;
     }
-    let digest = Sha256::digest(&bytes[..content]);
-    bytes[content..].copy_from_slice(&digest);
     bytes
 }
 
@@ -61,16 +57,15 @@ fn service() -> &'static Service {
     })
 }
 
-/// A snapshot of a stream with an open row.
+/// A checkpoint of a stream with an open time bin.
 fn genuine() -> &'static [u8] {
-    static SNAPSHOT: OnceLock<Vec<u8>> = OnceLock::new();
-    SNAPSHOT.get_or_init(|| {
-        let mut engine = Engine::new(service());
+    static CHECKPOINT: OnceLock<Vec<u8>> = OnceLock::new();
+    CHECKPOINT.get_or_init(|| {
+        let mut engine = TestEngine::new(service());
         for minute in 0..9 {
             engine.take("s/a", br#"{"temp": 1.5, "power": 2}"#, false, minute * MINUTE, |_| 0);
         }
         engine.take("s/a", br#"{"temp": 1.5}"#, false, 9 * MINUTE, |_| 0);
-        let change = engine.collect(true).remove("a");
-        change.expect("the stream is there").snapshot
+        engine.checkpoint("a").expect("the stream is there")
     })
 }

@@ -1,0 +1,424 @@
+//! Worker: one thread that owns streams. Messages in, forecasts out, batches to the writer.
+//!
+//! 1. All messages of a stream come to the same worker, in order.
+//! 2. A message enters a batch after all its forecasts are handed to the session.
+//! 3. The worker never waits for the store. While the writer is busy the batch stays open; beyond a
+//!    limit checkpoints replace its log entries.
+//! 4. A stream that is not in memory is loaded before its message is processed.
+//! 5. Every wait and every time step sends a heartbeat.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tracing::{debug, error, info};
+use tsm2_mqtt::{InFlight, Message, Publisher, rfc3339};
+
+use crate::config::service::Service;
+use crate::observe::{Heartbeat, Metrics, WorkerMetrics};
+use crate::runtime::address::{Address, Kind};
+use crate::runtime::admission::Admission;
+use crate::runtime::batch::{Batch, Limits, OpenBatch, Uncommitted};
+use crate::runtime::engine::{Engine, Input, Step};
+use crate::runtime::published::{ForecastMessage, MetricsMessage, seconds};
+use crate::runtime::queue::{Next, RoundRobinQueue};
+use crate::runtime::source::{self, Acknowledge};
+use crate::runtime::stop::StopSignal;
+use crate::state::StateStore;
+
+/// How long the thread sleeps when nothing is to be done.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long nothing may arrive before a batch is closed, once the broker may be waiting.
+const WINDOW_FULL: Duration = Duration::from_millis(10);
+/// How long to wait before a busy writer is asked again.
+const BUSY: Duration = Duration::from_millis(20);
+/// Batches of one worker that the writer may have.
+const WITH_WRITER: u64 = 2;
+/// Time steps in a stream's log that are worth a checkpoint at the end.
+const LEAST_TAIL: u64 = 1;
+/// How often the worker reports to the metrics and looks for streams to evict.
+const REPORT: Duration = Duration::from_secs(2);
+/// How often the worker looks for streams to forget.
+const FORGET: Duration = Duration::from_secs(60);
+/// How long to wait before state that cannot be read is read again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A message on its way to its worker.
+#[derive(Debug)]
+pub(crate) struct Routed<A> {
+    pub(crate) stream: String,
+    pub(crate) kind: Kind,
+    pub(crate) message: source::Message<A>,
+}
+
+/// The worker of a stream, the same in every process: FNV-1a.
+pub(crate) fn worker_of(stream: &str, workers: usize) -> usize {
+    let hash = stream.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash % workers.max(1) as u64) as usize
+}
+
+/// See the module's description.
+pub(crate) struct Worker<A> {
+    /// Which one it is, of `service.shards`.
+    pub(crate) number: usize,
+    pub(crate) service: Arc<Service>,
+    pub(crate) queue: Arc<RoundRobinQueue<Routed<A>>>,
+    pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) batches: Sender<Batch<A>>,
+    /// Up to which of its batches the state is durable.
+    pub(crate) durable: Arc<[AtomicU64]>,
+    pub(crate) uncommitted: Arc<Uncommitted>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) publisher: Publisher,
+    pub(crate) stop: StopSignal,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) metrics: Metrics,
+    pub(crate) report: WorkerMetrics,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) runtime: Handle,
+}
+
+/// The time to stop is over: what is not finished is dropped unacknowledged.
+struct Cut;
+
+impl<A: Acknowledge> Worker<A> {
+    /// Runs until its queue has ended.
+    pub(crate) fn run(self) {
+        let service = self.service.clone();
+        let mut engine = Engine::with_admission(&service, self.metrics.input.clone(), self.admission.clone());
+        let mut open = OpenBatch::new();
+        if self.work(&mut engine, &mut open).is_ok() {
+            self.finish(&mut engine, open);
+        }
+        self.report_on(&engine);
+    }
+
+    fn work(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>) -> Result<(), Cut> {
+        let (mut reported, mut swept) = (None::<Instant>, None::<Instant>);
+        loop {
+            let now = Instant::now();
+            self.heartbeat.beat();
+            if reported.is_none_or(|at| now >= at + REPORT) {
+                reported = Some(now);
+                self.report_on(engine);
+                self.evict(engine);
+            }
+            if engine.len() > self.most_in_memory() {
+                self.evict(engine);
+            }
+            if swept.is_none_or(|at| now >= at + FORGET) {
+                swept = Some(now);
+                self.forget_silent(engine, open)?;
+            }
+            if self.stop.is_over() {
+                self.cut()?;
+            }
+            let is_waiting = open.is_awaited() && self.in_flight.count() >= self.service.max_inflight;
+            let due = open.due(self.limits()).map(|due| due.saturating_duration_since(now));
+            let patience = match self.is_writer_busy(open) {
+                true => BUSY,
+                false if is_waiting => WINDOW_FULL.min(due.unwrap_or(IDLE)),
+                false => due.unwrap_or(IDLE).min(IDLE),
+            };
+            match self.queue.pop(patience) {
+                Next::Message(routed) => self.take(engine, open, routed)?,
+                Next::Idle if is_waiting => self.hand_over(engine, open),
+                Next::Idle => {}
+                Next::End => return Ok(()),
+            }
+            if open.due(self.limits()).is_some_and(|due| due <= Instant::now()) {
+                self.hand_over(engine, open);
+            }
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        match &self.service.durability {
+            Some(durability) => Limits {
+                readings: durability.readings,
+                every: durability.every,
+            },
+            // Nothing waits for a commit.
+            None => Limits {
+                readings: 1,
+                every: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Processes one message.
+    fn take(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>, routed: Routed<A>) -> Result<(), Cut> {
+        let Routed { stream, kind, message } = routed;
+        if !engine.has(&stream) {
+            self.load(engine, &stream)?;
+        }
+        let input = Input {
+            topic: &message.topic,
+            address: Address { stream: &stream, kind },
+            payload: &message.payload,
+            retained: message.retained,
+            arrival_ms: unix_ms(message.arrived),
+        };
+        let (mut published, mut is_cut) = (0, false);
+        let accepted = engine.take(&input, |step| {
+            self.heartbeat.beat();
+            if !is_cut {
+                match self.publish(step) {
+                    Ok(forecasts) => published += forecasts,
+                    Err(Cut) => is_cut = true,
+                }
+            }
+        });
+        if is_cut {
+            // Before its entry and its acknowledgement: the message comes again.
+            self.cut()?;
+        }
+        if published > 0 {
+            self.metrics.input.forecasts.inc_by(published);
+            self.metrics.input.latency.observe(message.arrived_at.elapsed().as_secs_f64());
+        }
+        if let (Some(accepted), true) = (accepted, self.service.durability.is_some()) {
+            open.add(self.service.fingerprint.key(&stream), &accepted);
+            engine.note_batch(&stream, open.number());
+        }
+        open.add_ack(message.ack);
+        if let Some((readings, opened)) = open.content() {
+            self.uncommitted.set((self.number, open.number()), readings, opened);
+        }
+        Ok(())
+    }
+
+    /// The time to stop is over. Where a file has the streams, what is open comes again; else the
+    /// streams are handed over in memory as they are.
+    fn cut(&self) -> Result<(), Cut> {
+        if self.service.durability.is_some() {
+            return Err(Cut);
+        }
+        self.queue.close();
+        while let Next::Message(unprocessed) = self.queue.pop(Duration::ZERO) {
+            drop(unprocessed);
+        }
+        Ok(())
+    }
+
+    /// Whether the writer has as many batches of this worker as it may.
+    fn is_writer_busy(&self, open: &OpenBatch<A>) -> bool {
+        let durable = self.durable[self.number].load(Ordering::Acquire);
+        open.number().saturating_sub(1 + durable) >= WITH_WRITER
+    }
+
+    /// Closes the batch and gives it to the writer. While the writer is busy it stays open.
+    fn hand_over(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>) {
+        if self.is_writer_busy(open) {
+            return;
+        }
+        for (key, is_collapsed) in open.keys() {
+            let Some(stream) = self.service.fingerprint.stream_of(&key) else {
+                continue;
+            };
+            if (is_collapsed || engine.is_checkpoint_due(stream))
+                && let Some(checkpoint) = engine.checkpoint(stream)
+            {
+                self.heartbeat.beat();
+                open.checkpoint(key, checkpoint);
+            }
+        }
+        self.send(open);
+    }
+
+    fn send(&self, open: &mut OpenBatch<A>) {
+        if let Some(batch) = open.close(self.number) {
+            // Without a writer the daemon ends, and what is dropped here comes again.
+            let _ = self.batches.send(batch);
+        }
+    }
+
+    /// The last batch: checkpoints of the streams, so that the next start replays little.
+    fn finish(&self, engine: &mut Engine<'_>, mut open: OpenBatch<A>) {
+        let names = match self.service.durability.is_some() {
+            true => engine.with_tail(LEAST_TAIL),
+            false => engine.with_tail(0),
+        };
+        let collapsed = open.keys().into_iter().filter(|(_, is_collapsed)| *is_collapsed);
+        let collapsed: Vec<String> = collapsed.map(|(key, _)| key).collect();
+        let keys = names.iter().map(|name| self.service.fingerprint.key(name)).chain(collapsed);
+        for key in keys {
+            let stream = self.service.fingerprint.stream_of(&key).unwrap_or_default();
+            if let Some(checkpoint) = engine.checkpoint(stream) {
+                self.heartbeat.beat();
+                open.checkpoint(key, checkpoint);
+            }
+        }
+        self.send(&mut open);
+    }
+
+    /// Brings a stream back into memory, if it is stored. While it cannot be read this waits: a
+    /// stream that began anew in its place would be another one.
+    fn load(&self, engine: &mut Engine<'_>, stream: &str) -> Result<(), Cut> {
+        let key = self.service.fingerprint.key(stream);
+        let Some(stored) = self.read(stream, || self.store.load(&key))? else {
+            return Ok(());
+        };
+        let limit = self.service.warmup_entries();
+        let history = || {
+            let history = self.store.history(&key, limit);
+            history.unwrap_or_else(|error| {
+                error!(stream, "the stream's log cannot be read: {error}; it warms up from what comes");
+                Vec::new()
+            })
+        };
+        engine.load(stream, &stored, unix_ms(SystemTime::now()), history, || self.heartbeat.beat());
+        Ok(())
+    }
+
+    fn read<T, E: std::fmt::Display>(&self, stream: &str, mut read: impl FnMut() -> Result<T, E>) -> Result<T, Cut> {
+        let mut is_logged = false;
+        loop {
+            match read() {
+                Ok(read) => return Ok(read),
+                Err(error) if !is_logged => {
+                    error!(stream, "stored state cannot be read: {error}; trying again");
+                    is_logged = true;
+                }
+                Err(_) => {}
+            }
+            let pause = self.stop.or_over(async { tokio::time::sleep(RETRY).await });
+            if self.runtime.block_on(self.heartbeat.while_waiting(pause)).is_none() {
+                return Err(Cut);
+            }
+        }
+    }
+
+    fn report_on(&self, engine: &Engine<'_>) {
+        let (errors, drifting) = engine.errors(&self.metrics.model().steps);
+        self.report.report(engine.len(), drifting, errors);
+    }
+
+    /// Streams of this worker that may be in memory, beside those that are not durable yet.
+    fn most_in_memory(&self) -> usize {
+        let durability = self.service.durability.as_ref();
+        durability.map_or(usize::MAX, |durability| durability.resident_streams.div_ceil(self.service.shards))
+    }
+
+    fn evict(&self, engine: &mut Engine<'_>) {
+        let Some(durability) = &self.service.durability else { return };
+        let durable = self.durable[self.number].load(Ordering::Acquire);
+        let evicted = engine.evict(before_now(durability.evict_after), self.most_in_memory(), durable);
+        if evicted > 0 {
+            debug!(streams = evicted, "evicted from memory, kept in the store");
+        }
+    }
+
+    /// Forgets the streams that have been silent for `state.forget_after_s`: in memory, in the store
+    /// and at the broker.
+    fn forget_silent(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>) -> Result<(), Cut> {
+        let Some(forget_after) = self.service.forget_after else {
+            return Ok(());
+        };
+        let since_ms = before_now(forget_after);
+        let mut silent = engine.silent_since(since_ms);
+        let stored = self.read("", || self.store.streams())?;
+        silent.extend(stored.iter().filter(|info| info.last_write_ms < since_ms).filter_map(|info| {
+            let stream = self.service.fingerprint.stream_of(&info.name)?;
+            let is_own = worker_of(stream, self.service.shards) == self.number && self.service.serves(stream);
+            (is_own && !engine.has(stream)).then(|| stream.to_owned())
+        }));
+        for stream in silent {
+            info!(stream, "silent for longer than state.forget_after_s; the stream is forgotten");
+            engine.forget(&stream);
+            open.forget(self.service.fingerprint.key(&stream));
+            for topic in self.service.retained_topics(&stream) {
+                self.publish_message(topic, Bytes::new())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes a forecast per target variate, and now and then the evaluation of earlier ones.
+    /// Returns how many forecasts. A step that bridges a gap has none: the reading that ended the
+    /// gap is there already.
+    fn publish(&self, step: Step<'_>) -> Result<u64, Cut> {
+        let Some(origin_ms) = step.last_reading_ms else {
+            return Ok(0);
+        };
+        let service = &self.service;
+        let (meta, origin) = (service.bundle.meta(), rfc3339(origin_ms));
+        let interval_ms = i64::try_from(service.interval_ms()).unwrap_or(i64::MAX);
+        let start = rfc3339(step.time_ms.saturating_add(interval_ms));
+        let horizon = meta.config.horizon;
+        for variate in 0..service.outputs.len() {
+            let steps = variate * horizon..(variate + 1) * horizon;
+            let forecast = ForecastMessage {
+                origin: &origin,
+                start: &start,
+                interval_s: seconds(service.interval_ms()),
+                mean: &step.mean[steps.clone()],
+                lower: &step.lower[steps.clone()],
+                upper: &step.upper[steps],
+                coverage: service.monitor.coverage,
+                model: &meta.name,
+            };
+            self.publish_json(service.forecast_topic(step.stream, variate), &forecast)?;
+        }
+        if let Some(monitor) = step.metrics {
+            for variate in 0..service.outputs.len() {
+                let metrics = MetricsMessage::of(monitor, variate, &origin, &meta.name);
+                self.publish_json(service.metrics_topic(step.stream, variate), &metrics)?;
+            }
+        }
+        Ok(service.outputs.len() as u64)
+    }
+
+    fn publish_json(&self, topic: String, content: &impl Serialize) -> Result<(), Cut> {
+        // Numbers and text are always JSON.
+        self.publish_message(topic, serde_json::to_vec(content).unwrap_or_default().into())
+    }
+
+    /// Hands a retained message to the session, after waiting for room.
+    fn publish_message(&self, topic: String, payload: Bytes) -> Result<(), Cut> {
+        let message = Message {
+            topic,
+            payload,
+            retain: true,
+        };
+        let handed_over = self.stop.or_over(self.publisher.publish(message));
+        match self.runtime.block_on(self.heartbeat.while_waiting(handed_over)) {
+            Some(Ok(())) => Ok(()),
+            _ => Err(Cut),
+        }
+    }
+}
+
+/// The wall clock so long ago, milliseconds since 1970-01-01 UTC.
+fn before_now(time: Duration) -> i64 {
+    unix_ms(SystemTime::now()).saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Milliseconds since 1970-01-01 UTC; a clock before that counts backwards.
+fn unix_ms(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worker_of;
+
+    #[test]
+    fn streams_spread_over_the_workers() {
+        let mut streams = [0; 4];
+        for stream in 0..4000 {
+            streams[worker_of(&format!("sensor-{stream}"), 4)] += 1;
+        }
+        assert!(streams.iter().all(|&count| (800..1200).contains(&count)), "{streams:?}");
+        assert_eq!(worker_of("a", 4), worker_of("a", 4));
+    }
+}
