@@ -134,8 +134,8 @@ fn evaluate_scores_every_origin_as_if_by_hand() {
     for origin in 800..=994 {
         let forecast = stepped(&bundle, &table, origin);
         for (m, variate) in bundle.meta().variates.iter().enumerate() {
-            for lead in 0..6 {
-                let error = f64::from((forecast[6 * m + lead] - table.row(origin + lead)[m]) / variate.std);
+            for step in 0..6 {
+                let error = f64::from((forecast[6 * m + step] - table.row(origin + step)[m]) / variate.std);
                 if !error.is_nan() {
                     squared += error * error;
                     absolute += error.abs();
@@ -301,7 +301,7 @@ fn every_command_knows_what_is_only_read() {
         .as_object()
         .unwrap()
         .iter()
-        .map(|(name, leads)| (name.as_str(), leads.as_array().unwrap().len()));
+        .map(|(name, steps)| (name.as_str(), steps.as_array().unwrap().len()));
     assert_eq!(lengths.collect::<Vec<_>>(), [("b", 4), ("c", 4)]);
     let printed = stdout(tsm2(forecast));
     let header: Vec<&str> = printed.lines().nth(1).unwrap().split_whitespace().collect();
@@ -408,5 +408,7 @@ fn help_is_there_for_every_command() {
         let help = stdout(tsm2([command, "--help"]));
         assert!(help.contains("Example") && help.contains("--json"), "{help}");
     }
+    let help = stdout(tsm2(["train", "--help"]));
+    assert!(help.contains("Two threads") && !help.contains("All cores"), "{help}");
     assert_eq!(tsm2(["frobnicate"]).status.code(), Some(2));
 }

@@ -72,6 +72,25 @@ fn a_horizon_of_no_steps_is_refused_by_the_option() {
 }
 
 #[test]
+fn resume_without_a_checkpoint_names_the_remedy() {
+    let folder = Folder::new();
+    let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
+    let arguments = [
+        "train",
+        "--data",
+        arg(&data),
+        "--horizon",
+        "4",
+        "--updates",
+        "2",
+        "--out",
+        arg(&out),
+        "--resume",
+    ];
+    refused(&arguments, &["last.safetensors", "no checkpoint", "without --resume"]);
+}
+
+#[test]
 fn options_of_the_reader_that_cannot_be() {
     let folder = Folder::new();
     let data = folder.file("data.csv", recording(100));

@@ -58,10 +58,14 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
             .expect("trains")
         {}
         let best = trainer.best().expect("a best");
-        let mse = best.errors.band(0..1).sum::<tsm2_train::evaluate::errors::Sums>().mse(1.0);
+        let mse = best
+            .errors
+            .group(0..1)
+            .sum::<tsm2_train::train::validation_errors::BlendSums>()
+            .mse(1.0);
         assert!(mse < 0.2 * linear, "{kind:?}: {mse}, linear {linear}");
         // Nothing stands beside the network: its own error is what it is judged by.
-        let whole = best.errors.band(0..1).sum::<tsm2_train::evaluate::errors::Sums>();
+        let whole = best.errors.group(0..1).sum::<tsm2_train::train::validation_errors::BlendSums>();
         assert!((best.score - whole.mse(1.0) / whole.mse(0.0)).abs() < 1e-9, "{}", best.score);
     }
 }

@@ -70,7 +70,7 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_its_run_can_be_re
     let mut checkpoint = Vec::new();
     let last = options.out.join("checkpoints/last.safetensors");
     let trained = train::run(&table, &options, &mut |event| {
-        // The checkpoint as it stands when the last stretch has begun.
+        // The checkpoint as it stands when the last chunk has begun.
         if let Event::Training {
             progress: Progress::Update(399),
             ..
@@ -88,7 +88,7 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_its_run_can_be_re
     assert!(options.out.join("metrics.csv").is_file() && options.out.join("checkpoints/best.safetensors").is_file());
 
     let bytes = std::fs::read(&trained.path).expect("the bundle");
-    assert!(!checkpoint.is_empty(), "a checkpoint was there before the last stretch");
+    assert!(!checkpoint.is_empty(), "a checkpoint was there before the last chunk");
     std::fs::write(&last, &checkpoint).expect("writes");
     let resumed = train::run(
         &table,
@@ -224,10 +224,10 @@ fn a_training_that_diverges_keeps_the_best_weights_before() {
 #[test]
 fn a_training_that_strays_goes_on_from_its_average() {
     at_a_rate(3.0, |trainer| {
-        assert!(trainer.strayed() > 0);
+        assert!(trainer.loss_spikes() > 0);
         assert_eq!((trainer.updates(), trainer.diverged()), (100, None));
     });
-    at_a_rate(3e-3, |trainer| assert_eq!((trainer.updates(), trainer.strayed()), (100, 0)));
+    at_a_rate(3e-3, |trainer| assert_eq!((trainer.updates(), trainer.loss_spikes()), (100, 0)));
 }
 
 #[test]

@@ -15,12 +15,12 @@ use tsm2_train::data::dataset::Dataset;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitError};
 use tsm2_train::data::table::Table;
-use tsm2_train::evaluate::errors::Sums;
 use tsm2_train::linear::step_groups::step_groups;
 use tsm2_train::network::Network;
 use tsm2_train::network::parameters::{OPEN_GATE, Parameters, Parts, mamba};
 use tsm2_train::train::recipe::{MEMORY, MLP, start_config, with_network};
 use tsm2_train::train::trainer::{Progress, Target, TrainError, Trainer, TrainerOptions};
+use tsm2_train::train::validation_errors::BlendSums;
 
 /// A part of TSM2, or another in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,17 +148,17 @@ impl Variant {
         let parameters: &mut Parameters = network.parameters_mut();
         let all = 0..usize::MAX;
         match self {
-            Variant::NoTimeMixer => parameters.hold("time.out_proj.weight", all, 0.0)?,
+            Variant::NoTimeMixer => parameters.freeze("time.out_proj.weight", all, 0.0)?,
             // Without values the backward half says nothing: v = 0, and SiLU of the convolution's bias, which is 0.
             Variant::VariateS6Forward => {
-                parameters.hold("variate.in_proj.weight", e..2 * e, 0.0)?;
-                parameters.hold("backward.conv.bias", all, 0.0)?;
+                parameters.freeze("variate.in_proj.weight", e..2 * e, 0.0)?;
+                parameters.freeze("backward.conv.bias", all, 0.0)?;
             }
-            Variant::NoSelection => parameters.hold("x_proj.weight", all, 0.0)?,
+            Variant::NoSelection => parameters.freeze("x_proj.weight", all, 0.0)?,
             Variant::NoGate => {
-                parameters.hold("time.in_proj.weight", e..2 * e, 0.0)?;
-                parameters.hold("variate.in_proj.weight", 2 * e..3 * e, 0.0)?;
-                parameters.hold("gate_bias", all, OPEN_GATE)?;
+                parameters.freeze("time.in_proj.weight", e..2 * e, 0.0)?;
+                parameters.freeze("variate.in_proj.weight", 2 * e..3 * e, 0.0)?;
+                parameters.freeze("gate_bias", all, OPEN_GATE)?;
             }
             Variant::MambaStart => {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -226,7 +226,7 @@ impl Ablation<'_> {
         start_config(self.table, horizon)
     }
 
-    /// Trains and measures one of them; every token's forecast whose leads lie within the test rows counts, but for the remainder that four streams leave.
+    /// Trains and measures one of them; every token's forecast whose steps lie within the test rows counts, but for the remainder that four streams leave.
     ///
     /// # Errors
     /// candle's, and those of the front end.
@@ -247,7 +247,7 @@ impl Ablation<'_> {
         while trainer.advance(self.updates, split.validation_range(), &groups, report)? {}
         trainer.take_best()?;
         let errors = trainer.validate(split.test_range())?;
-        let mse = |leads: Range<usize>| errors.band(leads).sum::<Sums>().mse(1.0);
+        let mse = |steps: Range<usize>| errors.group(steps).sum::<BlendSums>().mse(1.0);
         Ok(Outcome {
             mse: self.horizons.iter().map(|&h| mse(0..h)).collect(),
             updates: trainer.updates(),

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tsm2_core::{Mlp, S6, VariateMixer};
-use tsm2_lab::paper::{Budget, Config, Network, PaperError, Part, TimeMixer, Variant, Windows, fit, naive, revin};
+use tsm2_lab::paper::{Budget, PaperError, Part, TimeMixer, Variant, WindowConfig, WindowNetwork, Windows, fit, naive, revin};
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::Split;
 use tsm2_train::data::table::Table;
@@ -22,8 +22,8 @@ const SCAN: S6 = S6 {
 };
 
 /// Three variates of 32 samples, in 7 tokens.
-fn small() -> Config {
-    Config {
+fn small() -> WindowConfig {
+    WindowConfig {
         variates: 3,
         lookback: 32,
         horizon: 2,
@@ -38,23 +38,23 @@ fn small() -> Config {
     }
 }
 
-fn network(config: &Config) -> Network {
-    Network::initial(config, &mut ChaCha8Rng::seed_from_u64(5), &Device::Cpu).expect("a valid configuration")
+fn network(config: &WindowConfig) -> WindowNetwork {
+    WindowNetwork::initial(config, &mut ChaCha8Rng::seed_from_u64(5), &Device::Cpu).expect("a valid configuration")
 }
 
 /// Patches of two windows, every number another.
-fn patches(config: &Config) -> Vec<f32> {
+fn patches(config: &WindowConfig) -> Vec<f32> {
     let count = 2 * config.tokens() * config.variates * config.patch;
     (0..count).map(|i| ((i * 7919 % 997) as f32 / 400.0 - 1.2).sin()).collect()
 }
 
-fn tensor(config: &Config, patches: &[f32]) -> Tensor {
+fn tensor(config: &WindowConfig, patches: &[f32]) -> Tensor {
     let shape = (2, config.tokens(), config.variates, config.patch);
     Tensor::from_slice(patches, shape, &Device::Cpu).expect("a shape that fits")
 }
 
 /// The features as numbers, `[windows * tokens * variates][D]`.
-fn features(network: &Network, patches: &[f32]) -> Vec<Vec<f32>> {
+fn features(network: &WindowNetwork, patches: &[f32]) -> Vec<Vec<f32>> {
     let features = network.features(&tensor(network.config(), patches)).expect("features");
     let d = network.config().d_model;
     let numbers = features.flatten_all().and_then(|all| all.to_vec1::<f32>()).expect("numbers");
@@ -62,7 +62,7 @@ fn features(network: &Network, patches: &[f32]) -> Vec<Vec<f32>> {
 }
 
 /// Which features `[tokens][variates]` of the first window change with the patch of a token and variate; those of the second never may.
-fn reached(config: &Config, token: usize, variate: usize) -> Vec<Vec<bool>> {
+fn reached(config: &WindowConfig, token: usize, variate: usize) -> Vec<Vec<bool>> {
     let network = network(config);
     let before = patches(config);
     let mut after = before.clone();
@@ -79,7 +79,7 @@ fn reached(config: &Config, token: usize, variate: usize) -> Vec<Vec<bool>> {
 fn a_forecast_has_a_number_for_every_variate_and_lead_whatever_the_mixers() {
     let mlp = VariateMixer::Mlp(Mlp { reduce: 2, hidden: 5 });
     for (time, variate) in [(TimeMixer::S6(SCAN), VariateMixer::S6(SCAN)), (TimeMixer::Linear, mlp)] {
-        let config = Config { time, variate, ..small() };
+        let config = WindowConfig { time, variate, ..small() };
         assert_eq!(config.tokens(), 7);
         let forecast = network(&config).forward(&tensor(&config, &patches(&config))).expect("a forecast");
         assert_eq!(forecast.dims(), [2, 3, 2], "{config:?}");
@@ -90,7 +90,7 @@ fn a_forecast_has_a_number_for_every_variate_and_lead_whatever_the_mixers() {
 fn a_scan_looks_back_only_and_a_matrix_both_ways() {
     for time in [TimeMixer::S6(SCAN), TimeMixer::Linear] {
         let causal = matches!(time, TimeMixer::S6(_));
-        let config = Config {
+        let config = WindowConfig {
             time,
             variate: VariateMixer::None,
             ..small()
@@ -105,7 +105,7 @@ fn a_scan_looks_back_only_and_a_matrix_both_ways() {
 #[test]
 fn variates_meet_within_a_token_in_the_order_of_the_mixers_directions() {
     let with = |variate, directions| {
-        let config = Config {
+        let config = WindowConfig {
             variate,
             directions,
             max_span: Some(0),
@@ -123,7 +123,7 @@ fn variates_meet_within_a_token_in_the_order_of_the_mixers_directions() {
 #[test]
 fn an_averaging_that_starts_is_the_plain_stack_and_reaches_as_far_back_as_it_may() {
     let spanned = |max_span| {
-        let config = Config {
+        let config = WindowConfig {
             layers: 4,
             max_span,
             ..small()
@@ -169,7 +169,7 @@ fn every_number_of_every_variant_learns() {
     let tables = ours.map(|variant| {
         (
             variant.name,
-            Config {
+            WindowConfig {
                 lookback: 64,
                 ..variant.config(3, 4)
             },
@@ -259,7 +259,7 @@ fn budget(updates: usize, seed: u64) -> Budget {
 #[test]
 fn a_short_training_learns_what_no_linear_map_can_and_repeats_itself() {
     let table = chaos(1500);
-    let config = Config {
+    let config = WindowConfig {
         variates: 2,
         lookback: 8,
         horizon: 1,
@@ -294,11 +294,11 @@ fn a_short_training_learns_what_no_linear_map_can_and_repeats_itself() {
 
 #[test]
 fn what_cannot_be_is_named() {
-    let fails = |config: Config| config.validate().expect_err("it cannot be").to_string();
-    let message = fails(Config { lookback: 7, ..small() });
+    let fails = |config: WindowConfig| config.validate().expect_err("it cannot be").to_string();
+    let message = fails(WindowConfig { lookback: 7, ..small() });
     assert!(message.contains("lookback of 7") && message.contains("patch of 8"), "{message}");
-    assert!(fails(Config { horizon: 0, ..small() }).contains("horizon"));
-    assert!(fails(Config { stride: 0, ..small() }).contains("stride"));
+    assert!(fails(WindowConfig { horizon: 0, ..small() }).contains("horizon"));
+    assert!(fails(WindowConfig { stride: 0, ..small() }).contains("stride"));
     let table = chaos(1500);
     for (lookback, horizon, part) in [(999, 2, "training"), (32, 251, "validation")] {
         let error = Windows::new(&table, SPLIT, lookback, horizon).err().expect("too short");

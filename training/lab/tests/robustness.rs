@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use tsm2_core::{Config, LinearHead, Model, Normalizer, Scaler};
-use tsm2_lab::robustness::{Apart, PERCENT, Trial};
+use tsm2_lab::robustness::{PERCENT, PerturbedErrors, RobustnessTest};
 use tsm2_train::data::scale;
 use tsm2_train::data::split::SplitSpec;
 use tsm2_train::data::table::Table;
@@ -77,8 +77,8 @@ impl Continued {
     }
 
     /// What is measured of it on the last 600 of 1,000 rows.
-    fn trial<'a>(&'a self, model: &'a Model<'a>, table: &'a Table) -> Trial<'a> {
-        Trial {
+    fn test<'a>(&'a self, model: &'a Model<'a>, table: &'a Table) -> RobustnessTest<'a> {
+        RobustnessTest {
             model,
             table,
             scaler: &self.scaler,
@@ -93,21 +93,21 @@ impl Continued {
 fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_more_is_worse() {
     let (table, wave) = (waves(true), Continued::new());
     let model = wave.model();
-    let trial = wave.trial(&model, &table);
-    let shares = trial.missing(&|| ()).expect("measures");
+    let test = wave.test(&model, &table);
+    let shares = test.missing(&|| ()).expect("measures");
     assert_eq!(shares.iter().map(|share| share.percent).collect::<Vec<_>>(), PERCENT);
     let own = model_errors(
         &model,
         &table,
         &wave.scaler,
-        trial.rows.clone(),
-        trial.horizons,
+        test.rows.clone(),
+        test.horizons,
         Protocol::Carried,
         &|| (),
     );
     assert_eq!(shares[0].model, own.expect("evaluates"));
     let split = SplitSpec::Rows([300, 100, 600]).resolve(1000).expect("a split");
-    let (baselines, _) = baseline_errors(&table, &wave.scaler, &split, trial.rows.clone(), trial.horizons).expect("evaluates");
+    let (baselines, _) = baseline_errors(&table, &wave.scaler, &split, test.rows.clone(), test.horizons).expect("evaluates");
     assert_eq!(shares[0].naive, baselines.naive);
     for pair in shares.windows(2) {
         for i in 0..2 {
@@ -120,7 +120,7 @@ fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_mor
 }
 
 /// The mean squared error over all steps relative to the carried state's, by age.
-fn relative(ages: &[Apart]) -> Vec<(usize, f64)> {
+fn relative(ages: &[PerturbedErrors]) -> Vec<(usize, f64)> {
     ages.iter().map(|age| (age.rows, age.errors[1].mse / age.carried[1].mse)).collect()
 }
 
@@ -128,9 +128,9 @@ fn relative(ages: &[Apart]) -> Vec<(usize, f64)> {
 fn two_readings_after_a_gap_or_a_cold_start_the_forecast_is_that_of_the_carried_state() {
     let (table, wave) = (waves(false), Continued::new());
     let model = wave.model();
-    let trial = wave.trial(&model, &table);
-    let gap = trial.gap(10, &|| ()).expect("measures");
-    let cold = trial.cold_start(&|| ()).expect("measures");
+    let test = wave.test(&model, &table);
+    let gap = test.gap(10, &|| ()).expect("measures");
+    let cold = test.cold_start(&|| ()).expect("measures");
     assert_eq!(
         gap.iter().map(|age| age.rows).collect::<Vec<_>>(),
         [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -153,11 +153,11 @@ fn a_seed_makes_a_trial() {
     let (table, wave) = (waves(false), Continued::new());
     let model = wave.model();
     let measured = |seed| {
-        let trial = Trial {
+        let test = RobustnessTest {
             seed,
-            ..wave.trial(&model, &table)
+            ..wave.test(&model, &table)
         };
-        let measured = (trial.missing(&|| ()), trial.gap(3, &|| ()), trial.cold_start(&|| ()));
+        let measured = (test.missing(&|| ()), test.gap(3, &|| ()), test.cold_start(&|| ()));
         (
             measured.0.expect("measures"),
             measured.1.expect("measures"),
@@ -173,13 +173,13 @@ fn a_seed_makes_a_trial() {
 fn what_cannot_be_measured_is_named() {
     let (table, wave) = (waves(false), Continued::new());
     let model = wave.model();
-    let trial = wave.trial(&model, &table);
+    let test = wave.test(&model, &table);
     for horizons in [&[HORIZON + 1], &[0], &[][..]] {
-        let trial = Trial { horizons, ..trial.clone() };
+        let test = RobustnessTest { horizons, ..test.clone() };
         for error in [
-            trial.missing(&|| ()).map(|_| ()),
-            trial.gap(1, &|| ()).map(|_| ()),
-            trial.cold_start(&|| ()).map(|_| ()),
+            test.missing(&|| ()).map(|_| ()),
+            test.gap(1, &|| ()).map(|_| ()),
+            test.cold_start(&|| ()).map(|_| ()),
         ] {
             assert!(
                 matches!(error, Err(EvaluateError::BeyondModel { .. } | EvaluateError::NoHorizon)),
@@ -188,14 +188,14 @@ fn what_cannot_be_measured_is_named() {
         }
     }
     // All that fits is measured.
-    let ages = trial.gap(595, &|| ()).expect("the rows hold the gap and the forecast at its end");
+    let ages = test.gap(595, &|| ()).expect("the rows hold the gap and the forecast at its end");
     assert_eq!(
         ages.iter().map(|age| (age.rows, age.errors[0].origins)).collect::<Vec<_>>(),
         [(0, 1)]
     );
-    let message = trial.gap(596, &|| ()).expect_err("it does not fit").to_string();
+    let message = test.gap(596, &|| ()).expect_err("it does not fit").to_string();
     assert!(message.contains("600 rows") && message.contains("a gap of 596 rows"), "{message}");
-    let short = Trial { rows: 995..1000, ..trial };
+    let short = RobustnessTest { rows: 995..1000, ..test };
     let message = short.cold_start(&|| ()).expect_err("it does not fit").to_string();
     assert!(message.contains("5 rows") && message.contains("cold start"), "{message}");
 }

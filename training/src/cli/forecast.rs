@@ -105,17 +105,17 @@ fn print(meta: &Metadata, table: &Table, line: &Line<'_>) -> Printed {
         .into_iter()
         .chain(meta.targets().iter().map(heading));
     let mut printed = super::common::printed(header, 0);
-    let ahead = |lead: usize| {
+    let ahead = |step: usize| {
         let origin = table.times_ms.as_ref()?[line.row - 1];
         let interval = i64::try_from(table.interval_ms?).ok()?;
-        origin.checked_add(interval.checked_mul(lead as i64 + 1)?)
+        origin.checked_add(interval.checked_mul(step as i64 + 1)?)
     };
-    for lead in 0..meta.config.horizon {
+    for step in 0..meta.config.horizon {
         let values = meta
             .targets()
             .iter()
-            .map(|variate| format!("{:.4}", line.forecast[variate.name.as_str()][lead]));
-        let start = [(line.row + lead).to_string(), ahead(lead).map_or(String::new(), time)];
+            .map(|variate| format!("{:.4}", line.forecast[variate.name.as_str()][step]));
+        let start = [(line.row + step).to_string(), ahead(step).map_or(String::new(), time)];
         printed.add_row(start.into_iter().chain(values));
     }
     printed

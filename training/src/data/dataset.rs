@@ -176,12 +176,12 @@ impl Dataset {
             let &[mu, sd] = &self.statistics[(row * f + v) * 2..][..2] else {
                 continue;
             };
-            for lead in 0..h {
-                let z = self.z.get((row + 1 + lead) * f + v).copied().unwrap_or(f32::NAN);
+            for step in 0..h {
+                let z = self.z.get((row + 1 + step) * f + v).copied().unwrap_or(f32::NAN);
                 let known = !z.is_nan();
                 // A missing reading has weight 0; the linear head's own forecast stands in for it so that no NaN enters the loss.
-                target[v * h + lead] = if known { (z - mu) / sd } else { linear[v * h + lead] };
-                weight[v * h + lead] = if known { sd * sd } else { 0.0 };
+                target[v * h + step] = if known { (z - mu) / sd } else { linear[v * h + step] };
+                weight[v * h + step] = if known { sd * sd } else { 0.0 };
             }
         }
     }

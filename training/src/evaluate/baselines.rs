@@ -6,7 +6,7 @@
 mod linear;
 mod linear_all;
 
-pub use linear::{Choice, Linear, SharedChoice};
+pub use linear::{GroupChoice, Linear, SharedMap};
 pub use linear_all::LinearAll;
 
 use std::ops::Range;
@@ -71,7 +71,7 @@ impl Series {
 /// A forecast that needs no model.
 #[derive(Debug, Clone)]
 pub enum Baseline {
-    /// The last reading, at every lead.
+    /// The last reading, at every step.
     Naive,
     /// The reading one season before.
     SeasonalNaive {
@@ -101,8 +101,8 @@ fn repeat(series: &Series, origin: usize, period: usize, horizon: usize, out: &m
     // A season that has not been seen whole cannot be repeated.
     let period = if period > origin { 1 } else { period };
     for (values, out) in series.values.iter().zip(out.chunks_exact_mut(horizon)) {
-        for (lead, out) in out.iter_mut().enumerate() {
-            *out = values[origin - period + lead % period];
+        for (step, out) in out.iter_mut().enumerate() {
+            *out = values[origin - period + step % period];
         }
     }
 }

@@ -58,7 +58,7 @@ impl Evaluation {
 /// Errors of the baselines.
 #[derive(Debug, Clone, Serialize)]
 pub struct BaselineErrors {
-    /// The last reading at every lead.
+    /// The last reading at every step.
     pub naive: Vec<HorizonError>,
     /// The reading one season before.
     pub seasonal_naive: Vec<HorizonError>,

@@ -1,7 +1,6 @@
 //! Errors of forecasts, of the model and of its baselines.
 
 pub mod baselines;
-pub mod errors;
 mod evaluation;
 mod metrics;
 mod model;

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use serde::Serialize;
+use tsm2_stream::{ErrorSums, Errors};
 
 use crate::data::split::SplitError;
 use crate::linear::ridge::RidgeError;
@@ -71,15 +72,13 @@ pub struct Tally<'z> {
     z: &'z [f32],
     variates: usize,
     rows: Range<usize>,
-    sums: Vec<Sums>,
+    sums: Vec<HorizonSums>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Sums {
+struct HorizonSums {
     horizon: usize,
-    squared: f64,
-    absolute: f64,
-    compared: usize,
+    errors: ErrorSums,
     missing: usize,
     origins: usize,
 }
@@ -99,9 +98,9 @@ impl<'z> Tally<'z> {
             rows,
             sums: horizons
                 .iter()
-                .map(|&horizon| Sums {
+                .map(|&horizon| HorizonSums {
                     horizon,
-                    ..Sums::default()
+                    ..HorizonSums::default()
                 })
                 .collect(),
         })
@@ -119,16 +118,13 @@ impl<'z> Tally<'z> {
         for sums in self.sums.iter_mut().filter(|sums| origin + sums.horizon <= self.rows.end) {
             sums.origins += 1;
             for (m, forecast) in forecast.chunks_exact(width).enumerate() {
-                for (lead, forecast) in forecast[..sums.horizon].iter().enumerate() {
-                    let reading = self.z[(origin + lead) * self.variates + m];
+                for (step, forecast) in forecast[..sums.horizon].iter().enumerate() {
+                    let reading = self.z[(origin + step) * self.variates + m];
                     if reading.is_nan() {
                         sums.missing += 1;
                         continue;
                     }
-                    let error = f64::from(forecast - reading);
-                    sums.squared += error * error;
-                    sums.absolute += error.abs();
-                    sums.compared += 1;
+                    sums.errors.add(f64::from(forecast - reading));
                 }
             }
         }
@@ -137,9 +133,7 @@ impl<'z> Tally<'z> {
     /// Adds the sums of another share of the same origins.
     pub fn merge(&mut self, other: &Tally<'_>) {
         for (sums, other) in self.sums.iter_mut().zip(&other.sums) {
-            sums.squared += other.squared;
-            sums.absolute += other.absolute;
-            sums.compared += other.compared;
+            sums.errors += other.errors;
             sums.missing += other.missing;
             sums.origins += other.origins;
         }
@@ -147,26 +141,18 @@ impl<'z> Tally<'z> {
 
     /// What the sums come to.
     pub fn errors(&self) -> Result<Vec<HorizonError>, EvaluateError> {
-        let error = |sums: &Sums| {
-            let Sums {
-                horizon,
-                squared,
-                absolute,
-                compared,
-                missing,
-                origins,
+        let error = |sums: &HorizonSums| {
+            let HorizonSums {
+                horizon, missing, origins, ..
             } = *sums;
-            if compared == 0 {
-                return Err(EvaluateError::NothingToCompare {
-                    horizon,
-                    rows: self.rows.clone(),
-                });
-            }
-            let count = compared as f64;
+            let Errors { mae, mse } = sums.errors.mean().ok_or_else(|| EvaluateError::NothingToCompare {
+                horizon,
+                rows: self.rows.clone(),
+            })?;
             Ok(HorizonError {
                 horizon,
-                mse: squared / count,
-                mae: absolute / count,
+                mse,
+                mae,
                 origins,
                 missing,
             })
@@ -187,7 +173,7 @@ mod tests {
         let mut tally = Tally::new(&Z, 2, 2..5, &[1, 2]).unwrap();
         assert_eq!(tally.origins(), 2..5);
         for origin in tally.origins() {
-            // Three leads, though only two are scored: [variate][lead].
+            // Three steps, though only two are scored: [variate][step].
             tally.add(origin, &[0.0, 0.0, 9.0, 10.0, 10.0, 9.0]);
         }
         let errors = tally.errors().unwrap();

@@ -1,4 +1,4 @@
-//! What the trainer trains: parameters, a recurrent state, and a parallel form over whole stretches of tokens.
+//! What the trainer trains: parameters, a recurrent state, and a parallel form over whole chunks of tokens.
 //!
 //! TSM2 and the recurrent and feed-forward networks it is compared with are trained by the same code, through this.
 
@@ -26,7 +26,7 @@ pub trait Learner: Sync {
 }
 
 /// Recurrent state of a number of streams: tensors whose first dimension is the streams. It enters and leaves detached, so that training can
-/// carry it from one stretch to the next (truncated back-propagation, TSM2.md section 6).
+/// carry it from one chunk to the next (truncated back-propagation, TSM2.md section 6).
 #[derive(Clone, Debug, Default)]
 pub struct State(pub Vec<Tensor>);
 

@@ -31,7 +31,7 @@ pub struct Parameter {
     /// Whether weight decay applies: matrices yes; biases, norms, a_log, D and the averaging coefficients no.
     pub decay: bool,
     /// The numbers that training leaves as they are, their gradient being taken for zero; decay still applies to them.
-    pub held: Range<usize>,
+    pub frozen: Range<usize>,
 }
 
 /// Parts of the network that research takes away. A bundle has all of them.
@@ -140,7 +140,7 @@ impl Parameters {
             // Biases, norms, step sizes, A and the averaging coefficients have natural scales that decay would pull them from.
             decay: name.ends_with(".weight") && !name.ends_with("norm.weight"),
             var: Var::from_vec(values, shape, device)?,
-            held: 0..0,
+            frozen: 0..0,
             name: name.to_owned(),
         });
         Ok(())
@@ -167,15 +167,15 @@ impl Parameters {
     ///
     /// # Errors
     /// candle's.
-    pub fn hold(&mut self, suffix: &str, rows: Range<usize>, value: f32) -> Result<()> {
-        for Parameter { name, var, held, .. } in &mut self.list {
+    pub fn freeze(&mut self, suffix: &str, rows: Range<usize>, value: f32) -> Result<()> {
+        for Parameter { name, var, frozen, .. } in &mut self.list {
             if !name.ends_with(suffix) {
                 continue;
             }
             let width = var.elem_count() / var.dim(0)?;
-            *held = rows.start * width..rows.end.min(var.dim(0)?) * width;
+            *frozen = rows.start * width..rows.end.min(var.dim(0)?) * width;
             let mut values = var.flatten_all()?.to_vec1()?;
-            values[held.clone()].fill(value);
+            values[frozen.clone()].fill(value);
             var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
         }
         Ok(())

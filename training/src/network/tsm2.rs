@@ -1,4 +1,4 @@
-//! The network in parallel form: whole stretches of tokens at once, differentiable, the same function as the device's step.
+//! The network in parallel form: whole chunks of tokens at once, differentiable, the same function as the device's step.
 //!
 //! Features are `[streams, tokens, variates, D]`.
 

@@ -62,7 +62,7 @@ impl NeuralBaselines {
         options: TrainerOptions,
         pace: Option<Duration>,
         device: &Device,
-        tell: &mut dyn FnMut(Event<'_>),
+        report: &mut dyn FnMut(Event<'_>),
     ) -> Result<Self, Error> {
         let BaselineData {
             table,
@@ -84,7 +84,7 @@ impl NeuralBaselines {
         let mut networks = Vec::new();
         for kind in NeuralKind::ALL {
             if kind.parameter_count(&config) > MAX_WEIGHTS {
-                tell(Event::Baselines(&format!(
+                report(Event::Baselines(&format!(
                     "{} is not trained: it would have too many weights",
                     kind.name()
                 )));
@@ -93,19 +93,19 @@ impl NeuralBaselines {
             let start = Instant::now();
             let initial = |rng: &mut _| NeuralBaseline::initial(kind, &config, rng, device);
             let mut trainer = Trainer::new(initial, options, &dataset, split.train, device)?;
-            let mut report = |progress| {
-                tell(Event::Training {
+            let mut progress_report = |progress| {
+                report(Event::Training {
                     name: kind.name(),
                     progress,
                     updates: options.updates,
                 });
             };
-            while trainer.advance(options.updates, split.validation_range(), &groups, &mut report)? {}
+            while trainer.advance(options.updates, split.validation_range(), &groups, &mut progress_report)? {}
             let (updates, took) = (trainer.updates(), start.elapsed().as_secs_f64());
             let ratio = pace.map(|own| took / updates.max(1) as f64 / own.as_secs_f64());
             let ratio = ratio.map(|ratio| format!(", {ratio:.2} times TSM2's time per update"));
             let text = format!("{}: {updates} updates in {took:.1} s{}", kind.name(), ratio.unwrap_or_default());
-            tell(Event::Baselines(&text));
+            report(Event::Baselines(&text));
             let best = trainer.best().ok_or(TrainError::NotFinite)?;
             let values = |name: &str, _: &[usize]| Ok(best.weights.get(name).cloned().unwrap_or_default());
             networks.push(NeuralBaseline::new(kind, &config, &Device::Cpu, values).map_err(TrainError::from)?);

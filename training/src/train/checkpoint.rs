@@ -1,4 +1,4 @@
-//! What a training leaves behind while it runs: the best model so far, and all that is needed to go on from the last validation.
+//! Checkpoints of a training: the best model so far, and the state after the last validation.
 
 use std::collections::HashMap;
 use std::fs;
@@ -62,6 +62,12 @@ pub enum CheckpointError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// There is no checkpoint.
+    #[error("{}: no checkpoint to continue from; train without --resume", path.display())]
+    None {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// The checkpoint was made with other data or other options.
     #[error("{}: belongs to another training: it was made with {found}, this is {wanted}", path.display())]
     Other {
@@ -117,7 +123,11 @@ impl Checkpoints {
             for (name, text) in [(IDENTITY, &self.identity), (DECISIONS, &decisions.join("\n"))] {
                 tensors.insert(name.into(), Tensor::new(text.as_bytes(), &Device::Cpu)?);
             }
-            Ok(candle_core::safetensors::save(&tensors, &neighbour)?)
+            candle_core::safetensors::save(&tensors, &neighbour)?;
+            // Otherwise a power cut after the rename can leave an empty file.
+            Ok(fs::File::open(&neighbour)
+                .and_then(|file| file.sync_all())
+                .map_err(candle_core::Error::wrap)?)
         };
         write().map_err(|error| CheckpointError::File {
             path: self.last.clone(),
@@ -138,6 +148,9 @@ impl Checkpoints {
             path: self.last.clone(),
             source,
         };
+        if !self.last.exists() {
+            return Err(CheckpointError::None { path: self.last.clone() });
+        }
         let tensors = candle_core::safetensors::load(&self.last, &Device::Cpu).map_err(file)?;
         let get = |name: &str| match tensors.get(name) {
             Some(tensor) => Ok(tensor),

@@ -1,4 +1,4 @@
-//! A trained network and its linear head as one bundle: the weight of the network per band of leads, folded into head and linear head.
+//! A trained network and its linear head as one bundle: the weight of the network per step group, folded into head and linear head.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use tsm2_core::{Config, LinearHead};
 
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
-use crate::evaluate::errors::{Errors, Sums};
 use crate::linear::step_groups::{certainty, step_groups};
 use crate::train::trainer::Target;
+use crate::train::validation_errors::{BlendSums, ValidationErrors};
 
 /// A network that lowers the validation error by less than this share is not worth what it costs to run, nor the risk that the rows to come are others.
 const LEAST_GAIN: f64 = 0.03;
@@ -33,8 +33,8 @@ pub struct Export<'a> {
     pub linear_head: &'a [f32],
     /// What the network was trained to say.
     pub target: Target,
-    /// The network's weight per band.
-    pub folds: &'a [f64],
+    /// The network's weight per group.
+    pub blend_weights: &'a [f64],
 }
 
 impl Export<'_> {
@@ -61,16 +61,16 @@ impl Export<'_> {
         Bundle::new(meta, weights)
     }
 
-    /// Configuration and flat weights of the model file: the weights per band folded into head and linear head. What is silent at every lead is
+    /// Configuration and flat weights of the model file: the weights per group folded into head and linear head. What is silent at every step is
     /// left out, network or linear head.
     fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
         let (config, linear_head) = (self.config, self.linear_head);
         let by_lead: Vec<f32> = step_groups(config.horizon)
             .iter()
-            .zip(self.folds)
-            .flat_map(|(band, &w)| band.clone().map(move |_| w as f32))
+            .zip(self.blend_weights)
+            .flat_map(|(group, &w)| group.clone().map(move |_| w as f32))
             .collect();
-        let of_linear = |lead: usize| if self.target == Target::Full { 1.0 - by_lead[lead] } else { 1.0 };
+        let of_linear = |step: usize| if self.target == Target::Full { 1.0 - by_lead[step] } else { 1.0 };
         let mut shrunk = *config;
         let silent = by_lead.iter().all(|&w| w == 0.0);
         if silent {
@@ -80,7 +80,7 @@ impl Export<'_> {
                 (shrunk.past_covariates, shrunk.future_covariates) = (config.past_covariates + config.future_covariates, 0);
             }
         }
-        if (0..config.horizon).all(|lead| of_linear(lead) == 0.0) {
+        if (0..config.horizon).all(|step| of_linear(step) == 0.0) {
             shrunk.linear_head = LinearHead::default();
         }
         let scaled = |mut values: Vec<f32>, width: usize, scale: &dyn Fn(usize) -> f32| {
@@ -100,8 +100,8 @@ impl Export<'_> {
                 // A tensor that is not there leaves the weights too few, which the bundle refuses.
                 let values = trained.get(&name).cloned().unwrap_or_default();
                 weights.extend(match name.as_str() {
-                    "head.weight" => scaled(values, d_model, &|lead| by_lead[lead]),
-                    "head.bias" => scaled(values, 1, &|lead| by_lead[lead]),
+                    "head.weight" => scaled(values, d_model, &|step| by_lead[step]),
+                    "head.bias" => scaled(values, 1, &|step| by_lead[step]),
                     _ => values,
                 });
             }
@@ -110,18 +110,18 @@ impl Export<'_> {
     }
 }
 
-/// The network's weight per band: the best on validation, which holds `origins` forecasts. It is 0 where the network gains next to nothing, in so far as so many can
+/// The network's weight per group: the best on validation, which holds `origins` forecasts. It is 0 where the network gains next to nothing, in so far as so many can
 /// tell, or not in every part of them (a gain in some and a loss in others is no promise for the rows to come), and 1 where that is next to as good
 /// as the best.
 #[must_use]
-pub fn folds(errors: &Errors, origins: usize) -> Vec<f64> {
-    let weight = |band: &Range<usize>| {
+pub fn blend_weights(errors: &ValidationErrors, origins: usize) -> Vec<f64> {
+    let weight = |group: &Range<usize>| {
         // A part without readings says nothing.
-        let parts: Vec<Sums> = errors.band(band.clone()).filter(|part| part.count > 0.0).collect();
-        let whole: Sums = parts.iter().copied().sum();
+        let parts: Vec<BlendSums> = errors.group(group.clone()).filter(|part| part.count > 0.0).collect();
+        let whole: BlendSums = parts.iter().copied().sum();
         let best = whole.best_weight();
-        let gains = |sums: &Sums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
-        if !gains(&whole, LEAST_GAIN / certainty(origins, band.end)) || !parts.iter().all(|part| gains(part, 0.0)) {
+        let gains = |sums: &BlendSums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
+        if !gains(&whole, LEAST_GAIN / certainty(origins, group.end)) || !parts.iter().all(|part| gains(part, 0.0)) {
             0.0
         } else if whole.mse(1.0) * (1.0 - AS_GOOD) <= whole.mse(best) {
             1.0
@@ -132,32 +132,37 @@ pub fn folds(errors: &Errors, origins: usize) -> Vec<f64> {
     step_groups(errors.horizon()).iter().map(weight).collect()
 }
 
-/// The mean over leads of the error with these weights, relative to that of another model, `mse` per lead.
+/// The mean over steps of the error with these weights, relative to that of another model, `mse` per step.
 #[must_use]
-pub fn relative(errors: &Errors, folds: &[f64], mse: &[f64]) -> f64 {
-    let of_band = |(band, &weight): (Range<usize>, &f64)| band.map(move |lead| errors.band(lead..lead + 1).sum::<Sums>().mse(weight));
-    let ratios = step_groups(errors.horizon()).into_iter().zip(folds).flat_map(of_band).zip(mse);
+pub fn relative(errors: &ValidationErrors, blend_weights: &[f64], mse: &[f64]) -> f64 {
+    let of_band =
+        |(group, &weight): (Range<usize>, &f64)| group.map(move |step| errors.group(step..step + 1).sum::<BlendSums>().mse(weight));
+    let ratios = step_groups(errors.horizon())
+        .into_iter()
+        .zip(blend_weights)
+        .flat_map(of_band)
+        .zip(mse);
     let ratio = |(own, &other): (f64, &f64)| if other > 0.0 { own / other } else { 1.0 };
     ratios.map(ratio).sum::<f64>() / mse.len() as f64
 }
 
-/// The network's weight per band in one line, with the validation errors of the linear head alone and of the whole.
+/// The network's weight per group in one line, with the validation errors of the linear head alone and of the whole.
 #[must_use]
-pub fn describe(errors: &Errors, folds: &[f64]) -> String {
+pub fn describe(errors: &ValidationErrors, blend_weights: &[f64]) -> String {
     let groups = step_groups(errors.horizon());
-    let line = |(band, weight): (&Range<usize>, &f64)| {
-        let sums: Sums = errors.band(band.clone()).sum();
+    let line = |(group, weight): (&Range<usize>, &f64)| {
+        let sums: BlendSums = errors.group(group.clone()).sum();
         format!(
-            "leads {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})",
-            band.start + 1,
-            band.end,
+            "steps {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})",
+            group.start + 1,
+            group.end,
             sums.mse(0.0),
             sums.mse(*weight)
         )
     };
     format!(
         "weight of the network: {}",
-        groups.iter().zip(folds).map(line).collect::<Vec<_>>().join(", ")
+        groups.iter().zip(blend_weights).map(line).collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -165,10 +170,10 @@ pub fn describe(errors: &Errors, folds: &[f64]) -> String {
 mod tests {
     use super::*;
 
-    /// One lead, two parts: the linear head's error is 1, the network's step n explains a share of it in each part.
+    /// One step, two parts: the linear head's error is 1, the network's step n explains a share of it in each part.
     fn weight(first: f64, second: f64, count: f64) -> f64 {
         let part = |cross, count: f64| {
-            vec![Sums {
+            vec![BlendSums {
                 linear: count,
                 cross,
                 network: 0.5 * count,
@@ -176,7 +181,7 @@ mod tests {
             }]
         };
         let parts = vec![part(first, 100.0), part(second, count)];
-        folds(&Errors { parts }, 1000)[0]
+        blend_weights(&ValidationErrors { parts }, 1000)[0]
     }
 
     #[test]
@@ -191,13 +196,13 @@ mod tests {
 
     #[test]
     fn errors_relative_to_another_model() {
-        let sums = Sums {
+        let sums = BlendSums {
             linear: 100.0,
             cross: 50.0,
             network: 50.0,
             count: 100.0,
         };
-        let errors = Errors {
+        let errors = ValidationErrors {
             parts: vec![vec![sums, sums]],
         };
         assert_eq!(relative(&errors, &[1.0, 0.0], &[1.0, 0.5]), (0.5 + 2.0) / 2.0);

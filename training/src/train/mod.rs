@@ -6,10 +6,11 @@ mod error;
 pub mod export;
 pub mod optim;
 mod options;
+mod pilot;
 pub mod recipe;
 mod run;
 pub mod trainer;
-mod trial;
+pub mod validation_errors;
 
 pub use error::Error;
 pub use options::{DEFAULT_HORIZON, Event, TrainOptions};

@@ -266,7 +266,7 @@ pub fn sum_gradients(parameters: &[Parameter], shards: &[GradStore]) -> Result<V
         })?;
     }
     for (sum, parameter) in sums.iter_mut().zip(parameters) {
-        sum[parameter.held.clone()].fill(0.0);
+        sum[parameter.frozen.clone()].fill(0.0);
     }
     Ok(sums)
 }
@@ -304,13 +304,13 @@ mod tests {
                 name: "w".into(),
                 var: var(&matrix, &[5, 7]),
                 decay: true,
-                held: 0..0,
+                frozen: 0..0,
             },
             Parameter {
                 name: "b".into(),
                 var: var(&[0.5, -0.25], &[2]),
                 decay: false,
-                held: 0..0,
+                frozen: 0..0,
             },
         ]
     }

@@ -64,7 +64,7 @@ pub enum Event<'a> {
 }
 
 /// Keeps and tells a decision.
-pub(super) fn decide(decisions: &mut Vec<String>, text: String, tell: &mut dyn FnMut(Event<'_>)) {
-    tell(Event::Decision(&text));
+pub(super) fn decide(decisions: &mut Vec<String>, text: String, report: &mut dyn FnMut(Event<'_>)) {
+    report(Event::Decision(&text));
     decisions.push(text);
 }

@@ -1,7 +1,7 @@
 //! From a CSV file to a bundle: the recipe, its decisions and their evidence.
 //!
 //! In this order: read and standardise; choose normalizer, linear head and whether the calendar is seen on validation; try what the network is to say
-//! and a few forms of it, and train the best to the end; give the network, per band of leads, the weight in [0, 1] that is best on validation and fold it into the head, so that the
+//! and a few variants of it, and train the best to the end; give the network, per step group, the weight in [0, 1] that is best on validation and fold it into the head, so that the
 //! model is never worse on validation than its own linear head; measure it with the device's own code beside the baselines; write the bundle; train
 //! and measure the company.
 
@@ -17,8 +17,8 @@ use tsm2_core::{Config, NetworkConfig};
 use super::baselines::{BaselineData, NeuralBaselines};
 use super::error::Error;
 use super::options::{Event, TrainOptions, decide};
+use super::pilot::{Candidate, LONG_PATCH, MAIN_CANDIDATES, Pilot, VARIANT_MARGIN, main_candidates, report_instability};
 use super::recipe::{MEMORY, affordable, spans_weeks, start_config, with_network};
-use super::trial::{Candidate, FORM_MARGIN, LONG_PATCH, Trial, WAYS, tell_of_divergence, ways};
 use crate::data::dataset::Dataset;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
@@ -55,7 +55,7 @@ pub struct Trained {
 ///
 /// # Errors
 /// The first thing that is wrong, by name.
-pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>)) -> Result<Trained, Error> {
+pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'_>)) -> Result<Trained, Error> {
     let in_file = |source| Error::Split {
         path: table.path.clone(),
         source,
@@ -81,7 +81,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
     let (scaler, warnings) = Scaler::fit(table, split.train_range());
     for warning in warnings {
-        tell(Event::Warning(&warning));
+        report(Event::Warning(&warning));
     }
 
     let mut decisions = Vec::new();
@@ -93,7 +93,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
             "a share of {} of the training rows' readings is shown as missing, at random",
             options.missing_rate
         );
-        decide(&mut decisions, text, tell);
+        decide(&mut decisions, text, report);
         masked = table.masked(split.train_range(), options.missing_rate, options.seed);
         &masked
     };
@@ -104,11 +104,11 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         period.map_or("season: none found".into(), |rows| {
             format!("season: {rows} rows, from the autocorrelation")
         }),
-        tell,
+        report,
     );
-    let choices = head::choose(&start, table, &split, &scaler, period, |model| {
+    let linear_models = head::choose(&start, table, &split, &scaler, period, |model| {
         for line in model.lines() {
-            decide(&mut decisions, line, tell);
+            decide(&mut decisions, line, report);
         }
     })
     .map_err(|source| Error::LinearHead {
@@ -117,8 +117,8 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     })?;
     decide(
         &mut decisions,
-        format!("selected: {}", head::normalizer_name(choices[0].normalizer)),
-        tell,
+        format!("selected: {}", head::normalizer_name(linear_models[0].normalizer)),
+        report,
     );
     let recipe = TrainerOptions {
         seed: options.seed,
@@ -128,10 +128,14 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     decide(
         &mut decisions,
         format!("the network is trained for {} updates at most", recipe.updates),
-        tell,
+        report,
     );
     if let Some(statics) = &options.statics {
-        decide(&mut decisions, format!("static covariates: {}", statics.features.join(", ")), tell);
+        decide(
+            &mut decisions,
+            format!("static covariates: {}", statics.features.join(", ")),
+            report,
+        );
     }
     let groups = step_groups(options.horizon);
     let validation = split.validation_range();
@@ -160,61 +164,61 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
                 "the network is trained on rows {:?} only: all would take too much memory",
                 rows.start..split.train
             ),
-            tell,
+            report,
         );
     }
-    let ways = ways(&start, &choices, rows, &scaler, table, options.statics.as_ref())?;
-    let trial = Trial {
+    let main_candidates = main_candidates(&start, &linear_models, rows, &scaler, table, options.statics.as_ref())?;
+    let pilot = Pilot {
         recipe,
         split: &split,
         groups: &groups,
-        linear_head: &choices[0].mse,
+        linear_head: &linear_models[0].mse,
         device: &options.device,
     };
     // The errors of a training that had come to its end.
     let finished = if options.resume { finished_baselines(&metrics) } else { None };
     let before = decisions.len();
-    let forms;
+    let variants;
     let (candidate, mut trainer) = if options.resume {
         let saved = checkpoints.load()?;
         for decision in saved.decisions {
-            decide(&mut decisions, decision, tell);
+            decide(&mut decisions, decision, report);
         }
-        let way = &ways[saved.candidate % WAYS];
-        forms = way.forms(&split, &scaler, table)?;
-        let candidate = match saved.candidate / WAYS {
-            0 => way,
-            form => forms
-                .get(form - 1)
+        let main = &main_candidates[saved.candidate % MAIN_CANDIDATES];
+        variants = main.variants(&split, &scaler, table)?;
+        let candidate = match saved.candidate / MAIN_CANDIDATES {
+            0 => main,
+            variant => variants
+                .get(variant - 1)
                 .ok_or_else(|| TrainError::Checkpoint { name: "candidate".into() })?,
         };
         let mut trainer = candidate.trainer(recipe, split.train, &options.device)?;
         trainer.restore(&saved.tensors)?;
         (candidate, trainer)
     } else {
-        let mut best = trial.run(&ways, "the network says", &mut decisions, tell)?;
-        forms = best.candidate.forms(&split, &scaler, table)?;
-        if !forms.is_empty() {
-            let other = trial.run(&forms, "instead of the recipe's form of the network", &mut decisions, tell)?;
-            if other.score < (1.0 - FORM_MARGIN) * best.score {
+        let mut best = pilot.run(&main_candidates, "the network says", &mut decisions, report)?;
+        variants = best.candidate.variants(&split, &scaler, table)?;
+        if !variants.is_empty() {
+            let other = pilot.run(&variants, "instead of the recipe's form of the network", &mut decisions, report)?;
+            if other.score < (1.0 - VARIANT_MARGIN) * best.score {
                 best = other;
             }
         }
         (best.candidate, best.trainer)
     };
-    let (target, tried) = (candidate.target, decisions[before..].to_vec());
-    // The network with the weight per band that is best for it; where it adds nothing at any lead, the best linear head is what remains.
-    let folds = |best: &Best| folds(best, candidate, &choices, split.validation_origins(options.horizon));
-    let export = |best: &Best, folds: &[f64], provenance| {
-        let candidate = if is_silent(folds) { &ways[0] } else { candidate };
+    let (target, decided) = (candidate.target, decisions[before..].to_vec());
+    // The network with the weight per band that is best for it; where it adds nothing at any step, the best linear head is what remains.
+    let blend_weights = |best: &Best| blend_weights(best, candidate, &linear_models, split.validation_origins(options.horizon));
+    let export = |best: &Best, blend_weights: &[f64], provenance| {
+        let candidate = if is_silent(blend_weights) { &main_candidates[0] } else { candidate };
         let export = Export {
             name: &options.name,
             table,
             scaler: &scaler,
             config: &candidate.config,
-            linear_head: &candidate.choice.weights,
+            linear_head: &candidate.linear.weights,
             target: candidate.target,
-            folds,
+            blend_weights,
         };
         let mut weights = best.weights.clone();
         if let Some(statics) = &options.statics {
@@ -226,17 +230,17 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let (start, before) = (Instant::now(), trainer.updates());
     loop {
         let on = trainer.advance(recipe.updates, validation.clone(), &groups, &mut |progress| {
-            tell(Event::Training {
+            report(Event::Training {
                 name: target.name(),
                 progress,
                 updates: recipe.updates,
             })
         })?;
-        checkpoints.save(&trainer, candidate.number, &tried)?;
+        checkpoints.save(&trainer, candidate.number, &decided)?;
         if trainer.score() < written {
             written = trainer.score();
             let best = trainer.best().ok_or(TrainError::NotFinite)?;
-            export(best, &folds(best), provenance(&decisions))?.write(&checkpoints.best)?;
+            export(best, &blend_weights(best), provenance(&decisions))?.write(&checkpoints.best)?;
         }
         if !on {
             break;
@@ -246,16 +250,16 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let device = trainer::describe(&options.device);
     let samples_per_second = own_pace.map(|update| trainer.samples_per_update() as f64 / update.as_secs_f64());
     if let Some(samples) = samples_per_second {
-        tell(Event::Pace(&format!("trained on {device}: {samples:.0} samples a second")));
+        report(Event::Pace(&format!("trained on {device}: {samples:.0} samples a second")));
     }
-    tell_of_divergence(&mut decisions, &trainer, tell);
+    report_instability(&mut decisions, &trainer, report);
     let best = trainer.best().ok_or(TrainError::NotFinite)?;
-    let folds = folds(best);
-    decide(&mut decisions, export::describe(&best.errors, &folds), tell);
+    let blend_weights = blend_weights(best);
+    decide(&mut decisions, export::describe(&best.errors, &blend_weights), report);
 
     let horizons = horizons(options.horizon);
     let mut provenance = provenance(&decisions);
-    let measured = export(best, &folds, provenance.clone())?;
+    let measured = export(best, &blend_weights, provenance.clone())?;
     let model = measured.model();
     let validation = model_errors(
         &model,
@@ -270,7 +274,7 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     let mut test = match evaluate::evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
         Ok(test) => Some(test),
         Err(error) => {
-            tell(Event::Warning(&format!("nothing is measured on the test part: {error}")));
+            report(Event::Warning(&format!("nothing is measured on the test part: {error}")));
             None
         }
     };
@@ -281,13 +285,13 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
         }
     }
     let path = options.out.join("model.safetensors");
-    export(best, &folds, provenance.clone())?.write(&path)?;
+    export(best, &blend_weights, provenance.clone())?.write(&path)?;
     // What remains of the model without its network, to be measured beside it.
     let alone = options.out.join(evaluate::LINEAR_HEAD);
-    if is_silent(&folds) {
+    if is_silent(&blend_weights) {
         remove(&alone)?;
     } else {
-        let linear_head = export(best, &vec![0.0; folds.len()], provenance)?;
+        let linear_head = export(best, &vec![0.0; blend_weights.len()], provenance)?;
         linear_head.write(&alone)?;
         if let Some(test) = &mut test {
             test.add_linear_head(&linear_head.model(), table, &scaler, &split)?;
@@ -295,16 +299,16 @@ pub fn run(table: &Table, options: &TrainOptions, tell: &mut dyn FnMut(Event<'_>
     }
 
     if options.baselines {
-        let (config, linear, updates) = (candidate.config, candidate.choice, trainer.updates());
+        let (config, linear, updates) = (candidate.config, candidate.linear, trainer.updates());
         // Frees the memory for the rows of the baselines.
         drop(trainer);
-        drop(forms);
-        drop(ways);
+        drop(variants);
+        drop(main_candidates);
         let recipe = TrainerOptions { updates, ..recipe };
         if let Some(test) = &mut test {
             match finished {
                 Some((gru, mlp)) => (test.baselines.gru, test.baselines.mlp) = (gru, mlp),
-                None => train_baselines(test, &config, linear, table, &split, &scaler, recipe, options, own_pace, tell)?,
+                None => train_baselines(test, &config, linear, table, &split, &scaler, recipe, options, own_pace, report)?,
             }
         }
     }
@@ -362,12 +366,12 @@ fn train_baselines(
     recipe: TrainerOptions,
     options: &TrainOptions,
     pace: Option<Duration>,
-    tell: &mut dyn FnMut(Event<'_>),
+    report: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Error> {
     let rows = match rows_in_memory(&baseline_config(config), table, split) {
         Ok(rows) => rows,
         Err(error) => {
-            tell(Event::Baselines(&format!("gru and mlp are not trained: {error}")));
+            report(Event::Baselines(&format!("gru and mlp are not trained: {error}")));
             return Ok(());
         }
     };
@@ -378,7 +382,7 @@ fn train_baselines(
         linear,
         rows: &rows,
     };
-    let baselines = NeuralBaselines::train(config, data, recipe, pace, &options.device, tell)?;
+    let baselines = NeuralBaselines::train(config, data, recipe, pace, &options.device, report)?;
     for (kind, errors) in baselines.errors(table, scaler, split.test_range(), &test.horizons())? {
         match kind {
             NeuralKind::Gru => test.baselines.gru = Some(errors),
@@ -390,16 +394,18 @@ fn train_baselines(
 
 /// The weight per band of a candidate's network: none where its own linear head is so much worse than the best one that the network does not
 /// make up for it.
-fn folds(best: &Best, candidate: &Candidate<'_>, choices: &[LinearModel], origins: usize) -> Vec<f64> {
-    let mut folds = export::folds(&best.errors, origins);
-    if candidate.choice.normalizer != choices[0].normalizer && export::relative(&best.errors, &folds, &choices[0].mse) >= 1.0 {
-        folds.fill(0.0);
+fn blend_weights(best: &Best, candidate: &Candidate<'_>, linear_models: &[LinearModel], origins: usize) -> Vec<f64> {
+    let mut blend_weights = export::blend_weights(&best.errors, origins);
+    if candidate.linear.normalizer != linear_models[0].normalizer
+        && export::relative(&best.errors, &blend_weights, &linear_models[0].mse) >= 1.0
+    {
+        blend_weights.fill(0.0);
     }
-    folds
+    blend_weights
 }
 
-fn is_silent(folds: &[f64]) -> bool {
-    folds.iter().all(|&weight| weight == 0.0)
+fn is_silent(blend_weights: &[f64]) -> bool {
+    blend_weights.iter().all(|&weight| weight == 0.0)
 }
 
 /// The network's rows: all up to the test part, or the last that memory allows.
@@ -417,7 +423,7 @@ fn rows_in_memory(config: &Config, table: &Table, split: &Split) -> Result<Range
     Ok(end.saturating_sub(rows)..end)
 }
 
-/// The horizons that are reported: a lead, a quarter, half and the whole.
+/// The horizons that are reported: a step, a quarter, half and the whole.
 fn horizons(horizon: usize) -> Vec<usize> {
     let mut list = vec![1, horizon / 4, horizon / 2, horizon];
     list.retain(|&h| h > 0);

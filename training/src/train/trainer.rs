@@ -1,8 +1,8 @@
 //! Truncated back-propagation with the state carried, as the device will live (TSM2.md section 6).
 //!
 //! A number of streams run side by side through the training rows. Each update advances all of them by some tokens, with a loss at
-//! every token; the recurrent state goes on, detached, to the next update. The squared error at each lead is divided by a running
-//! mean of the error at that lead, so one model serves short and long leads. The batch is split into two shards of streams, one
+//! every token; the recurrent state goes on, detached, to the next update. The squared error at each step is divided by a running
+//! mean of the error at that step, so one model serves short and long steps. The batch is split into two shards of streams, one
 //! thread each, and their gradients are added in a fixed order: the same seed gives the same model, whatever the machine's load.
 
 mod resume;
@@ -17,26 +17,26 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::dataset::Dataset;
-use crate::evaluate::errors::Errors;
 use crate::network::learner::{Learner, State};
 use crate::network::parameters::Parameter;
 use crate::ops::squared_error;
 use crate::train::optim::{AdamW, AdamWOptions, Ema, OptimError, sum_gradients};
+use crate::train::validation_errors::ValidationErrors;
 
 /// Threads that share the examples of an update; fixed, because the order of additions depends on it.
 pub const SHARDS: usize = 2;
 
-/// Share of the new error in the running mean per lead.
+/// Share of the new error in the running mean per step.
 const BALANCE_RATE: f64 = 0.01;
 
-/// Errors below this, in units of z, are those of single precision: a lead with less is not made up for.
+/// Errors below this, in units of z, are those of single precision: a step with less is not made up for.
 const LEAST_ERROR: f64 = 1e-12;
 
-/// A loss so many times the usual one is that of a network that has strayed.
-const STRAYED: f64 = 100.0;
+/// A loss so many times the usual one is that of a network that has loss_spikes.
+const LOSS_SPIKE: f64 = 100.0;
 
 /// The learning rate is lowered over this part of the updates that were made at its full height.
-const COOLING: usize = 4;
+const DECAY_SHARE: usize = 4;
 
 /// How a network is trained.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub struct TrainerOptions {
     pub weight_decay: f32,
     /// Updates after which a stream restarts at a random row with zero state, on average; with 1 no state is carried.
     pub restart_every: usize,
-    /// Whether the squared error at each lead counts relative to its running mean.
+    /// Whether the squared error at each step counts relative to its running mean.
     pub horizon_balance: bool,
     /// Updates between validations.
     pub validate_every: usize,
@@ -160,7 +160,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// At a row from which a stretch of `tokens` lies wholly in `rows`.
+    /// At a row from which a chunk of `tokens` lies wholly in `rows`.
     fn random(rng: &mut ChaCha8Rng, rows: &Range<usize>, tokens: usize) -> Self {
         let last = rows.end.saturating_sub(tokens);
         Self {
@@ -189,9 +189,9 @@ pub struct Trainer<'a, L> {
     /// Validations since the best one.
     stale: usize,
     /// The update from which on the learning rate is lowered.
-    cooling: Option<usize>,
+    decay_start: Option<usize>,
     /// How often it was taken back to its averaged weights.
-    strayed: usize,
+    loss_spikes: usize,
     /// Whether the last gradient was not finite.
     diverged: bool,
 }
@@ -199,10 +199,10 @@ pub struct Trainer<'a, L> {
 /// The averaged weights that did best on validation.
 #[derive(Clone, Debug)]
 pub struct Best {
-    /// [`Errors::score`], or [`Errors::score_alone`] of a network that is judged by its own forecast.
+    /// [`ValidationErrors::score`], or [`ValidationErrors::score_standalone`] of a network that is judged by its own forecast.
     pub score: f64,
     /// Their errors.
-    pub errors: Errors,
+    pub errors: ValidationErrors,
     /// The weights by name.
     pub weights: BTreeMap<String, Vec<f32>>,
 }
@@ -211,11 +211,11 @@ pub struct Best {
 struct ShardResult {
     state: State,
     loss: f64,
-    /// Sum of squared errors and of weights per lead.
+    /// Sum of squared errors and of weights per step.
     errors: Vec<(f64, f64)>,
 }
 
-/// Stretches of rows, all numbers `[streams, tokens, M - X, H]`.
+/// Chunks of rows, all numbers `[streams, tokens, M - X, H]`.
 struct Batch {
     /// `[streams, tokens, M, patch]`.
     patches: Tensor,
@@ -273,8 +273,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             update: 0,
             best: None,
             stale: 0,
-            cooling: None,
-            strayed: 0,
+            decay_start: None,
+            loss_spikes: 0,
             diverged: false,
         })
     }
@@ -305,8 +305,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
                 break;
             };
             loss += of_update;
-            if self.update + cooling_time(self.update) >= self.options.updates {
-                self.cool();
+            if self.update + decay_updates(self.update) >= self.options.updates {
+                self.begin_decay();
             }
             report(Progress::Update(self.update));
             if self.update.is_multiple_of(self.options.validate_every) {
@@ -318,7 +318,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             let score = self.keep_if_best(validation, groups)?;
             self.average.swap(self.optimiser.parameters())?;
             if self.stale >= self.options.patience {
-                self.cool();
+                self.begin_decay();
             }
             let best = self.best.as_ref().map_or(score, |best| best.score);
             report(Progress::Validation {
@@ -332,13 +332,13 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 
     /// The end begins, if it has not yet.
-    fn cool(&mut self) {
-        self.cooling.get_or_insert(self.update);
+    fn begin_decay(&mut self) {
+        self.decay_start.get_or_insert(self.update);
     }
 
     fn goes_on(&self, until: usize) -> bool {
-        let over = |from| self.update >= from + cooling_time(from);
-        self.update < until && !self.cooling.is_some_and(over) && !self.diverged
+        let over = |from| self.update >= from + decay_updates(from);
+        self.update < until && !self.decay_start.is_some_and(over) && !self.diverged
     }
 
     /// The score of the present weights, which are kept if it is the best.
@@ -346,7 +346,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let errors = self.validate(validation)?;
         let score = match self.options.target {
             Target::Full | Target::Residual => errors.score(groups),
-            Target::Standalone => errors.score_alone(),
+            Target::Standalone => errors.score_standalone(),
         };
         // Written so that NaN is never the best.
         if score < self.score() {
@@ -370,8 +370,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
 
     /// How often a loss far beyond the usual took the network back to its averaged weights.
     #[must_use]
-    pub fn strayed(&self) -> usize {
-        self.strayed
+    pub fn loss_spikes(&self) -> usize {
+        self.loss_spikes
     }
 
     /// Updates done.
@@ -389,7 +389,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     /// Numbers that are trained.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
-        let numbers = |p: &Parameter| p.var.elem_count() - p.held.len();
+        let numbers = |p: &Parameter| p.var.elem_count() - p.frozen.len();
         self.optimiser.parameters().iter().map(numbers).sum()
     }
 
@@ -427,7 +427,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(self.learner.parameters().iter().map(values).collect::<candle_core::Result<_>>()?)
     }
 
-    /// One update; returns its loss, [`STRAYED`] at most, or nothing where the gradient is not finite, and then nothing has changed.
+    /// One update; returns its loss, [`LOSS_SPIKE`] at most, or nothing where the gradient is not finite, and then nothing has changed.
     fn step(&mut self) -> Result<Option<f64>, TrainError> {
         let per_shard = self.options.streams / SHARDS;
         let shards: Vec<(&[Stream], &State)> = self.streams.chunks(per_shard).zip(&self.states).collect();
@@ -440,11 +440,11 @@ impl<'a, L: Learner> Trainer<'a, L> {
             threads.into_iter().map(join).collect::<Result<_, _>>()
         })?;
         let loss: f64 = results.iter().map(|r| r.loss).sum();
-        if self.options.horizon_balance && self.update > self.options.warm_up && loss > STRAYED {
+        if self.options.horizon_balance && self.update > self.options.warm_up && loss > LOSS_SPIKE {
             self.return_to_average()?;
-            self.strayed += 1;
+            self.loss_spikes += 1;
             self.update += 1;
-            return Ok(Some(STRAYED));
+            return Ok(Some(LOSS_SPIKE));
         }
         let gradients = sum_gradients(self.optimiser.parameters(), &gradients)?;
         let norm = self.optimiser.step(&gradients, self.learning_rate())?;
@@ -456,14 +456,14 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.average
             .update(self.optimiser.parameters(), self.options.ema_decay.min(short))?;
         let balanced = if self.options.horizon_balance { self.data.horizon() } else { 0 };
-        for lead in 0..balanced {
+        for step in 0..balanced {
             let (error, weight) = results
                 .iter()
-                .fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[lead].0, sum.1 + r.errors[lead].1));
+                .fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[step].0, sum.1 + r.errors[step].1));
             if weight > 0.0 {
                 let mean = error / weight;
-                let rate = if self.balance[lead] == 0.0 { 1.0 } else { BALANCE_RATE };
-                self.balance[lead] += rate * (mean - self.balance[lead]);
+                let rate = if self.balance[step] == 0.0 { 1.0 } else { BALANCE_RATE };
+                self.balance[step] += rate * (mean - self.balance[step]);
             }
         }
         self.states = results.into_iter().map(|r| r.state).collect();
@@ -499,8 +499,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             warm_up, learning_rate, ..
         } = self.options;
         let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
-        let left = |from| 1.0 - (self.update - from) as f64 / cooling_time(from) as f64;
-        learning_rate * warm * self.cooling.map_or(1.0, left)
+        let left = |from| 1.0 - (self.update - from) as f64 / decay_updates(from) as f64;
+        learning_rate * warm * self.decay_start.map_or(1.0, left)
     }
 
     /// Forward and backward of some streams.
@@ -508,14 +508,14 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let (f, h, tokens) = (self.data.targets(), self.data.horizon(), self.options.tokens);
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
-        let stretches: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
+        let chunks: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
         let Batch {
             patches,
             target,
             mut weight,
             ..
-        } = self.batch(&stretches)?;
-        // Errors count relative to what they are on average at their lead, over all streams of the update.
+        } = self.batch(&chunks)?;
+        // Errors count relative to what they are on average at their step, over all streams of the update.
         let scale = 1.0 / (self.options.streams * tokens * f * h) as f64;
         let factors: Vec<f32> = self
             .balance
@@ -547,15 +547,15 @@ impl<'a, L: Learner> Trainer<'a, L> {
         ))
     }
 
-    /// Stretches of rows as tensors and numbers.
-    fn batch(&self, stretches: &[Range<usize>]) -> Result<Batch, TrainError> {
+    /// Chunks of rows as tensors and numbers.
+    fn batch(&self, chunks: &[Range<usize>]) -> Result<Batch, TrainError> {
         let (m, p) = (self.data.variates(), self.data.patch_len());
         let entries = self.data.targets() * self.data.horizon();
-        let tokens = stretches[0].len();
-        let mut patches = Vec::with_capacity(stretches.len() * tokens * m * p);
-        let zeros = vec![0.0; stretches.len() * tokens * entries];
+        let tokens = chunks[0].len();
+        let mut patches = Vec::with_capacity(chunks.len() * tokens * m * p);
+        let zeros = vec![0.0; chunks.len() * tokens * entries];
         let (mut target, mut linear, mut weight) = (zeros.clone(), zeros.clone(), zeros);
-        for (i, row) in stretches.iter().flat_map(|rows| rows.clone()).enumerate() {
+        for (i, row) in chunks.iter().flat_map(|rows| rows.clone()).enumerate() {
             patches.extend_from_slice(self.data.patches(row..row + 1));
             let place = i * entries..(i + 1) * entries;
             self.data
@@ -566,7 +566,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             Target::Full | Target::Standalone => target,
             Target::Residual => residual.clone(),
         };
-        let patches = Tensor::from_vec(patches, (stretches.len(), tokens, m, p), &self.device)?;
+        let patches = Tensor::from_vec(patches, (chunks.len(), tokens, m, p), &self.device)?;
         Ok(Batch {
             patches,
             target,
@@ -577,8 +577,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
 }
 
 /// Updates over which the learning rate is lowered when so many were made.
-fn cooling_time(updates: usize) -> usize {
-    updates.div_ceil(COOLING).max(1)
+fn decay_updates(updates: usize) -> usize {
+    updates.div_ceil(DECAY_SHARE).max(1)
 }
 
 /// A device in words.

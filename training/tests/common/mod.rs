@@ -40,7 +40,7 @@ pub fn stdout(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Minutes of three sensors, `a` a wave of period 20, `b` its square, `c` a slow ramp; every 97th reading of `b` missing.
+/// Minutes of three sensors, `a` a wave of period 20, `b` its square, `c` a slow ramp with ripples; every 97th reading of `b` missing.
 pub fn recording(rows: usize) -> String {
     let mut text = "time,a,b,c\n".to_string();
     for r in 0..rows {
@@ -50,7 +50,7 @@ pub fn recording(rows: usize) -> String {
         writeln!(
             text,
             "2024-01-{day:02} {hour:02}:{minute:02}:00,{a:.4},{b},{:.4}",
-            100.0 + 0.01 * r as f64
+            100.0 + 0.01 * r as f64 + 0.05 * (0.7 * r as f64).sin()
         )
         .unwrap();
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::paper::{Budget, Fitted, LOOKBACK, Published, Score, Variant, Windows, fit, naive};
+use crate::paper::{Budget, FitResult, LOOKBACK, Published, Score, Variant, Windows, fit, naive};
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use tsm2_train::data::split::SplitSpec;
@@ -55,7 +55,7 @@ const PRINTED: [&str; 11] = [
 /// Make the paper's tables again: TSM2 on windows of 512 rows, as arXiv 2403.19888 describes it, beside the figures that it reports.
 ///
 /// Files named etth1* and exchange* are split as the paper's (8640, 2880 and 2880 rows; 70, 10 and 20 %) and have its figures beside ours; any other
-/// is split 70, 10 and 20 %. Errors are averages over all test windows, variates and leads in units of the training standard deviation. A
+/// is split 70, 10 and 20 %. Errors are averages over all test windows, variates and steps in units of the training standard deviation. A
 /// training is as long as --updates says, on two threads; what is measured are the averaged weights that did best on validation.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
@@ -104,7 +104,7 @@ impl Paper {
 }
 
 /// A data set at one horizon.
-struct Ground {
+struct PaperData {
     name: String,
     published: Option<&'static Published>,
     variates: usize,
@@ -113,7 +113,7 @@ struct Ground {
     naive: Score,
 }
 
-impl Ground {
+impl PaperData {
     /// The paper's figure.
     fn reported(&self, variant: &Variant) -> Option<f64> {
         self.published?.mse(variant.name, self.horizon)
@@ -124,21 +124,21 @@ impl OnData {
     fn run(self, variants: &[Variant], horizons: &[usize], out: &mut impl Write) -> anyhow::Result<()> {
         let horizons = if self.horizons.is_empty() { horizons } else { &self.horizons };
         // All that can be wrong with the files is found before the first training.
-        let grounds = self.grounds(variants, horizons)?;
-        let mut told = Trainings::new(&self.output, &HEADER, grounds.len() * variants.len() * self.updates)?;
+        let data_sets = self.data_sets(variants, horizons)?;
+        let mut told = Trainings::new(&self.output, &HEADER, data_sets.len() * variants.len() * self.updates)?;
         let mut groups = Vec::new();
-        for ground in &grounds {
+        for data_set in &data_sets {
             for variant in variants {
                 let mut of_seeds = Vec::new();
                 for &seed in &self.output.seeds {
-                    told.begin(format!("{} {} {}, seed {seed}", ground.name, variant.name, ground.horizon));
+                    told.begin(format!("{} {} {}, seed {seed}", data_set.name, variant.name, data_set.horizon));
                     let budget = budget(self.updates, seed);
-                    let config = variant.config(ground.variates, ground.horizon);
-                    let fitted = fit(&config, budget, &ground.windows, &mut || told.step())?;
-                    told.line(line(ground, variant, budget, &fitted))?;
+                    let config = variant.config(data_set.variates, data_set.horizon);
+                    let fitted = fit(&config, budget, &data_set.windows, &mut || told.step())?;
+                    told.line(line(data_set, variant, budget, &fitted))?;
                     of_seeds.push(fitted);
                 }
-                groups.push(group(ground, variant, &of_seeds));
+                groups.push(group(data_set, variant, &of_seeds));
             }
         }
         if told.end(&self.output, &HEADER, out)? {
@@ -151,8 +151,8 @@ impl OnData {
         Ok(())
     }
 
-    fn grounds(&self, variants: &[Variant], horizons: &[usize]) -> anyhow::Result<Vec<Ground>> {
-        let mut grounds = Vec::new();
+    fn data_sets(&self, variants: &[Variant], horizons: &[usize]) -> anyhow::Result<Vec<PaperData>> {
+        let mut data_sets = Vec::new();
         for path in &self.data {
             let table = common::read_table(path)?;
             let published = Published::of(path);
@@ -162,7 +162,7 @@ impl OnData {
             for &horizon in horizons {
                 let windows = Windows::new(&table, split, LOOKBACK, horizon).map_err(|error| named(&error))?;
                 let config = variants[0].config(table.variates(), horizon);
-                grounds.push(Ground {
+                data_sets.push(PaperData {
                     name: published.map_or_else(|| stem(path), |published| published.name.to_owned()),
                     published,
                     variates: table.variates(),
@@ -172,7 +172,7 @@ impl OnData {
                 });
             }
         }
-        Ok(grounds)
+        Ok(data_sets)
     }
 }
 
@@ -182,12 +182,12 @@ fn stem(path: &Path) -> String {
 }
 
 /// The line of one training.
-fn line(ground: &Ground, variant: &Variant, budget: Budget, fitted: &Fitted) -> Vec<Cell> {
-    let reported = ground.reported(variant);
+fn line(data_set: &PaperData, variant: &Variant, budget: Budget, fitted: &FitResult) -> Vec<Cell> {
+    let reported = data_set.reported(variant);
     vec![
-        Cell::Text(ground.name.clone()),
+        Cell::Text(data_set.name.clone()),
         Cell::from(variant.name),
-        Cell::Count(ground.horizon),
+        Cell::Count(data_set.horizon),
         Cell::Count(variant.layers),
         Cell::Count(fitted.parameters),
         Cell::Count(budget.seed as usize),
@@ -195,7 +195,7 @@ fn line(ground: &Ground, variant: &Variant, budget: Budget, fitted: &Fitted) -> 
         Cell::Real(fitted.validation.mse),
         Cell::Real(fitted.test.mse),
         Cell::Real(fitted.test.mae),
-        Cell::Real(ground.naive.mse),
+        Cell::Real(data_set.naive.mse),
         reported.into(),
         reported.map(|reported| fitted.test.mse / reported).into(),
         Cell::Real(fitted.largest_gradient),
@@ -204,21 +204,21 @@ fn line(ground: &Ground, variant: &Variant, budget: Budget, fitted: &Fitted) -> 
 }
 
 /// The printed line of a variant: means over the seeds, the distance of the best MSE from the worst, and the largest gradient of any.
-fn group(ground: &Ground, variant: &Variant, of_seeds: &[Fitted]) -> Vec<Cell> {
-    let reported = ground.reported(variant);
-    let mean = |of: fn(&Fitted) -> f64| of_seeds.iter().map(of).sum::<f64>() / of_seeds.len().max(1) as f64;
-    let greatest = |of: fn(&Fitted) -> f64| of_seeds.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
+fn group(data_set: &PaperData, variant: &Variant, of_seeds: &[FitResult]) -> Vec<Cell> {
+    let reported = data_set.reported(variant);
+    let mean = |of: fn(&FitResult) -> f64| of_seeds.iter().map(of).sum::<f64>() / of_seeds.len().max(1) as f64;
+    let greatest = |of: fn(&FitResult) -> f64| of_seeds.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
     let mse = mean(|fitted| fitted.test.mse);
     let spread = greatest(|fitted| fitted.test.mse) + greatest(|fitted| -fitted.test.mse);
     vec![
-        Cell::Text(ground.name.clone()),
+        Cell::Text(data_set.name.clone()),
         Cell::from(variant.name),
-        Cell::Count(ground.horizon),
+        Cell::Count(data_set.horizon),
         Cell::Count(of_seeds.len()),
         Cell::Real(mse),
         if of_seeds.len() > 1 { Cell::Real(spread) } else { Cell::Nothing },
         Cell::Real(mean(|fitted| fitted.test.mae)),
-        Cell::Real(ground.naive.mse),
+        Cell::Real(data_set.naive.mse),
         reported.into(),
         reported.map(|reported| mse / reported).into(),
         Cell::Real(greatest(|fitted| fitted.largest_gradient)),

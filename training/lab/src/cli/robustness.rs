@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::robustness::{Apart, Gap as Length, PERCENT, PLACES, Trial};
+use crate::robustness::{Gap as Length, PERCENT, PerturbedErrors, RobustnessTest, START_POINTS};
 use anyhow::anyhow;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -90,7 +90,7 @@ const GAP: [&str; 10] = [
     "mse_without_gap",
     "mae_without_gap",
     "mse_relative",
-    "places",
+    "start_points",
 ];
 
 const COLD_START: [&str; 8] = [
@@ -101,7 +101,7 @@ const COLD_START: [&str; 8] = [
     "mse_carried",
     "mae_carried",
     "mse_relative",
-    "places",
+    "start_points",
 ];
 
 type Measured = Result<Vec<Vec<Cell>>, EvaluateError>;
@@ -109,7 +109,7 @@ type Measured = Result<Vec<Vec<Cell>>, EvaluateError>;
 impl Missing {
     /// Measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let length = |trial: &Trial<'_>| PERCENT.len() * trial.rows.len();
+        let length = |test: &RobustnessTest<'_>| PERCENT.len() * test.rows.len();
         self.options.run(&MISSING, "origins", length, missing, out)
     }
 }
@@ -117,24 +117,25 @@ impl Missing {
 impl Gap {
     /// Measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let gaps = |trial: &Trial<'_>| Length::hour_and_day(trial.table.interval_ms);
-        let measure = |trial: &Trial<'_>, tick: &(dyn Fn() + Sync)| {
-            let gaps = gaps(trial);
-            let lines = after_gaps(trial, &gaps, tick)?;
+        let gaps = |test: &RobustnessTest<'_>| Length::hour_and_day(test.table.interval_ms);
+        let measure = |test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)| {
+            let gaps = gaps(test);
+            let lines = after_gaps(test, &gaps, tick)?;
             if gaps[0].name != "hour" {
-                common::note("rows are not known to be an hour apart or less: gaps of 1 and of 24 rows");
+                common::note("rows are not known to be an hour perturbed or less: gaps of 1 and of 24 rows");
             }
             Ok(lines)
         };
-        self.options.run(&GAP, "places", |trial| gaps(trial).len() * PLACES, measure, out)
+        self.options
+            .run(&GAP, "start_points", |test| gaps(test).len() * START_POINTS, measure, out)
     }
 }
 
 impl ColdStart {
     /// Measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let measure = |trial: &Trial<'_>, tick: &(dyn Fn() + Sync)| Ok(by_age(&[], &trial.cold_start(tick)?));
-        self.options.run(&COLD_START, "places", |_| PLACES, measure, out)
+        let measure = |test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)| Ok(by_age(&[], &test.cold_start(tick)?));
+        self.options.run(&COLD_START, "start_points", |_| START_POINTS, measure, out)
     }
 }
 
@@ -144,8 +145,8 @@ impl Options {
         self,
         header: &[&str],
         unit: &'static str,
-        length: impl Fn(&Trial<'_>) -> usize,
-        measure: impl Fn(&Trial<'_>, &(dyn Fn() + Sync)) -> Measured,
+        length: impl Fn(&RobustnessTest<'_>) -> usize,
+        measure: impl Fn(&RobustnessTest<'_>, &(dyn Fn() + Sync)) -> Measured,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let (bundle, table) = common::open(&self.model, &self.data, &Reading::default())?;
@@ -156,7 +157,7 @@ impl Options {
         } else {
             self.horizons.clone()
         };
-        let trial = Trial {
+        let test = RobustnessTest {
             model: &model,
             table: &table,
             scaler: &scaler,
@@ -165,8 +166,8 @@ impl Options {
             seed: self.seed,
         };
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {eta} left")?;
-        let bar = ProgressBar::new(length(&trial) as u64).with_style(style).with_prefix(unit);
-        let lines = measure(&trial, &|| bar.inc(1));
+        let bar = ProgressBar::new(length(&test) as u64).with_style(style).with_prefix(unit);
+        let lines = measure(&test, &|| bar.inc(1));
         bar.finish_and_clear();
         let lines = lines.map_err(|error| anyhow!("{}: {error}", self.data.display()))?;
         match &self.csv {
@@ -174,7 +175,7 @@ impl Options {
             None if self.json => lines::json(header, &lines, out)?,
             None => {
                 let printed = lines::table(header, 0, &lines);
-                writeln!(out, "{} on rows {:?} of {}", meta.name, trial.rows, self.data.display())?;
+                writeln!(out, "{} on rows {:?} of {}", meta.name, test.rows, self.data.display())?;
                 writeln!(out, "{printed}")?;
             }
         }
@@ -182,8 +183,8 @@ impl Options {
     }
 }
 
-fn missing(trial: &Trial<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
-    let shares = trial.missing(tick)?;
+fn missing(test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
+    let shares = test.missing(tick)?;
     let mut lines = Vec::new();
     for share in &shares {
         for (i, (model, repeat)) in share.model.iter().zip(&share.naive).enumerate() {
@@ -202,14 +203,14 @@ fn missing(trial: &Trial<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>
     Ok(lines)
 }
 
-fn after_gaps(trial: &Trial<'_>, gaps: &[Length], tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
+fn after_gaps(test: &RobustnessTest<'_>, gaps: &[Length], tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
     let mut all = Vec::new();
     for gap in gaps {
-        match trial.gap(gap.rows, tick) {
+        match test.gap(gap.rows, tick) {
             Ok(ages) => all.extend(by_age(&[Cell::from(gap.name), Cell::Count(gap.rows)], &ages)),
             // The shorter gap is worth knowing where the longer one does not fit.
             Err(error @ EvaluateError::Split(_)) if !all.is_empty() => {
-                common::note(format_args!("{}: {error}; left out", trial.table.path.display()))
+                common::note(format_args!("{}: {error}; left out", test.table.path.display()))
             }
             Err(error) => return Err(error),
         }
@@ -218,7 +219,7 @@ fn after_gaps(trial: &Trial<'_>, gaps: &[Length], tick: &(dyn Fn() + Sync)) -> R
 }
 
 /// A line per age and horizon, each led by the same cells.
-fn by_age(first: &[Cell], ages: &[Apart]) -> Vec<Vec<Cell>> {
+fn by_age(first: &[Cell], ages: &[PerturbedErrors]) -> Vec<Vec<Cell>> {
     let mut lines = Vec::new();
     for age in ages {
         for (own, carried) in age.errors.iter().zip(&age.carried) {

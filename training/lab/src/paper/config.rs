@@ -18,12 +18,12 @@ pub enum TimeMixer {
 
 /// Every number that fixes a network in window mode before it is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Config {
+pub struct WindowConfig {
     /// M: series in a window.
     pub variates: usize,
     /// L: samples of each in a window.
     pub lookback: usize,
-    /// H: leads in a forecast.
+    /// H: steps in a forecast.
     pub horizon: usize,
     /// P: samples in a token's patch.
     pub patch: usize,
@@ -43,7 +43,7 @@ pub struct Config {
     pub max_span: Option<usize>,
 }
 
-impl Config {
+impl WindowConfig {
     /// Tokens of one variate in a window.
     #[must_use]
     pub fn tokens(&self) -> usize {
@@ -84,7 +84,7 @@ impl Config {
     #[must_use]
     pub fn layout(&self) -> Vec<(String, Vec<usize>)> {
         let d = self.d_model;
-        let mut layout = Layout(Vec::new());
+        let mut layout = TensorList(Vec::new());
         layout.add("embed.weight", &[d, self.patch]);
         layout.add("embed.bias", &[d]);
         for l in 0..self.layers {
@@ -102,7 +102,7 @@ impl Config {
         layout.0
     }
 
-    fn time_layout(&self, layout: &mut Layout, prefix: &str) {
+    fn time_layout(&self, layout: &mut TensorList, prefix: &str) {
         let (d, t) = (self.d_model, self.tokens());
         let mut add = |name: &str, shape: &[usize]| layout.add(&format!("{prefix}{name}"), shape);
         add("norm.weight", &[d]);
@@ -122,7 +122,7 @@ impl Config {
         }
     }
 
-    fn variate_layout(&self, layout: &mut Layout, prefix: &str) {
+    fn variate_layout(&self, layout: &mut TensorList, prefix: &str) {
         let (d, m) = (self.d_model, self.variates);
         if self.variate == VariateMixer::None {
             return;
@@ -170,9 +170,9 @@ impl Config {
 }
 
 /// Tensors as they are listed.
-struct Layout(Vec<(String, Vec<usize>)>);
+struct TensorList(Vec<(String, Vec<usize>)>);
 
-impl Layout {
+impl TensorList {
     fn add(&mut self, name: &str, shape: &[usize]) {
         self.0.push((name.to_owned(), shape.to_vec()));
     }

@@ -8,9 +8,11 @@ use candle_core::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::config::Config;
+use super::config::WindowConfig;
+use tsm2_stream::{ErrorSums, Errors};
+
 use super::error::PaperError;
-use super::network::Network;
+use super::network::WindowNetwork;
 use super::windows::{Part, Windows};
 use tsm2_train::evaluate::on_cores;
 use tsm2_train::network::parameters::Parameter;
@@ -49,7 +51,7 @@ pub struct Budget {
 /// Errors in units of the targets' source: for a table, of the training part's standard deviations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Mean squared error over all windows, variates and leads.
+    /// Mean squared error over all windows, variates and steps.
     pub mse: f64,
     /// Mean absolute error.
     pub mae: f64,
@@ -57,7 +59,7 @@ pub struct Score {
 
 /// What became of a training.
 #[derive(Clone, Copy, Debug)]
-pub struct Fitted {
+pub struct FitResult {
     /// Numbers that were trained.
     pub parameters: usize,
     /// On the validation windows, at the update that was best there.
@@ -70,39 +72,25 @@ pub struct Fitted {
     pub diverged: Option<usize>,
 }
 
-/// Sums of errors.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    squared: f64,
-    absolute: f64,
-    count: f64,
+/// Adds errors in units of the recording: the weight of a value is the square of its unit, 0 where it is missing.
+fn add(sums: &mut ErrorSums, forecast: &[f32], target: &[f32], weight: &[f32]) {
+    for ((forecast, target), weight) in forecast.iter().zip(target).zip(weight).filter(|(_, weight)| **weight > 0.0) {
+        sums.add(f64::from(*weight).sqrt() * f64::from(forecast - target));
+    }
 }
 
-impl Sums {
-    fn add(&mut self, said: &[f32], target: &[f32], weight: &[f32]) {
-        for ((said, target), weight) in said.iter().zip(target).zip(weight) {
-            let error = f64::from(said - target);
-            self.squared += f64::from(*weight) * error * error;
-            self.absolute += f64::from(*weight).sqrt() * error.abs();
-            self.count += f64::from(u8::from(*weight > 0.0));
-        }
-    }
-
-    fn score(parts: impl IntoIterator<Item = Self>) -> Score {
-        let sum = parts.into_iter().fold(Self::default(), |a, b| Self {
-            squared: a.squared + b.squared,
-            absolute: a.absolute + b.absolute,
-            count: a.count + b.count,
-        });
-        Score {
-            mse: sum.squared / sum.count,
-            mae: sum.absolute / sum.count,
-        }
-    }
+fn score(parts: impl IntoIterator<Item = ErrorSums>) -> Score {
+    let mut sum = ErrorSums::default();
+    parts.into_iter().for_each(|part| sum += part);
+    let Errors { mae, mse } = sum.mean().unwrap_or(Errors {
+        mae: f64::NAN,
+        mse: f64::NAN,
+    });
+    Score { mse, mae }
 }
 
 /// Examples as tensors and numbers.
-struct Batch {
+struct WindowBatch {
     /// `[windows, tokens, M, P]`.
     patches: Vec<f32>,
     /// `[windows, M, H]`.
@@ -111,9 +99,9 @@ struct Batch {
     weight: Vec<f32>,
 }
 
-impl Batch {
-    fn new(config: &Config, source: &Windows, examples: &[usize]) -> Self {
-        let Config {
+impl WindowBatch {
+    fn new(config: &WindowConfig, source: &Windows, examples: &[usize]) -> Self {
+        let WindowConfig {
             variates: m,
             lookback: l,
             horizon: h,
@@ -138,7 +126,7 @@ impl Batch {
         Self { patches, target, weight }
     }
 
-    fn forward(&self, network: &Network) -> candle_core::Result<Tensor> {
+    fn forward(&self, network: &WindowNetwork) -> candle_core::Result<Tensor> {
         let config = network.config();
         let shape = ((), config.tokens(), config.variates, config.patch);
         network.forward(&Tensor::from_slice(&self.patches, self.patches.len(), &Device::Cpu)?.reshape(shape)?)
@@ -149,9 +137,9 @@ impl Batch {
 ///
 /// # Errors
 /// A configuration that cannot be; candle's; errors on validation that are not finite from the start.
-pub fn fit(config: &Config, budget: Budget, source: &Windows, tick: &mut dyn FnMut()) -> Result<Fitted, PaperError> {
+pub fn fit(config: &WindowConfig, budget: Budget, source: &Windows, tick: &mut dyn FnMut()) -> Result<FitResult, PaperError> {
     let mut rng = ChaCha8Rng::seed_from_u64(budget.seed);
-    let network = Network::initial(config, &mut rng, &Device::Cpu)?;
+    let network = WindowNetwork::initial(config, &mut rng, &Device::Cpu)?;
     let parameters = network.parameters().list();
     let mut optimiser = AdamW::new(parameters.to_vec(), AdamWOptions::default());
     let mut average = Ema::new(parameters)?;
@@ -191,7 +179,7 @@ pub fn fit(config: &Config, budget: Budget, source: &Windows, tick: &mut dyn FnM
     if !best.0.mse.is_finite() {
         return Err(TrainError::NotFinite.into());
     }
-    Ok(Fitted {
+    Ok(FitResult {
         parameters: parameters.iter().map(|p| p.var.elem_count()).sum(),
         validation: best.0,
         test: evaluate(&network, source, Part::Test)?,
@@ -200,23 +188,23 @@ pub fn fit(config: &Config, budget: Budget, source: &Windows, tick: &mut dyn FnM
     })
 }
 
-/// Errors on the test windows of saying a window's last sample at every lead.
+/// Errors on the test windows of saying a window's last sample at every step.
 #[must_use]
-pub fn naive(config: &Config, source: &Windows) -> Score {
+pub fn naive(config: &WindowConfig, source: &Windows) -> Score {
     let (m, l, h) = (config.variates, config.lookback, config.horizon);
     let (mut window, mut target, mut weight) = (vec![0.0; m * l], vec![0.0; m * h], vec![0.0; m * h]);
-    let mut sums = Sums::default();
+    let mut sums = ErrorSums::default();
     for example in source.examples(Part::Test) {
         source.write(example, &mut window, &mut target, &mut weight);
         let said: Vec<f32> = window.chunks_exact(l).flat_map(|window| vec![window[l - 1]; h]).collect();
-        sums.add(&said, &target, &weight);
+        add(&mut sums, &said, &target, &weight);
     }
-    Sums::score([sums])
+    score([sums])
 }
 
 /// The gradients of some of an update's windows.
-fn gradients(network: &Network, source: &Windows, examples: &[usize], windows: usize) -> candle_core::Result<GradStore> {
-    let batch = Batch::new(network.config(), source, examples);
+fn gradients(network: &WindowNetwork, source: &Windows, examples: &[usize], windows: usize) -> candle_core::Result<GradStore> {
+    let batch = WindowBatch::new(network.config(), source, examples);
     let said = batch.forward(network)?;
     let scale = 1.0 / (windows * network.config().variates * network.config().horizon) as f32;
     let weight: Vec<f32> = batch.weight.iter().map(|weight| weight * scale).collect();
@@ -225,7 +213,7 @@ fn gradients(network: &Network, source: &Windows, examples: &[usize], windows: u
 }
 
 /// Errors of the present weights on the windows of a part; of validation, on as many as are looked at.
-fn evaluate(network: &Network, source: &Windows, part: Part) -> Result<Score, PaperError> {
+fn evaluate(network: &WindowNetwork, source: &Windows, part: Part) -> Result<Score, PaperError> {
     let all = source.examples(part);
     let step = match part {
         Part::Validation => all.len().div_ceil(VALIDATED).max(1),
@@ -234,16 +222,18 @@ fn evaluate(network: &Network, source: &Windows, part: Part) -> Result<Score, Pa
     let examples: Vec<usize> = all.step_by(step).collect();
     let config = network.config();
     let share = |job: usize, jobs: usize| {
-        let mut sums = Sums::default();
+        let mut sums = ErrorSums::default();
         for examples in examples.chunks(WINDOWS_AT_ONCE).skip(job).step_by(jobs) {
-            let batch = Batch::new(config, source, examples);
+            let batch = WindowBatch::new(config, source, examples);
             let said = batch.forward(network)?.flatten_all()?.to_vec1::<f32>()?;
-            sums.add(&said, &batch.target, &batch.weight);
+            add(&mut sums, &said, &batch.target, &batch.weight);
         }
         Ok::<_, candle_core::Error>(sums)
     };
-    let sums = on_cores(SHARDS, share).into_iter().collect::<candle_core::Result<Vec<Sums>>>()?;
-    Ok(Sums::score(sums))
+    let sums = on_cores(SHARDS, share)
+        .into_iter()
+        .collect::<candle_core::Result<Vec<ErrorSums>>>()?;
+    Ok(score(sums))
 }
 
 /// The present numbers of all parameters.

@@ -12,10 +12,10 @@ mod published;
 mod variants;
 mod windows;
 
-pub use config::{Config, TimeMixer};
+pub use config::{TimeMixer, WindowConfig};
 pub use error::PaperError;
-pub use fit::{Budget, Fitted, Score, fit, naive};
-pub use network::Network;
+pub use fit::{Budget, FitResult, Score, fit, naive};
+pub use network::WindowNetwork;
 pub use published::Published;
 pub use variants::{LOOKBACK, Variant};
 pub use windows::{Part, Windows, revin};

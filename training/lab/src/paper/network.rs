@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 use rand::Rng;
 
-use super::config::{Config, TimeMixer};
+use super::config::{TimeMixer, WindowConfig};
 use super::error::PaperError;
 use tsm2_train::network::mixer::Mixers;
 use tsm2_train::network::parameters::Parameters;
@@ -11,17 +11,17 @@ use tsm2_train::ops::{layer_norm, linear};
 
 /// A network in window mode, with the current values of its parameters.
 #[derive(Clone, Debug)]
-pub struct Network {
-    config: Config,
+pub struct WindowNetwork {
+    config: WindowConfig,
     parameters: Parameters,
 }
 
-impl Network {
+impl WindowNetwork {
     /// A network with initial weights.
     ///
     /// # Errors
     /// A fault of the configuration, or of the device.
-    pub fn initial(config: &Config, rng: &mut impl Rng, device: &Device) -> std::result::Result<Self, PaperError> {
+    pub fn initial(config: &WindowConfig, rng: &mut impl Rng, device: &Device) -> std::result::Result<Self, PaperError> {
         config.validate()?;
         let values = |name: &str, shape: &[usize]| Ok(config.initial(name, shape, rng));
         Ok(Self {
@@ -32,7 +32,7 @@ impl Network {
 
     /// Its sizes.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &WindowConfig {
         &self.config
     }
 

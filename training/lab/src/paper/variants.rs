@@ -4,7 +4,7 @@
 
 use tsm2_core::{Mlp, S6, VariateMixer};
 
-use super::config::{Config, TimeMixer};
+use super::config::{TimeMixer, WindowConfig};
 use tsm2_train::network::mixer::Directions;
 
 /// Samples in the paper's window.
@@ -115,8 +115,8 @@ impl Variant {
 
     /// Its sizes for a data set, in the paper's windows.
     #[must_use]
-    pub fn config(&self, variates: usize, horizon: usize) -> Config {
-        Config {
+    pub fn config(&self, variates: usize, horizon: usize) -> WindowConfig {
+        WindowConfig {
             variates,
             lookback: LOOKBACK,
             horizon,

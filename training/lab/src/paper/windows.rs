@@ -95,8 +95,8 @@ impl Windows {
         for (m, (window, (target, weight))) in of_variate.enumerate() {
             window.copy_from_slice(&self.series.values[m][example - self.lookback..example]);
             let (mean, sd) = revin(window);
-            for (lead, (target, weight)) in target.iter_mut().zip(weight).enumerate() {
-                let reading = self.z[(example + lead) * variates + m];
+            for (step, (target, weight)) in target.iter_mut().zip(weight).enumerate() {
+                let reading = self.z[(example + step) * variates + m];
                 (*target, *weight) = match reading.is_nan() {
                     true => (0.0, 0.0),
                     false => ((reading - mean) / sd, sd * sd),

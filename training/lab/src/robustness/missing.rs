@@ -1,6 +1,6 @@
 //! Errors while single readings are missing at random, all along.
 
-use crate::robustness::Trial;
+use crate::robustness::RobustnessTest;
 use tsm2_train::data::mask::{Rate, mask};
 use tsm2_train::evaluate::baselines::{Baseline, Series};
 use tsm2_train::evaluate::{EvaluateError, HorizonError, Tally, carried, check_horizons, on_all_cores};
@@ -19,7 +19,7 @@ pub struct Missing {
     pub naive: Vec<HorizonError>,
 }
 
-impl Trial<'_> {
+impl RobustnessTest<'_> {
     /// The errors at each of [`PERCENT`], the state carried from row 0. What is missing at one share is missing at the larger ones too. `tick` is
     /// called once per origin and share.
     ///

@@ -1,24 +1,24 @@
 //! How forecasts fare when readings are missing and while a state is young, by the device's own step.
 //!
-//! A trial looks at origins whose steps all lie in the rows given. Whatever the model does not see, its forecasts are compared with the true
-//! readings, in units of the scaler; the errors are those of [`tsm2_train::evaluate`]. The same seed makes the same trial.
+//! A test looks at origins whose steps all lie in the rows given. Whatever the model does not see, its forecasts are compared with the true
+//! readings, in units of the scaler; the errors are those of [`tsm2_train::evaluate`]. The same seed makes the same test.
 
-mod apart;
 mod missing;
+mod perturbed;
 
 use std::ops::Range;
 
 use tsm2_core::Model;
 
-pub use apart::{Apart, Gap, PLACES};
 pub use missing::{Missing, PERCENT};
+pub use perturbed::{Gap, PerturbedErrors, START_POINTS};
 
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::table::Table;
 
 /// What is put to the test, and on what.
 #[derive(Clone)]
-pub struct Trial<'a> {
+pub struct RobustnessTest<'a> {
     /// The model.
     pub model: &'a Model<'a>,
     /// The recording, with the model's variates in its order, and as many exogenous ones.
@@ -33,7 +33,7 @@ pub struct Trial<'a> {
     pub seed: u64,
 }
 
-impl Trial<'_> {
+impl RobustnessTest<'_> {
     /// The longest of the horizons.
     fn longest(&self) -> usize {
         self.horizons.iter().copied().max().unwrap_or(0)

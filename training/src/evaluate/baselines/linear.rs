@@ -10,9 +10,9 @@ use crate::linear::ridge::{GroupFit, Moments, RidgeError, fit_groups};
 use crate::linear::step_groups::step_groups;
 
 /// Window lengths that the linear model is chosen from.
-const LAGS: [usize; 5] = [1, 24, 96, 336, 512];
+const WINDOW_LAGS: [usize; 5] = [1, 24, 96, 336, 512];
 /// Those for which every variate may have a map of its own: there must be enough windows of one variate for each.
-const OWN_LAGS: [usize; 3] = [1, 24, 96];
+const OWN_WINDOW_LAGS: [usize; 3] = [1, 24, 96];
 /// By how much maps of the variates' own must be better than a shared one, having so many more weights for validation to be misled by.
 const OWN_GAIN: f64 = 0.95;
 /// Ridges that it is chosen from, relative to the mean diagonal.
@@ -22,35 +22,35 @@ const WINDOWS: usize = 200_000;
 /// Windows in one matrix product.
 pub(super) const BLOCK: usize = 1024;
 
-/// The linear model per variate: from the last `lags` readings of a variate to all its leads, in closed form.
+/// The linear model per variate: from the last `lags` readings of a variate to all its steps, in closed form.
 ///
-/// Per band of leads the number of lags, the ridge, whether the window is taken relative to its own mean, and whether the variates share
+/// Per group of leads the number of lags, the ridge, whether the window is taken relative to its own mean, and whether the variates share
 /// one map or have each their own are chosen on validation. A map relative to the window's mean is itself a linear map of the window, so the
 /// result is one matrix, or one a variate.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// `[lags + 1, horizon]`: the window, oldest first, then a constant; zero for leads at which the variates have their own.
+    /// `[lags + 1, horizon]`: the window, oldest first, then a constant; zero for steps at which the variates have their own.
     shared: Array2<f32>,
-    /// Per variate, of the same form with fewer lags; zero for leads at which they share.
+    /// Per variate, of the same form with fewer lags; zero for steps at which they share.
     own: Vec<Array2<f32>>,
-    /// What was chosen per band.
-    pub choices: Vec<Choice>,
+    /// What was chosen per group.
+    pub choices: Vec<GroupChoice>,
 }
 
-/// What the linear model uses for one band of leads.
+/// What the linear model uses for one step group.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct GroupChoice {
     /// Leads, from 0.
-    pub leads: Range<usize>,
+    pub steps: Range<usize>,
     /// The shared map, or `None` when each variate has its own.
-    pub shared: Option<SharedChoice>,
+    pub shared: Option<SharedMap>,
     /// Mean squared error on validation.
     pub mse: f64,
 }
 
 /// How a shared map sees the window.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SharedChoice {
+pub struct SharedMap {
     /// Length of the window.
     pub lags: usize,
     /// Whether relative to the window's mean.
@@ -60,15 +60,15 @@ pub struct SharedChoice {
 }
 
 impl Linear {
-    /// Fits leads `0..horizon` on the split's training rows; memory does not grow with their number.
+    /// Fits steps `0..horizon` on the split's training rows; memory does not grow with their number.
     ///
     /// # Errors
-    /// `NoExamples` when the training or the validation part holds no window with its leads.
+    /// `NoExamples` when the training or the validation part holds no window with its steps.
     pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Linear, RidgeError> {
         // A window is to leave most of a short recording to fit on.
         let fitting = |lags: &usize| *lags == 1 || *lags <= split.train / 4;
         let widest = |lags: &[usize]| lags.iter().copied().filter(fitting).max().unwrap_or(1);
-        let (longest, own_longest) = (widest(&LAGS), widest(&OWN_LAGS));
+        let (longest, own_longest) = (widest(&WINDOW_LAGS), widest(&OWN_WINDOW_LAGS));
         let groups = step_groups(horizon);
 
         let (mut train, mut validation) = (Moments::new(longest + 1, horizon), Moments::new(longest + 1, horizon));
@@ -79,45 +79,45 @@ impl Linear {
             train.merge(&variate_train);
             validation.merge(&variate_validation);
             if variate_train.weight() > 0.0 && variate_validation.weight() > 0.0 {
-                let views = OWN_LAGS
+                let candidates = OWN_WINDOW_LAGS
                     .iter()
                     .filter(|lags| fitting(lags))
-                    .map(|&lags| View { lags, centred: false });
-                let (weights, found) = best(views, &variate_train, &variate_validation, own_longest, &groups)?;
+                    .map(|&lags| WindowFeatures { lags, centred: false });
+                let (weights, found) = best(candidates, &variate_train, &variate_validation, own_longest, &groups)?;
                 own.push(weights);
-                for (sum, (_, band)) in own_mse.iter_mut().zip(found) {
-                    *sum += band.mse * variate_validation.weight();
+                for (sum, (_, group)) in own_mse.iter_mut().zip(found) {
+                    *sum += group.mse * variate_validation.weight();
                 }
             } else {
                 own.push(Array2::zeros((horizon, own_longest + 1)));
             }
         }
-        let view = |lags: usize| [false, true].map(|centred| View { lags, centred });
-        let views = LAGS.iter().filter(|lags| fitting(lags)).flat_map(|&lags| view(lags));
-        let (mut shared, found) = best(views, &train, &validation, longest, &groups)?;
+        let window = |lags: usize| [false, true].map(|centred| WindowFeatures { lags, centred });
+        let candidates = WINDOW_LAGS.iter().filter(|lags| fitting(lags)).flat_map(|&lags| window(lags));
+        let (mut shared, found) = best(candidates, &train, &validation, longest, &groups)?;
 
         let mut choices = Vec::new();
-        for ((view, band), own_mse) in found.into_iter().zip(own_mse) {
+        for ((window, group), own_mse) in found.into_iter().zip(own_mse) {
             let own_mse = own_mse / validation.weight();
-            let rows = s![band.targets.clone(), ..];
-            if own_mse < OWN_GAIN * band.mse {
+            let rows = s![group.targets.clone(), ..];
+            if own_mse < OWN_GAIN * group.mse {
                 shared.slice_mut(rows).fill(0.0);
-                choices.push(Choice {
-                    leads: band.targets,
+                choices.push(GroupChoice {
+                    steps: group.targets,
                     shared: None,
                     mse: own_mse,
                 });
             } else {
                 own.iter_mut().for_each(|own| own.slice_mut(rows).fill(0.0));
-                let (lags, centred) = (view.lags, view.centred);
-                choices.push(Choice {
-                    leads: band.targets,
-                    shared: Some(SharedChoice {
+                let (lags, centred) = (window.lags, window.centred);
+                choices.push(GroupChoice {
+                    steps: group.targets,
+                    shared: Some(SharedMap {
                         lags,
                         centred,
-                        lambda: band.lambda,
+                        lambda: group.lambda,
                     }),
-                    mse: band.mse,
+                    mse: group.mse,
                 });
             }
         }
@@ -129,7 +129,7 @@ impl Linear {
         })
     }
 
-    /// As [`Baseline::forecast`]; `out` asks for no more leads than were fitted.
+    /// As [`Baseline::forecast`]; `out` asks for no more steps than were fitted.
     pub(super) fn forecast(&self, series: &Series, origin: usize, out: &mut [f32]) {
         let variates = series.variates();
         let horizon = out.len() / variates;
@@ -151,26 +151,26 @@ impl Linear {
     }
 }
 
-/// A map, and for each band the view it was found in with what was chosen there.
-pub(super) type Best = (Array2<f64>, Vec<(View, GroupFit)>);
+/// A map, and for each group the window it was found in with what was chosen there.
+pub(super) type Best = (Array2<f64>, Vec<(WindowFeatures, GroupFit)>);
 
-/// Per band the best of the views on validation, as a map `[targets, width + 1]` of the newest `width` lags and the constant.
+/// Per group the best of the candidates on validation, as a map `[targets, width + 1]` of the newest `width` lags and the constant.
 pub(super) fn best(
-    views: impl Iterator<Item = View>,
+    candidates: impl Iterator<Item = WindowFeatures>,
     train: &Moments,
     validation: &Moments,
     width: usize,
     groups: &[Range<usize>],
 ) -> Result<Best, RidgeError> {
     let mut weights = Array2::<f64>::zeros((train.targets(), width + 1));
-    let mut chosen: Vec<Option<(View, GroupFit)>> = vec![None; groups.len()];
-    for view in views {
-        let (fitted, found) = fit_groups(&view.moments(train), &view.moments(validation), &LAMBDAS, groups)?;
-        for (chosen, band) in chosen.iter_mut().zip(found) {
-            if chosen.as_ref().is_none_or(|(_, best)| band.mse < best.mse) {
-                let rows = s![band.targets.clone(), ..];
-                weights.slice_mut(rows).assign(&view.widen(fitted.slice(rows), width));
-                *chosen = Some((view, band));
+    let mut chosen: Vec<Option<(WindowFeatures, GroupFit)>> = vec![None; groups.len()];
+    for window in candidates {
+        let (fitted, found) = fit_groups(&window.moments(train), &window.moments(validation), &LAMBDAS, groups)?;
+        for (chosen, group) in chosen.iter_mut().zip(found) {
+            if chosen.as_ref().is_none_or(|(_, best)| group.mse < best.mse) {
+                let rows = s![group.targets.clone(), ..];
+                weights.slice_mut(rows).assign(&window.widen(fitted.slice(rows), width));
+                *chosen = Some((window, group));
             }
         }
     }
@@ -179,12 +179,12 @@ pub(super) fn best(
 
 /// One way to look at the widest window: its newest `lags` and a constant, or those lags relative to their mean.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct View {
+pub(super) struct WindowFeatures {
     pub(super) lags: usize,
     pub(super) centred: bool,
 }
 
-impl View {
+impl WindowFeatures {
     /// The features it takes of the newest `width` lags and, last, the constant.
     fn features(self, width: usize) -> Vec<usize> {
         (width - self.lags..width).chain((!self.centred).then_some(width)).collect()
@@ -202,7 +202,7 @@ impl View {
         Array2::from_elem((targets, self.lags), 1.0 / self.lags as f64)
     }
 
-    /// The moments of the widest window's examples as seen in this view.
+    /// The moments of the widest window's examples as seen in this window.
     fn moments(self, all: &Moments) -> Moments {
         let these = all.sub(&self.features(all.features() - 1));
         if self.centred {
@@ -212,7 +212,7 @@ impl View {
         }
     }
 
-    /// The map found in this view as one of the newest `width` lags and the constant: y = W A x + U x.
+    /// The map found in this window as one of the newest `width` lags and the constant: y = W A x + U x.
     fn widen(self, fitted: ArrayView2<'_, f64>, width: usize) -> Array2<f64> {
         let narrow = if self.centred {
             fitted.dot(&self.centre()) + self.mean(fitted.nrows())
@@ -227,7 +227,7 @@ impl View {
     }
 }
 
-/// Moments of the windows of one variate whose leads lie within `rows`, each counted by the share of its leads that were read; the window itself may
+/// Moments of the windows of one variate whose steps lie within `rows`, each counted by the share of its steps that were read; the window itself may
 /// reach back before the rows.
 fn window_moments(series: &Series, m: usize, rows: Range<usize>, lags: usize, horizon: usize) -> Moments {
     let values = &series.values[m];
@@ -272,10 +272,10 @@ mod tests {
         let mut out = [0.0; 40];
         linear.forecast(&series, 530, &mut out);
         for (m, out) in out.chunks(20).enumerate() {
-            for (lead, out) in out.iter().enumerate() {
+            for (step, out) in out.iter().enumerate() {
                 let sign = if m == 0 { 1.0 } else { -1.0 };
-                let truth = sign * ((530 + lead) as f32 * std::f32::consts::TAU / 12.0).sin();
-                assert!((out - truth).abs() < 0.1, "variate {m} lead {lead}: {out} for {truth}");
+                let truth = sign * ((530 + step) as f32 * std::f32::consts::TAU / 12.0).sin();
+                assert!((out - truth).abs() < 0.1, "variate {m} step {step}: {out} for {truth}");
             }
         }
     }

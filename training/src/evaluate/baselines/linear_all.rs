@@ -1,17 +1,17 @@
-//! The closed-form linear model that looks at all variates at once: a vector autoregression, with a map of its own for every lead.
+//! The closed-form linear model that looks at all variates at once: a vector autoregression, with a map of its own for every step.
 
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, s};
 
 use super::Series;
-use super::linear::{BLOCK, View, best};
+use super::linear::{BLOCK, WindowFeatures, best};
 use crate::data::split::Split;
 use crate::linear::ridge::{Moments, RidgeError};
 use crate::linear::step_groups::step_groups;
 
 /// Readings of every variate that the model is chosen from.
-const LAGS: [usize; 4] = [2, 4, 8, 24];
+const ALL_LAGS: [usize; 4] = [2, 4, 8, 24];
 /// No more features than this.
 const WIDEST: usize = 600;
 /// Numbers that the moments of one thread may hold: beyond it not even the fewest lags are tried.
@@ -19,21 +19,21 @@ const MEMORY: usize = 5_000_000;
 /// Multiply-adds that gathering the moments may cost: beyond it the examples are fewer, evenly chosen from all.
 const BUDGET: usize = 30_000_000_000;
 
-/// The linear model over all variates: from the last `lags` readings of every variate, and a constant, to all leads of all variates, in
-/// closed form. Per band of leads the number of lags and the ridge are chosen on validation.
+/// The linear model over all variates: from the last `lags` readings of every variate, and a constant, to all steps of all variates, in
+/// closed form. Per group of leads the number of lags and the ridge are chosen on validation.
 #[derive(Debug, Clone)]
 pub struct LinearAll {
-    /// `[lags * all variates + 1, horizon * variates that are forecast]`: row by row of the window, oldest first, then the constant, to lead by lead.
+    /// `[lags * all variates + 1, horizon * variates that are forecast]`: row by row of the window, oldest first, then the constant, to step by step.
     weights: Array2<f32>,
-    /// Lags per band, as chosen.
+    /// Lags per group, as chosen.
     pub lags: Vec<(Range<usize>, usize)>,
 }
 
 impl LinearAll {
-    /// Fits leads `0..horizon` on the split's training rows. None where it would be too large: memory and time are bounded.
+    /// Fits steps `0..horizon` on the split's training rows. None where it would be too large: memory and time are bounded.
     ///
     /// # Errors
-    /// `NoExamples` when the training or the validation part holds no window with its leads.
+    /// `NoExamples` when the training or the validation part holds no window with its steps.
     pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Option<LinearAll>, RidgeError> {
         let (variates, inputs) = (series.variates(), series.values.len());
         let targets = variates * horizon;
@@ -42,21 +42,21 @@ impl LinearAll {
             features <= WIDEST + 1 && features * (features + targets) <= MEMORY
         };
         // A window is to leave most of a short recording to fit on.
-        let possible = |lags: &usize| fits(lags) && (*lags == LAGS[0] || *lags <= split.train / 4);
-        let tried: Vec<usize> = LAGS.into_iter().filter(possible).collect();
+        let possible = |lags: &usize| fits(lags) && (*lags == ALL_LAGS[0] || *lags <= split.train / 4);
+        let tried: Vec<usize> = ALL_LAGS.into_iter().filter(possible).collect();
         let Some(&longest) = tried.last() else { return Ok(None) };
         let train = moments(series, split.train_range(), longest, horizon);
         let validation = moments(series, split.validation_range(), longest, horizon);
-        // Leads follow each other with all variates each, so a band of leads is a range of targets.
+        // Steps follow each other with all variates each, so a step group is a range of targets.
         let groups: Vec<_> = step_groups(horizon).iter().map(|b| b.start * variates..b.end * variates).collect();
-        let views = tried.iter().map(|lags| View {
+        let candidates = tried.iter().map(|lags| WindowFeatures {
             lags: lags * inputs,
             centred: false,
         });
-        let (weights, found) = best(views, &train, &validation, longest * inputs, &groups)?;
-        let chosen = found.iter().map(|(view, band)| {
-            let leads = band.targets.start / variates..band.targets.end / variates;
-            (leads, view.lags / inputs)
+        let (weights, found) = best(candidates, &train, &validation, longest * inputs, &groups)?;
+        let chosen = found.iter().map(|(window, group)| {
+            let steps = group.targets.start / variates..group.targets.end / variates;
+            (steps, window.lags / inputs)
         });
         Ok(Some(LinearAll {
             weights: weights.t().mapv(|w| w as f32).as_standard_layout().into_owned(),
@@ -64,7 +64,7 @@ impl LinearAll {
         }))
     }
 
-    /// As [`super::Baseline::forecast`]; `out` asks for no more leads than were fitted.
+    /// As [`super::Baseline::forecast`]; `out` asks for no more steps than were fitted.
     pub(super) fn forecast(&self, series: &Series, origin: usize, out: &mut [f32]) {
         let variates = series.variates();
         let horizon = out.len() / variates;
@@ -82,7 +82,7 @@ impl LinearAll {
     }
 }
 
-/// Moments of the windows whose leads lie within `rows`, each counted by the share of its leads that were read; the window itself may reach back
+/// Moments of the windows whose steps lie within `rows`, each counted by the share of its steps that were read; the window itself may reach back
 /// before the rows.
 fn moments(series: &Series, rows: Range<usize>, lags: usize, horizon: usize) -> Moments {
     let variates = series.variates();

@@ -104,7 +104,7 @@ mod tests {
             name: String::new(),
             var: Var::from_tensor(&Tensor::from_slice(values, shape, &Device::Cpu).unwrap()).unwrap(),
             decay: false,
-            held: 0..0,
+            frozen: 0..0,
         };
         vec![parameter(&matrix, &[5, 7]), parameter(&[0.5, -0.25], &[2])]
     }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 
 use super::{Best, Stream, TrainError, Trainer};
-use crate::evaluate::errors::{Errors, Sums};
 use crate::network::learner::Learner;
 use crate::network::parameters::Parameter;
+use crate::train::validation_errors::{BlendSums, ValidationErrors};
 
-/// Updates done, validations since the best, the update at which the end began or -1, and how often the network strayed.
+/// Updates done, validations since the best, the update at which the end began or -1, and how often the network loss_spikes.
 const COUNTS: &str = "trainer.counts";
 
 impl<L: Learner> Trainer<'_, L> {
@@ -28,8 +28,8 @@ impl<L: Learner> Trainer<'_, L> {
             let named = |(i, tensor): (usize, &Tensor)| (format!("state.{shard}.{i}"), tensor.clone());
             saved.extend(state.0.iter().enumerate().map(named));
         }
-        let cooling = self.cooling.map_or(-1, |from| from as i64);
-        let counts = [self.update as i64, self.stale as i64, cooling, self.strayed as i64];
+        let decay_start = self.decay_start.map_or(-1, |from| from as i64);
+        let counts = [self.update as i64, self.stale as i64, decay_start, self.loss_spikes as i64];
         saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
         let streams: Vec<i64> = self.streams.iter().flat_map(|s| [s.row as i64, i64::from(s.restarted)]).collect();
         saved.insert("trainer.streams".into(), Tensor::new(streams, device)?);
@@ -65,7 +65,7 @@ impl<L: Learner> Trainer<'_, L> {
         let integers = |name: &str| Ok::<_, TrainError>(get(name)?.to_vec1::<i64>()?);
         let mismatch = |name: &str| TrainError::Checkpoint { name: name.to_owned() };
         let counts = integers(COUNTS)?;
-        let &[update, stale, cooling, strayed] = counts.as_slice() else {
+        let &[update, stale, decay_start, loss_spikes] = counts.as_slice() else {
             return Err(mismatch(COUNTS));
         };
         let streams = integers("trainer.streams")?;
@@ -98,11 +98,11 @@ impl<L: Learner> Trainer<'_, L> {
             .rev()
             .fold(0u128, |sum, part| sum << 32 | *part as u128);
         self.rng.set_word_pos(position);
-        (self.update, self.stale, self.strayed) = (update as usize, stale as usize, strayed as usize);
-        self.cooling = usize::try_from(cooling).ok();
+        (self.update, self.stale, self.loss_spikes) = (update as usize, stale as usize, loss_spikes as usize);
+        self.decay_start = usize::try_from(decay_start).ok();
         if saved.contains_key("best.score") {
             let sums = |s: &Vec<f64>| match s.as_slice() {
-                &[linear, cross, network, count] => Ok(Sums {
+                &[linear, cross, network, count] => Ok(BlendSums {
                     linear,
                     cross,
                     network,
@@ -119,7 +119,7 @@ impl<L: Learner> Trainer<'_, L> {
             if parts.iter().any(|part| part.len() != self.data.horizon()) {
                 return Err(mismatch("best.errors"));
             }
-            let errors = Errors { parts };
+            let errors = ValidationErrors { parts };
             let weight = |p: &Parameter| Ok((p.name.clone(), get(&format!("best.weights.{}", p.name))?.to_vec1()?));
             let weights = self.learner.parameters().iter().map(weight).collect::<Result<_, TrainError>>()?;
             let score = get("best.score")?.to_vec1::<f64>()?.first().copied().unwrap_or(f64::INFINITY);

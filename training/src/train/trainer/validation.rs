@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use super::{Batch, SHARDS, TrainError, Trainer, join};
-use crate::evaluate::errors::{Errors, Sums};
 use crate::network::learner::Learner;
+use crate::train::validation_errors::{BlendSums, ValidationErrors};
 
 /// Rows that warm the state up before the validation rows of each of the streams that share them.
 const VALIDATION_WARM_UP: usize = 256;
 
-/// Tokens per stretch of a validation pass.
+/// Tokens per chunk of a validation pass.
 const VALIDATION_TOKENS: usize = 64;
 
 impl<L: Learner> Trainer<'_, L> {
@@ -17,39 +17,39 @@ impl<L: Learner> Trainer<'_, L> {
     ///
     /// # Errors
     /// candle's.
-    pub fn validate(&self, rows: Range<usize>) -> Result<Errors, TrainError> {
+    pub fn validate(&self, rows: Range<usize>) -> Result<ValidationErrors, TrainError> {
         let h = self.data.horizon();
         let origins = rows.start.max(1) - 1..rows.end - h;
         // A remainder of a few origins at the end is left out.
         let streams = origins.len().clamp(1, 2 * SHARDS);
         let share = origins.len() / streams;
         let starts: Vec<usize> = (0..streams).map(|i| origins.start + i * share).collect();
-        let parts: Vec<Vec<Vec<Sums>>> = std::thread::scope(|scope| {
+        let parts: Vec<Vec<Vec<BlendSums>>> = std::thread::scope(|scope| {
             let spawn = |starts| scope.spawn(move || self.validate_streams(starts, share));
             let threads: Vec<_> = starts.chunks(streams.div_ceil(SHARDS)).map(spawn).collect();
             threads.into_iter().map(join).collect::<Result<_, _>>()
         })?;
-        Ok(Errors { parts: parts.concat() })
+        Ok(ValidationErrors { parts: parts.concat() })
     }
 
-    /// Sums per start and lead, over `share` origins from each start on.
-    fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<Vec<Sums>>, TrainError> {
+    /// BlendSums per start and step, over `share` origins from each start on.
+    fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<Vec<BlendSums>>, TrainError> {
         let (f, h) = (self.data.targets(), self.data.horizon());
         let mut state = self.learner.zero_state(starts.len(), &self.device)?;
-        let mut sums = vec![vec![Sums::default(); h]; starts.len()];
+        let mut sums = vec![vec![BlendSums::default(); h]; starts.len()];
         let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.rows().start);
         let mut done = 0;
         while done < warm + share {
-            // Stretches end where the warm-up does, so that each is counted as a whole or not at all.
+            // Chunks end where the warm-up does, so that each is counted as a whole or not at all.
             let left = if done < warm { warm - done } else { warm + share - done };
             let tokens = VALIDATION_TOKENS.min(left);
-            let stretches: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
+            let chunks: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
             let Batch {
                 patches,
                 target,
                 residual,
                 weight,
-            } = self.batch(&stretches)?;
+            } = self.batch(&chunks)?;
             let (said, next) = self.learner.forward(&patches, &state)?;
             state = next;
             if done >= warm {
@@ -57,7 +57,7 @@ impl<L: Learner> Trainer<'_, L> {
                 for (i, (((said, target), r), w)) in said.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
                     let (n, r, w) = (f64::from(said - target + r), f64::from(*r), f64::from(*w));
                     let sum = &mut sums[i / (tokens * f * h)][i % h];
-                    let one = Sums {
+                    let one = BlendSums {
                         linear: w * r * r,
                         cross: w * r * n,
                         network: w * n * n,

@@ -1,7 +1,7 @@
-//! Errors of a state that went a way of its own, after a gap in all readings or from nothing, beside those of the state that was carried.
+//! Errors of a state that went a way of its own, after a gap in all readings or from nothing, forecast those of the state that was carried.
 //!
-//! Many such lives begin at places spread over the rows. Each is stepped on for a while and forecasts at some ages; the carried state
-//! forecasts from the same rows, so that the two differ by nothing but their past.
+//! Many such runs begin at count spread over the rows. Each is stepped on for a while and forecasts at some ages; the carried state
+//! forecasts from the same rows, so that the two differ by nothing but their perturbation.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tsm2_core::Token;
 
-use crate::robustness::Trial;
+use crate::robustness::RobustnessTest;
 use tsm2_train::data::split::SplitError;
 use tsm2_train::data::table::Table;
 use tsm2_train::evaluate::{EvaluateError, HorizonError, Tally, check_horizons, go_on, on_all_cores, standardised};
 
-/// Places at most at which lives begin; one is drawn from each of as many equal stretches of the rows.
-pub const PLACES: usize = 128;
+/// Places at most at which runs begin; one is drawn from each of as many equal chunks of the rows.
+pub const START_POINTS: usize = 128;
 
 /// The highest age, in rows, at which forecasts are compared.
 const OLDEST: usize = 1024;
 
 /// Errors of forecasts at one age.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Apart {
+pub struct PerturbedErrors {
     /// Rows read since the gap ended, 0 being its last row, or since the state was empty.
     pub rows: usize,
     /// Errors by horizon.
@@ -31,7 +31,7 @@ pub struct Apart {
     pub carried: Vec<HorizonError>,
 }
 
-/// A stretch of rows without a single reading.
+/// A chunk of rows without a single reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// How long it is, in words.
@@ -55,21 +55,21 @@ impl Gap {
     }
 }
 
-/// What a life has behind it.
+/// What a perturbed has behind it.
 #[derive(Debug, Clone, Copy)]
-enum Past {
+enum Perturbation {
     /// The carried state's, and so many rows without a reading.
     Gap(usize),
     /// None.
     Empty,
 }
 
-impl Past {
+impl Perturbation {
     /// Rows of which nothing is read.
-    fn dark(self) -> usize {
+    fn outage_rows(self) -> usize {
         match self {
-            Past::Gap(rows) => rows,
-            Past::Empty => 0,
+            Perturbation::Gap(rows) => rows,
+            Perturbation::Empty => 0,
         }
     }
 }
@@ -79,37 +79,49 @@ fn ages() -> impl Iterator<Item = usize> {
     (0..=OLDEST.ilog2()).map(|power| 1 << power)
 }
 
-impl Trial<'_> {
+impl RobustnessTest<'_> {
     /// The errors at the last row of a gap in all readings, and 1, 2, 4, ..., 1024 rows after it or as many as the rows allow. `tick` is called once
     /// per place.
     ///
     /// # Errors
     /// `NoHorizon`, `BeyondModel`, `Split` when the rows are too few for the gap, `NothingToCompare`, `Model`.
-    pub fn gap(&self, rows: usize, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
-        self.lives(Past::Gap(rows), std::iter::once(0).chain(ages()), tick)
+    pub fn gap(&self, rows: usize, tick: &(dyn Fn() + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
+        self.runs(Perturbation::Gap(rows), std::iter::once(0).chain(ages()), tick)
     }
 
     /// The errors 1, 2, 4, ..., 1024 rows after the state was empty, or as many as the rows allow. `tick` is called once per place.
     ///
     /// # Errors
-    /// As [`Trial::gap`].
-    pub fn cold_start(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
-        self.lives(Past::Empty, ages(), tick)
+    /// As [`RobustnessTest::gap`].
+    pub fn cold_start(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
+        self.runs(Perturbation::Empty, ages(), tick)
     }
 
     /// The errors at these ages.
-    fn lives(&self, past: Past, ages: impl Iterator<Item = usize>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Apart>, EvaluateError> {
+    fn runs(
+        &self,
+        perturbation: Perturbation,
+        ages: impl Iterator<Item = usize>,
+        tick: &(dyn Fn() + Sync),
+    ) -> Result<Vec<PerturbedErrors>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
         let z = self.scaler.standardise_targets(self.table);
         let blank = Tally::new(&z, self.model.config().targets(), self.rows.clone(), self.horizons)?;
-        let lengths = self.lengths(past, ages)?;
+        let lengths = self.lengths(perturbation, ages)?;
         let starts = self.starts(lengths.last().copied().unwrap_or(0));
-        let mut sums = Sums::new(&blank, lengths.len());
-        let mut night = self.table.clone();
-        night.values.fill(f32::NAN);
+        let mut sums = ErrorsByAge::new(&blank, lengths.len());
+        let mut outage = self.table.clone();
+        outage.values.fill(f32::NAN);
         let share = |job: usize, jobs: usize| {
             let mine: Vec<usize> = starts.iter().copied().skip(job).step_by(jobs).collect();
-            self.share(&mine, &lengths, past, &night, Sums::new(&blank, lengths.len()), tick)
+            self.share(
+                &mine,
+                &lengths,
+                perturbation,
+                &outage,
+                ErrorsByAge::new(&blank, lengths.len()),
+                tick,
+            )
         };
         for share in on_all_cores(share) {
             sums.merge(&share?);
@@ -117,8 +129,8 @@ impl Trial<'_> {
         let results = lengths.iter().zip(sums.own.iter().zip(&sums.carried));
         results
             .map(|(length, (own, carried))| {
-                Ok(Apart {
-                    rows: length - past.dark(),
+                Ok(PerturbedErrors {
+                    rows: length - perturbation.outage_rows(),
                     errors: own.errors()?,
                     carried: carried.errors()?,
                 })
@@ -126,19 +138,19 @@ impl Trial<'_> {
             .collect()
     }
 
-    /// Rows from the start of a life to each of its forecasts: those without a reading and the age. The longer ones leave half of the rows to begin in.
-    fn lengths(&self, past: Past, ages: impl Iterator<Item = usize>) -> Result<Vec<usize>, EvaluateError> {
+    /// Rows from the start of a perturbed to each of its forecasts: those without a reading and the age. The longer ones leave half of the rows to begin in.
+    fn lengths(&self, perturbation: Perturbation, ages: impl Iterator<Item = usize>) -> Result<Vec<usize>, EvaluateError> {
         let longest = self.longest();
-        let mut lengths: Vec<usize> = ages.map(|age| past.dark() + age).collect();
+        let mut lengths: Vec<usize> = ages.map(|age| perturbation.outage_rows() + age).collect();
         let first = lengths.first().copied().unwrap_or(0);
         if first + longest > self.rows.len() {
             return Err(EvaluateError::Split(SplitError::TooShort {
                 part: "test",
                 rows: self.rows.len(),
                 needed: first + longest,
-                reason: match past {
-                    Past::Gap(rows) => format!("a gap of {rows} rows and a horizon of {longest}"),
-                    Past::Empty => format!("a cold start and a horizon of {longest}"),
+                reason: match perturbation {
+                    Perturbation::Gap(rows) => format!("a gap of {rows} rows and a horizon of {longest}"),
+                    Perturbation::Empty => format!("a cold start and a horizon of {longest}"),
                 },
             }));
         }
@@ -146,25 +158,25 @@ impl Trial<'_> {
         Ok(lengths)
     }
 
-    /// Where lives of this length begin: rows from which the carried state and an empty one forecast at the same rows.
+    /// Where runs of this length begin: rows from which the carried state and an empty one forecast at the same rows.
     fn starts(&self, length: usize) -> Vec<usize> {
         let room = self.rows.start..(self.rows.end + 1).saturating_sub(length + self.longest());
-        let places = PLACES.min(room.len());
-        let stretch = |i: usize| room.start + i * room.len() / places;
+        let count = START_POINTS.min(room.len());
+        let chunk = |i: usize| room.start + i * room.len() / count;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        (0..places).map(|i| rng.random_range(stretch(i)..stretch(i + 1))).collect()
+        (0..count).map(|i| rng.random_range(chunk(i)..chunk(i + 1))).collect()
     }
 
-    /// Adds up the errors of the lives that begin at these rows, and of the carried state at the same origins.
+    /// Adds up the errors of the runs that begin at these rows, and of the carried state at the same origins.
     fn share<'z>(
         &self,
         starts: &[usize],
         lengths: &[usize],
-        past: Past,
-        night: &Table,
-        mut sums: Sums<'z>,
+        perturbation: Perturbation,
+        outage: &Table,
+        mut sums: ErrorsByAge<'z>,
         tick: &(dyn Fn() + Sync),
-    ) -> Result<Sums<'z>, tsm2_core::Error> {
+    ) -> Result<ErrorsByAge<'z>, tsm2_core::Error> {
         let Self { model, table, scaler, .. } = *self;
         let horizon = model.config().horizon;
         let mut origins: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -174,11 +186,11 @@ impl Trial<'_> {
             }
         }
         let mut out = vec![0.0; model.config().forecast_len()];
-        let mut beside = out.clone();
+        let mut forecast = out.clone();
         let mut carried = |origin: usize, token: &mut Token<'_>| {
             if let Some(lengths) = origins.get(&origin) {
-                standardised(token, scaler, horizon, &mut beside)?;
-                lengths.iter().for_each(|&i| sums.carried[i].add(origin, &beside));
+                standardised(token, scaler, horizon, &mut forecast)?;
+                lengths.iter().for_each(|&i| sums.carried[i].add(origin, &forecast));
             }
             Ok(())
         };
@@ -194,13 +206,13 @@ impl Trial<'_> {
                 }
                 Ok(())
             };
-            let mut life = state.clone();
-            if let Past::Empty = past {
-                model.reset(&mut life)?;
+            let mut perturbed = state.clone();
+            if let Perturbation::Empty = perturbation {
+                model.reset(&mut perturbed)?;
             }
-            let (light, end) = (start + past.dark(), start + lengths.last().copied().unwrap_or(0));
-            go_on(model, night, &mut life, start..light, &mut own)?;
-            go_on(model, table, &mut life, light..end, &mut own)?;
+            let (outage_end, end) = (start + perturbation.outage_rows(), start + lengths.last().copied().unwrap_or(0));
+            go_on(model, outage, &mut perturbed, start..outage_end, &mut own)?;
+            go_on(model, table, &mut perturbed, outage_end..end, &mut own)?;
             tick();
         }
         let last = origins.last_key_value().map_or(row, |(&origin, _)| origin);
@@ -209,13 +221,13 @@ impl Trial<'_> {
     }
 }
 
-/// Sums of errors by length of life.
-struct Sums<'z> {
+/// ErrorsByAge of errors by length of perturbed.
+struct ErrorsByAge<'z> {
     own: Vec<Tally<'z>>,
     carried: Vec<Tally<'z>>,
 }
 
-impl<'z> Sums<'z> {
+impl<'z> ErrorsByAge<'z> {
     fn new(blank: &Tally<'z>, lengths: usize) -> Self {
         Self {
             own: vec![blank.clone(); lengths],
@@ -223,7 +235,7 @@ impl<'z> Sums<'z> {
         }
     }
 
-    fn merge(&mut self, other: &Sums<'_>) {
+    fn merge(&mut self, other: &ErrorsByAge<'_>) {
         let pairs = [(&mut self.own, &other.own), (&mut self.carried, &other.carried)];
         for (sums, shares) in pairs {
             sums.iter_mut().zip(shares).for_each(|(sum, share)| sum.merge(share));

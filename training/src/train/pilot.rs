@@ -1,4 +1,4 @@
-//! What is tried for a while before one network is trained to the end: what it is to say, under which normalizer, and its form.
+//! What is decided for a while before one network is trained to the end: what it is to say, under which normalizer, and its variant.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -18,27 +18,27 @@ use crate::network::Network;
 use crate::network::static_covariates::StaticCovariates;
 use crate::train::trainer::{Target, TrainError, Trainer, TrainerOptions};
 
-/// The share of all updates for which everything is tried from which one is chosen.
-pub(super) const PILOT: usize = 10;
+/// The share of all updates for which everything is decided from which one is chosen.
+pub(super) const PILOT_SHARE: usize = 10;
 
-/// Ways to train a network that are tried.
-pub(super) const WAYS: usize = 3;
+/// Ways to train a network that are decided.
+pub(super) const MAIN_CANDIDATES: usize = 3;
 
 /// By what share another form of the network must be better than the recipe's own.
-pub(super) const FORM_MARGIN: f64 = 0.02;
+pub(super) const VARIANT_MARGIN: f64 = 0.02;
 
-/// Samples in the longer patches that are tried.
+/// Samples in the longer patches that are decided.
 pub(super) const LONG_PATCH: usize = 24;
 
-/// Up to this many an MLP is tried in the place of the scan.
+/// Up to this many an MLP is decided in the place of the scan.
 pub(super) const MOST_MLP_VARIATES: usize = 200;
 
-/// One network, and one way to train it.
+/// One network, and one main to train it.
 pub(super) struct Candidate<'a> {
     pub(super) number: usize,
     pub(super) what: String,
     pub(super) target: Target,
-    pub(super) choice: &'a LinearModel,
+    pub(super) linear: &'a LinearModel,
     pub(super) config: Config,
     pub(super) data: Rc<Dataset>,
     pub(super) statics: Option<&'a StaticCovariates>,
@@ -58,10 +58,10 @@ impl<'a> Candidate<'a> {
         )
     }
 
-    /// Networks of another form, trained in the same way: with longer patches, with the other mixer across variates, and of half the size.
-    pub(super) fn forms(&self, split: &Split, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
-        let mut forms = Vec::new();
-        let mut add = |what: String, network: NetworkConfig| forms.push((what, with_network(&self.config, |_| network)));
+    /// Networks of another variant, trained in the same main: with longer patches, with the other mixer across variates, and of half the size.
+    pub(super) fn variants(&self, split: &Split, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
+        let mut variants = Vec::new();
+        let mut add = |what: String, network: NetworkConfig| variants.push((what, with_network(&self.config, |_| network)));
         let own = self.config.network.unwrap_or_default();
         if split.check_training(LONG_PATCH, self.config.horizon).is_ok() {
             add(
@@ -81,99 +81,99 @@ impl<'a> Candidate<'a> {
         let candidate = |(i, (what, config)): (usize, (String, Config))| {
             let data = match config.patch_len() == self.config.patch_len() {
                 true => Rc::clone(&self.data),
-                false => Rc::new(Dataset::new(&config, scaler, table, self.data.rows(), &self.choice.weights)?),
+                false => Rc::new(Dataset::new(&config, scaler, table, self.data.rows(), &self.linear.weights)?),
             };
             Ok(Self {
-                number: self.number + (i + 1) * WAYS,
+                number: self.number + (i + 1) * MAIN_CANDIDATES,
                 what,
                 config,
                 data,
                 ..*self
             })
         };
-        forms.into_iter().enumerate().map(candidate).collect()
+        variants.into_iter().enumerate().map(candidate).collect()
     }
 }
 
-/// The ways that are tried: the network says the whole forecast or what the best linear head leaves, both under its normalizer; or the whole forecast
+/// The main_candidates that are decided: the network says the whole forecast or what the best linear head leaves, both under its normalizer; or the whole forecast
 /// under the other one, which a network may prefer where a linear model does not.
-pub(super) fn ways<'a>(
+pub(super) fn main_candidates<'a>(
     start: &Config,
-    choices: &'a [LinearModel],
+    linear_models: &'a [LinearModel],
     rows: Range<usize>,
     scaler: &Scaler,
     table: &Table,
     statics: Option<&'a StaticCovariates>,
 ) -> Result<Vec<Candidate<'a>>, tsm2_core::Error> {
-    let mut ways = Vec::with_capacity(WAYS);
+    let mut main_candidates = Vec::with_capacity(MAIN_CANDIDATES);
     let targets = [&[Target::Full, Target::Residual][..], &[Target::Full]];
-    for (choice, targets) in choices.iter().zip(targets) {
+    for (linear, targets) in linear_models.iter().zip(targets) {
         let config = Config {
-            normalizer: choice.normalizer,
-            linear_head: choice.features,
+            normalizer: linear.normalizer,
+            linear_head: linear.features,
             // The network sees the calendar where the linear head uses it.
             ..with_network(start, |network| NetworkConfig {
-                calendar: choice.features.calendar,
+                calendar: linear.features.calendar,
                 ..network
             })
         };
-        let data = Rc::new(Dataset::new(&config, scaler, table, rows.clone(), &choice.weights)?);
+        let data = Rc::new(Dataset::new(&config, scaler, table, rows.clone(), &linear.weights)?);
         for &target in targets {
-            ways.push(Candidate {
-                number: ways.len(),
-                what: format!("{} under {:?}", target.name(), choice.normalizer),
+            main_candidates.push(Candidate {
+                number: main_candidates.len(),
+                what: format!("{} under {:?}", target.name(), linear.normalizer),
                 target,
-                choice,
+                linear,
                 config,
                 data: Rc::clone(&data),
                 statics,
             });
         }
     }
-    Ok(ways)
+    Ok(main_candidates)
 }
 
 /// A short training of several candidates, of which the best on validation goes on.
-pub(super) struct Trial<'a> {
+pub(super) struct Pilot<'a> {
     pub(super) recipe: TrainerOptions,
     pub(super) split: &'a Split,
     pub(super) groups: &'a [Range<usize>],
-    /// The best linear head's error on validation at each lead, relative to which all are judged.
+    /// The best linear head's error on validation at each step, relative to which all are judged.
     pub(super) linear_head: &'a [f64],
     pub(super) device: &'a Device,
 }
 
-/// The best of a trial.
+/// The best of a pilot.
 pub(super) struct Winner<'a, 'c> {
     pub(super) score: f64,
     pub(super) candidate: &'a Candidate<'c>,
     pub(super) trainer: Trainer<'a, Network>,
 }
 
-impl Trial<'_> {
+impl Pilot<'_> {
     /// `of`: what the candidates are alternatives of.
     pub(super) fn run<'a, 'c>(
         &self,
         candidates: &'a [Candidate<'c>],
         of: &str,
         decisions: &mut Vec<String>,
-        tell: &mut dyn FnMut(Event<'_>),
+        report: &mut dyn FnMut(Event<'_>),
     ) -> Result<Winner<'a, 'c>, Error> {
-        let pilot = self.recipe.updates.div_ceil(PILOT);
+        let pilot = self.recipe.updates.div_ceil(PILOT_SHARE);
         let (mut scores, mut best) = (Vec::new(), None::<Winner<'a, 'c>>);
         for candidate in candidates {
             let mut trainer = candidate.trainer(self.recipe, self.split.train, self.device)?;
             while trainer.advance(pilot, self.split.validation_range(), self.groups, &mut |progress| {
-                tell(Event::Training {
+                report(Event::Training {
                     name: candidate.target.name(),
                     progress,
                     updates: self.recipe.updates,
                 })
             })? {}
             let errors = &trainer.best().ok_or(TrainError::NotFinite)?.errors;
-            let errors = errors.leads(self.groups);
+            let errors = errors.by_step(self.groups);
             let score = errors.iter().zip(self.linear_head).map(|(mse, linear)| mse / linear).sum::<f64>() / self.linear_head.len() as f64;
-            tell_of_divergence(decisions, &trainer, tell);
+            report_instability(decisions, &trainer, report);
             scores.push(format!("{} {score:.4}", candidate.what));
             if best.as_ref().is_none_or(|best| score < best.score) {
                 best = Some(Winner { score, candidate, trainer });
@@ -183,19 +183,22 @@ impl Trial<'_> {
             "{of}, by its error relative to the linear head after {pilot} updates: {}",
             scores.join(", ")
         );
-        decide(decisions, text, tell);
+        decide(decisions, text, report);
         best.ok_or_else(|| TrainError::NotFinite.into())
     }
 }
 
 /// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the linear head alone.
-pub(super) fn tell_of_divergence(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network>, tell: &mut dyn FnMut(Event<'_>)) {
-    if trainer.strayed() > 0 {
-        let text = format!("training strayed {} times and went on from the averaged weights", trainer.strayed());
-        decide(decisions, text, tell);
+pub(super) fn report_instability(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network>, report: &mut dyn FnMut(Event<'_>)) {
+    if trainer.loss_spikes() > 0 {
+        let text = format!(
+            "training loss_spikes {} times and went on from the averaged weights",
+            trainer.loss_spikes()
+        );
+        decide(decisions, text, report);
     }
     if let Some(update) = trainer.diverged() {
         let text = format!("training diverged at update {update}: the best weights before are taken");
-        decide(decisions, text, tell);
+        decide(decisions, text, report);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-/// Sums over forecasts at one lead, in units of z: of r^2, r n and n^2, and how many there are. r is the linear head's error and n the step
+/// BlendSums over forecasts at one step, in units of z: of r^2, r n and n^2, and how many there are. r is the linear head's error and n the step
 /// from the linear head's forecast to the network's model, so the forecast at weight w is the linear head's plus w n.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sums {
+pub struct BlendSums {
     /// Of r^2: the linear head's own error.
     pub linear: f64,
     /// Of r n.
@@ -16,7 +16,7 @@ pub struct Sums {
     pub count: f64,
 }
 
-impl Sums {
+impl BlendSums {
     /// The mean squared error with this weight of the network.
     #[must_use]
     pub fn mse(&self, weight: f64) -> f64 {
@@ -34,7 +34,7 @@ impl Sums {
     }
 }
 
-impl std::iter::Sum for Sums {
+impl std::iter::Sum for BlendSums {
     fn sum<I: Iterator<Item = Self>>(items: I) -> Self {
         items.fold(Self::default(), |a, b| Self {
             linear: a.linear + b.linear,
@@ -45,17 +45,17 @@ impl std::iter::Sum for Sums {
     }
 }
 
-/// Errors on validation, by consecutive part of its rows and by lead.
+/// Errors on validation, by consecutive part of its rows and by step.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Errors {
+pub struct ValidationErrors {
     /// `[parts][H]`.
-    pub parts: Vec<Vec<Sums>>,
+    pub parts: Vec<Vec<BlendSums>>,
 }
 
-impl Errors {
-    /// Over a band of leads, for each part.
-    pub fn band(&self, leads: Range<usize>) -> impl Iterator<Item = Sums> {
-        self.parts.iter().map(move |part| part[leads.clone()].iter().copied().sum())
+impl ValidationErrors {
+    /// Over a step group, for each part.
+    pub fn group(&self, steps: Range<usize>) -> impl Iterator<Item = BlendSums> {
+        self.parts.iter().map(move |part| part[steps.clone()].iter().copied().sum())
     }
 
     /// H.
@@ -64,35 +64,35 @@ impl Errors {
         self.parts.first().map_or(0, Vec::len)
     }
 
-    /// Mean squared error at each lead, each band with its best weight.
+    /// Mean squared error at each step, each band with its best weight.
     #[must_use]
-    pub fn leads(&self, groups: &[Range<usize>]) -> Vec<f64> {
+    pub fn by_step(&self, groups: &[Range<usize>]) -> Vec<f64> {
         let of_band = |band: &Range<usize>| {
-            let weight = self.band(band.clone()).sum::<Sums>().best_weight();
+            let weight = self.group(band.clone()).sum::<BlendSums>().best_weight();
             band.clone()
-                .map(move |lead| self.band(lead..lead + 1).sum::<Sums>().mse(weight))
+                .map(move |step| self.group(step..step + 1).sum::<BlendSums>().mse(weight))
                 .collect::<Vec<_>>()
         };
         groups.iter().flat_map(of_band).collect()
     }
 
-    /// Error relative to the linear head's, averaged over leads: what training is judged by.
+    /// Error relative to the linear head's, averaged over steps: what training is judged by.
     #[must_use]
     pub fn score(&self, groups: &[Range<usize>]) -> f64 {
-        self.relative(&self.leads(groups))
+        self.relative(&self.by_step(groups))
     }
 
-    /// As [`Errors::score`], without a share of the linear head in the forecast.
+    /// As [`ValidationErrors::score`], without a share of the linear head in the forecast.
     #[must_use]
-    pub fn score_alone(&self) -> f64 {
-        let alone = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(1.0);
+    pub fn score_standalone(&self) -> f64 {
+        let alone = |step: usize| self.group(step..step + 1).sum::<BlendSums>().mse(1.0);
         self.relative(&(0..self.horizon()).map(alone).collect::<Vec<_>>())
     }
 
-    /// The mean over leads of these errors relative to the linear head's.
+    /// The mean over steps of these errors relative to the linear head's.
     fn relative(&self, mse: &[f64]) -> f64 {
-        let linear = |lead: usize| self.band(lead..lead + 1).sum::<Sums>().mse(0.0);
-        let ratio = |(lead, mse): (usize, &f64)| if linear(lead) > 0.0 { mse / linear(lead) } else { 1.0 };
+        let linear = |step: usize| self.group(step..step + 1).sum::<BlendSums>().mse(0.0);
+        let ratio = |(step, mse): (usize, &f64)| if linear(step) > 0.0 { mse / linear(step) } else { 1.0 };
         mse.iter().enumerate().map(ratio).sum::<f64>() / self.horizon().max(1) as f64
     }
 }
