@@ -1,4 +1,4 @@
-//! What each part of TSM2 is worth: the same training with one part changed or taken away, on the same rows, from the same seed, for as many updates.
+//! Ablations: the same training with one part changed or removed, on the same rows, from the same seed, for as many updates.
 //!
 //! The network is judged by its own forecast alone, without a linear head, under the training rows' mean and deviation. A part is taken away by holding its
 //! weights where it has no effect, so that all else, the other parts' initial weights included, stays as it is.
@@ -149,7 +149,7 @@ impl Variant {
         let all = 0..usize::MAX;
         match self {
             Variant::NoTimeMixer => parameters.freeze("time.out_proj.weight", all, 0.0)?,
-            // Without values the backward half says nothing: v = 0, and SiLU of the convolution's bias, which is 0.
+            // Without values the backward half outputs 0: v = 0, and SiLU of the convolution's bias, which is 0.
             Variant::VariateS6Forward => {
                 parameters.freeze("variate.in_proj.weight", e..2 * e, 0.0)?;
                 parameters.freeze("backward.conv.bias", all, 0.0)?;
@@ -170,14 +170,14 @@ impl Variant {
     }
 }
 
-/// What is trained, and on what.
+/// The data and the length of the trainings.
 #[derive(Clone, Copy, Debug)]
 pub struct Ablation<'a> {
     /// The data.
     pub table: &'a Table,
     /// Its parts: chosen on validation, measured on test.
     pub split: &'a Split,
-    /// Rows ahead up to which errors are averaged; the last is what is trained for.
+    /// Horizons of the errors; the networks are trained for the last.
     pub horizons: &'a [usize],
     /// Updates at most.
     pub updates: usize,
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    /// The network of a variant with a head and mixers that say something, and what it says of patches in which one number differs.
+    /// The network of a variant with a head and mixers that are not zero, and its output for patches in which one number differs.
     fn said(variant: Variant, of: impl Fn(usize, usize) -> f32) -> Vec<f32> {
         let config = variant.config(&recipe());
         let device = Device::Cpu;

@@ -1,4 +1,4 @@
-//! Research on TSM2: the paper's tables, ablations, and what missing readings do. Nothing that ships imports it.
+//! Research on TSM2: the paper's tables, ablations, and robustness studies. Nothing that ships imports it.
 
 pub mod ablation;
 pub mod cli;

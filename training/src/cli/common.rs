@@ -123,7 +123,7 @@ pub fn main(command: impl FnOnce(&mut StdoutLock<'static>) -> anyhow::Result<()>
     let done = command(&mut out).and_then(|()| Ok(out.flush()?));
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough.
+        // The reader of the output has closed it.
         Err(error)
             if error
                 .downcast_ref::<io::Error>()

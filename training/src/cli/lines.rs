@@ -17,7 +17,7 @@ pub enum Cell {
     Count(usize),
     /// A measurement: four decimals in a table, six in a file.
     Real(f64),
-    /// What was not measured or is not known.
+    /// No value.
     Nothing,
 }
 
@@ -53,7 +53,7 @@ impl Cell {
     }
 }
 
-/// Writes lines as CSV, as they come: what was written stays if the work that makes the next is cut short.
+/// Writes lines as CSV, each as soon as it is there.
 pub struct Csv<W: Write>(csv::Writer<W>);
 
 impl<W: Write> Csv<W> {

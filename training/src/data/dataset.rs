@@ -1,4 +1,4 @@
-//! A table as the network sees it: every row's patches and statistics from the device's own preprocessor, and what is to be forecast.
+//! A table as the network reads it: patches and statistics of every row from the device's preprocessor, and the targets.
 
 use std::ops::Range;
 
@@ -22,16 +22,16 @@ pub struct Dataset {
     patch_len: usize,
     /// `[rows, M, patch]`.
     patches: Vec<f32>,
-    /// Mean and standard deviation of the normalizer at each row, `[rows, M - X, 2]`.
+    /// Mean and standard deviation of the normalizer at each row, `[rows, targets, 2]`.
     statistics: Vec<f32>,
-    /// Standardised readings z, `[rows, M - X]`; NaN where one is missing.
+    /// Standardised readings z, `[rows, targets]`; NaN where one is missing.
     z: Vec<f32>,
-    /// What the linear head forecasts at each row, normalised, `[rows, M - X, H]`; empty without one.
+    /// The linear head's forecast at each row, normalised, `[rows, targets, H]`; empty without one.
     linear: Vec<f32>,
 }
 
-/// Calls `visit(row, preprocessor, state)` after each of the first `rows` rows, as the table shows it, has passed the preprocessor of `config`, which is
-/// told what is known ahead as it came true.
+/// Calls `visit(row, preprocessor, state)` after each of the first `rows` rows of the inputs has passed the preprocessor of `config`. Future
+/// covariates are set to their recorded values.
 ///
 /// # Errors
 /// A fault of the configuration or the scaler.
@@ -139,7 +139,7 @@ impl Dataset {
         self.variates
     }
 
-    /// M - X.
+    /// targets.
     #[must_use]
     pub fn targets(&self) -> usize {
         self.targets
@@ -164,8 +164,10 @@ impl Dataset {
         self.patch_len
     }
 
-    /// Writes, for the forecast issued at `row`, what will be read in normalised units, what the linear head says of it, and each entry's weight
-    /// in the loss: the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are `[M - X, H]`.
+    /// Writes, for the forecast at `row`: the readings to come, normalised; the linear head's forecast; and each entry's weight in the loss.
+    ///
+    /// The weight is the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are
+    /// `[targets, H]`.
     pub fn write_targets(&self, row: usize, target: &mut [f32], linear: &mut [f32], weight: &mut [f32]) {
         let (f, h, row) = (self.targets, self.horizon, row - self.first);
         match self.linear.get(row * f * h..(row + 1) * f * h) {

@@ -55,7 +55,7 @@ impl Scaler {
         self.standardise_first(table, table.variates())
     }
 
-    /// Of each row what is to be forecast, standardised, `[rows][targets]`.
+    /// The targets of each row, standardised, `[rows][targets]`.
     pub fn standardise_targets(&self, table: &Table) -> Vec<f32> {
         self.standardise_first(table, table.targets())
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// A split as it is asked for: in rows, or in fractions of the file.
+/// A split on the command line: in rows, or in fractions of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SplitSpec {
     /// Rows of training, validation and test.

@@ -22,9 +22,9 @@ pub struct Table {
     pub names: Vec<String>,
     /// Units of the variates, where the file has them.
     pub units: Vec<Option<String>>,
-    /// How many of the variates, behind the targets, are read but not forecast; none as read from a file.
+    /// Number of past covariates, behind the targets; 0 as read from a file.
     pub past_covariates: usize,
-    /// How many of the variates, the last ones, have next values that are known when a forecast is made; none as read from a file.
+    /// Number of future covariates, the last variates; 0 as read from a file.
     pub future_covariates: usize,
     /// Readings, row-major `[rows][variates]`, in the sensors' own units; NaN where one is missing.
     pub values: Vec<f32>,

@@ -1,7 +1,7 @@
-//! What a model has to beat without being trained itself: the last reading, the last season, and linear maps of the last readings.
+//! Baselines without gradient descent: naive, seasonal naive, and linear models of the last readings.
 //!
-//! All of them work on standardised series without missing values (the last reading is carried forward) and are fitted on the
-//! training part, with what is to be chosen chosen on the validation part.
+//! All work on standardised series without missing values (the last reading is carried forward). They are fitted on the
+//! training part; choices are made on the validation part.
 
 mod linear;
 mod linear_all;
@@ -18,7 +18,7 @@ use crate::data::period::find_period;
 pub struct Series {
     /// `[variates][rows]`, a missing reading replaced by the last before it (zero, the mean, before the first).
     pub values: Vec<Vec<f32>>,
-    /// How many of the variates, the last ones, are read but not forecast.
+    /// Number of covariates, the last variates.
     covariates: usize,
     /// `[variates][rows + 1]`: missing readings before each row.
     missing: Vec<Vec<u32>>,
@@ -45,7 +45,7 @@ impl Series {
         }
     }
 
-    /// The same, the last variates being read but not forecast: fewer than all.
+    /// The same, with so many of the last variates as covariates: fewer than all.
     #[must_use]
     pub fn with_covariates(self, covariates: usize) -> Series {
         Series { covariates, ..self }
@@ -98,7 +98,7 @@ impl Baseline {
 }
 
 fn repeat(series: &Series, origin: usize, period: usize, horizon: usize, out: &mut [f32]) {
-    // A season that has not been seen whole cannot be repeated.
+    // Before the end of the first season there is none to repeat.
     let period = if period > origin { 1 } else { period };
     for (values, out) in series.values.iter().zip(out.chunks_exact_mut(horizon)) {
         for (step, out) in out.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! A model beside its baselines, at the same origins.
+//! The errors of a model and of its baselines at the same origins.
 
 use std::ops::Range;
 
@@ -12,13 +12,13 @@ use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
 use crate::evaluate::model::{Protocol, model_errors};
 use crate::evaluate::tally::{EvaluateError, HorizonError, Tally};
 
-/// The file beside a model's that holds its linear head alone, where the model has a network as well.
+/// The file of the linear head alone, beside the file of a model that also has a network.
 pub const LINEAR_HEAD: &str = "linear.safetensors";
 
-/// A model under one protocol, beside its baselines.
+/// The errors of a model under one protocol, and of its baselines.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evaluation {
-    /// What the model had seen before each origin.
+    /// The state of the model before each origin.
     pub protocol: Protocol,
     /// The model's errors.
     pub results: Vec<HorizonError>,
@@ -67,7 +67,7 @@ pub struct BaselineErrors {
     /// The closed-form linear model of all variates' readings; `None` for one variate, where it is no other, and where it would be too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_all: Option<Vec<HorizonError>>,
-    /// The model's own linear head without its network, if it has one and the other is known.
+    /// The model without its network, where it has both linear head and network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_head: Option<Vec<HorizonError>>,
     /// The streaming GRU, if it was trained.
@@ -94,8 +94,9 @@ impl BaselineErrors {
     }
 }
 
-/// Evaluates a model on the split's test part, beside the baselines fitted on its training part. `table` has the model's variates in its order,
-/// and as many exogenous ones; `tick` is called once per origin of the model.
+/// Evaluates a model on the split's test part, and the baselines fitted on its training part.
+///
+/// `table` has the model's variates in its order. `tick` is called once per origin of the model.
 ///
 /// # Errors
 /// When a horizon does not fit the model or the test part, or the baselines cannot be fitted.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::tally::HorizonError;
 
-/// The file beside the model's.
+/// Name of the file, beside the model's.
 pub const METRICS: &str = "metrics.csv";
 
 /// Why the errors of a training cannot be read.

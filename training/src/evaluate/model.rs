@@ -9,16 +9,16 @@ use super::tally::{EvaluateError, HorizonError, Tally};
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
 
-/// Rows that a model sees before each origin under [`Protocol::Reset`].
+/// Rows that a model reads before each origin under [`Protocol::Reset`].
 pub const RESET_ROWS: usize = 512;
 
-/// What a model has seen before an origin.
+/// The state of a model before an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// Its state runs from row 0, as on a device.
+    /// The state runs from row 0, as on a device.
     Carried,
-    /// It starts without state [`RESET_ROWS`] rows before each origin.
+    /// The state is empty [`RESET_ROWS`] rows before each origin.
     Reset,
 }
 
@@ -75,7 +75,7 @@ pub fn check_horizons(model: &Model<'_>, horizons: &[usize]) -> Result<(), Evalu
     }
 }
 
-/// Adds the errors of a model whose state runs from row 0 of `seen`, which may lack readings that the tally compares with.
+/// Adds the errors of a model whose state runs from row 0 of `seen`. The tally may compare with readings that `seen` lacks.
 pub fn carried<'z>(
     model: &Model<'_>,
     seen: &Table,
@@ -122,8 +122,9 @@ pub fn on_cores<T: Send>(jobs: usize, share: impl Fn(usize, usize) -> T + Sync) 
     })
 }
 
-/// Steps a model without state through `rows` of the table, which also tells it what is known ahead; `at(r, token)` sees every token, `r` being the number of the row after the
-/// one just consumed: the first that the token's forecast is about.
+/// Steps a model with an empty state through `rows` of the table, with the future covariates that the table holds.
+///
+/// `at(r, token)` is called after each row; `r` is the number of the next row, the first step of the token's forecast.
 ///
 /// # Errors
 /// Those of the model, and of `at`.

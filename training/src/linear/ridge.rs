@@ -180,7 +180,7 @@ impl Moments {
         }
     }
 
-    /// The moments of the examples (A phi, y - U phi), with A `[new features, features]` and U `[targets, features]`: features and targets as seen
+    /// The moments of the examples (A phi, y - U phi), with A `[new features, features]` and U `[targets, features]`: features and targets
     /// relative to something linear in the features, such as the mean of a window.
     pub fn map(&self, a: ArrayView2<'_, f64>, u: ArrayView2<'_, f64>) -> Moments {
         let gram = self.gram();

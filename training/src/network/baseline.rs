@@ -11,7 +11,7 @@ use crate::network::learner::{Learner, State};
 use crate::network::parameters::{Parameter, Parameters};
 use crate::ops::{gelu, gru, linear};
 
-/// The last samples of every variate that the MLP sees.
+/// Number of samples of every variate that the MLP reads.
 pub const WINDOW: usize = 24;
 
 /// Width of the GRU's state.

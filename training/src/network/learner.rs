@@ -1,6 +1,6 @@
-//! What the trainer trains: parameters, a recurrent state, and a parallel form over whole chunks of tokens.
+//! The trainer's interface: parameters, a recurrent state, and a forward pass over chunks of tokens.
 //!
-//! TSM2 and the recurrent and feed-forward networks it is compared with are trained by the same code, through this.
+//! TSM2 and the neural baselines are trained by the same code, through this trait.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -11,13 +11,13 @@ pub trait Learner: Sync {
     /// Every trained tensor, always in the same order.
     fn parameters(&self) -> &[Parameter];
 
-    /// The state of streams that have seen nothing.
+    /// The state of streams before their first token.
     ///
     /// # Errors
     /// The device's.
     fn zero_state(&self, streams: usize, device: &Device) -> Result<State>;
 
-    /// Patches `[streams, tokens, variates, patch]` to what is said at each token, normalised, `[streams, tokens, M - X, H]`, and the state
+    /// Patches `[streams, tokens, variates, patch]` to the forecast at each token, normalised, `[streams, tokens, targets, H]`, and the state
     /// after the last, detached.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! The mixers of TSM2's layers, differentiable, over whole sequences (TSM2.md sections 3 and 4): what stream and window mode share.
+//! The mixers of TSM2's layers, differentiable, over whole sequences (TSM2.md sections 3 and 4), for streaming and window mode.
 //!
-//! Features are `[streams, tokens, variates, D]`. A mixer reads the tensors under its layer's prefix and adds what it makes to its input.
+//! Features are `[streams, tokens, variates, D]`. A mixer reads the tensors under its layer's prefix and adds its output to its input.
 
 use candle_core::{Result, Tensor};
 use tsm2_core::{S6, VALUE_LIMIT, VariateMixer};

@@ -154,8 +154,8 @@ impl StaticCovariates {
         (0..d_model * self.width()).map(|_| rng.random_range(-bound..=bound)).collect()
     }
 
-    /// Adds what the projection makes of each variate's features to its vector, and takes the projection away.
-    pub fn fold(&self, weights: &mut BTreeMap<String, Vec<f32>>) {
+    /// Adds the projection of each variate's features to its vector, and removes the projection.
+    pub fn add_to_vectors(&self, weights: &mut BTreeMap<String, Vec<f32>>) {
         let (Some(projection), Some(vectors)) = (weights.remove(PROJECTION), weights.get_mut(VECTORS)) else {
             return;
         };
@@ -197,7 +197,7 @@ fn standardised(values: Vec<f64>) -> Option<Vec<f32>> {
     let mean = known().sum::<f64>() / count;
     let variance = known().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64;
     let z = |&x: &f64| if x.is_nan() { 0.0 } else { ((x - mean) / variance.sqrt()) as f32 };
-    // Written so that NaN, of no known number at all, is nothing too.
+    // A NaN variance, of a column without numbers, compares false.
     (variance > 1e-12 * mean * mean && variance.is_finite()).then(|| values.iter().map(z).collect())
 }
 
@@ -255,7 +255,7 @@ mod tests {
             (PROJECTION.to_owned(), vec![0.5, 2.0]),
             (VECTORS.to_owned(), vec![10.0, 20.0, 30.0, 40.0]),
         ]);
-        statics.fold(&mut weights);
+        statics.add_to_vectors(&mut weights);
         assert_eq!(weights, BTreeMap::from([(VECTORS.to_owned(), vec![9.5, 18.0, 30.5, 42.0])]));
     }
 }

@@ -1,4 +1,4 @@
-//! The network in parallel form: whole chunks of tokens at once, differentiable, the same function as the device's step.
+//! The network in parallel form: chunks of tokens at once, differentiable, the same function as the device's step.
 //!
 //! Features are `[streams, tokens, variates, D]`.
 
@@ -19,7 +19,7 @@ pub struct Network {
     sizes: NetworkConfig,
     parts: Parts,
     parameters: Parameters,
-    /// Static features `[M, C]`.
+    /// Static covariates `[M, C]`.
     statics: Option<Tensor>,
 }
 
@@ -82,7 +82,7 @@ impl Network {
         Ok(Self { parts, ..network })
     }
 
-    /// The same network, which sees static features of its variates, if there are any.
+    /// The same network with static covariates, if there are any.
     ///
     /// # Errors
     /// Features of another number of variates; a fault of the device.
@@ -147,7 +147,7 @@ impl Network {
         Ok((of_variate.swap_remove(self.sizes.layers), State(after)))
     }
 
-    /// Features `[streams, tokens, variates, D]` to what the network adds to the forecast, normalised: `[streams, tokens, M - X, H]`.
+    /// Features `[streams, tokens, variates, D]` to the forecast, normalised: `[streams, tokens, targets, H]`.
     fn head(&self, features: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.parameters.get("head.weight")?, self.parameters.get("head.bias")?);
         let forecast = match self.config.variates - self.config.targets() {
@@ -168,8 +168,8 @@ mod tests {
 
     use super::*;
 
-    /// What the network of these weights says of patches in which all numbers differ.
-    fn said(network: &Network) -> Vec<f32> {
+    /// The features of patches in which all numbers differ.
+    fn features_of(network: &Network) -> Vec<f32> {
         let patches: Vec<f32> = (0..4 * 3 * 2).map(|i| (i as f32).sin()).collect();
         let patches = Tensor::from_vec(patches, (1, 4, 3, 2), &Device::Cpu).unwrap();
         let (features, _) = network.features(&patches, &network.zero_state(1, &Device::Cpu).unwrap()).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn static_features_are_part_of_the_vectors_once_folded() {
+    fn static_covariates_are_part_of_the_vectors_once_added() {
         let config = Config {
             variates: 3,
             horizon: 4,
@@ -195,14 +195,14 @@ mod tests {
         let told = plain.clone().with_statics(Some(&statics), &mut rng, &Device::Cpu).unwrap();
         let values = |p: &Parameter| (p.name.clone(), p.var.flatten_all().unwrap().to_vec1().unwrap());
         let mut weights: BTreeMap<String, Vec<f32>> = told.parameters().iter().map(values).collect();
-        statics.fold(&mut weights);
+        statics.add_to_vectors(&mut weights);
         let folded = Parameters::new(crate::network::parameters::layout(&config).unwrap(), &Device::Cpu, |name, _| {
             Ok(weights.remove(name).unwrap_or_default())
         });
         let folded = Network::new(&config, folded.unwrap()).unwrap();
         assert!(weights.is_empty(), "nothing is left that a model file does not have");
         let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
-        assert!(apart(&said(&told), &said(&folded)) < 1e-5);
-        assert!(apart(&said(&told), &said(&plain)) > 1e-3, "they are seen");
+        assert!(apart(&features_of(&told), &features_of(&folded)) < 1e-5);
+        assert!(apart(&features_of(&told), &features_of(&plain)) > 1e-3, "they are seen");
     }
 }

@@ -1,6 +1,6 @@
-//! A gated recurrent unit (Cho et al. 2014, in the form of cuDNN and PyTorch) over whole stretches, with hand-written backward.
+//! A gated recurrent unit (Cho et al. 2014, in the form of cuDNN and PyTorch) over chunks of tokens, with a hand-written backward.
 //!
-//! Not a part of TSM2: it is what TSM2 is compared with. The input's products for all tokens are made before, in one matrix product; here each
+//! Part of a baseline, not of TSM2. The input's products for all tokens are made before, in one matrix product; here each
 //! step makes one product for all gates of all streams. The gradient of a carried state is not followed (truncated back-propagation).
 
 use super::lanes::vectorised;

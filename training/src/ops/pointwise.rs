@@ -40,7 +40,7 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// [`gelu`] of candle's operations.
 ///
 /// # Errors
-/// None that are known.
+/// None.
 pub fn gelu_reference(x: &Tensor) -> Result<Tensor> {
     x.gelu()
 }

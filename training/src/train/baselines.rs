@@ -3,6 +3,7 @@
 //! They forecast without a linear head, under the normalizer that TSM2 chose. Their errors go into `metrics.csv`; their weights are not kept.
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
@@ -10,12 +11,13 @@ use tsm2_core::{Config, Preprocessor};
 
 use super::error::Error;
 use super::options::Event;
+use super::recipe::rows_in_memory;
 use super::trainer::{Target, TrainError, Trainer, TrainerOptions};
 use crate::data::dataset::Dataset;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::evaluate::{EvaluateError, HorizonError, Tally};
+use crate::evaluate::{EvaluateError, Evaluation, HorizonError, Tally, read_metrics};
 use crate::linear::head::LinearModel;
 use crate::linear::step_groups::step_groups;
 use crate::network::baseline::{NeuralBaseline, NeuralKind, baseline_config};
@@ -38,8 +40,6 @@ pub struct BaselineData<'a> {
     pub scaler: &'a Scaler,
     /// The linear head of the model: validation errors are relative to its errors.
     pub linear: &'a LinearModel,
-    /// Rows that memory allows.
-    pub rows: &'a Range<usize>,
 }
 
 /// Trained networks, to be measured.
@@ -59,6 +59,7 @@ impl NeuralBaselines {
     pub fn train(
         config: &Config,
         data: BaselineData<'_>,
+        rows: Range<usize>,
         options: TrainerOptions,
         pace: Option<Duration>,
         device: &Device,
@@ -69,13 +70,12 @@ impl NeuralBaselines {
             split,
             scaler,
             linear,
-            rows,
         } = data;
         let config = Config {
             linear_head: linear.features,
             ..baseline_config(config)
         };
-        let dataset = Dataset::new(&config, scaler, table, rows.clone(), &linear.weights)?;
+        let dataset = Dataset::new(&config, scaler, table, rows, &linear.weights)?;
         let options = TrainerOptions {
             target: Target::Standalone,
             ..options
@@ -187,4 +187,45 @@ impl NeuralBaselines {
         }
         tally.errors()
     }
+}
+
+/// Trains the baselines and adds their errors to the comparison.
+pub(super) fn add_errors(
+    test: &mut Evaluation,
+    config: &Config,
+    data: BaselineData<'_>,
+    recipe: TrainerOptions,
+    device: &Device,
+    pace: Option<Duration>,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Error> {
+    let rows = match rows_in_memory(&baseline_config(config), data.table, data.split) {
+        Ok(rows) => rows,
+        Err(error) => {
+            report(Event::Baselines(&format!("gru and mlp are not trained: {error}")));
+            return Ok(());
+        }
+    };
+    let BaselineData { table, split, scaler, .. } = data;
+    let baselines = NeuralBaselines::train(config, data, rows, recipe, pace, device, report)?;
+    for (kind, errors) in baselines.errors(table, scaler, split.test_range(), &test.horizons())? {
+        match kind {
+            NeuralKind::Gru => test.baselines.gru = Some(errors),
+            NeuralKind::Mlp => test.baselines.mlp = Some(errors),
+        }
+    }
+    Ok(())
+}
+
+/// Errors of GRU and MLP in the file that a finished training leaves.
+pub(super) type Finished = (Option<Vec<HorizonError>>, Option<Vec<HorizonError>>);
+
+pub(super) fn finished(metrics: &Path) -> Option<Finished> {
+    let mut all = read_metrics(metrics).ok()?;
+    let mut take = |name: &str| {
+        let i = all.iter().position(|errors| errors.part == "test" && errors.model == name)?;
+        Some(all.swap_remove(i).errors)
+    };
+    let (gru, mlp) = (take("gru"), take("mlp"));
+    (gru.is_some() || mlp.is_some()).then_some((gru, mlp))
 }

@@ -13,13 +13,13 @@ use crate::network::Network;
 use crate::train::options::TrainOptions;
 use crate::train::trainer::{TrainError, Trainer};
 
-/// Entry that tells which training a checkpoint belongs to.
+/// Entry: the training that a checkpoint belongs to.
 const IDENTITY: &str = "training.identity";
 
-/// Entry that tells which candidate is trained.
+/// Entry: the number of the candidate.
 const CANDIDATE: &str = "training.candidate";
 
-/// Entry that tells how it was decided, a line each.
+/// Entry: the decisions so far, a line each.
 const DECISIONS: &str = "training.decisions";
 
 /// The checkpoints of one training.
@@ -59,7 +59,7 @@ pub enum CheckpointError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The reason given by the operating system.
         source: std::io::Error,
     },
     /// There is no checkpoint.
@@ -73,9 +73,9 @@ pub enum CheckpointError {
     Other {
         /// The checkpoint.
         path: PathBuf,
-        /// What it says of itself.
+        /// Its identity.
         found: String,
-        /// What it should say.
+        /// The identity of this training.
         wanted: String,
     },
 }
@@ -111,7 +111,7 @@ impl Checkpoints {
         })
     }
 
-    /// Replaces the last checkpoint, whole or not at all.
+    /// Replaces the last checkpoint, completely or not at all.
     ///
     /// # Errors
     /// The file cannot be written.

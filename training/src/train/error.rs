@@ -1,16 +1,16 @@
-//! What can go wrong in a training.
+//! Errors of a training.
 
 use std::path::PathBuf;
 
 use tsm2_bundle::BundleError;
 
 use super::checkpoint::CheckpointError;
-use super::trainer::TrainError;
+use super::trainer_options::TrainError;
 use crate::data::split::SplitError;
 use crate::evaluate::EvaluateError;
 use crate::linear::head::LinearError;
 
-/// Errors of training, each naming its culprit.
+/// Errors of a training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,7 +64,7 @@ pub enum Error {
     Out {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The reason given by the operating system.
         source: std::io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! A trained network and its linear head as one bundle: the weight of the network per step group, folded into head and linear head.
+//! A trained network and its linear head as one bundle: the blend weights are multiplied into both heads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,16 +9,16 @@ use tsm2_core::{Config, LinearHead};
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
 use crate::linear::step_groups::{certainty, step_groups};
-use crate::train::trainer::Target;
+use crate::train::trainer_options::Target;
 use crate::train::validation_errors::{BlendSums, ValidationErrors};
 
-/// A network that lowers the validation error by less than this share is not worth what it costs to run, nor the risk that the rows to come are others.
+/// Minimum relative improvement on validation by the network.
 const LEAST_GAIN: f64 = 0.03;
 
-/// A whole weight is taken when it costs less than this share of the best weight's error.
-const AS_GOOD: f64 = 1e-3;
+/// Largest relative excess error at which the weight 1 replaces the best weight.
+const FULL_WEIGHT_TIE: f64 = 1e-3;
 
-/// What a bundle is made of, besides the trained weights.
+/// The parts of a bundle, besides the trained weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Export<'a> {
     /// Name published with every forecast.
@@ -31,9 +31,9 @@ pub struct Export<'a> {
     pub config: &'a Config,
     /// The linear head's weights as in the model file.
     pub linear_head: &'a [f32],
-    /// What the network was trained to say.
+    /// The target of the training.
     pub target: Target,
-    /// The network's weight per group.
+    /// The blend weight of the network per step group.
     pub blend_weights: &'a [f64],
 }
 
@@ -110,20 +110,21 @@ impl Export<'_> {
     }
 }
 
-/// The network's weight per group: the best on validation, which holds `origins` forecasts. It is 0 where the network gains next to nothing, in so far as so many can
-/// tell, or not in every part of them (a gain in some and a loss in others is no promise for the rows to come), and 1 where that is next to as good
-/// as the best.
+/// The blend weight of the network per step group: the best on validation, with `origins` forecasts.
+///
+/// - 0 where the network improves too little for so few forecasts, or not in every part of the validation rows.
+/// - 1 where that is about as good as the best weight.
 #[must_use]
 pub fn blend_weights(errors: &ValidationErrors, origins: usize) -> Vec<f64> {
     let weight = |group: &Range<usize>| {
-        // A part without readings says nothing.
+        // A part without readings does not count.
         let parts: Vec<BlendSums> = errors.group(group.clone()).filter(|part| part.count > 0.0).collect();
         let whole: BlendSums = parts.iter().copied().sum();
         let best = whole.best_weight();
         let gains = |sums: &BlendSums, least: f64| sums.mse(best) < (1.0 - least) * sums.mse(0.0);
         if !gains(&whole, LEAST_GAIN / certainty(origins, group.end)) || !parts.iter().all(|part| gains(part, 0.0)) {
             0.0
-        } else if whole.mse(1.0) * (1.0 - AS_GOOD) <= whole.mse(best) {
+        } else if whole.mse(1.0) * (1.0 - FULL_WEIGHT_TIE) <= whole.mse(best) {
             1.0
         } else {
             best
@@ -146,24 +147,18 @@ pub fn relative(errors: &ValidationErrors, blend_weights: &[f64], mse: &[f64]) -
     ratios.map(ratio).sum::<f64>() / mse.len() as f64
 }
 
-/// The network's weight per group in one line, with the validation errors of the linear head alone and of the whole.
-#[must_use]
-pub fn describe(errors: &ValidationErrors, blend_weights: &[f64]) -> String {
-    let groups = step_groups(errors.horizon());
-    let line = |(group, weight): (&Range<usize>, &f64)| {
+/// A line per step group: the blend weight of the network, and the validation errors of the linear head and of both.
+pub fn describe(errors: &ValidationErrors, blend_weights: &[f64]) -> impl Iterator<Item = String> {
+    let line = |(group, &weight): (Range<usize>, &f64)| {
         let sums: BlendSums = errors.group(group.clone()).sum();
-        format!(
-            "steps {}..={}: {weight:.2} (validation MSE {:.4} -> {:.4})",
-            group.start + 1,
-            group.end,
-            sums.mse(0.0),
-            sums.mse(*weight)
-        )
+        let steps = match group.len() {
+            1 => format!("step {}", group.end),
+            _ => format!("steps {} to {}", group.start + 1, group.end),
+        };
+        let (linear, both) = (sums.mse(0.0), sums.mse(weight));
+        format!("- {steps}: blend weight of the network {weight:.2}, validation MSE {linear:.4} -> {both:.4}")
     };
-    format!(
-        "weight of the network: {}",
-        groups.iter().zip(blend_weights).map(line).collect::<Vec<_>>().join(", ")
-    )
+    step_groups(errors.horizon()).into_iter().zip(blend_weights).map(line)
 }
 
 #[cfg(test)]

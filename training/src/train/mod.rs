@@ -1,6 +1,7 @@
 //! From a table to a bundle.
 
 pub mod baselines;
+mod batch;
 pub mod checkpoint;
 mod error;
 pub mod export;
@@ -10,6 +11,7 @@ mod pilot;
 pub mod recipe;
 mod run;
 pub mod trainer;
+pub mod trainer_options;
 pub mod validation_errors;
 
 pub use error::Error;

@@ -189,7 +189,7 @@ impl AdamW {
     /// AdamMoments and step count as named tensors: `adamw.first.NAME`, `adamw.second.NAME`, `adamw.steps`.
     ///
     /// # Errors
-    /// None that are known.
+    /// Those of candle.
     pub fn save(&self) -> Result<HashMap<String, Tensor>, OptimError> {
         let mut saved = HashMap::new();
         for (parameter, moments) in self.parameters.iter().zip(&self.moments) {
@@ -202,7 +202,7 @@ impl AdamW {
         Ok(saved)
     }
 
-    /// Takes up what [`AdamW::save`] gave; the next step is then the one that would have followed.
+    /// Restores the state of [`AdamW::save`]; the next step is the one that would have followed.
     ///
     /// # Errors
     /// A tensor that is absent or of another shape.

@@ -1,23 +1,23 @@
-//! What to train, and what is told meanwhile.
+//! Options and events of a training.
 
 use std::path::PathBuf;
 
 use candle_core::Device;
 
-use super::trainer::Progress;
+use super::trainer_options::Progress;
 use crate::data::mask::Rate;
 use crate::data::split::SplitSpec;
 use crate::network::static_covariates::StaticCovariates;
 
-/// Rows ahead that a model forecasts unless told otherwise.
+/// Default horizon.
 pub const DEFAULT_HORIZON: usize = 24;
 
-/// What to train and where to put it.
+/// Options of a training.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
     /// Training, validation and test rows.
     pub split: SplitSpec,
-    /// Rows ahead.
+    /// H: steps in a forecast.
     pub horizon: usize,
     /// Folder of the bundle, its metrics and its checkpoints; made if absent.
     pub out: PathBuf,
@@ -25,15 +25,15 @@ pub struct TrainOptions {
     pub name: String,
     /// Seed of the initial weights and every draw.
     pub seed: u64,
-    /// Updates at most; without a number, as many as a bounded cost allows.
+    /// Largest number of updates; `None`: as many as a bounded cost allows.
     pub updates: Option<usize>,
-    /// Network and linear head may see the time of day and the day of the week, if that is worth it on validation.
+    /// Network and linear head may use time of day and day of week, where that lowers the validation error.
     pub calendar: bool,
-    /// What is known of each variate besides its readings.
+    /// Static covariates.
     pub statics: Option<StaticCovariates>,
-    /// Share of the training rows' readings that network and linear head are shown as missing, so that they learn to do without.
+    /// Share of the training rows' readings that is masked in the inputs.
     pub missing_rate: Rate,
-    /// Goes on from the last checkpoint in `out`.
+    /// Continues from the last checkpoint in `out`.
     pub resume: bool,
     /// Trains the neural baselines, a GRU and an MLP, after TSM2.
     pub baselines: bool,
@@ -41,29 +41,29 @@ pub struct TrainOptions {
     pub device: Device,
 }
 
-/// What is told while training.
+/// Events of a training.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Something about the data that the user should know.
+    /// A warning about the data.
     Warning(&'a str),
-    /// A decision with its evidence.
+    /// A choice with its evidence, one line.
     Decision(&'a str),
-    /// On what the network was trained, and how fast.
+    /// Device and speed of the training.
     Pace(&'a str),
     /// The neural baselines, and the time they took.
     Baselines(&'a str),
-    /// Where the training of a network stands.
+    /// Progress of the training of a network.
     Training {
-        /// What TSM2 is trained to say, or which of the company is trained.
+        /// The target of TSM2, or the name of a baseline.
         name: &'a str,
         /// An update or a validation.
         progress: Progress,
-        /// Updates at most.
+        /// Largest number of updates.
         updates: usize,
     },
 }
 
-/// Keeps and tells a decision.
+/// Records and reports a decision.
 pub(super) fn decide(decisions: &mut Vec<String>, text: String, report: &mut dyn FnMut(Event<'_>)) {
     report(Event::Decision(&text));
     decisions.push(text);

@@ -1,4 +1,4 @@
-//! What is decided for a while before one network is trained to the end: what it is to say, under which normalizer, and its variant.
+//! Pilots: short trainings of several candidates, of which the best is trained to the end.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -18,22 +18,22 @@ use crate::network::Network;
 use crate::network::static_covariates::StaticCovariates;
 use crate::train::trainer::{Target, TrainError, Trainer, TrainerOptions};
 
-/// The share of all updates for which everything is decided from which one is chosen.
+/// A pilot has this fraction of all updates: one of so many.
 pub(super) const PILOT_SHARE: usize = 10;
 
-/// Ways to train a network that are decided.
+/// Number of candidates of the first pilots.
 pub(super) const MAIN_CANDIDATES: usize = 3;
 
-/// By what share another form of the network must be better than the recipe's own.
+/// Minimum relative improvement of a variant over the recipe's network.
 pub(super) const VARIANT_MARGIN: f64 = 0.02;
 
-/// Samples in the longer patches that are decided.
+/// Samples in the longer patches of a variant.
 pub(super) const LONG_PATCH: usize = 24;
 
-/// Up to this many an MLP is decided in the place of the scan.
+/// Largest number of variates for the variant with an MLP across variates.
 pub(super) const MOST_MLP_VARIATES: usize = 200;
 
-/// One network, and one main to train it.
+/// A network, its data and its target.
 pub(super) struct Candidate<'a> {
     pub(super) number: usize,
     pub(super) what: String,
@@ -58,7 +58,7 @@ impl<'a> Candidate<'a> {
         )
     }
 
-    /// Networks of another variant, trained in the same main: with longer patches, with the other mixer across variates, and of half the size.
+    /// Variants of the network with the same target: longer patches, the other mixer across variates, half the size.
     pub(super) fn variants(&self, split: &Split, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
         let mut variants = Vec::new();
         let mut add = |what: String, network: NetworkConfig| variants.push((what, with_network(&self.config, |_| network)));
@@ -95,8 +95,11 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The main_candidates that are decided: the network says the whole forecast or what the best linear head leaves, both under its normalizer; or the whole forecast
-/// under the other one, which a network may prefer where a linear model does not.
+/// The candidates of the first pilots:
+///
+/// 1. the full forecast under the better normalizer,
+/// 2. the residual of its linear head,
+/// 3. the full forecast under the other normalizer.
 pub(super) fn main_candidates<'a>(
     start: &Config,
     linear_models: &'a [LinearModel],
@@ -133,17 +136,17 @@ pub(super) fn main_candidates<'a>(
     Ok(main_candidates)
 }
 
-/// A short training of several candidates, of which the best on validation goes on.
+/// Short trainings of several candidates.
 pub(super) struct Pilot<'a> {
     pub(super) recipe: TrainerOptions,
     pub(super) split: &'a Split,
     pub(super) groups: &'a [Range<usize>],
-    /// The best linear head's error on validation at each step, relative to which all are judged.
+    /// Validation error of the best linear head at each step: the unit of all scores.
     pub(super) linear_head: &'a [f64],
     pub(super) device: &'a Device,
 }
 
-/// The best of a pilot.
+/// The best candidate, and its trainer.
 pub(super) struct Winner<'a, 'c> {
     pub(super) score: f64,
     pub(super) candidate: &'a Candidate<'c>,
@@ -151,7 +154,7 @@ pub(super) struct Winner<'a, 'c> {
 }
 
 impl Pilot<'_> {
-    /// `of`: what the candidates are alternatives of.
+    /// `of`: the name of the choice.
     pub(super) fn run<'a, 'c>(
         &self,
         candidates: &'a [Candidate<'c>],
@@ -179,20 +182,17 @@ impl Pilot<'_> {
                 best = Some(Winner { score, candidate, trainer });
             }
         }
-        let text = format!(
-            "{of}, by its error relative to the linear head after {pilot} updates: {}",
-            scores.join(", ")
-        );
+        let text = format!("{of}, validation error / linear head after {pilot} updates: {}", scores.join(", "));
         decide(decisions, text, report);
         best.ok_or_else(|| TrainError::NotFinite.into())
     }
 }
 
-/// Training that ends so is no error: the best weights before remain, at worst the initial ones, which leave the linear head alone.
+/// Reports loss spikes and divergence. Neither is an error: the best weights before remain, at worst the initial ones.
 pub(super) fn report_instability(decisions: &mut Vec<String>, trainer: &Trainer<'_, Network>, report: &mut dyn FnMut(Event<'_>)) {
     if trainer.loss_spikes() > 0 {
         let text = format!(
-            "training loss_spikes {} times and went on from the averaged weights",
+            "{} loss spikes; each time training continued from the averaged weights",
             trainer.loss_spikes()
         );
         decide(decisions, text, report);

@@ -1,10 +1,14 @@
-//! The form of the network and the length of its training, before anything about the data is decided.
+//! The shape of the network and the length of its training.
 
 use tsm2_core::{Config, Head, Mlp, NetworkConfig, S6, VariateMixer};
 
+use std::ops::Range;
+
+use super::error::Error;
+use crate::data::dataset::Dataset;
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::train::trainer::TrainerOptions;
+use crate::train::trainer_options::TrainerOptions;
 
 /// Numbers that the rows of one candidate's data may hold.
 pub const MEMORY: usize = 400_000_000;
@@ -24,10 +28,10 @@ const BUDGET: f64 = 2.4e12;
 /// Updates at least, however large a network is, and at most, however small.
 const UPDATES: (usize, usize) = (2000, 20_000);
 
-/// The calendar is seen where the training rows span so many milliseconds: two weeks, for nobody knows a week from one.
+/// Minimum time span of the training rows, in ms, for the calendar: two weeks.
 const CALENDAR_SPAN: i64 = 14 * 24 * 3_600_000;
 
-/// The configuration of the recipe before anything about the data is decided. The linear head needs only its sizes.
+/// The configuration before any choice on validation.
 pub fn start_config(table: &Table, horizon: usize) -> Config {
     let variates = table.variates();
     let s6 = S6 {
@@ -94,7 +98,7 @@ pub fn affordable(config: &Config) -> usize {
     (updates as usize).clamp(UPDATES.0, UPDATES.1)
 }
 
-/// Whether the training rows have times and are long enough for habits of the week to be told from chance.
+/// Whether the training rows have calendar times and span [`CALENDAR_SPAN`].
 pub fn spans_weeks(table: &Table, split: &Split) -> bool {
     let span = |times: &Vec<i64>| {
         times
@@ -108,4 +112,22 @@ pub fn spans_weeks(table: &Table, split: &Split) -> bool {
         .filter(|_| table.has_calendar)
         .and_then(span)
         .is_some_and(|span| span >= CALENDAR_SPAN)
+}
+
+/// The rows of a network's data: all up to the test part, or the last ones that memory allows.
+///
+/// # Errors
+/// The validation part alone takes too much memory.
+pub fn rows_in_memory(config: &Config, table: &Table, split: &Split) -> Result<Range<usize>, Error> {
+    let (rows, end) = (MEMORY / Dataset::row_len(config), split.train + split.validation);
+    if rows < 2 * split.validation {
+        return Err(Error::TooLarge {
+            path: table.path.clone(),
+            rows: split.validation,
+            most: rows / 2,
+            variates: config.variates,
+            horizon: config.horizon,
+        });
+    }
+    Ok(end.saturating_sub(rows)..end)
 }

@@ -1,60 +1,61 @@
-//! From a CSV file to a bundle: the recipe, its decisions and their evidence.
+//! A training from table to bundle, with its decisions and their evidence.
 //!
-//! In this order: read and standardise; choose normalizer, linear head and whether the calendar is seen on validation; try what the network is to say
-//! and a few variants of it, and train the best to the end; give the network, per step group, the weight in [0, 1] that is best on validation and fold it into the head, so that the
-//! model is never worse on validation than its own linear head; measure it with the device's own code beside the baselines; write the bundle; train
-//! and measure the company.
+//! 1. Fit the scaler; find the season.
+//! 2. Select normalizer and linear head on validation.
+//! 3. Train a few candidates for a short time: targets and normalizers, then variants of the network.
+//! 4. Train the best candidate to the end, with checkpoints.
+//! 5. Blend network and linear head per step group: the weight in `[0, 1]` with the least validation error. The model is
+//!    never worse on validation than its linear head.
+//! 6. Measure the model with the device's code, beside the baselines; write the bundle.
+//! 7. Train and measure the neural baselines; write `metrics.csv`.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tsm2_bundle::Provenance;
-use tsm2_core::{Config, NetworkConfig};
+use tsm2_core::NetworkConfig;
 
-use super::baselines::{BaselineData, NeuralBaselines};
+use super::baselines::{self, BaselineData};
 use super::error::Error;
 use super::options::{Event, TrainOptions, decide};
 use super::pilot::{Candidate, LONG_PATCH, MAIN_CANDIDATES, Pilot, VARIANT_MARGIN, main_candidates, report_instability};
-use super::recipe::{MEMORY, affordable, spans_weeks, start_config, with_network};
-use crate::data::dataset::Dataset;
+use super::recipe::{affordable, rows_in_memory, spans_weeks, start_config, with_network};
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::Series;
-use crate::evaluate::{self, Evaluation, HorizonError, METRICS, Protocol, model_errors, read_metrics};
+use crate::evaluate::{self, Evaluation, HorizonError, METRICS, Protocol, model_errors};
 use crate::linear::head::{self, LinearModel};
 use crate::linear::step_groups::step_groups;
-use crate::network::baseline::{NeuralKind, baseline_config};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::export::{self, Export};
 use crate::train::trainer::{self, Best, TrainError, TrainerOptions};
 
-/// What came out.
+/// The result of a training.
 #[derive(Debug)]
 pub struct Trained {
     /// The bundle's file.
     pub path: PathBuf,
-    /// Rows that were used for what.
+    /// Rows of each part.
     pub split: Split,
-    /// What was decided, in order, with its evidence.
+    /// The decisions, in order, with their evidence.
     pub decisions: Vec<String>,
-    /// What the network was trained on.
+    /// The device that trained the network.
     pub device: String,
-    /// Rows of its streams that it was trained on in a second, validations included; `None` when it was not.
+    /// Rows per second in training, validations included; `None` without updates.
     pub samples_per_second: Option<f64>,
     /// Errors on the validation part.
     pub validation: Vec<HorizonError>,
-    /// Errors on the test part, beside the baselines'; `None` when there is nothing to measure on.
+    /// Errors on the test part, of the model and the baselines; `None` without test readings.
     pub test: Option<Evaluation>,
 }
 
 /// Trains a model on a table.
 ///
 /// # Errors
-/// The first thing that is wrong, by name.
+/// Every [`Error`].
 pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'_>)) -> Result<Trained, Error> {
     let in_file = |source| Error::Split {
         path: table.path.clone(),
@@ -90,7 +91,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         table
     } else {
         let text = format!(
-            "a share of {} of the training rows' readings is shown as missing, at random",
+            "a share of {} of the training rows' readings is masked at random",
             options.missing_rate
         );
         decide(&mut decisions, text, report);
@@ -125,11 +126,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         updates: options.updates.unwrap_or_else(|| affordable(&start)),
         ..TrainerOptions::default()
     };
-    decide(
-        &mut decisions,
-        format!("the network is trained for {} updates at most", recipe.updates),
-        report,
-    );
+    decide(&mut decisions, format!("network: at most {} updates", recipe.updates), report);
     if let Some(statics) = &options.statics {
         decide(
             &mut decisions,
@@ -161,7 +158,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         decide(
             &mut decisions,
             format!(
-                "the network is trained on rows {:?} only: all would take too much memory",
+                "network: trained on rows {:?} only, for all rows would take too much memory",
                 rows.start..split.train
             ),
             report,
@@ -175,8 +172,8 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         linear_head: &linear_models[0].mse,
         device: &options.device,
     };
-    // The errors of a training that had come to its end.
-    let finished = if options.resume { finished_baselines(&metrics) } else { None };
+    // The errors of the baselines, where the resumed training was finished.
+    let finished = if options.resume { baselines::finished(&metrics) } else { None };
     let before = decisions.len();
     let variants;
     let (candidate, mut trainer) = if options.resume {
@@ -196,10 +193,10 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         trainer.restore(&saved.tensors)?;
         (candidate, trainer)
     } else {
-        let mut best = pilot.run(&main_candidates, "the network says", &mut decisions, report)?;
+        let mut best = pilot.run(&main_candidates, "target of the network", &mut decisions, report)?;
         variants = best.candidate.variants(&split, &scaler, table)?;
         if !variants.is_empty() {
-            let other = pilot.run(&variants, "instead of the recipe's form of the network", &mut decisions, report)?;
+            let other = pilot.run(&variants, "variant of the network", &mut decisions, report)?;
             if other.score < (1.0 - VARIANT_MARGIN) * best.score {
                 best = other;
             }
@@ -207,7 +204,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         (best.candidate, best.trainer)
     };
     let (target, decided) = (candidate.target, decisions[before..].to_vec());
-    // The network with the weight per band that is best for it; where it adds nothing at any step, the best linear head is what remains.
+    // Where the network is not used at any step, the bundle is the best linear head.
     let blend_weights = |best: &Best| blend_weights(best, candidate, &linear_models, split.validation_origins(options.horizon));
     let export = |best: &Best, blend_weights: &[f64], provenance| {
         let candidate = if is_silent(blend_weights) { &main_candidates[0] } else { candidate };
@@ -222,7 +219,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         };
         let mut weights = best.weights.clone();
         if let Some(statics) = &options.statics {
-            statics.fold(&mut weights);
+            statics.add_to_vectors(&mut weights);
         }
         Ok::<_, Error>(export.bundle(&weights, provenance)?)
     };
@@ -255,7 +252,9 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     report_instability(&mut decisions, &trainer, report);
     let best = trainer.best().ok_or(TrainError::NotFinite)?;
     let blend_weights = blend_weights(best);
-    decide(&mut decisions, export::describe(&best.errors, &blend_weights), report);
+    for line in export::describe(&best.errors, &blend_weights) {
+        decide(&mut decisions, line, report);
+    }
 
     let horizons = horizons(options.horizon);
     let mut provenance = provenance(&decisions);
@@ -270,7 +269,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         Protocol::Carried,
         &|| (),
     )?;
-    // The model stands without it.
+    // A model without a test part is complete.
     let mut test = match evaluate::evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
         Ok(test) => Some(test),
         Err(error) => {
@@ -286,7 +285,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     }
     let path = options.out.join("model.safetensors");
     export(best, &blend_weights, provenance.clone())?.write(&path)?;
-    // What remains of the model without its network, to be measured beside it.
+    // The linear head alone, for the comparison.
     let alone = options.out.join(evaluate::LINEAR_HEAD);
     if is_silent(&blend_weights) {
         remove(&alone)?;
@@ -305,20 +304,20 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         drop(variants);
         drop(main_candidates);
         let recipe = TrainerOptions { updates, ..recipe };
+        let data = BaselineData {
+            table,
+            split: &split,
+            scaler: &scaler,
+            linear,
+        };
         if let Some(test) = &mut test {
             match finished {
                 Some((gru, mlp)) => (test.baselines.gru, test.baselines.mlp) = (gru, mlp),
-                None => train_baselines(test, &config, linear, table, &split, &scaler, recipe, options, own_pace, report)?,
+                None => baselines::add_errors(test, &config, data, recipe, &options.device, own_pace, report)?,
             }
         }
     }
-    let baselines = test.as_ref().map(|test| (&test.results, test.baselines.named()));
-    let lines = baselines.into_iter().flat_map(|(own, baselines)| {
-        let own = std::iter::once(("tsm2", own.as_slice()));
-        own.chain(baselines).map(|(name, errors)| ("test", name, errors))
-    });
-    let text = evaluate::metrics_csv(std::iter::once(("validation", "tsm2", validation.as_slice())).chain(lines));
-    fs::write(&metrics, text).map_err(out(&metrics))?;
+    fs::write(&metrics, metrics_text(&validation, test.as_ref())).map_err(out(&metrics))?;
     Ok(Trained {
         path,
         split,
@@ -328,19 +327,6 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         validation,
         test,
     })
-}
-
-/// Errors of GRU and MLP in the file that a finished training leaves.
-type Finished = (Option<Vec<HorizonError>>, Option<Vec<HorizonError>>);
-
-fn finished_baselines(metrics: &Path) -> Option<Finished> {
-    let mut all = read_metrics(metrics).ok()?;
-    let mut take = |name: &str| {
-        let i = all.iter().position(|errors| errors.part == "test" && errors.model == name)?;
-        Some(all.swap_remove(i).errors)
-    };
-    let (gru, mlp) = (take("gru"), take("mlp"));
-    (gru.is_some() || mlp.is_some()).then_some((gru, mlp))
 }
 
 /// Removes a file that may be there.
@@ -354,46 +340,8 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Trains the neural baselines and adds their errors.
-#[expect(clippy::too_many_arguments, reason = "a step of `run`, with what it decided")]
-fn train_baselines(
-    test: &mut Evaluation,
-    config: &Config,
-    linear: &LinearModel,
-    table: &Table,
-    split: &Split,
-    scaler: &Scaler,
-    recipe: TrainerOptions,
-    options: &TrainOptions,
-    pace: Option<Duration>,
-    report: &mut dyn FnMut(Event<'_>),
-) -> Result<(), Error> {
-    let rows = match rows_in_memory(&baseline_config(config), table, split) {
-        Ok(rows) => rows,
-        Err(error) => {
-            report(Event::Baselines(&format!("gru and mlp are not trained: {error}")));
-            return Ok(());
-        }
-    };
-    let data = BaselineData {
-        table,
-        split,
-        scaler,
-        linear,
-        rows: &rows,
-    };
-    let baselines = NeuralBaselines::train(config, data, recipe, pace, &options.device, report)?;
-    for (kind, errors) in baselines.errors(table, scaler, split.test_range(), &test.horizons())? {
-        match kind {
-            NeuralKind::Gru => test.baselines.gru = Some(errors),
-            NeuralKind::Mlp => test.baselines.mlp = Some(errors),
-        }
-    }
-    Ok(())
-}
-
-/// The weight per band of a candidate's network: none where its own linear head is so much worse than the best one that the network does not
-/// make up for it.
+/// The blend weight per step group. It is 0 everywhere where the candidate's own linear head is so much worse than the best one that
+/// the network does not make up for it.
 fn blend_weights(best: &Best, candidate: &Candidate<'_>, linear_models: &[LinearModel], origins: usize) -> Vec<f64> {
     let mut blend_weights = export::blend_weights(&best.errors, origins);
     if candidate.linear.normalizer != linear_models[0].normalizer
@@ -408,25 +356,20 @@ fn is_silent(blend_weights: &[f64]) -> bool {
     blend_weights.iter().all(|&weight| weight == 0.0)
 }
 
-/// The network's rows: all up to the test part, or the last that memory allows.
-fn rows_in_memory(config: &Config, table: &Table, split: &Split) -> Result<Range<usize>, Error> {
-    let (rows, end) = (MEMORY / Dataset::row_len(config), split.train + split.validation);
-    if rows < 2 * split.validation {
-        return Err(Error::TooLarge {
-            path: table.path.clone(),
-            rows: split.validation,
-            most: rows / 2,
-            variates: config.variates,
-            horizon: config.horizon,
-        });
-    }
-    Ok(end.saturating_sub(rows)..end)
-}
-
-/// The horizons that are reported: a step, a quarter, half and the whole.
+/// The reported horizons: 1, a quarter, half and all of the steps.
 fn horizons(horizon: usize) -> Vec<usize> {
     let mut list = vec![1, horizon / 4, horizon / 2, horizon];
     list.retain(|&h| h > 0);
     list.dedup();
     list
+}
+
+/// The text of `metrics.csv`.
+fn metrics_text(validation: &[HorizonError], test: Option<&Evaluation>) -> String {
+    let own = std::iter::once(("validation", "tsm2", validation));
+    let test = test.into_iter().flat_map(|test| {
+        let own = std::iter::once(("tsm2", test.results.as_slice()));
+        own.chain(test.baselines.named()).map(|(name, errors)| ("test", name, errors))
+    });
+    evaluate::metrics_csv(own.chain(test))
 }

@@ -1,9 +1,10 @@
-//! Truncated back-propagation with the state carried, as the device will live (TSM2.md section 6).
+//! Truncated back-propagation with a carried state, as on the device (TSM2.md section 6).
 //!
-//! A number of streams run side by side through the training rows. Each update advances all of them by some tokens, with a loss at
-//! every token; the recurrent state goes on, detached, to the next update. The squared error at each step is divided by a running
-//! mean of the error at that step, so one model serves short and long steps. The batch is split into two shards of streams, one
-//! thread each, and their gradients are added in a fixed order: the same seed gives the same model, whatever the machine's load.
+//! - Several streams run side by side through the training rows. An update advances each by some tokens, with a loss at every
+//!   token. The recurrent state passes, detached, to the next update.
+//! - The squared error at each step is divided by its running mean, so that one model serves near and distant steps.
+//! - The streams are divided into two shards, one thread each; the gradients are added in a fixed order. The same seed gives
+//!   the same model, whatever the load of the machine.
 
 mod resume;
 mod validation;
@@ -20,139 +21,27 @@ use crate::data::dataset::Dataset;
 use crate::network::learner::{Learner, State};
 use crate::network::parameters::Parameter;
 use crate::ops::squared_error;
-use crate::train::optim::{AdamW, AdamWOptions, Ema, OptimError, sum_gradients};
+use crate::train::batch::Batch;
+use crate::train::optim::{AdamW, AdamWOptions, Ema, sum_gradients};
+pub use crate::train::trainer_options::{Progress, Target, TrainError, TrainerOptions};
 use crate::train::validation_errors::ValidationErrors;
 
-/// Threads that share the examples of an update; fixed, because the order of additions depends on it.
+/// Threads of an update. Fixed, because the order of additions depends on it.
 pub const SHARDS: usize = 2;
 
 /// Share of the new error in the running mean per step.
 const BALANCE_RATE: f64 = 0.01;
 
-/// Errors below this, in units of z, are those of single precision: a step with less is not made up for.
+/// Lower bound of the running mean, in units of z: smaller errors are those of single precision.
 const LEAST_ERROR: f64 = 1e-12;
 
-/// A loss so many times the usual one is that of a network that has loss_spikes.
+/// A loss this many times the usual one is a spike.
 const LOSS_SPIKE: f64 = 100.0;
 
-/// The learning rate is lowered over this part of the updates that were made at its full height.
+/// The decay phase has this fraction of the updates before it: one of so many.
 const DECAY_SHARE: usize = 4;
 
-/// How a network is trained.
-#[derive(Clone, Copy, Debug)]
-pub struct TrainerOptions {
-    /// Streams side by side.
-    pub streams: usize,
-    /// Tokens of each stream per update.
-    pub tokens: usize,
-    /// Updates at most.
-    pub updates: usize,
-    /// Largest learning rate: reached after a warm-up, held, and at the end lowered along a line to nothing (as "warm-up, stable, decay", arXiv
-    /// 2404.06395), because when it will have been enough is not known beforehand.
-    pub learning_rate: f64,
-    /// Updates of the warm-up.
-    pub warm_up: usize,
-    /// Decay of the averaged weights in the long run.
-    pub ema_decay: f32,
-    /// Weight decay of matrices.
-    pub weight_decay: f32,
-    /// Updates after which a stream restarts at a random row with zero state, on average; with 1 no state is carried.
-    pub restart_every: usize,
-    /// Whether the squared error at each step counts relative to its running mean.
-    pub horizon_balance: bool,
-    /// Updates between validations.
-    pub validate_every: usize,
-    /// Validations without a new best after which the end begins.
-    pub patience: usize,
-    /// What the network predicts.
-    pub target: Target,
-    /// Seed of the initial weights and of every draw.
-    pub seed: u64,
-}
-
-/// What a network is trained to predict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The full forecast; a blend weight per step group combines it with the linear head's.
-    Full,
-    /// What the linear head leaves.
-    Residual,
-    /// The full forecast, without a linear head.
-    Standalone,
-}
-
-impl Target {
-    /// In one word.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Residual => "residual",
-            Self::Standalone => "standalone",
-        }
-    }
-}
-
-impl Default for TrainerOptions {
-    fn default() -> Self {
-        Self {
-            streams: 16,
-            tokens: 16,
-            updates: 6000,
-            learning_rate: 4e-3,
-            warm_up: 200,
-            ema_decay: 0.998,
-            weight_decay: 0.02,
-            restart_every: 64,
-            horizon_balance: true,
-            validate_every: 200,
-            patience: 10,
-            target: Target::Full,
-            seed: 0,
-        }
-    }
-}
-
-/// Errors of training.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// candle refused.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
-    /// The optimiser refused.
-    #[error(transparent)]
-    Optim(#[from] OptimError),
-    /// Not even the initial weights can be validated.
-    #[error("the errors on validation are not finite")]
-    NotFinite,
-    /// A checkpoint of another training.
-    #[error("the checkpoint does not fit this training: `{name}` is absent or of another shape")]
-    Checkpoint {
-        /// The entry.
-        name: String,
-    },
-}
-
-/// What is told while training.
-#[derive(Clone, Copy, Debug)]
-pub enum Progress {
-    /// So many updates are done.
-    Update(usize),
-    /// The averaged weights were validated.
-    Validation {
-        /// Updates done.
-        update: usize,
-        /// Mean training loss since the last report: 1 where the network does as it did on average.
-        loss: f64,
-        /// [`Best::score`] of these weights.
-        score: f64,
-        /// The best score so far.
-        best: f64,
-    },
-}
-
-/// A stream's place in the training rows.
+/// Position of a stream in the training rows.
 #[derive(Clone, Copy)]
 struct Stream {
     row: usize,
@@ -160,7 +49,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// At a row from which a chunk of `tokens` lies wholly in `rows`.
+    /// A random row from which a chunk of `tokens` lies in `rows`.
     fn random(rng: &mut ChaCha8Rng, rows: &Range<usize>, tokens: usize) -> Self {
         let last = rows.end.saturating_sub(tokens);
         Self {
@@ -188,9 +77,9 @@ pub struct Trainer<'a, L> {
     best: Option<Best>,
     /// Validations since the best one.
     stale: usize,
-    /// The update from which on the learning rate is lowered.
+    /// First update of the decay phase.
     decay_start: Option<usize>,
-    /// How often it was taken back to its averaged weights.
+    /// Number of loss spikes.
     loss_spikes: usize,
     /// Whether the last gradient was not finite.
     diverged: bool,
@@ -213,18 +102,6 @@ struct ShardResult {
     loss: f64,
     /// Sum of squared errors and of weights per step.
     errors: Vec<(f64, f64)>,
-}
-
-/// Chunks of rows, all numbers `[streams, tokens, M - X, H]`.
-struct Batch {
-    /// `[streams, tokens, M, patch]`.
-    patches: Tensor,
-    /// What the network predicts.
-    target: Vec<f32>,
-    /// What the linear head leaves.
-    residual: Vec<f32>,
-    /// Weights in the loss.
-    weight: Vec<f32>,
 }
 
 impl<'a, L: Learner> Trainer<'a, L> {
@@ -331,7 +208,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(self.goes_on(until))
     }
 
-    /// The end begins, if it has not yet.
+    /// Begins the decay phase, if it has not begun.
     fn begin_decay(&mut self) {
         self.decay_start.get_or_insert(self.update);
     }
@@ -368,7 +245,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.diverged.then_some(self.update)
     }
 
-    /// How often a loss far beyond the usual took the network back to its averaged weights.
+    /// Number of loss spikes; after each the network continued from its averaged weights.
     #[must_use]
     pub fn loss_spikes(&self) -> usize {
         self.loss_spikes
@@ -472,8 +349,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(Some(loss))
     }
 
-    /// Begins anew from the averaged weights: now and then a high learning rate throws a selective scan so far off that it would take hundreds of updates to
-    /// come back.
+    /// Continues from the averaged weights. At a high learning rate a selective scan can get so far off that recovery would take
+    /// hundreds of updates.
     fn return_to_average(&mut self) -> Result<(), TrainError> {
         self.average.copy_to(self.optimiser.parameters())?;
         for stream in &mut self.streams {
@@ -514,7 +391,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
             target,
             mut weight,
             ..
-        } = self.batch(&chunks)?;
+        } = Batch::new(self.data, self.options.target, &self.device, &chunks)?;
         // Errors count relative to what they are on average at their step, over all streams of the update.
         let scale = 1.0 / (self.options.streams * tokens * f * h) as f64;
         let factors: Vec<f32> = self
@@ -545,34 +422,6 @@ impl<'a, L: Learner> Trainer<'a, L> {
                 errors,
             },
         ))
-    }
-
-    /// Chunks of rows as tensors and numbers.
-    fn batch(&self, chunks: &[Range<usize>]) -> Result<Batch, TrainError> {
-        let (m, p) = (self.data.variates(), self.data.patch_len());
-        let entries = self.data.targets() * self.data.horizon();
-        let tokens = chunks[0].len();
-        let mut patches = Vec::with_capacity(chunks.len() * tokens * m * p);
-        let zeros = vec![0.0; chunks.len() * tokens * entries];
-        let (mut target, mut linear, mut weight) = (zeros.clone(), zeros.clone(), zeros);
-        for (i, row) in chunks.iter().flat_map(|rows| rows.clone()).enumerate() {
-            patches.extend_from_slice(self.data.patches(row..row + 1));
-            let place = i * entries..(i + 1) * entries;
-            self.data
-                .write_targets(row, &mut target[place.clone()], &mut linear[place.clone()], &mut weight[place]);
-        }
-        let residual: Vec<f32> = target.iter().zip(&linear).map(|(t, l)| t - l).collect();
-        let target = match self.options.target {
-            Target::Full | Target::Standalone => target,
-            Target::Residual => residual.clone(),
-        };
-        let patches = Tensor::from_vec(patches, (chunks.len(), tokens, m, p), &self.device)?;
-        Ok(Batch {
-            patches,
-            target,
-            residual,
-            weight,
-        })
     }
 }
 

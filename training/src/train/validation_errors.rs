@@ -1,4 +1,4 @@
-//! What validation says of a network: sums of errors that give the error at any weight of the network beside the linear head.
+//! Validation errors as sums that give the error at any blend weight of network and linear head.
 
 use std::ops::Range;
 
@@ -76,7 +76,7 @@ impl ValidationErrors {
         groups.iter().flat_map(of_band).collect()
     }
 
-    /// Error relative to the linear head's, averaged over steps: what training is judged by.
+    /// Error relative to the linear head's, averaged over steps: the score of a training.
     #[must_use]
     pub fn score(&self, groups: &[Range<usize>]) -> f64 {
         self.relative(&self.by_step(groups))

@@ -1,4 +1,4 @@
-//! `tsm2-lab ablate`: what each part of TSM2 is worth on a recording.
+//! `tsm2-lab ablate`: TSM2 with one part changed or removed.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use tsm2_train::cli::lines::{self, Cell};
 /// Columns of the file.
 const HEADER: [&str; 7] = ["part", "seed", "updates", "parameters", "seconds", "horizon", "mse"];
 
-/// Columns of what is printed, over all seeds.
+/// Columns of the printed table, over all seeds.
 const PRINTED: [&str; 7] = ["part", "horizon", "parameters", "seconds", "mse", "spread", "relative_to_recipe"];
 
-/// Train TSM2 with one part after another changed or taken away, and tell what each is worth.
+/// Train TSM2 with one part changed or removed, and compare the errors.
 ///
 /// All are trained on the same rows for as many updates, chosen on the validation part and measured on the test part by the network's own forecast, without a
 /// linear head. Errors are averages over variates and over steps 1..=h in units of the training standard deviation; the spread is the distance of the best
@@ -44,7 +44,7 @@ pub struct Ablate {
     /// Updates of each training
     #[arg(long, value_name = "N", default_value_t = 1000)]
     updates: usize,
-    /// Try these parts alone, beside the recipe; all, unless given
+    /// Parts to change, besides the unchanged recipe [default: all]
     #[arg(long, value_name = "PART,..", value_delimiter = ',', value_parser = part())]
     parts: Vec<Variant>,
     #[command(flatten)]
@@ -80,7 +80,7 @@ impl Ablate {
         variants.retain(|variant| *variant == Variant::Recipe || self.parts.is_empty() || self.parts.contains(variant));
         let mut told = Trainings::new(&self.output, &HEADER, variants.len() * self.updates)?;
         let mut all: Vec<Vec<Outcome>> = vec![Vec::new(); variants.len()];
-        // Seed by seed, so that what is done when it is interrupted can be compared.
+        // Seed by seed: the lines before an interruption are comparable.
         for &seed in &self.output.seeds {
             for (&variant, outcomes) in variants.iter().zip(&mut all) {
                 told.begin(format!("{}, seed {seed}", variant.name()));

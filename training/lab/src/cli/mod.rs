@@ -9,7 +9,7 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
-/// Research on TSM2: the paper's tables, ablations, and what missing readings do.
+/// Research on TSM2: the paper's tables, ablations, and robustness studies.
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
 pub struct Lab {

@@ -1,4 +1,4 @@
-//! `tsm2-lab paper`: the paper's tables, made again in its own window mode.
+//! `tsm2-lab paper`: the paper's tables, reproduced in its window mode.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const HEADER: [&str; 15] = [
     "diverged_at",
 ];
 
-/// Columns of what is printed of them, over all seeds.
+/// Columns of the printed table, over all seeds.
 const PRINTED: [&str; 11] = [
     "data",
     "variant",
@@ -52,11 +52,11 @@ const PRINTED: [&str; 11] = [
     "largest_gradient",
 ];
 
-/// Make the paper's tables again: TSM2 on windows of 512 rows, as arXiv 2403.19888 describes it, beside the figures that it reports.
+/// Reproduce the paper's tables: TSM2 on windows of 512 rows, as in arXiv 2403.19888, with the paper's figures.
 ///
-/// Files named etth1* and exchange* are split as the paper's (8640, 2880 and 2880 rows; 70, 10 and 20 %) and have its figures beside ours; any other
-/// is split 70, 10 and 20 %. Errors are averages over all test windows, variates and steps in units of the training standard deviation. A
-/// training is as long as --updates says, on two threads; what is measured are the averaged weights that did best on validation.
+/// Files named etth1* and exchange* are split as in the paper (8640, 2880 and 2880 rows; 70, 10 and 20 %); any other file is split
+/// 70, 10 and 20 %. Errors are averages over all test windows, variates and steps, in units of the training standard deviation.
+/// Training takes --updates updates on two threads; the averaged weights with the least validation error are measured.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2-lab paper horizons  --data ETTh1.csv exchange_rate.txt --csv horizons.csv
@@ -71,7 +71,7 @@ pub struct Paper {
 enum Table {
     /// TSM2 at 96, 192, 336 and 720 steps, a training each
     Horizons(OnData),
-    /// What each part of TSM2 is worth at 96 steps, and what the paper put in their place
+    /// TSM2 at 96 steps without some of its parts, and with the replacements of the paper
     Ablations(OnData),
     /// How far back the averaging of earlier features reaches, in four layers at 96 steps
     Spans(OnData),
@@ -176,7 +176,7 @@ impl OnData {
     }
 }
 
-/// A file's name without what follows its last dot.
+/// A file's name without its extension.
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! `tsm2-lab missing|gap|cold-start`: what becomes of a model's forecasts when readings are missing and while it is new.
+//! `tsm2-lab missing|gap|cold-start`: forecast errors while readings are missing and while the state is new.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
 use tsm2_train::cli::reading::Reading;
 
-/// Errors while 0, 5, 15 and 30 % of the readings are missing at random, beside naive under the same.
+/// Errors while 0, 5, 15 and 30 % of the readings are missing at random, of the model and of the naive baseline.
 #[derive(Args)]
 #[command(after_long_help = "Example:
   tsm2-lab missing --model out/model.safetensors --data building.csv --horizons 15,60")]
@@ -23,7 +23,7 @@ pub struct Missing {
     options: Options,
 }
 
-/// Errors after all readings were missing for an hour and for a day, beside the same rows without the gap.
+/// Errors after a gap of an hour and of a day in all readings, and of the same rows without the gap.
 ///
 /// From the gap's last row to 1024 rows later.
 #[derive(Args)]
@@ -34,7 +34,7 @@ pub struct Gap {
     options: Options,
 }
 
-/// Errors 1 to 1024 rows after the state was empty, beside a state that was carried.
+/// Errors 1 to 1024 rows after the state was empty, and with a carried state.
 #[derive(Args)]
 #[command(after_long_help = "Example:
   tsm2-lab cold-start --model out/model.safetensors --data building.csv --json")]
@@ -58,7 +58,7 @@ struct Options {
     /// Steps ahead up to which errors are averaged [default: all the model forecasts]
     #[arg(long, value_name = "H,..", value_delimiter = ',')]
     horizons: Vec<usize>,
-    /// Seed of what is missing, and of the places of gaps and cold starts
+    /// Seed of the missing readings, and of the start points of gaps and cold starts
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Write CSV to this file, or to the standard output if it is -

@@ -1,4 +1,4 @@
-//! What the commands that train many networks have in common: their seeds, how far they are, and a line per training.
+//! Common to the commands that train many networks: seeds, progress, and a line per training.
 
 use std::fs::File;
 use std::io::Write;
@@ -30,7 +30,7 @@ impl Output {
     }
 }
 
-/// What is told while trainings go on: the progress, and their lines.
+/// Progress and lines of several trainings.
 pub struct Trainings {
     bar: ProgressBar,
     file: Option<(PathBuf, Csv<File>)>,

@@ -1,4 +1,4 @@
-//! The sizes of a network in window mode, the tensors that they make, and what these are before training.
+//! Sizes, tensors and initial values of a network in window mode.
 
 use rand::{Rng, RngExt};
 use tsm2_core::{NetworkConfig, S6, VariateMixer};
@@ -12,7 +12,7 @@ use tsm2_train::network::parameters;
 pub enum TimeMixer {
     /// The paper's: a selective scan, its state from zero.
     S6(S6),
-    /// One matrix over the tokens, the same for every feature: what the paper's ablation puts in its place.
+    /// One matrix over the tokens, the same for every feature, as in the paper's ablation.
     Linear,
 }
 

@@ -1,7 +1,7 @@
-//! The paper in its own mode, to be compared with: windows of a fixed length, normalised each by itself, forecast from all their tokens.
+//! The paper's window mode: windows of a fixed length, each normalised by itself, forecast from all their tokens.
 //!
 //! TSM2.md section 1 calls this window mode. Nothing here is exported or run on a device. It shares the mixers, operations and optimiser with
-//! the streaming network; what differs is that every window starts from nothing and that a head may read all of its tokens at once.
+//! the streaming network. Every window starts from an empty state, and the head reads all of its tokens at once.
 //! The same seed makes the same figures.
 
 mod config;

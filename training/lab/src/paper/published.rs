@@ -47,7 +47,7 @@ impl Published {
         PUBLISHED.iter().find(|published| name.starts_with(published.stem))
     }
 
-    /// What the paper reports for a variant of the network at a horizon, if it does and we know.
+    /// The paper's figure for a variant of the network at a horizon, if it reports one.
     #[must_use]
     pub fn mse(&self, variant: &str, horizon: usize) -> Option<f64> {
         let entry = self.mse.iter().find(|(name, at, _)| (*name, *at) == (variant, horizon));

@@ -1,4 +1,4 @@
-//! The networks that are compared: TSM2 as the paper describes it, what is left of it without its parts, and what may stand in their place.
+//! The networks that are compared: TSM2 as the paper describes it, without some of its parts, and with others in their place.
 //!
 //! The paper states neither width nor depth; these are small, for tables on two cores, and the same for all of a table.
 
@@ -54,7 +54,7 @@ impl Variant {
         vec![TSM2]
     }
 
-    /// From a token mixer alone to the whole, and what the paper put in the place of its parts.
+    /// From a token mixer alone to the full network, and the replacements of the paper.
     #[must_use]
     pub fn ablations() -> Vec<Variant> {
         vec![

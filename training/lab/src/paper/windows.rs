@@ -1,4 +1,4 @@
-//! Windows of a recording, each normalised by itself (RevIN), and what follows them.
+//! Windows of a recording, each normalised by itself (RevIN), and the rows after them.
 //!
 //! An example is named by its origin: the row after its window, the first that is forecast. A window may begin before its part's first row; what
 //! it forecasts lies wholly in the part.
@@ -106,7 +106,7 @@ impl Windows {
     }
 }
 
-/// Centres and scales a window by its own mean and deviation, which it returns: x = window * deviation + mean is what it was. RevIN's learned scale
+/// Centres and scales a window by its own mean and deviation, which it returns: x = window * deviation + mean restores it. RevIN's learned scale
 /// and shift are left out, as the published benchmarks mostly do.
 pub fn revin(window: &mut [f32]) -> (f32, f32) {
     let count = window.len().max(1) as f64;

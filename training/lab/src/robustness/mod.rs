@@ -1,4 +1,4 @@
-//! How forecasts fare when readings are missing and while a state is young, by the device's own step.
+//! Forecast errors while readings are missing and while the state is new, by the device's own step.
 //!
 //! A test looks at origins whose steps all lie in the rows given. Whatever the model does not see, its forecasts are compared with the true
 //! readings, in units of the scaler; the errors are those of [`tsm2_train::evaluate`]. The same seed makes the same test.
@@ -16,12 +16,12 @@ pub use perturbed::{Gap, PerturbedErrors, START_POINTS};
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::table::Table;
 
-/// What is put to the test, and on what.
+/// A model and the data it is tested on.
 #[derive(Clone)]
 pub struct RobustnessTest<'a> {
     /// The model.
     pub model: &'a Model<'a>,
-    /// The recording, with the model's variates in its order, and as many exogenous ones.
+    /// The recording, with the model's variates in its order.
     pub table: &'a Table,
     /// The model's scaler.
     pub scaler: &'a Scaler,

@@ -41,7 +41,7 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// An hour and a day; where rows are further apart than an hour or it is not known how far, 1 and 24 rows.
+    /// An hour and a day; 1 and 24 rows where the interval is longer than an hour or unknown.
     #[must_use]
     pub fn hour_and_day(interval_ms: Option<u64>) -> [Gap; 2] {
         const HOUR_MS: u64 = 3_600_000;

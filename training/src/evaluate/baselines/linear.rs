@@ -1,4 +1,4 @@
-//! The closed-form linear model that looks at one variate at a time.
+//! The closed-form linear model of one variate at a time.
 
 use std::ops::Range;
 
@@ -48,7 +48,7 @@ pub struct GroupChoice {
     pub mse: f64,
 }
 
-/// How a shared map sees the window.
+/// A shared map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SharedMap {
     /// Length of the window.
@@ -65,7 +65,7 @@ impl Linear {
     /// # Errors
     /// `NoExamples` when the training or the validation part holds no window with its steps.
     pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Linear, RidgeError> {
-        // A window is to leave most of a short recording to fit on.
+        // Most of a short recording must remain to fit on.
         let fitting = |lags: &usize| *lags == 1 || *lags <= split.train / 4;
         let widest = |lags: &[usize]| lags.iter().copied().filter(fitting).max().unwrap_or(1);
         let (longest, own_longest) = (widest(&WINDOW_LAGS), widest(&OWN_WINDOW_LAGS));
@@ -151,7 +151,7 @@ impl Linear {
     }
 }
 
-/// A map, and for each group the window it was found in with what was chosen there.
+/// A map, and per step group the window and the ridge that were chosen.
 pub(super) type Best = (Array2<f64>, Vec<(WindowFeatures, GroupFit)>);
 
 /// Per group the best of the candidates on validation, as a map `[targets, width + 1]` of the newest `width` lags and the constant.
@@ -202,7 +202,7 @@ impl WindowFeatures {
         Array2::from_elem((targets, self.lags), 1.0 / self.lags as f64)
     }
 
-    /// The moments of the widest window's examples as seen in this window.
+    /// The moments of the widest window's examples, reduced to this window.
     fn moments(self, all: &Moments) -> Moments {
         let these = all.sub(&self.features(all.features() - 1));
         if self.centred {

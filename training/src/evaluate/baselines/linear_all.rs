@@ -1,4 +1,4 @@
-//! The closed-form linear model that looks at all variates at once: a vector autoregression, with a map of its own for every step.
+//! The closed-form linear model of all variates at once: a vector autoregression, with a map per step.
 
 use std::ops::Range;
 
@@ -41,7 +41,7 @@ impl LinearAll {
             let features = inputs * lags + 1;
             features <= WIDEST + 1 && features * (features + targets) <= MEMORY
         };
-        // A window is to leave most of a short recording to fit on.
+        // Most of a short recording must remain to fit on.
         let possible = |lags: &usize| fits(lags) && (*lags == ALL_LAGS[0] || *lags <= split.train / 4);
         let tried: Vec<usize> = ALL_LAGS.into_iter().filter(possible).collect();
         let Some(&longest) = tried.last() else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! Second moments of the widest features worth trying, per variate, in one pass over training and validation rows.
 //!
-//! Invariants: the work and the memory are bounded whatever the size of the table; a forecast belongs to the part that holds all of its rows.
+//! Invariants: work and memory are bounded whatever the size of the table; a forecast belongs to the part that holds all of its rows.
 
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::linear::ridge::Moments;
 
-/// How many of the numbers of lags are tried however long the data.
+/// Numbers of lags that are tried whatever the number of rows.
 const LEAST_LAGS: usize = 4;
 
-/// More features than this of other variates or of seasons are not tried.
+/// Largest number of features of the other variates or of seasons.
 const WIDEST: usize = 600;
 
 /// Multiply-adds that one pass over the data may cost.
@@ -29,7 +29,7 @@ const MEMORY: f64 = 8e7;
 /// Rows gathered before they enter the moments.
 const BLOCK: usize = 512;
 
-/// Consecutive parts of the validation rows: what is better must be so in each of them.
+/// Number of consecutive parts of the validation rows; a better map must be better in each.
 pub(super) const PARTS: usize = 2;
 
 /// Moments of every variate under one normalizer, for the widest features.
@@ -52,8 +52,10 @@ struct Gathering {
     block: Block,
 }
 
-/// What is to be forecast of one variate, in units of z. A forecast is compared with all of its rows or not at all, so a missing reading is
-/// interpolated, and a forecast counts by the share of its readings that are there.
+/// The targets of one variate, in units of z.
+///
+/// A forecast is compared with all of its rows or with none. A missing reading is therefore interpolated, and a forecast
+/// counts by the share of its readings that are there.
 struct Targets {
     values: Vec<f32>,
     /// Readings before each row.
@@ -79,7 +81,7 @@ impl Targets {
     }
 }
 
-/// The values, what is missing between two of them on the line from one to the other, at the ends equal to the next, and zero if there are none.
+/// The values with missing ones interpolated: on a line between neighbours, constant at the ends, zero without any value.
 fn interpolated(z: &[f32]) -> Vec<f32> {
     let known: Vec<usize> = (0..z.len()).filter(|&row| !z[row].is_nan()).collect();
     let (Some(&first), Some(&last)) = (known.first(), known.last()) else {
@@ -96,7 +98,7 @@ fn interpolated(z: &[f32]) -> Vec<f32> {
     values
 }
 
-/// The widest features worth trying within the budget, and every how manieth row is an example.
+/// The widest features worth trying within the budget, and the distance in rows between two examples.
 fn widest(config: &Config, rows: usize, period: Option<usize>) -> (LinearHead, usize) {
     let (m, h) = (config.targets() as f64, config.horizon as f64);
     let others = config.variates - 1;
@@ -127,7 +129,7 @@ fn widest(config: &Config, rows: usize, period: Option<usize>) -> (LinearHead, u
         .filter(|&linear_head| linear_head.lags == LAGS[0] || small(linear_head))
         .collect();
     let affordable = possible.iter().rev().find(|&&linear_head| cost(linear_head) <= BUDGET);
-    // Rather than with too few features, what is too long is learned from fewer of its rows, which resemble their neighbours.
+    // A long recording is thinned rather than fitted with few features: neighbouring rows are alike.
     let linear_head = *affordable.unwrap_or(&possible[possible.len().min(LEAST_LAGS) - 1]);
     (linear_head, (cost(linear_head) / BUDGET).ceil().max(1.0) as usize)
 }

@@ -204,7 +204,7 @@ mod tests {
             *sum += step;
             Some(*sum)
         };
-        // By chance a walk may look as if it came back, the more so the further ahead; what is said of the next two rows is to be certainty.
+        // By chance a walk may look as if it came back, the more so the further ahead; the forecast of the next two rows must be a repetition.
         for seed in 0..10 {
             let walk: Vec<f32> = noise(seed).into_iter().scan(0.0, step).collect();
             let choice = chosen(&[&|row| walk[row]]);

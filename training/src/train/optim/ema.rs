@@ -66,7 +66,7 @@ impl Ema {
     /// The averages as named tensors, `ema.NAME`.
     ///
     /// # Errors
-    /// None that are known.
+    /// Those of candle.
     pub fn save(&self, parameters: &[Parameter]) -> Result<HashMap<String, Tensor>, OptimError> {
         let mut saved = HashMap::new();
         for (parameter, average) in parameters.iter().zip(&self.values) {
@@ -76,7 +76,7 @@ impl Ema {
         Ok(saved)
     }
 
-    /// Takes up what [`Ema::save`] gave.
+    /// Restores the state of [`Ema::save`].
     ///
     /// # Errors
     /// A tensor that is absent or of another shape.

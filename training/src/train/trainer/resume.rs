@@ -1,4 +1,4 @@
-//! A training as named tensors, complete enough that it goes on as if it had never stopped.
+//! The complete state of a training as named tensors: a restored training continues to the same bits.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::network::learner::Learner;
 use crate::network::parameters::Parameter;
 use crate::train::validation_errors::{BlendSums, ValidationErrors};
 
-/// Updates done, validations since the best, the update at which the end began or -1, and how often the network loss_spikes.
+/// Updates done, validations since the best one, first update of the decay phase or -1, number of loss spikes.
 const COUNTS: &str = "trainer.counts";
 
 impl<L: Learner> Trainer<'_, L> {
@@ -56,7 +56,7 @@ impl<L: Learner> Trainer<'_, L> {
         Ok(saved)
     }
 
-    /// Takes up what [`Trainer::save`] gave; the next update is then the one that would have followed.
+    /// Restores the state of [`Trainer::save`]; the next update is the one that would have followed.
     ///
     /// # Errors
     /// Something is absent or has another shape: the file belongs to another training.

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Batch, SHARDS, TrainError, Trainer, join};
+use super::{SHARDS, TrainError, Trainer, join};
 use crate::network::learner::Learner;
+use crate::train::batch::Batch;
 use crate::train::validation_errors::{BlendSums, ValidationErrors};
 
 /// Rows that warm the state up before the validation rows of each of the streams that share them.
@@ -40,7 +41,7 @@ impl<L: Learner> Trainer<'_, L> {
         let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.rows().start);
         let mut done = 0;
         while done < warm + share {
-            // Chunks end where the warm-up does, so that each is counted as a whole or not at all.
+            // A chunk ends with the warm-up, so that each chunk counts completely or not at all.
             let left = if done < warm { warm - done } else { warm + share - done };
             let tokens = VALIDATION_TOKENS.min(left);
             let chunks: Vec<Range<usize>> = starts.iter().map(|s| s - warm + done).map(|row| row..row + tokens).collect();
@@ -49,13 +50,13 @@ impl<L: Learner> Trainer<'_, L> {
                 target,
                 residual,
                 weight,
-            } = self.batch(&chunks)?;
-            let (said, next) = self.learner.forward(&patches, &state)?;
+            } = Batch::new(self.data, self.options.target, &self.device, &chunks)?;
+            let (forecast, next) = self.learner.forward(&patches, &state)?;
             state = next;
             if done >= warm {
-                let said = said.flatten_all()?.to_vec1::<f32>()?;
-                for (i, (((said, target), r), w)) in said.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
-                    let (n, r, w) = (f64::from(said - target + r), f64::from(*r), f64::from(*w));
+                let forecast = forecast.flatten_all()?.to_vec1::<f32>()?;
+                for (i, (((forecast, target), r), w)) in forecast.iter().zip(&target).zip(&residual).zip(&weight).enumerate() {
+                    let (n, r, w) = (f64::from(forecast - target + r), f64::from(*r), f64::from(*w));
                     let sum = &mut sums[i / (tokens * f * h)][i % h];
                     let one = BlendSums {
                         linear: w * r * r,
