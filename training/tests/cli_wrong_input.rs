@@ -398,7 +398,7 @@ fn a_bundle_that_is_none() {
     let with_header = |header: String| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &good[8 + header_len..]].concat();
 
     let truncated = good[..good.len() - 10].to_vec();
-    let version = with_header(header.replace(r#"\"format\":1,"#, r#"\"format\":99,"#));
+    let version = with_header(header.replace(r#"\"format_version\":1,"#, r#"\"format_version\":99,"#));
     let shape = with_header(header.replace(r#""shape":[8,4]"#, r#""shape":[4,8]"#));
     for (changed, what) in [(&version, "version"), (&shape, "shape")] {
         assert_ne!(changed, &good, "the {what} was not found in {header}");
