@@ -1,10 +1,11 @@
 //! The broker's settings and access list that `docs/how-to/secure.md` recommends, as they stand there, at a real mosquitto.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
+use tsm2_e2e::process;
 use tsm2_e2e::site::{Site, payload, summary};
 use tsm2_e2e::test_ca::{TestCa, Validity};
 use tsm2_mqtt::{Message, Publisher, Receiver, Session, SessionOptions, TlsOptions};
@@ -59,8 +60,16 @@ async fn publish(publisher: &Publisher, topic: &str, payload: impl Into<Bytes>) 
         .expect("acknowledged in time");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
+/// A mosquitto with the documented settings, on a port, with a certificate of an authority, and users
+/// whose passwords are their names.
+struct Documented {
+    folder: TempDir,
+    port: u16,
+    ca: PathBuf,
+    _broker: Mosquitto,
+}
+
+fn documented_broker() -> Option<Documented> {
     let (folder, port) = (tempdir().unwrap(), free_port());
     let path = |name: &str| folder.path().join(name);
     std::fs::create_dir(path("certs")).unwrap();
@@ -74,7 +83,8 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
         .iter()
         .all(|name| user(&path("passwords"), name))
     {
-        return skip("mosquitto_passwd is not installed");
+        skip("mosquitto_passwd is not installed");
+        return None;
     }
     let here = folder.path().to_str().unwrap();
     let settings = block("mosquitto.conf")
@@ -82,9 +92,48 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
         .expect("the listener comes first")
         .replace("/etc/mosquitto", here)
         .replace("/var/lib/mosquitto", here);
-    let Some(_broker) = Mosquitto::start_with(port, &settings) else {
-        return;
-    };
+    let broker = Mosquitto::start_with(port, &settings)?;
+    Some(Documented {
+        port,
+        ca,
+        _broker: broker,
+        folder,
+    })
+}
+
+/// Largest message that a shipped model publishes, by `tsm2-edge validate`.
+fn largest_message(folder: &Path, model: &str) -> usize {
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../models/{model}/model.safetensors"));
+    let file = folder.join(format!("{model}.toml"));
+    let text = format!("model.bundle = '{}'\ninput.topic = 'sensors/{{stream}}'\n", bundle.display());
+    std::fs::write(&file, text).unwrap();
+    let output = process::run(&["validate", file.to_str().unwrap(), "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["warnings"], serde_json::json!([]));
+    found["largest_message_bytes"].as_u64().unwrap() as usize
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_broker_passes_the_largest_messages_of_the_shipped_models() {
+    let Some(broker) = documented_broker() else { return };
+    let (port, ca) = (broker.port, &broker.ca);
+    let (_edge, edge, _) = session(port, ca, "tsm2-edge", "tsm2-edge", &[]);
+    let (dashboard, _, mut seen) = session(port, ca, "dashboard", "dashboard", &["tsm2/#"]);
+    dashboard.connected().await;
+    for model in ["building", "etth1"] {
+        let payload = vec![b'x'; largest_message(broker.folder.path(), model)];
+        publish(&edge, &format!("tsm2/{model}/forecast/x"), payload.clone()).await;
+        let message = tokio::time::timeout(TIMEOUT, seen.recv()).await.expect("in time").expect("a session");
+        assert!(message.topic.contains(model) && message.payload[..] == payload[..], "{}", message.topic);
+        message.ack.done();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
+    let Some(broker) = documented_broker() else { return };
+    let (port, ca) = (broker.port, broker.ca.clone());
 
     let extra = "broker.username = 'tsm2-edge'\nbroker.password_file = 'secret'\n[broker.tls]\nca_file = ";
     let site = Site::new(port, &format!("{extra}'{}'", ca.display()));
@@ -106,7 +155,7 @@ async fn the_documented_broker_lets_each_do_its_part_and_no_more() {
     ] {
         publish(publisher, topic, "forged").await;
     }
-    publish(&boiler, "sensors/boiler", vec![b' '; 100_000]).await;
+    publish(&boiler, "sensors/boiler", vec![b' '; 300_000]).await;
     publish(&boiler, "sensors/boiler", payload(1)).await;
 
     let mut forecasts = 0;
