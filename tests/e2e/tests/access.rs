@@ -124,8 +124,15 @@ async fn the_documented_broker_passes_the_largest_messages_of_the_shipped_models
     for model in ["building", "etth1"] {
         let payload = vec![b'x'; largest_message(broker.folder.path(), model)];
         publish(&edge, &format!("tsm2/{model}/forecast/x"), payload.clone()).await;
-        let message = tokio::time::timeout(TIMEOUT, seen.recv()).await.expect("in time").expect("a session");
-        assert!(message.topic.contains(model) && message.payload[..] == payload[..], "{}", message.topic);
+        let message = tokio::time::timeout(TIMEOUT, seen.recv())
+            .await
+            .expect("in time")
+            .expect("a session");
+        assert!(
+            message.topic.contains(model) && message.payload[..] == payload[..],
+            "{}",
+            message.topic
+        );
         message.ack.done();
     }
 }
