@@ -314,7 +314,8 @@ impl Decoder {
 }
 
 /// Makes JSON as sensors write it strict: outside of quotes, the words NaN, Infinity and None in any
-/// case and with any sign become `null`. `None` when it is nested deeper than `max_depth`.
+/// case and with any sign become `null`, and so do numbers beyond f64. `None` when it is nested deeper
+/// than `max_depth`.
 fn to_strict_json(text: &str, max_depth: usize) -> Option<Cow<'_, str>> {
     let mut strict = String::new();
     let (mut copied, mut depth, mut at) = (0, 0usize, 0);
@@ -333,17 +334,11 @@ fn to_strict_json(text: &str, max_depth: usize) -> Option<Cow<'_, str>> {
                 depth = depth.saturating_sub(1);
                 at += 1;
             }
-            b'-' | b'+' | b'a'..=b'z' | b'A'..=b'Z' => {
+            b'-' | b'+' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
                 let start = at;
-                at += 1;
-                while at < bytes.len() && bytes[at].is_ascii_alphabetic() {
-                    at += 1;
-                }
-                let word = text[start..at].trim_start_matches(['-', '+']);
-                if ["nan", "inf", "infinity", "none", "null"]
-                    .iter()
-                    .any(|w| word.eq_ignore_ascii_case(w))
-                {
+                let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
+                at += 1 + bytes[at + 1..].iter().take_while(|byte| is_part(byte)).count();
+                if is_missing(&text[start..at]) {
                     strict.push_str(&text[copied..start]);
                     strict.push_str("null");
                     copied = at;
@@ -357,6 +352,18 @@ fn to_strict_json(text: &str, max_depth: usize) -> Option<Cow<'_, str>> {
     }
     strict.push_str(&text[copied..]);
     Some(Cow::Owned(strict))
+}
+
+/// Whether a word of JSON stands for a missing value.
+fn is_missing(word: &str) -> bool {
+    let bare = word.trim_start_matches(['-', '+']);
+    match bare.as_bytes().first() {
+        // Only an exponent or hundreds of digits go beyond f64.
+        Some(b'0'..=b'9') => (bare.len() > 300 || bare.contains(['e', 'E'])) && bare.parse().is_ok_and(f64::is_infinite),
+        _ => ["nan", "inf", "infinity", "none", "null"]
+            .iter()
+            .any(|name| bare.eq_ignore_ascii_case(name)),
+    }
 }
 
 /// The position after the string that opens at `at`.

@@ -105,7 +105,7 @@ impl SessionRecord {
             warn!(
                 broker = format!("{}:{}", other.host, other.port),
                 client_id = other.client_id,
-                "the broker may still keep a session of an earlier configuration and queue messages for it; clear it if it is no longer used"
+                "the broker may still keep a session of an earlier configuration and queue messages for it; if nobody uses it, clear it: tsm2-edge clear-session CONFIG --client-id ID"
             );
         }
         sessions.push(own);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::backtest::Backtest;
+use super::clear_session::ClearSession;
 use super::replay::Replay;
 use super::run::Run;
 use super::validate::Validate;
@@ -24,6 +25,7 @@ enum Command {
     Validate(Validate),
     Replay(Box<Replay>),
     Backtest(Backtest),
+    ClearSession(ClearSession),
 }
 
 /// Runs the command that the arguments name.
@@ -33,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Validate(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Backtest(command) => command.run(),
+        Command::ClearSession(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

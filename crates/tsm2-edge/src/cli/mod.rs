@@ -1,6 +1,7 @@
 //! The commands of `tsm2-edge`, one file each, and what they share.
 
 mod backtest;
+mod clear_session;
 mod command_line;
 mod common;
 pub mod evaluation;

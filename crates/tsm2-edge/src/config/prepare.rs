@@ -116,6 +116,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         filters: topics.filters(),
         status_topic: Some(topics.status()),
         max_payload: input.max_payload_bytes,
+        record: state.session_record(),
         ..broker.session(&mut warnings)?
     };
     Ok(Prepared {

@@ -3,7 +3,7 @@
 //! Invariant: whatever is wrong with a configuration is found here, before anything connects; a [`Service`] runs.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -379,7 +379,7 @@ impl Service {
             status_topic: Some(format!("{}/status", output.prefix)),
             max_payload: input.max_payload_bytes,
             tls: broker.tls.as_ref().map(|tls| tls.options()),
-            record: state.path.as_deref().map(session_record),
+            record: state.session_record(),
         };
         session.check().map_err(|error| match error {
             SessionError::Tls(error) => ServiceError::Tls(error),
@@ -529,13 +529,6 @@ fn known_ahead_template(config: &Config, readings: &Template, meta: &Metadata) -
     }
     check_prefix(&config.output.prefix, &template, "input.future_covariates_topic")?;
     Ok(Some(template))
-}
-
-/// The file beside the state that lists the filters subscribed at the broker.
-fn session_record(state: &Path) -> PathBuf {
-    let mut name = state.as_os_str().to_owned();
-    name.push(".session.json");
-    name.into()
 }
 
 fn check_prefix(prefix: &str, template: &Template, key: &'static str) -> Result<(), ServiceError> {

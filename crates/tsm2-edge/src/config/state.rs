@@ -94,6 +94,15 @@ impl State {
         }))
     }
 
+    /// The file beside the state that lists the filters subscribed at the broker.
+    pub(super) fn session_record(&self) -> Option<PathBuf> {
+        self.path.as_ref().map(|path| {
+            let mut name = path.clone().into_os_string();
+            name.push(".session.json");
+            name.into()
+        })
+    }
+
     /// Time without a reading after which a stream is forgotten.
     pub(super) fn forget_after(&self) -> Option<Duration> {
         self.forget_after_s.map(Duration::from_secs)
