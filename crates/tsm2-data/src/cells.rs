@@ -60,6 +60,15 @@ pub(crate) fn trim(cell: &[u8]) -> &[u8] {
     cell
 }
 
+/// A cell as a name; one over two lines is one name.
+pub(crate) fn name(cell: &[u8]) -> String {
+    String::from_utf8_lossy(cell)
+        .split(char::is_control)
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// What a trimmed cell looks like.
 pub(crate) fn classify(cell: &[u8]) -> Class<'_> {
     if cell.is_empty() {

@@ -5,7 +5,7 @@
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 
-use crate::cells::{Class, classify, trim};
+use crate::cells::{Class, classify, name, trim};
 use crate::error::{Error, shown};
 use crate::options::Options;
 use crate::source::Source;
@@ -346,7 +346,7 @@ fn is_header_like(line: &Line, width: usize) -> bool {
 
 /// The names in a header, one per column: one short for row names at the start or a delimiter at the end of each line.
 fn names(cells: &[Vec<u8>], width: usize, lines: &[Line]) -> Vec<String> {
-    let mut names: Vec<String> = cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+    let mut names: Vec<String> = cells.iter().map(|cell| name(cell)).collect();
     if let Some(first) = names.first_mut()
         && let Some(rest) = first.strip_prefix('#')
         && !rest.trim().is_empty()

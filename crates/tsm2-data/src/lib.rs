@@ -34,6 +34,7 @@ mod encoding;
 mod error;
 mod file;
 mod grid;
+mod line_protocol;
 mod long;
 mod names;
 mod options;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::cells::trim;
+use crate::cells::{self, trim};
 use crate::census::{Census, Column};
 use crate::dialect::Dialect;
 use crate::error::{Error, list};
@@ -141,7 +141,7 @@ impl Keys {
         }
         let number = self.names.len() as u32;
         self.numbers.insert(spare.clone(), number);
-        self.names.push(String::from_utf8_lossy(spare).into_owned());
+        self.names.push(cells::name(spare));
         Some(number)
     }
 }

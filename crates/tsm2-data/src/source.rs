@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::encoding::{self, Decoded, Encoding, Survey};
+use crate::line_protocol;
 
 /// Bytes read at a time.
 pub(crate) const BUFFER: usize = 128 * 1024;
@@ -20,6 +21,7 @@ pub(crate) struct Source<'a> {
     pub encoding: Encoding,
     /// Whether lines end with a carriage return alone.
     return_lines: bool,
+    line_protocol: bool,
     /// SHA-256 of the bytes as stored, in hexadecimal.
     pub sha256: String,
 }
@@ -40,6 +42,7 @@ impl<'a> Source<'a> {
             compression: Compression::None,
             encoding: Encoding::Utf8,
             return_lines: false,
+            line_protocol: false,
             sha256: String::new(),
         };
         source.compression = source.find_compression()?;
@@ -74,11 +77,21 @@ impl<'a> Source<'a> {
             Some(name) => encoding::by_name(name)?,
             None => survey.encoding(),
         };
+        let head = source.head(4096)?;
+        source.line_protocol = line_protocol::is_line_protocol(&String::from_utf8_lossy(whole_lines(&head)));
         Ok(source)
     }
 
-    /// The text from its start, without a byte order mark.
+    /// The text from its start, without a byte order mark; line protocol as a table.
     pub fn text(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
+        let text = self.decoded()?;
+        Ok(match self.line_protocol {
+            true => Box::new(BufReader::with_capacity(BUFFER, line_protocol::Table::new(text))),
+            false => text,
+        })
+    }
+
+    fn decoded(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
         let bytes = self.decompressed()?;
         if self.return_lines {
             return Ok(Box::new(BufReader::with_capacity(BUFFER, ReturnLines(bytes))));
@@ -163,6 +176,12 @@ impl<'a> Source<'a> {
             remedy,
         })
     }
+}
+
+/// The text up to its last newline, or all where there is none.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&byte| byte == b'\n').map_or(text.len(), |at| at + 1);
+    &text[..end]
 }
 
 /// Lines that end with a carriage return, as lines that end with a newline.

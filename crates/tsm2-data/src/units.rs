@@ -17,7 +17,7 @@ const UNITS: &[&str] = &[
 /// Whether the text is a unit.
 pub(crate) fn is_unit(text: &str) -> bool {
     let text = text.trim();
-    if text.is_empty() || text.chars().count() > 12 || text.contains([':', ';', ',', '=']) {
+    if text.is_empty() || text.chars().count() > 12 || text.contains([':', ';', ',', '=']) || text.contains(char::is_control) {
         return false;
     }
     if UNITS.contains(&text) {

@@ -5,12 +5,14 @@
 mod bundle;
 mod configuration;
 mod payload;
+mod recording;
 mod snapshot;
 mod topic;
 
 pub use bundle::bundle;
 pub use configuration::configuration;
 pub use payload::payload;
+pub use recording::recording;
 pub use snapshot::snapshot;
 pub use topic::topic;
 
@@ -18,10 +20,11 @@ pub use topic::topic;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("payload", payload),
     ("configuration", configuration),
     ("bundle", bundle),
     ("snapshot", snapshot),
     ("topic", topic),
+    ("recording", recording),
 ];

@@ -108,6 +108,26 @@ fn annotated_csv_of_influxdb_is_pivoted() {
 }
 
 #[test]
+fn line_protocol_of_influxdb_is_pivoted() {
+    let lines = |row: usize| {
+        let time = 1_709_510_400 + row * 600;
+        format!(
+            "climate,room=kitchen temperature={:.1},people={}i,open=t {time}000000000\nclimate,room=living\\ room temperature={:.1},note=\"a, b=c\" {time}000000000\n",
+            reading(row),
+            row % 4,
+            reading(row + 3)
+        )
+    };
+    let (recording, report) = read((0..100).map(lines).collect::<String>());
+    assert_ten_minutes(&report);
+    assert_eq!(
+        names(&report),
+        ["kitchen.temperature", "kitchen.people", "kitchen.open", "living room.temperature"]
+    );
+    assert_eq!(recording.series[0].values[..3], [20.0, 0.0, 1.0]);
+}
+
+#[test]
 fn columns_without_names_are_pivoted_when_times_repeat() {
     let (_, report) = read(
         (0..400)
