@@ -5,15 +5,15 @@
 
 mod history;
 mod mixer;
-
-use std::collections::HashMap;
+mod tensors;
 
 use tsm2_bundle::Bundle;
-use tsm2_core::{Config, Head, NetworkConfig, layout};
+use tsm2_core::{Config, Head, NetworkConfig};
 
 use crate::{Run, Stream, TimeStep};
 use history::History;
 use mixer::{Memory, add, linear, time_mixer, variate_mlp, variate_scan};
+use tensors::Tensors;
 
 /// A whole stream through the reference.
 #[must_use]
@@ -25,15 +25,6 @@ pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
     }
     run.state = reference.state().iter().map(|&x| x as f32).collect();
     run
-}
-
-/// The model's tensors by name, in double precision.
-struct Tensors(HashMap<String, Vec<f64>>);
-
-impl Tensors {
-    fn get(&self, name: &str) -> &[f64] {
-        self.0.get(name).unwrap_or_else(|| panic!("the model has no tensor `{name}`"))
-    }
 }
 
 /// One stream through one model.
@@ -52,16 +43,9 @@ impl Reference {
     fn new(bundle: &Bundle) -> Self {
         let meta = bundle.meta();
         let config = meta.config;
-        let mut tensors = HashMap::new();
-        let mut weights = bundle.weights().iter().map(|&w| f64::from(w));
-        layout(&config, |name, shape| {
-            let tensor = weights.by_ref().take(shape.iter().product()).collect();
-            tensors.insert(name.to_string(), tensor);
-        })
-        .expect("a bundle's configuration is valid");
         Self {
             config,
-            tensors: Tensors(tensors),
+            tensors: Tensors::of(bundle),
             mean: meta.variates.iter().map(|v| f64::from(v.mean)).collect(),
             std: meta.variates.iter().map(|v| f64::from(v.std)).collect(),
             history: History::new(config.variates),

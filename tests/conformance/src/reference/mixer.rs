@@ -2,7 +2,7 @@
 
 use tsm2_core::{Mlp, NetworkConfig, S6};
 
-use super::Tensors;
+use super::tensors::Tensors;
 
 /// Memory of one direction of a selective mixer: every value so far, and the state.
 #[derive(Clone)]
