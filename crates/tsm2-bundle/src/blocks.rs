@@ -24,11 +24,14 @@ pub(crate) struct Matrices {
     pub features: usize,
 }
 
+/// First and end of a half-open range.
+type Span = (usize, usize);
+
 /// One block: half-open ranges of steps and features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    steps: (usize, usize),
-    features: (usize, usize),
+    steps: Span,
+    features: Span,
 }
 
 impl Block {
@@ -55,9 +58,9 @@ impl Matrices {
 
     /// The fewest blocks of whole columns that hold every number but zeros, band by band of steps.
     pub fn blocks(&self, weights: &[f32]) -> Vec<Block> {
-        let columns = |step: usize| -> Vec<(usize, usize)> {
+        let columns = |step: usize| -> Vec<Span> {
             let used = |feature: usize| (0..self.matrices).any(|m| weights[(m * self.horizon + step) * self.features + feature] != 0.0);
-            let mut runs: Vec<(usize, usize)> = Vec::new();
+            let mut runs: Vec<Span> = Vec::new();
             for feature in (0..self.features).filter(|&feature| used(feature)) {
                 match runs.last_mut() {
                     Some(run) if run.1 == feature => run.1 += 1,
@@ -66,7 +69,7 @@ impl Matrices {
             }
             runs
         };
-        let mut bands: Vec<((usize, usize), Vec<(usize, usize)>)> = Vec::new();
+        let mut bands: Vec<(Span, Vec<Span>)> = Vec::new();
         for step in 0..self.horizon {
             let runs = columns(step);
             match bands.last_mut() {
@@ -74,8 +77,7 @@ impl Matrices {
                 _ => bands.push(((step, step + 1), runs)),
             }
         }
-        let of_band =
-            |(steps, runs): ((usize, usize), Vec<(usize, usize)>)| runs.into_iter().map(move |features| Block { steps, features });
+        let of_band = |(steps, runs): (Span, Vec<Span>)| runs.into_iter().map(move |features| Block { steps, features });
         let blocks: Vec<Block> = bands.into_iter().flat_map(of_band).collect();
         if self.is_bounded(blocks.iter().map(|block| block.len(self)).sum()) {
             return blocks;
