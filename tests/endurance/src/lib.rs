@@ -3,6 +3,7 @@
 //! Everything runs as in the field: as processes and over TCP on this machine, against a real
 //! mosquitto. Each figure is counted from evidence.
 
+pub mod bytes;
 pub mod faults;
 pub mod fleet;
 pub mod fuzz;

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
 use tsm2_endurance::result::FaultResult;
-use tsm2_endurance::{load, soak, table};
+use tsm2_endurance::{bytes, load, soak, table};
 
 /// The daemon under faults, under load and for a long time.
 #[derive(Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Soak(Soak),
     /// The highest rate of readings that the daemon sustains on one core, and how long a forecast takes
     Load(Load),
+    /// Bytes that the daemon writes to the disk in a day, and how fast it starts
+    Bytes(Bytes),
 }
 
 #[derive(clap::Args)]
@@ -146,6 +148,44 @@ impl Load {
     }
 }
 
+#[derive(clap::Args)]
+struct Bytes {
+    /// Numbers of streams, by comma
+    #[arg(long, value_delimiter = ',', default_value = "1,100")]
+    streams: Vec<usize>,
+    /// Minutes of readings, one a minute and stream
+    #[arg(long, default_value_t = 1440)]
+    minutes: u64,
+    /// The bundle
+    #[arg(long, default_value = "models/building/model.safetensors")]
+    model: PathBuf,
+}
+
+impl Bytes {
+    fn run(self) -> anyhow::Result<()> {
+        let days = self.minutes as f64 / 1440.0;
+        let bytes = bytes::Bytes {
+            model: self.model,
+            streams: self.streams,
+            minutes: self.minutes,
+        };
+        println!("| streams | written a day | state on disk | readings a second | start | first forecasts after a kill |");
+        println!("|---:|---:|---:|---:|---:|---:|");
+        for row in bytes.run()? {
+            println!(
+                "| {} | {:.1} MB | {:.1} MB | {:.0} | {:.2} s | {:.2} s |",
+                row.streams,
+                row.written as f64 / 1e6 / days,
+                row.stored as f64 / 1e6,
+                row.rate,
+                row.start.as_secs_f64(),
+                row.replay.as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Faults(faults) => {
@@ -154,5 +194,6 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Soak(soak) => soak.run(),
         Command::Load(load) => load.run(),
+        Command::Bytes(bytes) => bytes.run(),
     }
 }

@@ -9,6 +9,7 @@ use super::backtest::Backtest;
 use super::clear_session::ClearSession;
 use super::replay::Replay;
 use super::run::Run;
+use super::state::State;
 use super::validate::Validate;
 
 /// Forecasts of your sensors, on the device beside them.
@@ -26,6 +27,7 @@ enum Command {
     Replay(Box<Replay>),
     Backtest(Backtest),
     ClearSession(ClearSession),
+    State(State),
 }
 
 /// Runs the command that the arguments name.
@@ -36,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Backtest(command) => command.run(),
         Command::ClearSession(command) => command.run(),
+        Command::State(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ pub mod evaluation;
 pub mod playback;
 mod replay;
 mod run;
+mod state;
 mod validate;
 
 pub use command_line::main;

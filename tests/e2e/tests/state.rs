@@ -1,0 +1,78 @@
+//! `tsm2-edge state` beside a daemon and a broker.
+
+use std::collections::BTreeSet;
+
+use tsm2_e2e::process;
+use tsm2_e2e::site::{Site, exchange, forecast_of, payload};
+use tsm2_mqtt_testkit::mosquitto::Mosquitto;
+use tsm2_mqtt_testkit::require::skip;
+
+/// The topics that the broker has retained messages of.
+async fn retained(site: &Site) -> BTreeSet<String> {
+    let mut client = site.client().await;
+    client.publish("tsm2/end", "end").await;
+    let mut topics = BTreeSet::new();
+    loop {
+        match client.next().await {
+            (topic, _) if topic == "tsm2/end" => break topics,
+            (topic, _) => topics.insert(topic),
+        };
+    }
+}
+
+fn state(site: &Site, arguments: &[&str]) -> (bool, String) {
+    let (task, rest) = arguments.split_first().expect("a task");
+    let output = process::run(&[&["state", task, &site.config()], rest].concat());
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_stream_leaves_nothing_at_the_broker_and_other_streams_lose_nothing() {
+    let Some(broker) = Mosquitto::start() else {
+        return skip("mosquitto");
+    };
+    let site = Site::new(broker.port(), "state.path = 'state'");
+    let mut client = site.client().await;
+    let daemon = site.start();
+    client.wait_for("tsm2/status", "online").await;
+    client.publish("sensors/b", payload(0)).await;
+    for index in 0..3 {
+        exchange(&mut client, index).await;
+    }
+    let (done, text) = state(&site, &["list"]);
+    assert!(!done && text.contains("stop that daemon first"), "{text}");
+    daemon.terminate();
+    assert!(retained(&site).await.contains("tsm2/a/forecast/temp"));
+
+    // This one waits in the daemon's session meanwhile.
+    client.publish("sensors/a", payload(3)).await;
+    let (done, text) = state(&site, &["forget", "b", "--yes"]);
+    assert!(done && text.contains("tsm2/b/forecast/temp"), "{text}");
+    let left = retained(&site).await;
+    assert!(!left.iter().any(|topic| topic.starts_with("tsm2/b/")), "{left:?}");
+    assert!(left.contains("tsm2/a/forecast/temp"), "{left:?}");
+
+    let daemon = site.start();
+    let expected = site.expected(0..4);
+    assert_eq!(forecast_of(&mut client, 3).await, expected[3]);
+    daemon.terminate();
+    let (done, text) = state(&site, &["list", "--json"]);
+    assert!(done && !text.contains("\"b\""), "{text}");
+
+    // Reset: the next forecast is that of a stream whose first reading it is.
+    let (done, text) = state(&site, &["reset", "a", "--yes"]);
+    assert!(done, "{text}");
+    let daemon = site.start();
+    let first = exchange(&mut client, 4).await;
+    assert_eq!(first, site.expected(4..5)[0]);
+    daemon.terminate();
+
+    // Without the broker the topics are named.
+    broker.stop();
+    let (done, text) = state(&site, &["forget", "a", "--yes"]);
+    assert!(
+        !done && text.contains("tsm2/a/forecast/temp") && text.contains("mosquitto_pub -r -n"),
+        "{text}"
+    );
+}
