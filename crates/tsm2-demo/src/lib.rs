@@ -17,6 +17,6 @@ mod view;
 
 pub use error::DemoError;
 pub use outcome::{HorizonOutcome, Outcome, VariateOutcome};
-pub use scoreboard::{Errors, HORIZONS_MIN, Scoreboard, Series};
+pub use scoreboard::{Comparison, HORIZONS_MIN, Scoreboard, Series};
 pub use table::{Style, WIDE, picture};
 pub use view::{MINUTES_PER_SECOND, View};

@@ -1,7 +1,7 @@
 //! The result of the demo: the JSON object that `--json` prints.
 
 use crate::error::DemoError;
-use crate::scoreboard::{Errors, HORIZONS_MIN, Scoreboard};
+use crate::scoreboard::{Comparison, HORIZONS_MIN, Scoreboard};
 use crate::simulator::{NAMES, UNITS};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -81,10 +81,10 @@ impl Outcome {
 }
 
 impl HorizonOutcome {
-    fn of(minutes: usize, errors: &Errors) -> Self {
+    fn of(minutes: usize, errors: &Comparison) -> Self {
         Self {
             minutes,
-            resolved: errors.resolved,
+            resolved: errors.resolved(),
             mae: errors.model_mae(),
             naive_mae: errors.naive_mae(),
             ratio: errors.ratio(),

@@ -6,6 +6,7 @@
 
 use crate::simulator::{INTERVAL_MS, VARIATES};
 use std::collections::VecDeque;
+use tsm2_stream::ErrorSums;
 
 /// How far ahead forecasts are shown and resolved, minutes; those beyond a model's horizon are left out.
 pub const HORIZONS_MIN: [usize; 2] = [15, 60];
@@ -13,35 +14,37 @@ pub const HORIZONS_MIN: [usize; 2] = [15, 60];
 /// Readings kept: enough to resolve the longest horizon, and to draw.
 const KEPT: usize = 240;
 
-/// Running mean absolute errors at one horizon step, in the variate's unit.
+/// Errors of the model beside those of the naive forecast at one horizon step, in the variate's unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Errors {
-    /// Settled forecasts.
-    pub resolved: u64,
-    model_sum: f64,
-    naive_sum: f64,
+pub struct Comparison {
+    model: ErrorSums,
+    naive: ErrorSums,
 }
 
-impl Errors {
+impl Comparison {
     fn resolve(&mut self, forecast: f32, last: f32, truth: f32) {
-        self.resolved += 1;
-        self.model_sum += f64::from((forecast - truth).abs());
-        self.naive_sum += f64::from((last - truth).abs());
+        self.model.add(f64::from(forecast - truth));
+        self.naive.add(f64::from(last - truth));
     }
 
-    /// Of the model's forecasts; `None` before the first is resolved.
+    /// Resolved forecasts.
+    pub fn resolved(&self) -> u64 {
+        self.model.weight as u64
+    }
+
+    /// Mean absolute error of the model's forecasts; `None` before the first is resolved.
     pub fn model_mae(&self) -> Option<f64> {
-        (self.resolved > 0).then(|| self.model_sum / self.resolved as f64)
+        self.model.mean().map(|errors| errors.mae)
     }
 
-    /// Of the naive forecast.
+    /// Mean absolute error of the naive forecast.
     pub fn naive_mae(&self) -> Option<f64> {
-        (self.resolved > 0).then(|| self.naive_sum / self.resolved as f64)
+        self.naive.mean().map(|errors| errors.mae)
     }
 
     /// `model_mae / naive_mae`; `None` while the naive error is zero.
     pub fn ratio(&self) -> Option<f64> {
-        (self.naive_sum > 0.0).then(|| self.model_sum / self.naive_sum)
+        (self.naive.absolute > 0.0).then(|| self.model.absolute / self.naive.absolute)
     }
 }
 
@@ -55,7 +58,7 @@ pub struct Series {
     /// The newest forecast: its origin in milliseconds, and its values minute by minute.
     pub newest: Option<(i64, Vec<f32>)>,
     /// Errors at each of [`HORIZONS_MIN`].
-    pub errors: [Errors; HORIZONS_MIN.len()],
+    pub errors: [Comparison; HORIZONS_MIN.len()],
     pending: [VecDeque<OpenForecast>; HORIZONS_MIN.len()],
 }
 
@@ -183,7 +186,7 @@ mod tests {
             }
             for (variate, series) in scoreboard.series.iter().enumerate() {
                 for (errors, step) in series.errors.iter().zip([15.0, 60.0]) {
-                    assert_eq!(errors.resolved, 200 - 2 - step as u64);
+                    assert_eq!(errors.resolved(), 200 - 2 - step as u64);
                     assert_eq!(errors.model_mae(), Some(0.5));
                     assert_eq!(errors.naive_mae(), Some(step * variate as f64));
                     assert_eq!(errors.ratio(), (variate > 0).then(|| 0.5 / (step * variate as f64)));

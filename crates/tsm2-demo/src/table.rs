@@ -2,7 +2,7 @@
 //!
 //! Fits a terminal of 80 by 24; from [`WIDE`] columns on it also draws the last two hours and the forecast of the next.
 
-use crate::scoreboard::{Errors, HORIZONS_MIN, Scoreboard};
+use crate::scoreboard::{Comparison, HORIZONS_MIN, Scoreboard};
 use crate::simulator::{INTERVAL_MS, NAMES, UNITS, VARIATES};
 use crate::view::{MINUTES_PER_SECOND, View};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, LineStyle, Table, TableStyle, Width};
@@ -131,7 +131,7 @@ fn row(scoreboard: &Scoreboard, variate: usize, wide: bool) -> Vec<Cell> {
 }
 
 /// Green where the model does better than the naive forecast, red where it does worse.
-fn ratio(errors: &Errors) -> Cell {
+fn ratio(errors: &Comparison) -> Cell {
     match errors.ratio() {
         Some(ratio) => Cell::new(format!("{ratio:.2}")).fg(if ratio < 1.0 { Color::Green } else { Color::Red }),
         None => Cell::new("–"),

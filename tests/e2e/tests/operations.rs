@@ -12,6 +12,7 @@ use tsm2_edge::observe::{Health, LiveErrors, Metrics, ModelLabels};
 use tsm2_mqtt_testkit::TIMEOUT;
 use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
 use tsm2_mqtt_testkit::require::skip;
+use tsm2_stream::{ErrorSums, Errors};
 
 /// What promtool has to say, from its exit status on; `None`, with a line printed, where it is not installed.
 fn promtool(arguments: &[&str], folder: &Path, input: &str) -> Option<String> {
@@ -79,10 +80,8 @@ fn every_metric_passes_promtool_with_and_without_values() {
     metrics.input.rejected("not_json").inc();
     metrics.set_model(ModelLabels::new("a \"model\"", ["temp", "back\\slash\nand line"], 96));
     let errors = LiveErrors {
-        weight: 2.0,
-        absolute: 1.0,
-        squared: 3.0,
-        naive_squared: 4.0,
+        model: ErrorSums::of_means(Errors { mae: 0.5, mse: 1.5 }, 2.0),
+        naive: ErrorSums::of_means(Errors { mae: 1.0, mse: 2.0 }, 2.0),
         intervals: 2.0,
         covered: 1.8,
     };

@@ -4,7 +4,7 @@
 
 use std::ops::AddAssign;
 
-use tsm2_stream::LiveMetrics;
+use tsm2_stream::{ErrorSums, LiveMetrics};
 
 /// Names in the labels of the metrics of one model.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,14 +35,10 @@ impl ModelLabels {
 /// forecasts that were compared with a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LiveErrors {
-    /// Sum of the weights.
-    pub weight: f64,
-    /// Absolute errors, in units of the variate.
-    pub absolute: f64,
-    /// Squared errors.
-    pub squared: f64,
-    /// Squared errors of the naive forecast.
-    pub naive_squared: f64,
+    /// Of the model, in units of the variate.
+    pub model: ErrorSums,
+    /// Of the naive forecast.
+    pub naive: ErrorSums,
     /// Sum of the weights of streams with prediction intervals.
     pub intervals: f64,
     /// Fractions of readings within their interval.
@@ -51,10 +47,8 @@ pub struct LiveErrors {
 
 impl AddAssign for LiveErrors {
     fn add_assign(&mut self, other: LiveErrors) {
-        self.weight += other.weight;
-        self.absolute += other.absolute;
-        self.squared += other.squared;
-        self.naive_squared += other.naive_squared;
+        self.model += other.model;
+        self.naive += other.naive;
         self.intervals += other.intervals;
         self.covered += other.covered;
     }
@@ -65,10 +59,8 @@ impl LiveErrors {
     pub fn of(live: &LiveMetrics) -> Self {
         let (weight, intervals) = (f64::from(live.compared), f64::from(live.scored));
         LiveErrors {
-            weight,
-            absolute: weight * f64::from(live.model.mae),
-            squared: weight * f64::from(live.model.mse),
-            naive_squared: weight * f64::from(live.naive.mse),
+            model: ErrorSums::of_means(live.model.into(), weight),
+            naive: ErrorSums::of_means(live.naive.into(), weight),
             intervals,
             covered: intervals * f64::from(live.coverage),
         }
@@ -76,27 +68,24 @@ impl LiveErrors {
 
     /// Mean absolute error; `None` before the first comparison.
     pub fn mae(&self) -> Option<f64> {
-        quotient(self.absolute, self.weight)
+        self.model.mean().map(|errors| errors.mae)
     }
 
     /// Mean squared error divided by that of the naive forecast.
     pub fn mse_ratio(&self) -> Option<f64> {
-        quotient(self.squared, self.naive_squared)
+        (self.naive.squared > 0.0).then(|| self.model.squared / self.naive.squared)
     }
 
     /// Fraction of readings within their prediction interval.
     pub fn coverage(&self) -> Option<f64> {
-        quotient(self.covered, self.intervals)
+        (self.intervals > 0.0).then(|| self.covered / self.intervals)
     }
-}
-
-fn quotient(of: f64, by: f64) -> Option<f64> {
-    (by > 0.0).then_some(of / by)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LiveErrors, ModelLabels};
+    use super::{ErrorSums, LiveErrors, ModelLabels};
+    use tsm2_stream::Errors;
 
     #[test]
     fn at_most_three_steps_are_shown() {
@@ -113,10 +102,8 @@ mod tests {
         assert_eq!((both.mae(), both.mse_ratio(), both.coverage()), (None, None, None));
         for (weight, mae, mse, naive, coverage) in [(3.0, 1.0, 1.0, 2.0, 0.8), (1.0, 5.0, 9.0, 6.0, 1.0)] {
             both += LiveErrors {
-                weight,
-                absolute: weight * mae,
-                squared: weight * mse,
-                naive_squared: weight * naive,
+                model: ErrorSums::of_means(Errors { mae, mse }, weight),
+                naive: ErrorSums::of_means(Errors { mae: naive, mse: naive }, weight),
                 intervals: weight,
                 covered: weight * coverage,
             };
