@@ -88,11 +88,9 @@ pub struct Forecaster {
     covariates: FutureCovariates,
     monitor: Monitor,
     state: Vec<f32>,
-    /// Whether the monitor has seen nothing but what warms up this model.
-    is_new: bool,
 }
 
-/// All that a forecaster remembers, for [`Forecaster::restore`] and [`Forecaster::with_monitor`].
+/// All that a forecaster remembers, for [`Forecaster::restore`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ForecasterSnapshot {
     covariates: Vec<FutureCovariate>,
@@ -146,7 +144,6 @@ impl Forecaster {
             monitor: Monitor::new(MonitorConfig::of(of, config.coverage), &config.initial_widths)?,
             // A new state is all zeros, as after `Model::reset`.
             state: vec![0.0; model.state_len()],
-            is_new: true,
         })
     }
 
@@ -171,22 +168,6 @@ impl Forecaster {
         }
         forecaster.monitor = Monitor::restore(*forecaster.monitor.config(), snapshot.monitor)?;
         forecaster.state = snapshot.state;
-        forecaster.is_new = false;
-        Ok(forecaster)
-    }
-
-    /// A forecaster of another model of the same variates: its state is new and is to be warmed up, see
-    /// [`Forecaster::warm_up`]. The snapshot's monitor and future covariates go on where they fit.
-    ///
-    /// # Errors
-    /// As [`Forecaster::new`].
-    pub fn with_monitor(model: &Model<'_>, config: &ForecasterConfig, snapshot: ForecasterSnapshot) -> Result<Self, MonitorError> {
-        let mut forecaster = Forecaster::new(model, config)?;
-        forecaster.covariates.resume(snapshot.covariates);
-        if let Ok(mut monitor) = Monitor::restore(*forecaster.monitor.config(), snapshot.monitor) {
-            monitor.restart();
-            (forecaster.monitor, forecaster.is_new) = (monitor, false);
-        }
         Ok(forecaster)
     }
 
@@ -214,7 +195,6 @@ impl Forecaster {
         self.advance(model, workspace, step)?;
         self.monitor.observe(self.targets(step));
         self.monitor.issue(&workspace.mean);
-        self.is_new = false;
         self.monitor.interval(&workspace.mean, &mut workspace.lower, &mut workspace.upper);
         Ok(Forecast {
             mean: &workspace.mean,
@@ -222,21 +202,6 @@ impl Forecaster {
             upper: &workspace.upper,
             expired: &workspace.expired,
         })
-    }
-
-    /// Consumes a time step of the past, to warm up a new model state. A monitor that continues an earlier one has seen this
-    /// step already, so nothing is scored a second time.
-    ///
-    /// # Errors
-    /// The model or the workspace is not the one of this forecaster.
-    pub fn warm_up(&mut self, model: &Model<'_>, workspace: &mut Workspace, step: &TimeStep<'_>) -> Result<(), Error> {
-        self.advance(model, workspace, step)?;
-        match self.is_new {
-            true => self.monitor.observe(self.targets(step)),
-            false => self.monitor.recall(self.targets(step)),
-        }
-        self.monitor.issue(&workspace.mean);
-        Ok(())
     }
 
     /// Starts the stream over after an [`Event::Restart`](crate::Event::Restart). Future covariates and what the monitor learned stay.

@@ -198,17 +198,6 @@ impl Monitor {
         for drift in drift {
             drift.end_step(horizon);
         }
-        self.remember(values);
-    }
-
-    /// A time step that was observed before has come again: its readings `[M]` are remembered and the open forecasts age,
-    /// but nothing is scored a second time.
-    pub fn recall(&mut self, values: &[f32]) {
-        self.open.advance(|_, _, _, _| ());
-        self.remember(values);
-    }
-
-    fn remember(&mut self, values: &[f32]) {
         for (last, &value) in self.last.iter_mut().zip(values).filter(|(_, value)| value.is_finite()) {
             *last = value;
         }

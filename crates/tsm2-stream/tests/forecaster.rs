@@ -1,4 +1,4 @@
-//! The forecaster of one stream: order of work, exact resume, warm-up, future covariates.
+//! The forecaster of one stream: order of work, exact resume, future covariates.
 
 use proptest::prelude::*;
 use tsm2_core::{Config, Model, Scaler, parameter_count};
@@ -155,29 +155,22 @@ fn a_restart_forgets_the_state_and_keeps_what_was_learned() {
 }
 
 #[test]
-fn warm_up_scores_no_time_step_that_the_monitor_has_seen_already() {
+fn a_model_that_warms_up_from_a_log_scores_each_time_step_once() {
     let (old_weights, new_weights) = (weights(1), weights(2));
     let (old, new) = (model(&old_weights), model(&new_weights));
     let mut workspace = Workspace::new(&old);
-    let mut forecaster = Forecaster::new(&old, &settings()).unwrap();
+    let mut before = Forecaster::new(&old, &settings()).unwrap();
     for minute in 0..300 {
-        step(&mut forecaster, &old, &mut workspace, minute);
+        step(&mut before, &old, &mut workspace, minute);
     }
-    let before = scored(forecaster.monitor());
-    let mut heir = Forecaster::with_monitor(&new, &settings(), forecaster.snapshot()).unwrap();
+    // The log of the last time steps goes through the code of the live stream, into a forecaster of its own.
+    let mut warm = Forecaster::new(&new, &settings()).unwrap();
     for minute in 200..300 {
-        heir.warm_up(&new, &mut workspace, &time_step(minute, &values(minute))).unwrap();
+        step(&mut warm, &new, &mut workspace, minute);
     }
-    assert_eq!(scored(heir.monitor()), before);
-    // The state is that of a stream of these time steps, and the live forecasts of the new model are scored at once.
-    let mut fresh = Forecaster::new(&new, &settings()).unwrap();
-    for minute in 200..300 {
-        fresh.warm_up(&new, &mut workspace, &time_step(minute, &values(minute))).unwrap();
-    }
-    let forecast = step(&mut heir, &new, &mut workspace, 300);
-    assert_eq!(forecast[..2 * HORIZON], step(&mut fresh, &new, &mut workspace, 300)[..2 * HORIZON]);
-    assert!(scored(heir.monitor()) > before);
-    assert!(scored(fresh.monitor()) > 500, "a new monitor learns from the warm-up");
+    let most = warm.monitor().metric_steps().len() as u32 * 2 * 100;
+    assert!((500..=most).contains(&scored(warm.monitor())), "{}", scored(warm.monitor()));
+    assert!(scored(before.monitor()) > scored(warm.monitor()));
 }
 
 #[test]

@@ -12,7 +12,6 @@ mod memory;
 mod model;
 mod output;
 mod prepare;
-pub(crate) mod prior;
 pub mod reference;
 mod schema;
 mod secret;

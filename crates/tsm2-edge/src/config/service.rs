@@ -14,7 +14,7 @@ use tsm2_mqtt::{
 };
 use tsm2_stream::{MonitorConfig, Resampler, ResamplerConfig, ResamplerError};
 
-use crate::config::prior::half_widths;
+use crate::config::schema;
 use crate::config::{Config, Http, Input};
 use crate::observe::http::HttpOptions;
 use crate::observe::token::{Token, WeakToken};
@@ -409,7 +409,7 @@ impl Service {
             prefix: output.prefix.clone(),
             grid,
             monitor,
-            prior: half_widths(meta, output.coverage),
+            prior: schema::forecaster(meta, 0, output.coverage).initial_widths,
             max_streams: input.max_streams,
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             session,
