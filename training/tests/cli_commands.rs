@@ -354,7 +354,7 @@ fn future_covariates_go_from_training_into_the_model() {
 }
 
 #[test]
-fn static_features_are_seen_and_belong_to_the_training() {
+fn static_covariates_are_used_and_belong_to_the_training() {
     let folder = Folder::new();
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
     let sensors = folder.file("sensors.csv", "name,kind,floor\na,tank,1\nb,tank,2\nc,pump,2\n");
