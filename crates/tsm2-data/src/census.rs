@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::rows::{Drops, Rows};
 use crate::source::Source;
-use crate::time::formats::{DAY, ORDERS, Zone, days, parse};
+use crate::time::formats::{DAY, ORDERS, Zone, days, is_short_date, parse};
 
 /// What a file holds.
 pub(crate) struct Census {
@@ -312,6 +312,9 @@ impl TimeStats {
             };
             let Some(parsed) = parsed else { continue };
             let Some(date) = parsed.date else {
+                if is_short_date(cell) {
+                    continue;
+                }
                 self.clock_only += 1;
                 return;
             };

@@ -18,6 +18,15 @@ pub(crate) struct Readings {
     pub values: Vec<f32>,
 }
 
+impl Readings {
+    /// Whether two rows of a table that is not long hold the same at the same time.
+    pub fn is_same_row(&self, a: usize, b: usize) -> bool {
+        let width = self.values.len() / self.times_ms.len().max(1);
+        let row = |row: usize| self.values[row * width..(row + 1) * width].iter().map(|value| value.to_bits());
+        self.times_ms[a] == self.times_ms[b] && self.names.get(a) == self.names.get(b) && row(a).eq(row(b))
+    }
+}
+
 /// How time steps are made.
 #[derive(Debug, Clone)]
 pub(crate) struct GridOptions {

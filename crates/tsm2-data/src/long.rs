@@ -94,12 +94,8 @@ pub(crate) fn by_names(
     });
     let Some(id) = id else { return Ok(None) };
     // With several columns of numbers it names devices rather than variates.
-    let exact = others(id).len() <= 1
-        || !named_values.is_empty()
-            && others(id)
-                .iter()
-                .filter(|c| !named_values.contains(c))
-                .all(|&c| names::is_row_number(&columns[c]) || columns[c] == "table");
+    let is_named = !named_values.is_empty() && !names::is_device_name(&columns[id]);
+    let exact = others(id).len() <= 1 || influx.is_some() || is_named;
     let Some(value) = value(id).filter(|_| exact) else {
         return Ok(None);
     };

@@ -282,6 +282,10 @@ pub(crate) fn is_series_name(name: &str) -> bool {
     matches!(
         name.trim().to_lowercase().as_str(),
         "entity_id"
+            | "varname"
+            | "var_name"
+            | "variablename"
+            | "variable_name"
             | "unique_id"
             | "series"
             | "metric"
@@ -342,6 +346,9 @@ pub(crate) fn is_value_name(name: &str) -> bool {
     matches!(
         name.trim().to_lowercase().as_str(),
         "value"
+            | "varvalue"
+            | "var_value"
+            | "variablevalue"
             | "state"
             | "_value"
             | "y"
@@ -362,5 +369,13 @@ pub(crate) fn is_value_name(name: &str) -> bool {
             | "v"
             | "double"
             | "float_value"
+    )
+}
+
+/// Whether a column of this name tells devices apart rather than variates, where there are several columns of numbers.
+pub(crate) fn is_device_name(name: &str) -> bool {
+    matches!(
+        name.trim().to_lowercase().as_str(),
+        "device" | "device_id" | "unique_id" | "location" | "source" | "id" | "name" | "item_id"
     )
 }

@@ -194,15 +194,19 @@ impl Regular<'_> {
             drops.add_many(Reason::ClockJump, grid.jumps, lines.first().map_or(0, |&line| line.into()));
         }
         let is_asked = self.options.interval_ms.is_some() || self.options.aggregate.is_some();
-        let lost = if is_asked { 0 } else { repeated.count.min(grid.merged) };
+        let same = repeated.same.min(grid.merged);
+        if same > 0 {
+            notes.push(format!("{same} rows come twice and are read once"));
+        }
+        let lost = if is_asked { 0 } else { repeated.count.min(grid.merged - same) };
         if lost > 0 {
             drops.add_many(Reason::Twice, lost, lines.get(repeated.first).map_or(0, |&line| line.into()));
         }
         notes.extend(drops.check(path, lines.len() as u64, self.options.force)?);
-        if grid.merged > lost {
+        if grid.merged > lost + same {
             notes.push(format!(
                 "{} readings share a time step with another and are merged; --aggregate decides how",
-                grid.merged - lost
+                grid.merged - lost - same
             ));
         }
         dropped.extend(drops.list());
@@ -214,6 +218,8 @@ impl Regular<'_> {
 #[derive(Default)]
 struct Repeated {
     count: u64,
+    /// Rows that are the row before again.
+    same: u64,
     /// Place of the first.
     first: usize,
     times_ms: Vec<i64>,
@@ -229,6 +235,10 @@ impl Repeated {
                 last.resize(name + 1, None);
             }
             if last[name].replace(time) == Some(time) {
+                if row > 0 && readings.is_same_row(row - 1, row) {
+                    repeated.same += 1;
+                    continue;
+                }
                 if repeated.count == 0 {
                     repeated.first = row;
                 }

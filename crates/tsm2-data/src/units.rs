@@ -10,8 +10,8 @@ const UNITS: &[&str] = &[
     "gal", "m2", "m3", "m^2", "m^3", "m**3", "l/s", "Nm", "N", "kN", "J", "kJ", "MJ", "GJ", "cal", "kcal", "BTU", "dB", "dBm", "dBA", "db",
     "pH", "mS", "uS", "µS", "S", "NTU", "FNU", "PSU", "psu", "s", "sec", "seconds", "min", "minutes", "h", "hr", "hrs", "hours", "d",
     "days", "ms", "us", "mph", "kn", "knots", "km/h", "m/s", "ug", "mol", "mmol", "EUR", "USD", "€", "$", "€/MWh", "bit", "bits", "B",
-    "kB", "MB", "GB", "Mbps", "pct", "percent", "Pct", "counts", "Count", "octas", "UV", "J/m2", "tCO2", "Tot", "mSv", "Bq", "steps",
-    "bpm",
+    "kB", "KiB", "MiB", "GiB", "TB", "MB", "GB", "Mbps", "pct", "percent", "Pct", "counts", "Count", "octas", "UV", "J/m2", "tCO2", "Tot",
+    "mSv", "Bq", "steps", "bpm",
 ];
 
 /// Whether the text is a unit.

@@ -112,7 +112,9 @@ impl Finder<'_> {
         }
         let numbers = || columns().filter(|(_, column)| column.bare_numbers() * 100 >= column.filled * ENOUGH && column.bare_numbers() > 0);
         let may_be_time = |c: usize| named(c) || !self.has_header && c == 0;
-        if let Some((c, _)) = numbers().find(|&(c, column)| may_be_time(c) && unix_scale(column).is_some()) {
+        if let Some((c, _)) =
+            numbers().find(|&(c, column)| may_be_time(c) && (unix_scale(column).is_some() || named(c) && is_compact(column)))
+        {
             return self.of_column(c).map(Some);
         }
         if let Some(parts) = self.parts(None) {
@@ -165,7 +167,8 @@ impl Finder<'_> {
                 .as_bytes()
                 .windows(4)
                 .any(|bytes| matches!(bytes, [a, b':', c, d] if a.is_ascii_digit() && c.is_ascii_digit() && d.is_ascii_digit()));
-            digits >= 4 && separators >= 2 && letters <= 4 || clock && digits >= 6 && letters <= 8
+            let is_month = cell.len() == 7 && cell.starts_with(['1', '2']) && digits == 6 && separators == 1;
+            is_month || digits >= 4 && separators >= 2 && letters <= 4 || clock && digits >= 6 && letters <= 8
         };
         column.times.clock_only * 2 > column.filled
             || !column.times.bad.is_empty()
@@ -221,6 +224,9 @@ impl Finder<'_> {
             let times = &column.times;
             if times.midnights == times.dates {
                 columns.extend(self.clock_beside(c));
+                if columns.len() == 2 {
+                    columns.extend(self.meridiem());
+                }
                 if columns.len() == 1
                     && let Some(parts) = self.parts(Some((c, order)))
                 {
@@ -228,16 +234,13 @@ impl Finder<'_> {
                 }
             }
             let mut format = description(order, times.fixed == times.dates, times.zoned > 0).to_owned();
-            if columns.len() == 2 {
+            if columns.len() >= 2 {
                 format += ", time of day in a second column";
             }
             notes.retain(|note| !note.is_empty());
             return Ok(Self::found(columns, How::Text(order), format, Clock::Calendar, notes));
         }
         if column.bare_numbers() * 100 >= column.filled * ENOUGH {
-            if let Some((scale, name)) = unix_scale(column) {
-                return Ok(Self::found(vec![c], How::Count(scale), name.into(), Clock::Calendar, Vec::new()));
-            }
             if is_compact(column) {
                 return Ok(Self::found(
                     vec![c],
@@ -246,6 +249,9 @@ impl Finder<'_> {
                     Clock::Calendar,
                     Vec::new(),
                 ));
+            }
+            if let Some((scale, name)) = unix_scale(column) {
+                return Ok(Self::found(vec![c], How::Count(scale), name.into(), Clock::Calendar, Vec::new()));
             }
             if is_excel(column) {
                 return Ok(Self::found(vec![c], How::Excel, "excel".into(), Clock::Calendar, Vec::new()));
@@ -378,6 +384,15 @@ impl Finder<'_> {
         };
         let clocks = (0..self.names.len()).filter(|&c| is_clock(c));
         clocks.min_by_key(|&c| (!names::is_time(&self.names[c]), c.abs_diff(date)))
+    }
+
+    /// A column of AM and PM.
+    fn meridiem(&self) -> Option<usize> {
+        let is_word = |word: &str| matches!(word.to_ascii_lowercase().as_str(), "am" | "pm" | "a.m." | "p.m.");
+        self.census.columns.iter().position(|column| {
+            let words = &column.texts;
+            words.count > 0 && words.count == column.filled && words.others == 0 && words.words.iter().all(|(word, ..)| is_word(word))
+        })
     }
 
     /// Year, month, day and hour in columns of their own, or a date with an hour beside.

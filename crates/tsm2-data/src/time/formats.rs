@@ -47,6 +47,11 @@ pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
     if cell.len() < 3 || cell.len() > 48 {
         return None;
     }
+    if let Some(at) = cell.windows(3).position(|bytes| bytes == b" - ") {
+        // From one time to another: the first counts.
+        parse(&cell[at + 3..], order)?;
+        return parse(&cell[..at], order);
+    }
     let mut text = Cursor { bytes: cell, at: 0 };
     let mut parsed = Parsed {
         date: None,
@@ -55,7 +60,8 @@ pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
         is_fixed: true,
         dots: false,
     };
-    if let Some(nanoseconds) = text.whole(|text| text.time(false)) {
+    let is_short_date = is_short_date(cell) && order != Order::Ymd;
+    if let Some(nanoseconds) = text.whole(|text| text.time(false)).filter(|_| !is_short_date) {
         parsed.nanoseconds = Some(nanoseconds);
         return Some(parsed);
     }
@@ -80,6 +86,21 @@ pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
         parsed.date?;
     }
     text.is_over().then_some(parsed)
+}
+
+/// Whether a text such as `04.03.24`, which could be a time of day, is rather a date of our years.
+pub(crate) fn is_short_date(cell: &[u8]) -> bool {
+    let pair = |at: usize| {
+        cell[at..at + 2]
+            .iter()
+            .try_fold(0u8, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + byte - b'0'))
+    };
+    cell.len() == 8
+        && cell[2] == b'.'
+        && cell[5] == b'.'
+        && pair(0).is_some_and(|day| (1..=31).contains(&day))
+        && pair(3).is_some_and(|month| (1..=12).contains(&month))
+        && pair(6).is_some_and(|year| (15..=40).contains(&year))
 }
 
 /// Month of a text in the form of C's `ctime`.
@@ -176,7 +197,7 @@ impl<'a> Cursor<'a> {
         }
         let start = *self;
         let (first, length) = self.digits()?;
-        if matches!(length, 8 | 12 | 14) {
+        if matches!(length, 8 | 10 | 12 | 14) {
             return self.compact(start, parsed);
         }
         if length > 4 {

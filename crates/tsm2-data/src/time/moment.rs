@@ -53,7 +53,10 @@ impl TimeColumns {
             How::Text(order) => {
                 let first = parse(cell(0)?, *order)?;
                 let second = match cell(1) {
-                    Some(clock) => Some(parse(clock, *order)?),
+                    Some(clock) => match cell(2) {
+                        Some(half) => Some(parse(&[clock, b" ", half].concat(), *order)?),
+                        None => Some(parse(clock, *order)?),
+                    },
                     None => None,
                 };
                 let clock = second.and_then(|second| second.nanoseconds).or(first.nanoseconds).unwrap_or(0);

@@ -89,3 +89,12 @@ fn a_clock_that_jumped_to_another_age_costs_its_row_only() {
         );
     }
 }
+
+#[test]
+fn rows_of_an_export_that_overlaps_are_read_once() {
+    let lines = rows();
+    let text = lines[..=200].join("\n") + "\n" + &lines[101..].join("\n") + "\n";
+    let (recording, report) = read(text);
+    assert_eq!(recording.rows(), 300);
+    assert!(contains(&report.warnings, "100 rows come twice"), "{report:?}");
+}

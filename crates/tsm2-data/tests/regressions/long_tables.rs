@@ -228,3 +228,25 @@ fn duplicate_times_without_a_name_are_refused() {
     let message = error(table("time,temp", 200, |row| format!("{},{:.1}", at(row / 2), reading(row))));
     assert!(message.contains("--series") && message.contains("same time"), "{message}");
 }
+
+#[test]
+fn an_archive_of_a_control_system_is_pivoted() {
+    let (_, report) = read(table(
+        "\"VarName\";\"TimeString\";\"VarValue\";\"Validity\";\"Time_ms\"",
+        400,
+        |row| {
+            let serial = 45_355_000_000.0 + (row / 2) as f64 * 1e6 / 144.0;
+            format!(
+                "\"Temp_{}\";\"{:02}.03.2024 {}:00\";{:.3};1;{serial:.4}",
+                row % 2,
+                day(row / 2),
+                clock(row / 2),
+                reading(row)
+            )
+            .replace('.', ",")
+            .replacen(',', ".", 2)
+        },
+    ));
+    assert_eq!(names(&report), ["Temp_0", "Temp_1"]);
+    assert_ten_minutes(&report);
+}

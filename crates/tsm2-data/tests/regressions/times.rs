@@ -309,3 +309,39 @@ fn newest_first_and_unsorted_rows_are_sorted() {
     assert_eq!(recording.series, sorted);
     assert!(contains(&report.warnings, "sorted by time"), "{report:?}");
 }
+
+#[test]
+fn hours_in_digits_alone_are_no_seconds_since_1970() {
+    let (_, report) = read(with("MESS_DATUM,T", 200, |row| format!("202403{:02}{:02}", 4 + row / 24, row % 24)));
+    assert_eq!(
+        (report.start.as_deref(), report.interval_s),
+        (Some("2024-03-04T00:00:00Z"), Some(3600.0))
+    );
+}
+
+#[test]
+fn am_and_pm_in_a_column_of_its_own_belong_to_the_time() {
+    let (_, report) = read(table("DATE,TIME,AMPM,T", 300, |row| {
+        let time = am_pm(row);
+        let (clock, half) = time.split_once(' ').unwrap();
+        format!("03/{:02}/2024,{clock},{half},{:.1}", day(row), reading(row))
+    }));
+    assert_ten_minutes(&report);
+    assert_eq!((names(&report), report.rows), (vec!["T"], 300));
+}
+
+#[test]
+fn short_dates_with_dots_beside_a_time_of_day_are_dates() {
+    let (_, report) = read(table("Datum;Zeit;T", 300, |row| {
+        format!("{:02}.03.24;{};{:.1}", day(row), clock(row), reading(row)).replacen(',', ".", 0)
+    }));
+    assert_ten_minutes(&report);
+}
+
+#[test]
+fn of_a_time_from_to_the_first_counts() {
+    let (_, report) = read(table("MTU,price", 300, |row| {
+        format!("04.03.2024 {} - 04.03.2024 23:59,{:.2}", clock(row % 144), reading(row)).replace("04.03", &format!("{:02}.03", day(row)))
+    }));
+    assert_ten_minutes(&report);
+}
