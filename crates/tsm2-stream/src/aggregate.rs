@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the readings of one time bin become one value. Readings that are not finite count only where none of the bin's is
-/// finite, except for [`Aggregate::Last`].
+/// How the readings of one time bin become one value. Readings that are not finite count only where
+/// none of the bin's is finite, except for [`Aggregate::Last`].
 ///
-/// `Last`, `Min` and `Max` do not depend on the order in which the readings came. `Mean` and `Sum` are added up in order
-/// of arrival in compensated double precision: the same order gives the same bits, another order a result that differs by
-/// at most one unit in the last place of an `f32` and 2⁻⁵⁰ of the readings' absolute sum.
+/// `Last`, `Min` and `Max` do not depend on the order in which the readings came. `Mean` and `Sum`
+/// are added up in order of arrival in compensated double precision: the same order gives the same
+/// bits, another order a result that differs by at most one unit in the last place of an `f32` and
+/// 2⁻⁵⁰ of the readings' absolute sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -17,7 +18,8 @@ pub enum Aggregate {
     Last,
     /// The mean of the readings: for a quantity that fluctuates.
     Mean,
-    /// The sum of the readings: for increments, such as pulses or energy since the reading before. Never forward-filled.
+    /// The sum of the readings: for increments, such as pulses or energy since the reading before.
+    /// Never forward-filled.
     Sum,
     /// The smallest reading.
     Min,
@@ -32,7 +34,8 @@ impl Aggregate {
     }
 }
 
-/// A compensated sum (Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974).
+/// A compensated sum (Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher
+/// Summen", 1974).
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Sum {
     sum: f64,
@@ -85,7 +88,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any order gives the same sum to within 2⁻⁵⁰ of the absolute sum, and one value is its own sum.
+        /// Any order gives the same sum to within 2⁻⁵⁰ of the absolute sum, and one value is its
+        /// own sum.
         #[test]
         fn orders_agree(values in prop::collection::vec(any::<f32>().prop_filter("finite", |v| v.is_finite()), 1..50)) {
             let mut sorted = values.clone();

@@ -1,6 +1,7 @@
 //! Clock history: times outside the current segment that decide which clock jumps are believed.
 //!
-//! Invariants: a bin that had a time step is never in the gap; a time that was found wrong is not believed again.
+//! Invariants: a bin that had a time step is never in the gap; a time that was found wrong is not
+//! believed again.
 
 use serde::{Deserialize, Serialize};
 

@@ -9,8 +9,8 @@ use crate::time_bin::Shape;
 /// Largest number of time bins that take readings at a time.
 pub(crate) const MAX_OPEN_BINS: u64 = 4096;
 
-/// Largest [`ResamplerConfig::max_gap`]: one reading makes at most so many time steps. Beyond such a gap a model
-/// remembers nothing that a restart loses.
+/// Largest [`ResamplerConfig::max_gap`]. It bounds the work of one reading: so many time steps of the
+/// model at most, whatever the reading's time.
 pub const MAX_GAP: u64 = 16_384;
 
 /// Configuration of a resampler.
@@ -21,21 +21,24 @@ pub struct ResamplerConfig {
     pub aggregates: Vec<Aggregate>,
     /// Sampling interval in milliseconds, at least 1.
     pub interval_ms: u64,
-    /// How late readings may come, in milliseconds: a time step is emitted when the stream's newest reading lies so far
-    /// beyond the end of its bin.
+    /// How late readings may come, in milliseconds: a time step is emitted when the stream's newest
+    /// reading lies so far beyond the end of its bin.
     pub allowed_lateness_ms: u64,
-    /// For how many time steps in a row a variate that sends nothing repeats its last value; then it is missing.
+    /// For how many time steps in a row a variate that sends nothing repeats its last value; then
+    /// it is missing.
     pub forward_fill_limit: u64,
-    /// For how many time bins in a row without any reading time steps are emitted, at most [`MAX_GAP`]. A longer silence
-    /// restarts the stream.
+    /// For how many time bins in a row without any reading time steps are emitted, at most
+    /// [`MAX_GAP`]. A longer silence restarts the stream.
     pub max_gap: u64,
-    /// Whether the readings' times come from their devices. Then a reading with the time of another one is a duplicate.
-    /// Otherwise, where the time is that of arrival, every reading counts and the last to arrive is the newest.
+    /// Whether the readings' times come from their devices. Then a reading with the time of another
+    /// one is a duplicate. Otherwise, where the time is that of arrival, every reading counts and
+    /// the last to arrive is the newest.
     pub device_times: bool,
 }
 
 impl ResamplerConfig {
-    /// A resampler that takes the newest reading of a bin, allows no late readings and fills nothing forward.
+    /// A resampler that takes the newest reading of a bin, allows no late readings and fills
+    /// nothing forward.
     ///
     /// ```
     /// # use tsm2_stream::{Aggregate, Resampler, ResamplerConfig};
@@ -94,7 +97,8 @@ pub(crate) struct Rules {
     pub(crate) max_gap: u64,
     /// Time bins that take readings at a time.
     pub(crate) open_bins: usize,
-    /// Whether a time step is emitted as soon as every variate has a reading: nothing that counts can follow.
+    /// Whether a time step is emitted as soon as every variate has a reading: nothing that counts
+    /// can follow.
     pub(crate) eager: bool,
 }
 
@@ -163,7 +167,8 @@ impl Rules {
     }
 }
 
-/// A time far from the ends of the range, so that calculations with it stay within: 146 million years from 1970.
+/// A time far from the ends of the range, so that calculations with it stay within: 146 million
+/// years from 1970.
 pub(crate) fn clamp_time(time_ms: i64) -> i64 {
     time_ms.clamp(i64::MIN / 2, i64::MAX / 2)
 }

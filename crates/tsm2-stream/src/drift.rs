@@ -1,10 +1,11 @@
 //! Drift detector: whether a variate's forecasts have become worse than they used to be.
 //!
-//! Errors in units of their own long-run size are averaged over batches of at least a horizon of time steps, since errors
-//! within a horizon resemble each other. A one-sided CUSUM (Page, "Continuous inspection schemes", 1954) adds up by how
-//! much each batch exceeds what is usual, in mean deviations of the batches before it:
-//! g <- max(0, g + (batch - mean) / deviation - [`SLACK`]). The flag is raised when g passes [`ALARM`] and lowered when g
-//! is back at 0: errors are as before, or the new size has become the usual one.
+//! Errors in units of their own long-run size are averaged over batches of at least a horizon of
+//! time steps, since errors within a horizon resemble each other. A one-sided CUSUM (Page,
+//! "Continuous inspection schemes", 1954) adds up by how much each batch exceeds what is usual, in
+//! mean deviations of the batches before it: g <- max(0, g + (batch - mean) / deviation -
+//! [`SLACK`]). The flag is raised when g passes [`ALARM`] and lowered when g is back at 0: errors
+//! are as before, or the new size has become the usual one.
 //!
 //! Invariant: all numbers are finite and not negative.
 

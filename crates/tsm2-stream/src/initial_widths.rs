@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 /// Least mean squared error that is believed.
 const LEAST_MSE: f64 = 1e-4;
 
-/// Half-widths `[targets][H]` that cover the fraction `coverage` of normal errors of the given size:
-/// `z * deviation * sqrt(mse)`.
+/// Half-widths `[targets][H]` that cover the fraction `coverage` of normal errors of the given
+/// size: `z * deviation * sqrt(mse)`.
 ///
 /// - `deviations`: the training standard deviation of each target, in the sensor's unit.
-/// - `validation_mse`: pairs of a horizon step (from 1) and the mean squared error at this step, in squared training
-///   standard deviations. Steps between two pairs are interpolated. Pairs that are not usable are ignored; without any,
-///   the error is one standard deviation.
+/// - `validation_mse`: pairs of a horizon step (from 1) and the mean squared error at this step, in
+///   squared training standard deviations. Steps between two pairs are interpolated. Pairs that are
+///   not usable are ignored; without any, the error is one standard deviation.
 pub fn initial_widths(
     deviations: impl IntoIterator<Item = f32>,
     horizon: usize,

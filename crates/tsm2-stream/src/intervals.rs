@@ -1,15 +1,17 @@
-//! Prediction intervals by online conformal prediction: how far the bounds reach below and above a forecast.
+//! Prediction intervals by online conformal prediction: how far the bounds reach below and above a
+//! forecast.
 //!
-//! A side's width is q times the running mean of the errors' size (a normalised score: Lei et al., "Distribution-free
-//! predictive inference for regression", 2018). q is the quantile tracker of Angelopoulos, Candes and Tibshirani,
-//! "Conformal PID control for time series prediction" (2023): q <- q + eta (1{missed} - miss), for each side by itself,
-//! with `miss` half of the fraction that may lie outside. eta decays to a floor: as in Angelopoulos, Barber and Bates,
-//! "Online conformal prediction with decaying step sizes" (2024) the bounds settle, and because of the floor they follow
-//! a drift ever after. Readings are compared with the bounds that were published, so the coverage is that of what was
-//! published.
+//! A side's width is q times the running mean of the errors' size (a normalised score: Lei et al.,
+//! "Distribution-free predictive inference for regression", 2018). q is the quantile tracker of
+//! Angelopoulos, Candes and Tibshirani, "Conformal PID control for time series prediction" (2023):
+//! q <- q + eta (1{missed} - miss), for each side by itself, with `miss` half of the fraction that
+//! may lie outside. eta decays to a floor: as in Angelopoulos, Barber and Bates, "Online conformal
+//! prediction with decaying step sizes" (2024) the bounds settle, and because of the floor they
+//! follow a drift ever after. Readings are compared with the bounds that were published, so the
+//! coverage is that of what was published.
 //!
-//! Nothing is assumed of the errors: over T scores a side misses no more than `miss` of them, to within (the range that
-//! q moves in) / (eta T), and fewer only while q is 0.
+//! Nothing is assumed of the errors: over T scores a side misses no more than `miss` of them, to
+//! within (the range that q moves in) / (eta T), and fewer only while q is 0.
 //!
 //! Invariant: all numbers are finite and not negative, whatever the readings are.
 
@@ -115,8 +117,8 @@ impl IntervalState {
         }
     }
 
-    /// The reading of a forecast has come. `miss` is the fraction of the readings that may lie beyond either bound,
-    /// `least` the least scale.
+    /// The reading of a forecast has come. `miss` is the fraction of the readings that may lie
+    /// beyond either bound, `least` the least scale.
     pub(crate) fn score(&mut self, value: f32, published: &PredictionInterval, miss: f32, least: f32) {
         let n = f32::from(self.scored);
         let step = (FIRST_STEP / (1.0 + n / HALVED_AFTER)).max(LEAST_STEP);

@@ -1,14 +1,16 @@
-//! One sensor stream: readings in, evenly spaced time steps out, and the evaluation of their forecasts.
-//! Pure logic: no I/O and no clock of its own.
+//! One sensor stream: readings in, evenly spaced time steps out, and the evaluation of their
+//! forecasts. Pure logic: no I/O and no clock of its own.
 //!
-//! - [`Resampler`]: readings at any time become one [`TimeStep`] of all variates per sampling interval.
-//!   [`Aggregate`] combines several readings of one time bin.
-//! - [`Forecaster`]: model state, [`FutureCovariate`]s and monitor of one stream. A [`TimeStep`] in, a [`Forecast`] out.
+//! - [`Resampler`]: readings at any time become one [`TimeStep`] of all variates per sampling
+//!   interval. [`Aggregate`] combines several readings of one time bin.
+//! - [`Forecaster`]: model state, [`FutureCovariate`]s and monitor of one stream. A [`TimeStep`]
+//!   in, a [`Forecast`] out.
 //! - [`Monitor`]: prediction intervals, [`LiveMetrics`] and a drift flag.
 //! - [`ErrorSums`]: mean absolute and mean squared errors, wherever forecasts are evaluated.
 //!
-//! A resampler, a forecaster and a monitor allocate when they are made and never again, except for new future covariates.
-//! Their snapshots are serde types; any bytes that decode are checked before they are used.
+//! A resampler, a forecaster and a monitor allocate when they are made and never again, except for
+//! new future covariates. Their snapshots are serde types; any bytes that decode are checked before
+//! they are used.
 //!
 //! ```
 //! use tsm2_stream::{Event, Reading, Resampler, ResamplerConfig};

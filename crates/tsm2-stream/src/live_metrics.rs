@@ -1,6 +1,8 @@
-//! Live metrics: running errors of the model beside those of the naive forecasts, over the same readings.
+//! Live metrics: running errors of the model beside those of the naive forecasts, over the same
+//! readings.
 //!
-//! They are kept at [`metric_steps`] of the horizon. Invariant: all numbers are finite and not negative.
+//! They are kept at [`metric_steps`] of the horizon. Invariant: all numbers are finite and not
+//! negative.
 
 use alloc::vec::Vec;
 
@@ -9,13 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::errors::Errors;
 use crate::intervals::MAX_ERROR;
 
-/// Scores that a running mean covers: a plain mean until there are as many, then an exponentially weighted one.
+/// Scores that a running mean covers: a plain mean until there are as many, then an exponentially
+/// weighted one.
 const WINDOW: u32 = 4096;
 /// Most steps of the horizon that have live metrics.
 pub const MAX_METRIC_STEPS: usize = 20;
 
-/// Live metrics of one variate at one step of the horizon: means over the last 4096 scores or so. An error counts as at
-/// most 1000 times the widest of the variate's initial widths, so that one wrong reading does not hide the rest.
+/// Live metrics of one variate at one step of the horizon: means over the last 4096 scores or so.
+/// An error counts as at most 1000 times the widest of the variate's initial widths, so that one
+/// wrong reading does not hide the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LiveMetrics {
     /// Readings that were compared with their prediction interval.
@@ -32,8 +36,8 @@ pub struct LiveMetrics {
     pub seasonal: Option<Errors<f32>>,
 }
 
-/// The steps of a horizon that have live metrics, from 1, ascending: all of up to 20, else 20 in growing distances,
-/// always with the first, the middle and the last.
+/// The steps of a horizon that have live metrics, from 1, ascending: all of up to 20, else 20 in
+/// growing distances, always with the first, the middle and the last.
 pub(crate) fn metric_steps(horizon: usize) -> Vec<usize> {
     let count = horizon.min(MAX_METRIC_STEPS);
     let mut steps = Vec::with_capacity(count);

@@ -2,8 +2,9 @@
 //!
 //! Every time step is compared with the open forecasts of it, per variate and step of the horizon.
 //!
-//! Invariants: the work per time step is bounded by M * 10 scores, and nothing is allocated after [`Monitor::new`]; every
-//! number stays finite whatever is read or forecast; a missing reading scores nothing.
+//! Invariants: the work per time step is bounded by M * 10 scores, and nothing is allocated after
+//! [`Monitor::new`]; every number stays finite whatever is read or forecast; a missing reading
+//! scores nothing.
 
 use alloc::{vec, vec::Vec};
 use core::fmt;
@@ -20,8 +21,8 @@ use crate::seasons::{self, Seasons};
 pub const MAX_SEASON: usize = 1500;
 /// The most numbers in a forecast.
 const MAX_CELLS: usize = 1 << 24;
-/// Least scale of a variate's errors, in units of its widest initial width: a sensor that never moved is followed when it
-/// does.
+/// Least scale of a variate's errors, in units of its widest initial width: a sensor that never
+/// moved is followed when it does.
 const LEAST_SCALE: f32 = 1e-3;
 /// Largest error that counts in the live metrics, in the same units.
 const LARGEST_ERROR: f32 = 1e3;
@@ -59,14 +60,16 @@ pub enum MonitorError {
     },
     /// The initial widths are not M * H numbers that are positive and finite.
     InitialWidths,
-    /// The snapshot is not that of a monitor of this shape, season and coverage, or not that of a forecaster of this model.
+    /// The snapshot is not that of a monitor of this shape, season and coverage, or not that of a
+    /// forecaster of this model.
     Snapshot,
 }
 
 /// Evaluates the forecasts of one stream. See the module's invariants.
 ///
-/// For each time step, in this order: [`Monitor::observe`] with its readings, then, where a forecast was made,
-/// [`Monitor::issue`] with the forecast and [`Monitor::interval`] for its bounds. [`crate::Forecaster`] does this.
+/// For each time step, in this order: [`Monitor::observe`] with its readings, then, where a
+/// forecast was made, [`Monitor::issue`] with the forecast and [`Monitor::interval`] for its
+/// bounds. [`crate::Forecaster`] does this.
 #[derive(Debug, Clone)]
 pub struct Monitor {
     config: MonitorConfig,
@@ -109,8 +112,8 @@ impl MonitorConfig {
 }
 
 impl Monitor {
-    /// A monitor that has seen nothing; nothing else allocates. `initial_widths` are the half-widths of the first intervals,
-    /// positive, shape `[M][H]`.
+    /// A monitor that has seen nothing; nothing else allocates. `initial_widths` are the
+    /// half-widths of the first intervals, positive, shape `[M][H]`.
     ///
     /// # Errors
     /// Any fault of the configuration or the widths.
@@ -169,7 +172,8 @@ impl Monitor {
         size_of::<Monitor>() + (slots + steps) * size_of::<usize>() + variates * per_variate
     }
 
-    /// A time step has come: compares its readings `[M]`, NaN where missing, with the open forecasts of it.
+    /// A time step has come: compares its readings `[M]`, NaN where missing, with the open
+    /// forecasts of it.
     pub fn observe(&mut self, values: &[f32]) {
         debug_assert_eq!(values.len(), self.config.variates);
         let (horizon, steps) = (self.config.horizon, &self.metric_steps);
@@ -215,7 +219,8 @@ impl Monitor {
         }
     }
 
-    /// Bounds of a forecast, all `[M][H]`: `lower <= forecast <= upper`, and finite where the forecast is.
+    /// Bounds of a forecast, all `[M][H]`: `lower <= forecast <= upper`, and finite where the
+    /// forecast is.
     pub fn interval(&self, forecast: &[f32], lower: &mut [f32], upper: &mut [f32]) {
         debug_assert!([forecast.len(), lower.len(), upper.len()] == [self.intervals.len(); 3]);
         for (((state, &mean), lower), upper) in self.intervals.iter().zip(forecast).zip(lower).zip(upper) {
@@ -224,7 +229,8 @@ impl Monitor {
         }
     }
 
-    /// The stream starts over: open forecasts and past readings are forgotten, what was learned from them stays.
+    /// The stream starts over: open forecasts and past readings are forgotten, what was learned
+    /// from them stays.
     pub fn restart(&mut self) {
         self.open.clear();
         self.last.fill(f32::NAN);
@@ -233,21 +239,21 @@ impl Monitor {
         }
     }
 
-    /// The steps of the horizon that have live metrics: from 1, ascending, at most 20, always with the first, the middle
-    /// and the last.
+    /// The steps of the horizon that have live metrics: from 1, ascending, at most 20, always with
+    /// the first, the middle and the last.
     pub fn metric_steps(&self) -> &[usize] {
         &self.metric_steps
     }
 
-    /// Live metrics of a variate at a step of the horizon (from 1); `None` for a variate that is not forecast and for a step
-    /// that is not one of [`Monitor::metric_steps`].
+    /// Live metrics of a variate at a step of the horizon (from 1); `None` for a variate that is
+    /// not forecast and for a step that is not one of [`Monitor::metric_steps`].
     pub fn live_metrics(&self, variate: usize, step: usize) -> Option<LiveMetrics> {
         let place = self.metric_steps.binary_search(&step).ok()?;
         self.metrics.get(variate * self.metric_steps.len() + place).copied()
     }
 
-    /// Whether a variate's forecasts have become worse than they used to be: a CUSUM over batches of at least a horizon of
-    /// time steps, of the errors in units of their own running size.
+    /// Whether a variate's forecasts have become worse than they used to be: a CUSUM over batches
+    /// of at least a horizon of time steps, of the errors in units of their own running size.
     pub fn is_drifting(&self, variate: usize) -> bool {
         self.drift.get(variate).is_some_and(|drift| drift.raised)
     }
@@ -274,8 +280,8 @@ impl Monitor {
     /// The monitor of a snapshot, which continues as if it had never been interrupted.
     ///
     /// # Errors
-    /// As [`Monitor::new`], and [`MonitorError::Snapshot`] for a snapshot of another configuration or one that breaks an
-    /// invariant.
+    /// As [`Monitor::new`], and [`MonitorError::Snapshot`] for a snapshot of another configuration
+    /// or one that breaks an invariant.
     pub fn restore(config: MonitorConfig, snapshot: MonitorSnapshot) -> Result<Self, MonitorError> {
         // Checked before anything of the size that the configuration asks for is made.
         let cells = config.variates.saturating_mul(config.horizon);

@@ -1,9 +1,10 @@
-//! Open forecasts: a few origins whose forecasts wait for their readings, spread so that in time every step of the horizon
-//! meets every time of day.
+//! Open forecasts: a few origins whose forecasts wait for their readings, spread so that in time
+//! every step of the horizon meets every time of day.
 //!
-//! Only every `spacing`-th origin is kept, so a step of the horizon is scored once per `spacing` time steps, and a time
-//! step scores at most `slots` steps of each variate. `spacing` has no divisor in common with 2, 3, 5 and 7, hence none
-//! with a season of 24, 60, 168 or 1440 time steps.
+//! Only every `spacing`-th origin is kept, so a step of the horizon is scored once per `spacing`
+//! time steps, and a time step scores at most `slots` steps of each variate. `spacing` has no
+//! divisor in common with 2, 3, 5 and 7, hence none with a season of 24, 60, 168 or 1440 time
+//! steps.
 //!
 //! Invariant: `ages[k]` is the number of time steps since origin k, at most H; H marks a free slot.
 
@@ -21,7 +22,8 @@ pub(crate) struct OpenForecasts {
     variates: usize,
     horizon: usize,
     spacing: usize,
-    /// Time steps since an origin was last due; the time step that comes first makes the first one due.
+    /// Time steps since an origin was last due; the time step that comes first makes the first one
+    /// due.
     since: usize,
     ages: Vec<usize>,
     /// Shape `[slots][M][H]`.
@@ -93,8 +95,8 @@ impl OpenForecasts {
         self.lasts[slot * variates..][..variates].copy_from_slice(lasts);
     }
 
-    /// A time step has come. `due` receives, for each waiting origin and variate: the variate, the step of the horizon
-    /// (from 0), its forecast, and the variate's last reading at the origin.
+    /// A time step has come. `due` receives, for each waiting origin and variate: the variate, the
+    /// step of the horizon (from 0), its forecast, and the variate's last reading at the origin.
     pub(crate) fn advance(&mut self, mut due: impl FnMut(usize, usize, &PredictionInterval, f32)) {
         self.since = self.since.saturating_add(1);
         for (slot, age) in self.ages.iter_mut().enumerate().filter(|(_, age)| **age < self.horizon) {

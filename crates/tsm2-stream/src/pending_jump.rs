@@ -1,6 +1,8 @@
-//! Pending clock jump: readings far from the stream, ahead or back, until others confirm or disprove their time.
+//! Pending clock jump: readings far from the stream, ahead or back, until others confirm or
+//! disprove their time.
 //!
-//! Invariant: the readings lie in one time bin, that of the newest slot; of the bins before it only the range is known.
+//! Invariant: the readings lie in one time bin, that of the newest slot; of the bins before it only
+//! the range is known.
 
 use serde::{Deserialize, Serialize};
 

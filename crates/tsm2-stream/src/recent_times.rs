@@ -1,13 +1,14 @@
 //! Duplicate detection: the times of one variate's readings in one time bin.
 //!
-//! Invariants: a bounded number of times is remembered and nothing is allocated after the start. Once times were
-//! forgotten, a time older than all that are remembered counts as known.
+//! Invariants: a bounded number of times is remembered and nothing is allocated after the start.
+//! Once times were forgotten, a time older than all that are remembered counts as known.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-/// How many readings of its variate and bin may overtake a reading that is still to be told from its duplicate.
+/// How many readings of its variate and bin may overtake a reading that is still to be told from
+/// its duplicate.
 pub(crate) const REMEMBERED: usize = 32;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +89,8 @@ mod tests {
     }
 
     proptest! {
-        /// No time is taken twice, whatever the order; and all that are fewer than are remembered are taken once.
+        /// No time is taken twice, whatever the order; and all that are fewer than are remembered
+        /// are taken once.
         #[test]
         fn a_time_is_taken_once(all in prop::collection::vec(0i64..200, 0..200)) {
             let mut times = RecentTimes::new();

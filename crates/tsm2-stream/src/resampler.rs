@@ -1,26 +1,32 @@
 //! Resampler: readings at any time become one time step of all variates per sampling interval.
 //!
-//! Time bins lie at the multiples of the interval since 1970, and a reading belongs to the nearest bin. Only the readings'
-//! own times move the resampler, so the same readings in the same order give the same time steps whenever they come.
+//! Time bins lie at the multiples of the interval since 1970, and a reading belongs to the nearest
+//! bin. Only the readings' own times move the resampler, so the same readings in the same order
+//! give the same time steps whenever they come.
 //!
 //! Invariants:
-//! 1. Time steps come in strictly increasing time, one per bin, without holes except at an [`Event::Restart`].
-//! 2. A time step is emitted when the stream's newest reading lies `allowed_lateness_ms` beyond the end of its bin.
-//!    Without allowed lateness, and where the newest reading of every variate counts, it is emitted as soon as every
-//!    variate has a reading. Readings of that bin that follow are [`Accepted::Surplus`].
-//! 3. Readings in another order, none later than the allowed lateness, give the same time steps up to the rounding of
-//!    [`Aggregate`](crate::Aggregate), as long as no silence comes within the allowed lateness of `max_gap`.
-//! 4. One reading emits at most `max_gap` time steps and the open bins. The open bins are bounded, and nothing is
-//!    allocated after the start.
-//! 5. Readings that come again change nothing: a reading of an emitted bin is rejected or surplus, and so is one that its
-//!    open bin has. A bin knows readings by variate and time, see [`crate::recent_times`]; without times of the devices
-//!    every reading of an open bin counts.
-//! 6. A clock jump beyond `max_gap` counts only when a second bin confirms it. Until then its readings wait apart, so one
-//!    wrong clock neither ends a stream nor makes the true readings after it late.
-//! 7. A clock rollback counts only into the gap before the current segment, more than `max_gap` bins before the segment,
-//!    where no bin ever had a time step. Two bins must follow each other there without a reading of the segment between
-//!    them, and with the time steps before the gap they must outnumber the segment's: of two clocks the one that was
-//!    heard for longer is right. The abandoned times are remembered, so readings that come again cannot jump there.
+//! 1. Time steps come in strictly increasing time, one per bin, without holes except at an
+//!    [`Event::Restart`].
+//! 2. A time step is emitted when the stream's newest reading lies `allowed_lateness_ms` beyond the
+//!    end of its bin. Without allowed lateness, and where the newest reading of every variate
+//!    counts, it is emitted as soon as every variate has a reading. Readings of that bin that
+//!    follow are [`Accepted::Surplus`].
+//! 3. Readings in another order, none later than the allowed lateness, give the same time steps up
+//!    to the rounding of [`Aggregate`](crate::Aggregate), as long as no silence comes within the
+//!    allowed lateness of `max_gap`.
+//! 4. One reading emits at most `max_gap` time steps and the open bins. The open bins are bounded,
+//!    and nothing is allocated after the start.
+//! 5. Readings that come again change nothing: a reading of an emitted bin is rejected or surplus,
+//!    and so is one that its open bin has. A bin knows readings by variate and time, see
+//!    [`crate::recent_times`]; without times of the devices every reading of an open bin counts.
+//! 6. A clock jump beyond `max_gap` counts only when a second bin confirms it. Until then its
+//!    readings wait apart, so one wrong clock neither ends a stream nor makes the true readings
+//!    after it late.
+//! 7. A clock rollback counts only into the gap before the current segment, more than `max_gap`
+//!    bins before the segment, where no bin ever had a time step. Two bins must follow each other
+//!    there without a reading of the segment between them, and with the time steps before the gap
+//!    they must outnumber the segment's: of two clocks the one that was heard for longer is right.
+//!    The abandoned times are remembered, so readings that come again cannot jump there.
 
 use alloc::vec::Vec;
 
@@ -144,18 +150,20 @@ impl Resampler {
         self.counts
     }
 
-    /// Time of the stream's newest reading, in milliseconds since 1970-01-01 UTC; `None` before the first.
+    /// Time of the stream's newest reading, in milliseconds since 1970-01-01 UTC; `None` before the
+    /// first.
     pub fn newest_ms(&self) -> Option<i64> {
         self.segment.map(|segment| segment.watermark)
     }
 
-    /// Whether a reading of this time would continue the stream: neither begin it, nor jump, nor come too late.
+    /// Whether a reading of this time would continue the stream: neither begin it, nor jump, nor
+    /// come too late.
     pub fn expects(&self, time_ms: i64) -> bool {
         matches!(self.position(self.rules.bin(clamp_time(time_ms))), Position::Inside)
     }
 
-    /// Takes one reading. `on` receives each event before this returns, in order: one for each time step, those that
-    /// bridge a gap included, so that a long gap shows progress.
+    /// Takes one reading. `on` receives each event before this returns, in order: one for each time
+    /// step, those that bridge a gap included, so that a long gap shows progress.
     ///
     /// # Errors
     /// Why the reading was rejected.
@@ -251,8 +259,8 @@ impl Resampler {
         }
     }
 
-    /// Whether a bin far from the segment confirms the pending jump. Then the stream has restarted there, and `bin` comes
-    /// next; otherwise the readings of `bin` are the new pending jump.
+    /// Whether a bin far from the segment confirms the pending jump. Then the stream has restarted
+    /// there, and `bin` comes next; otherwise the readings of `bin` are the new pending jump.
     fn is_confirmed(&mut self, bin: i64, is_back: bool, on: &mut impl FnMut(Event<'_>)) -> bool {
         let jump = &mut self.jump;
         if jump.waits() && (jump.first..=jump.bin).contains(&bin) {
@@ -303,7 +311,8 @@ impl Resampler {
         true
     }
 
-    /// Drops the pending jump; `is_disproved` by a reading of the segment, not replaced by another jump.
+    /// Drops the pending jump; `is_disproved` by a reading of the segment, not replaced by another
+    /// jump.
     fn drop_jump(&mut self, is_disproved: bool, on: &mut impl FnMut(Event<'_>)) {
         let readings = self.jump.readings.readings;
         if readings > 0 {
@@ -373,11 +382,12 @@ impl Resampler {
 
     /// The resampler of a snapshot, which continues as if it had never been interrupted.
     ///
-    /// All but variates, aggregates and interval may be configured anew: emitted time steps stay so, and bins that take no
-    /// readings any more are emitted with the next reading.
+    /// All but variates, aggregates and interval may be configured anew: emitted time steps stay
+    /// so, and bins that take no readings any more are emitted with the next reading.
     ///
     /// # Errors
-    /// As [`Resampler::new`], and [`ResamplerError::Snapshot`] for a snapshot that does not fit or breaks an invariant.
+    /// As [`Resampler::new`], and [`ResamplerError::Snapshot`] for a snapshot that does not fit or
+    /// breaks an invariant.
     pub fn restore(config: ResamplerConfig, snapshot: ResamplerSnapshot) -> Result<Self, ResamplerError> {
         Resampler::new(config)?.restored(snapshot).ok_or(ResamplerError::Snapshot)
     }

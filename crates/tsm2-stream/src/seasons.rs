@@ -1,7 +1,8 @@
-//! Readings of past seasons, for the seasonal naive forecast: each variate's reading at the same time of the last season
-//! before the origin.
+//! Readings of past seasons, for the seasonal naive forecast: each variate's reading at the same
+//! time of the last season before the origin.
 //!
-//! Invariant: `readings` holds the last `seasons * period` time steps, NaN where there was none yet.
+//! Invariant: `readings` holds the last `seasons * period` time steps, NaN where there was none
+//! yet.
 
 use alloc::{vec, vec::Vec};
 
@@ -32,8 +33,8 @@ impl Seasons {
         }
     }
 
-    /// The seasonal naive forecast at step `step` (from 0) of the time step that comes next; NaN where that season was not
-    /// seen.
+    /// The seasonal naive forecast at step `step` (from 0) of the time step that comes next; NaN
+    /// where that season was not seen.
     pub(crate) fn seasonal(&self, variate: usize, step: usize) -> f32 {
         let len = self.readings.len() / self.variates;
         let back = self.period * (step / self.period + 1);

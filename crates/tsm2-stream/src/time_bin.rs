@@ -1,8 +1,8 @@
 //! Time bin: the readings of all variates within one sampling interval, aggregated as they come.
 //!
-//! Invariants: a variate without a reading has no value; one with a reading may have none either, where its sensor sent
-//! no number. The same readings again leave a bin as it is, and so does their order up to rounding, as far as
-//! [`crate::recent_times`] remembers.
+//! Invariants: a variate without a reading has no value; one with a reading may have none either,
+//! where its sensor sent no number. The same readings again leave a bin as it is, and so does their
+//! order up to rounding, as far as [`crate::recent_times`] remembers.
 
 use alloc::{vec, vec::Vec};
 
@@ -38,7 +38,8 @@ impl Shape {
         self.aggregates.len()
     }
 
-    /// Whether [`RecentTimes`] are kept. Where only the newest reading counts, an older one changes nothing anyway.
+    /// Whether [`RecentTimes`] are kept. Where only the newest reading counts, an older one changes
+    /// nothing anyway.
     fn remembers(&self, aggregate: Aggregate) -> bool {
         self.any_order && self.device_times && aggregate != Aggregate::Last
     }

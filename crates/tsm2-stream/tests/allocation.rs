@@ -1,5 +1,6 @@
-//! A resampler allocates nothing after it was made: a counting allocator watches readings in every order, gaps, clock jumps and rollbacks.
-//! It counts this thread only, so the test harness may allocate beside it.
+//! A resampler allocates nothing after it was made: a counting allocator watches readings in every
+//! order, gaps, clock jumps and rollbacks. It counts this thread only, so the test harness may
+//! allocate beside it.
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait; this one only counts and passes on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,4 +1,5 @@
-//! Clock rollbacks: clocks that go wrong and come right again, and old readings that are no rollback.
+//! Clock rollbacks: clocks that go wrong and come right again, and old readings that are no
+//! rollback.
 
 mod common;
 
@@ -126,9 +127,10 @@ fn a_second_clock_rollback_needs_a_second_clock_jump() {
 }
 
 proptest! {
-    /// A true clock with wrong times in between, now and then a clock jump that is confirmed: each true reading but the
-    /// first few after a jump has its time step, wherever the resampler is saved; and an unacknowledged tail that comes
-    /// again, wrong times included, changes no time step after it.
+    /// A true clock with wrong times in between, now and then a clock jump that is confirmed: each
+    /// true reading but the first few after a jump has its time step, wherever the resampler is
+    /// saved; and an unacknowledged tail that comes again, wrong times included, changes no time
+    /// step after it.
     #[test]
     fn a_clock_that_goes_wrong_and_comes_right_is_followed_and_interruptions_do_not_show(
         bursts in prop::collection::vec((20i64..40, 1i64..5), 1..5),
@@ -163,7 +165,8 @@ proptest! {
         }
     }
 
-    /// Whatever comes again of a finished past, in any order and any number of times, never moves the stream.
+    /// Whatever comes again of a finished past, in any order and any number of times, never moves
+    /// the stream.
     #[test]
     fn a_finished_past_in_any_order_is_rejected(
         rows in 1i64..50,

@@ -168,7 +168,8 @@ fn a_restart_forgets_open_forecasts_and_keeps_what_was_learned() {
     assert_eq!((bounds(&monitor), monitor.live_metrics(1, 6)), before);
 }
 
-/// Coverage of white noise around a forecast of 0 over `rows` time steps, by step of the horizon, of the bounds that were published.
+/// Coverage of white noise around a forecast of 0 over `rows` time steps, by step of the horizon,
+/// of the bounds that were published.
 fn coverage(monitor: &mut Monitor, noise: &mut Noise, rows: usize, size: impl Fn(usize) -> f32, count: impl Fn(usize) -> bool) -> f64 {
     let forecast = [0.0; CELLS];
     let mut bounds: Vec<(Vec<f32>, Vec<f32>)> = Vec::new();

@@ -26,8 +26,8 @@ fn rules() -> impl Strategy<Value = (Vec<Aggregate>, u64, u64)> {
 }
 
 proptest! {
-    /// Whatever arrives: no panic, time steps in strictly increasing time and without holes except at restarts, a bounded
-    /// number of time steps per reading, and every reading accounted for.
+    /// Whatever arrives: no panic, time steps in strictly increasing time and without holes except
+    /// at restarts, a bounded number of time steps per reading, and every reading accounted for.
     #[test]
     fn any_readings_keep_the_invariants(
         rules in rules(),
@@ -74,7 +74,8 @@ proptest! {
         prop_assert!(longest as u64 <= 300 + (open + 1) * (16 + 350 * variates as u64));
     }
 
-    /// Readings in order, each within its bin, give the time steps they were made from, in whatever order the variates come.
+    /// Readings in order, each within its bin, give the time steps they were made from, in whatever
+    /// order the variates come.
     #[test]
     fn complete_time_steps_in_are_the_same_time_steps_out(
         rows in prop::collection::vec((prop::collection::vec(prop::option::of(-1e3f32..1e3), 3), -20_000i64..20_000, any::<bool>()), 1..60),
@@ -93,7 +94,8 @@ proptest! {
         prop_assert_eq!(out, expected);
     }
 
-    /// Saved and restored anywhere, any number of times, a resampler emits what it would have emitted.
+    /// Saved and restored anywhere, any number of times, a resampler emits what it would have
+    /// emitted.
     #[test]
     fn an_interrupted_resampler_goes_on_as_if_it_had_not_been(
         rules in rules(),
@@ -114,7 +116,8 @@ proptest! {
         }
     }
 
-    /// Readings in the order of their times that come again, as an unacknowledged tail does, are not used a second time.
+    /// Readings in the order of their times that come again, as an unacknowledged tail does, are
+    /// not used a second time.
     #[test]
     fn a_tail_that_comes_again_is_not_taken_twice(
         readings in prop::collection::vec((0usize..3, -1e3f32..1e3, 1i64..50_000), 1..100),

@@ -1,4 +1,5 @@
-//! Allowed lateness, aggregates and forward-fill: the value of a bin, and when its time step is emitted.
+//! Allowed lateness, aggregates and forward-fill: the value of a bin, and when its time step is
+//! emitted.
 
 mod common;
 
@@ -186,7 +187,8 @@ fn another_allowed_lateness_loses_no_time_step() {
     }
 }
 
-/// Readings with distinct times per variate, and for each how late it comes, at most `lateness` milliseconds.
+/// Readings with distinct times per variate, and for each how late it comes, at most `lateness`
+/// milliseconds.
 fn readings(lateness: i64) -> impl Strategy<Value = Vec<(usize, f32, i64, i64)>> {
     let value = prop_oneof![9 => -1e3f32..1e3, 1 => any::<f32>()];
     prop::collection::vec((0..ALL.len(), value, 1i64..20_000, 0..=lateness), 1..150).prop_map(|steps| {
@@ -219,8 +221,8 @@ fn total_size(readings: &[(usize, f32, i64, i64)]) -> f64 {
         .sum()
 }
 
-/// Whether the events are the same: means and sums to within a unit in the last place and 2^-50 of `size`, the sum of all
-/// sizes of readings; all other values to the bit.
+/// Whether the events are the same: means and sums to within a unit in the last place and 2^-50 of
+/// `size`, the sum of all sizes of readings; all other values to the bit.
 fn agree(one: &[OwnedEvent], other: &[OwnedEvent], size: f64) -> bool {
     let same = |(variate, (one, other)): (usize, (&Option<f32>, &Option<f32>))| match (ALL[variate], one, other) {
         (Aggregate::Mean | Aggregate::Sum, &Some(one), &Some(other)) => {
@@ -240,8 +242,8 @@ fn agree(one: &[OwnedEvent], other: &[OwnedEvent], size: f64) -> bool {
 }
 
 proptest! {
-    /// Any order within the allowed lateness gives the time steps of the sorted order: to the bit for `last`, `min` and
-    /// `max`, to rounding for `mean` and `sum`. Duplicates change nothing.
+    /// Any order within the allowed lateness gives the time steps of the sorted order: to the bit
+    /// for `last`, `min` and `max`, to rounding for `mean` and `sum`. Duplicates change nothing.
     #[test]
     fn the_order_within_the_allowed_lateness_does_not_matter(
         mut readings in readings(170_000),
