@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tsm2_bundle::Metadata;
 use tsm2_edge::config::Config;
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::prepare;
 use tsm2_edge::runtime::daemon;
 use tsm2_mqtt::{Session, SessionOptions};
 
@@ -56,9 +56,9 @@ pub async fn run(
     config.broker.port = broker.port();
     config.input.stream = Some(STREAM.into());
     config.input.time_field = Some("time".into());
-    let service = Service::prepare(&config)?;
-    fits_the_building(service.bundle().meta())?;
-    let meta = service.bundle().meta();
+    let prepared = prepare(&config)?;
+    fits_the_building(prepared.bundle.meta())?;
+    let meta = prepared.bundle.meta();
     let model = meta.name.clone();
     let is_covariate = NAMES.map(|name| meta.covariates().iter().any(|variate| variate.name == name));
 
@@ -71,7 +71,7 @@ pub async fn run(
     let (sensors, publisher, _) = session("demo-sensors", &[])?;
     let (watcher, _, receiver) = session("demo-watcher", &[STATUS, READINGS, &format!("{FORECASTS}+")])?;
     let (stop_daemon, daemon_stops) = oneshot::channel::<()>();
-    let mut daemon = tokio::spawn(daemon::run(service, async {
+    let mut daemon = tokio::spawn(daemon::run(prepared, async {
         // An error means that the sender was dropped, which ends the daemon too.
         let _ = daemon_stops.await;
     }));

@@ -3,7 +3,7 @@
 use crate::broker::BrokerError;
 use std::time::Duration;
 use thiserror::Error;
-use tsm2_edge::config::service::ServiceError;
+use tsm2_edge::config::PrepareError;
 use tsm2_edge::runtime::daemon::DaemonError;
 use tsm2_mqtt::{SessionError, rfc3339};
 
@@ -21,7 +21,7 @@ pub enum DemoError {
     Broker(#[from] BrokerError),
     /// The bundle cannot be used.
     #[error(transparent)]
-    Service(#[from] ServiceError),
+    Prepare(#[from] PrepareError),
     /// The bundle lacks a variate that the building measures.
     #[error("the model {model:?} has no variate {variate:?}; use a model that was trained on the simulated building")]
     LacksVariate {

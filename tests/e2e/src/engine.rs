@@ -1,6 +1,6 @@
 //! The daemon's engine without broker, clock and store.
 
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::Prepared;
 use tsm2_edge::observe::{Metrics, Summary};
 use tsm2_edge::runtime::engine::Counts;
 use tsm2_edge::runtime::engine::{Accepted, Engine, Input, Step};
@@ -8,7 +8,7 @@ use tsm2_edge::state::Stored;
 
 /// An engine and what stands before it in the daemon: the router's address of a topic.
 pub struct TestEngine<'s> {
-    service: &'s Service,
+    prepared: &'s Prepared,
     engine: Engine<'s>,
     metrics: Metrics,
     log: Vec<Vec<u8>>,
@@ -16,11 +16,11 @@ pub struct TestEngine<'s> {
 
 impl<'s> TestEngine<'s> {
     /// An engine without streams.
-    pub fn new(service: &'s Service) -> Self {
+    pub fn new(prepared: &'s Prepared) -> Self {
         let metrics = Metrics::new();
         TestEngine {
-            service,
-            engine: Engine::new(service, metrics.input.clone()),
+            prepared,
+            engine: Engine::new(prepared, metrics.input.clone()),
             metrics,
             log: Vec::new(),
         }
@@ -28,7 +28,7 @@ impl<'s> TestEngine<'s> {
 
     /// Takes one message; `on` says how many forecasts of a time step it counts. Returns how many readings were accepted.
     pub fn take(&mut self, topic: &str, payload: &[u8], retained: bool, arrival_ms: i64, mut on: impl FnMut(Step<'_>) -> u64) -> u64 {
-        let address = match self.service.address(topic) {
+        let address = match self.prepared.topics.parse(topic) {
             Ok(address) => address,
             Err(error) => {
                 self.metrics.input.messages.inc();

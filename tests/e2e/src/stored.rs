@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tsm2_edge::config::Config;
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::prepare;
 use tsm2_edge::state::StateStore;
 use tsm2_edge::state::log::{LogOptions, LogStore};
 
@@ -22,8 +22,8 @@ pub struct Stored {
 
 /// The counts of `streams` in the store of a daemon of this configuration, those of an absent stream being zero.
 pub fn counts<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S]) -> Vec<Stored> {
-    let service = Service::prepare(&Config::load(config).expect("a configuration")).expect("a service");
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepare(&Config::load(config).expect("a configuration")).expect("a prepared");
+    let mut engine = TestEngine::new(&prepared);
     let options = LogOptions {
         retained_entries: 1 << 20,
         verify: true,
@@ -31,7 +31,7 @@ pub fn counts<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S]) -> Vec<S
     let store = LogStore::open(path, &options, &mut |_| {}).expect("a state store");
     assert_eq!(store.report().damaged, 0, "{:?}", store.report());
     let counts = |name: &S| {
-        let (name, key) = (name.as_ref(), service.state_key(name.as_ref()));
+        let (name, key) = (name.as_ref(), prepared.state_key(name.as_ref()));
         if let Some(stored) = store.load(&key).expect("a readable store") {
             engine.load(name, &stored, &[]);
         }

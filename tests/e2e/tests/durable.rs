@@ -9,7 +9,7 @@ use tsm2_e2e::engine::TestEngine;
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
 use tsm2_e2e::{bundle, process, stored};
 use tsm2_edge::config::Config;
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::prepare;
 use tsm2_mqtt::rfc3339;
 use tsm2_mqtt_testkit::fake_broker::{ClientPacket, FakeBroker, FakeConnection};
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
@@ -97,8 +97,8 @@ async fn killed_while_it_runs(extra: &str, seed: u64) {
 
 /// The bounds of every forecast by topic and time, from an engine that takes all rows at once.
 fn uninterrupted_bounds(site: &Site) -> HashMap<(String, String), [Vec<f32>; 2]> {
-    let service = Service::prepare(&Config::load(site.config().as_ref()).unwrap()).unwrap();
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepare(&Config::load(site.config().as_ref()).unwrap()).unwrap();
+    let mut engine = TestEngine::new(&prepared);
     let mut bounds = HashMap::new();
     for index in 0..ROWS {
         let time_ms = START + index * MINUTE;

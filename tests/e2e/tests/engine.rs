@@ -7,19 +7,19 @@ use tempfile::tempdir;
 use tsm2_bundle::Bundle;
 use tsm2_e2e::bundle;
 use tsm2_e2e::engine::TestEngine;
-use tsm2_edge::config::service::Service;
 use tsm2_edge::config::{Aggregate, Config};
+use tsm2_edge::config::{Prepared, prepare};
 use tsm2_mqtt::rfc3339;
 
 const HORIZON: usize = 3;
 const MINUTE: i64 = 60_000;
 
-/// A service over a random bundle of variates a and b, a row a minute; the time of arrival counts.
-fn service(folder: &Path, change: impl FnOnce(&mut Config)) -> Service {
+/// A prepared over a random bundle of variates a and b, a row a minute; the time of arrival counts.
+fn prepared(folder: &Path, change: impl FnOnce(&mut Config)) -> Prepared {
     let path = bundle::random(folder, "m", &["a", "b"], HORIZON, Some(MINUTE as u64));
     let mut config = Config::new(path, "s/{stream}");
     change(&mut config);
-    Service::prepare(&config).unwrap()
+    prepare(&config).unwrap()
 }
 
 /// Stream, row time and forecast of each row that a message closed.
@@ -43,8 +43,8 @@ fn direct(folder: &Path, rows: &[[f32; 2]]) -> Vec<Vec<f32>> {
 #[test]
 fn streams_do_not_touch_each_other() {
     let folder = tempdir().unwrap();
-    let service = service(folder.path(), |_| ());
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepared(folder.path(), |_| ());
+    let mut engine = TestEngine::new(&prepared);
     let (one, two) = ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[9.0, 8.0], [7.0, 6.0], [5.0, 4.0]]);
     let (expected_one, expected_two) = (direct(folder.path(), &one), direct(folder.path(), &two));
     for index in 0..3 {
@@ -65,8 +65,8 @@ fn streams_do_not_touch_each_other() {
 #[test]
 fn a_gap_steps_the_model_with_missing_rows() {
     let folder = tempdir().unwrap();
-    let service = service(folder.path(), |_| ());
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepared(folder.path(), |_| ());
+    let mut engine = TestEngine::new(&prepared);
     let nan = f32::NAN;
     let expected = direct(folder.path(), &[[1.0, 2.0], [nan, nan], [nan, nan], [3.0, nan], [4.0, 4.0]]);
     take(&mut engine, "s/x", r#"{"a": 1, "b": 2}"#, 0);
@@ -79,8 +79,8 @@ fn a_gap_steps_the_model_with_missing_rows() {
 #[test]
 fn after_a_long_silence_a_stream_is_as_new() {
     let folder = tempdir().unwrap();
-    let service = service(folder.path(), |config| config.input.max_gap = 5);
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepared(folder.path(), |config| config.input.max_gap = 5);
+    let mut engine = TestEngine::new(&prepared);
     let expected = direct(folder.path(), &[[3.0, 4.0], [5.0, 6.0]]);
     take(&mut engine, "s/x", r#"{"a": 1, "b": 2}"#, 0);
     assert_eq!(
@@ -97,8 +97,8 @@ fn after_a_long_silence_a_stream_is_as_new() {
 #[test]
 fn more_streams_than_allowed_are_refused_and_the_known_go_on() {
     let folder = tempdir().unwrap();
-    let service = service(folder.path(), |config| config.input.max_streams = 2);
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepared(folder.path(), |config| config.input.max_streams = 2);
+    let mut engine = TestEngine::new(&prepared);
     for (name, taken) in [("one", 1), ("two", 1), ("three", 0), ("four", 0)] {
         assert_eq!(
             take(&mut engine, &format!("s/{name}"), r#"{"a": 1, "b": 2}"#, 0).len(),
@@ -113,11 +113,11 @@ fn more_streams_than_allowed_are_refused_and_the_known_go_on() {
 #[test]
 fn a_topic_per_variate_fills_a_row() {
     let folder = tempdir().unwrap();
-    let service = service(folder.path(), |config| {
+    let prepared = prepared(folder.path(), |config| {
         config.input.topic = "bed/{stream}/{variate}/state".into();
         config.input.fields.insert("b".into(), "power".into());
     });
-    let mut engine = TestEngine::new(&service);
+    let mut engine = TestEngine::new(&prepared);
     let expected = direct(folder.path(), &[[1.5, 2.5]]);
     assert_eq!(take(&mut engine, "bed/x/a/state", "1.5", 0), []);
     assert_eq!(take(&mut engine, "bed/x/b/state", "9", 0), [], "b goes by the name power");
@@ -140,8 +140,8 @@ fn a_stored_message_only_goes_on_with_a_stream_and_only_with_its_own_time() {
     ];
     for time_field in [None, Some("t".to_owned())] {
         let has_time = time_field.is_some();
-        let service = service(folder.path(), |config| config.input.time_field = time_field);
-        let mut engine = TestEngine::new(&service);
+        let prepared = prepared(folder.path(), |config| config.input.time_field = time_field);
+        let mut engine = TestEngine::new(&prepared);
         for (minute, stored, counts) in messages {
             let payload = json!({ "a": 1, "b": 2, "t": minute * 60 }).to_string();
             let mut rows = 0;
@@ -158,7 +158,7 @@ fn a_stored_message_only_goes_on_with_a_stream_and_only_with_its_own_time() {
 #[test]
 fn readings_of_a_slot_are_aggregated_late_ones_included_and_local_times_are_read() {
     let folder = tempdir().unwrap();
-    let service = service(folder.path(), |config| {
+    let prepared = prepared(folder.path(), |config| {
         config.input.topic = "s/{stream}/{variate}".into();
         config.input.time_field = Some("t".into());
         config.input.time_zone = Some("Europe/Berlin".into());
@@ -166,7 +166,7 @@ fn readings_of_a_slot_are_aggregated_late_ones_included_and_local_times_are_read
         config.input.aggregate = Aggregate::Mean;
         config.input.aggregates.insert("b".into(), Aggregate::Max);
     });
-    let mut engine = TestEngine::new(&service);
+    let mut engine = TestEngine::new(&prepared);
     let mut rows = Vec::new();
     // The hour that is repeated: from the last minute of its first pass to the second of its second pass.
     for (variate, value, time) in [

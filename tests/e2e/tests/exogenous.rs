@@ -11,7 +11,7 @@ use tsm2_e2e::site::{HORIZON, MINUTE, Site, payload, summary};
 use tsm2_e2e::{bundle, process};
 use tsm2_edge::config::Config as EdgeConfig;
 use tsm2_edge::config::Input;
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::prepare;
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 use tsm2_mqtt_testkit::test_client::numbers;
 
@@ -34,8 +34,8 @@ fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon
 fn a_missing_exogenous_reading_stands_at_its_last_and_the_row_has_a_forecast_of_the_others() {
     let folder = tempdir().unwrap();
     let path = model(folder.path(), "m", &["a", "b", "valve"], 1, HORIZON);
-    let service = Service::prepare(&EdgeConfig::new(&path, "s/{stream}")).unwrap();
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepare(&EdgeConfig::new(&path, "s/{stream}")).unwrap();
+    let mut engine = TestEngine::new(&prepared);
     let nan = f32::NAN;
     let rows = [[1.0, 2.0, 9.0], [2.0, 3.0, nan], [nan, 4.0, nan], [4.0, 5.0, 1.0]];
     let times = (0..).map(|row| row * MINUTE);

@@ -13,7 +13,7 @@ use tsm2_e2e::recording::{evaluated, recording};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site};
 use tsm2_edge::config::Config as EdgeConfig;
 use tsm2_edge::config::Input;
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::{Prepared, prepare};
 use tsm2_edge::state::Stored;
 use tsm2_mqtt::rfc3339;
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
@@ -70,11 +70,11 @@ fn expected(path: &Path) -> Vec<Vec<f32>> {
         .collect()
 }
 
-fn service(path: &Path) -> Service {
+fn prepared(path: &Path) -> Prepared {
     let mut config = EdgeConfig::new(path, "s/{stream}");
     config.input.future_covariates_topic = Some("ahead/{stream}/{variate}".into());
     config.input.max_payload_bytes = 1 << 20;
-    Service::prepare(&config).unwrap()
+    prepare(&config).unwrap()
 }
 
 /// Rows through the engine; the forecasts that come of them.
@@ -94,8 +94,8 @@ fn rows(engine: &mut TestEngine<'_>, rows: std::ops::Range<usize>) -> Vec<Vec<f3
 fn what_is_told_moves_the_forecasts_outlives_a_restart_and_ends() {
     let folder = tempdir().unwrap();
     let path = model(folder.path(), "m");
-    let (service, expected) = (service(&path), expected(&path));
-    let mut engine = TestEngine::new(&service);
+    let (prepared, expected) = (prepared(&path), expected(&path));
+    let mut engine = TestEngine::new(&prepared);
     // Retained from before, so it comes before the first reading.
     let message = outlook((0..=TOLD).filter(|row| row % 3 == 0 || *row == TOLD));
     assert_eq!(engine.take("ahead/x/power", message.as_bytes(), true, START, |_| 0), 1);
@@ -105,17 +105,17 @@ fn what_is_told_moves_the_forecasts_outlives_a_restart_and_ends() {
         checkpoint: checkpoint.clone(),
         tail: Vec::new(),
     };
-    let mut next = TestEngine::new(&service);
+    let mut next = TestEngine::new(&prepared);
     next.load("x", &stored, &[]);
     assert!(next.checkpoint("x") == checkpoint);
     forecasts.extend(rows(&mut next, 9..ROWS));
     assert_eq!(forecasts, expected);
 
     // Told nothing, the same readings have other forecasts; told that nothing is known, those again.
-    let mut untold = TestEngine::new(&service);
+    let mut untold = TestEngine::new(&prepared);
     let alone = rows(&mut untold, 0..9);
     assert_ne!(alone, expected[..9]);
-    let mut taken_back = TestEngine::new(&service);
+    let mut taken_back = TestEngine::new(&prepared);
     taken_back.take("ahead/x/power", message.as_bytes(), true, START, |_| 0);
     taken_back.take("ahead/x/power", b"[]", true, START, |_| 0);
     assert_eq!(rows(&mut taken_back, 0..9), alone);
@@ -125,8 +125,8 @@ fn what_is_told_moves_the_forecasts_outlives_a_restart_and_ends() {
 fn what_cannot_be_used_is_counted_and_changes_nothing() {
     let folder = tempdir().unwrap();
     let path = model(folder.path(), "m");
-    let service = service(&path);
-    let mut engine = TestEngine::new(&service);
+    let prepared = prepared(&path);
+    let mut engine = TestEngine::new(&prepared);
     let good = outlook(0..=TOLD);
     engine.take("ahead/x/power", good.as_bytes(), true, START, |_| 0);
     let many = Value::Array(vec![json!({ "time": START, "value": 1 }); 2049]).to_string();

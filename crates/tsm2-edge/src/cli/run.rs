@@ -7,7 +7,6 @@ use clap::Args;
 use tracing::warn;
 
 use super::common;
-use crate::config::service::Service;
 use crate::config::{Config, prepare};
 use crate::observe::log;
 use crate::runtime::signals::Signals;
@@ -34,7 +33,7 @@ impl Run {
             for warning in &prepared.warnings.0 {
                 warn!("{warning}");
             }
-            anyhow::Ok(Service::prepare(config)?)
+            anyhow::Ok(prepared)
         };
         let prepared = load(&config)?;
         let summary = common::runtime()?.block_on(async {

@@ -16,7 +16,6 @@ pub mod reference;
 mod schema;
 mod secret;
 mod section;
-pub mod service;
 mod state;
 mod topics;
 

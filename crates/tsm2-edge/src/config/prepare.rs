@@ -18,6 +18,7 @@ use super::secret::Warnings;
 use super::state::{Durability, StateError};
 use super::topics::{Topics, TopicsError};
 use crate::observe::http::HttpOptions;
+use crate::runtime::record::Fingerprint;
 
 /// A configuration whose parts do not fit together. Each message begins with the key.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,8 @@ pub struct Prepared {
     pub bytes_per_stream: u64,
     /// Number of workers: one per core.
     pub workers: usize,
+    /// Which stored state the model can use.
+    pub fingerprint: Fingerprint,
     /// Weaknesses that do not prevent a start.
     pub warnings: Warnings,
 }
@@ -120,6 +123,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         ..broker.session(&mut warnings)?
     };
     Ok(Prepared {
+        fingerprint: Fingerprint::of(&bundle, interval_ms),
         http: http.as_ref().map(|http| http.options(&mut warnings)).transpose()?,
         state: durability,
         max_inflight: broker.max_inflight,
@@ -133,4 +137,19 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         warnings,
         bundle,
     })
+}
+
+impl Prepared {
+    /// The key of a stream in the state store.
+    pub fn state_key(&self, stream: &str) -> String {
+        self.fingerprint.key(stream)
+    }
+
+    /// Log entries of a stream that are kept to warm up another model.
+    pub(crate) fn warmup_entries(&self) -> usize {
+        let steps = self.state.as_ref().map_or(0, |state| state.warmup_steps as usize);
+        // A topic per variate gives an entry per variate and time step.
+        let entries_per_step = if self.topics.has_variate() { self.topics.inputs().len() } else { 1 };
+        steps.saturating_mul(entries_per_step)
+    }
 }

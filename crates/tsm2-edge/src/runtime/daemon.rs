@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 use tsm2_mqtt::{Publisher, Receiver, Session, SessionError, SessionState};
 
-use crate::config::service::Service;
+use crate::config::Prepared;
 use crate::observe::{Component, Health, InputMetrics, Metrics, Subscription, Summary};
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::Uncommitted;
@@ -65,42 +65,42 @@ pub(crate) struct Process {
 }
 
 /// Runs until `shutdown` resolves.
-pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result<Summary, DaemonError> {
+pub async fn run(prepared: Prepared, shutdown: impl Future<Output = ()>) -> Result<Summary, DaemonError> {
     let process = Process::default();
-    run_after(Arc::new(service), Handover::default(), &process, shutdown).await?;
+    run_after(Arc::new(prepared), Handover::default(), &process, shutdown).await?;
     Ok(process.metrics.summary())
 }
 
 /// As [`run`], continuing where another daemon of this process ended.
 pub(crate) async fn run_after(
-    service: Arc<Service>,
+    prepared: Arc<Prepared>,
     handover: Handover,
     process: &Process,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Handover, DaemonError> {
-    let meta = service.bundle.meta();
+    let meta = prepared.bundle.meta();
     info!(
         model = meta.name,
         variates = meta.variates.len(),
         horizon = meta.config.horizon,
-        filters = service.filters().join(", "),
-        workers = service.shards,
+        filters = prepared.topics.filters().join(", "),
+        workers = prepared.workers,
         "starting"
     );
     let Handover(memory) = handover;
-    let store: Arc<dyn StateStore> = match &service.durability {
+    let store: Arc<dyn StateStore> = match &prepared.state {
         Some(durability) => {
-            let store = Arc::new(stored::open(&service, durability)?);
+            let store = Arc::new(stored::open(&prepared, durability)?);
             crate::state::copy(&*memory, &*store)?;
             store
         }
         None => memory.clone(),
     };
-    let admission = Arc::new(Admission::new(service.max_streams));
-    stored::admit(&service, &*store, &admission, &process.metrics.state)?;
-    let ends = Session::start(service.session.clone())?;
+    let admission = Arc::new(Admission::new(prepared.max_streams));
+    stored::admit(&prepared, &*store, &admission, &process.metrics.state)?;
+    let ends = Session::start(prepared.session.clone())?;
     let was_asked = Daemon {
-        service: service.clone(),
+        prepared: prepared.clone(),
         store,
         admission,
         process: process.clone(),
@@ -111,7 +111,7 @@ pub(crate) async fn run_after(
         summary = serde_json::to_string(&process.metrics.summary()).unwrap_or_default(),
         "stopped"
     );
-    match (was_asked, &service.durability) {
+    match (was_asked, &prepared.state) {
         // A service manager restarts what ends with an error, and takes a clean end for intended.
         (false, _) => Err(DaemonError::SessionEnded),
         (true, None) => Ok(Handover(memory)),
@@ -120,7 +120,7 @@ pub(crate) async fn run_after(
 }
 
 struct Daemon {
-    service: Arc<Service>,
+    prepared: Arc<Prepared>,
     store: Arc<dyn StateStore>,
     admission: Arc<Admission>,
     process: Process,
@@ -131,21 +131,21 @@ impl Daemon {
     async fn run(self, ends: (Session, Publisher, Receiver), shutdown: impl Future<Output = ()>) -> Result<bool, DaemonError> {
         let (session, publisher, receiver) = ends;
         let Daemon {
-            service,
+            prepared,
             store,
             admission,
             process: Process { metrics, health },
         } = self;
         let (stop, signal) = Stop::new();
         let (batches, closed) = mpsc::channel();
-        let durable: Arc<[AtomicU64]> = (0..service.shards).map(|_| AtomicU64::new(0)).collect();
+        let durable: Arc<[AtomicU64]> = (0..prepared.workers).map(|_| AtomicU64::new(0)).collect();
         let uncommitted = Arc::new(Uncommitted::new(metrics.state.clone()));
-        let queues: Vec<_> = (0..service.shards).map(|_| Arc::new(RoundRobinQueue::new())).collect();
+        let queues: Vec<_> = (0..prepared.workers).map(|_| Arc::new(RoundRobinQueue::new())).collect();
 
         let writer = Writer {
             store: store.clone(),
-            forecasts: service.durability.is_some().then(|| publisher.clone()),
-            retry_every: service.durability.as_ref().map_or(RETRY, |durability| durability.every),
+            forecasts: prepared.state.is_some().then(|| publisher.clone()),
+            retry_every: prepared.state.as_ref().map_or(RETRY, |durability| durability.every),
             durable: durable.clone(),
             uncommitted: uncommitted.clone(),
             stop: signal.clone(),
@@ -156,10 +156,10 @@ impl Daemon {
         };
         let mut writing = tokio::task::spawn_blocking(move || writer.run(&closed));
         let mut workers = JoinSet::new();
-        for ((number, queue), report) in queues.iter().enumerate().zip(metrics.workers(service.shards)) {
+        for ((number, queue), report) in queues.iter().enumerate().zip(metrics.workers(prepared.workers)) {
             let worker = Worker {
                 number,
-                service: service.clone(),
+                prepared: prepared.clone(),
                 queue: queue.clone(),
                 store: store.clone(),
                 batches: batches.clone(),
@@ -179,7 +179,7 @@ impl Daemon {
         // The writer ends when the last worker has ended.
         drop(batches);
         let router = Router {
-            service,
+            prepared,
             queues: queues.clone(),
             metrics: metrics.input.clone(),
             heartbeat: health.watch(Component::Router),

@@ -14,9 +14,9 @@ use tsm2_mqtt::FieldError;
 pub use tsm2_stream::Counts;
 use tsm2_stream::{Forecaster, ForecasterConfig, Monitor, Reading, Resampler, Workspace};
 
-use crate::config::service::Service;
+use crate::config::Prepared;
+use crate::config::{Address, Kind};
 use crate::observe::{InputMetrics, LiveErrors, RejectionLog};
-use crate::runtime::address::{Address, Kind};
 use crate::runtime::admission::Admission;
 use crate::runtime::record::{Checkpoint, CheckpointV1, Compatibility, Entry};
 use crate::runtime::stream::{Outcome, Shared, Stream, Tail};
@@ -88,7 +88,7 @@ pub enum Loaded {
 
 /// Streams and the model that forecasts them.
 pub struct Engine<'s> {
-    service: &'s Service,
+    prepared: &'s Prepared,
     shared: Shared<'s>,
     streams: HashMap<String, Stream>,
     admission: Arc<Admission>,
@@ -102,30 +102,30 @@ pub struct Engine<'s> {
 
 impl<'s> Engine<'s> {
     /// An engine without streams.
-    pub fn new(service: &'s Service, metrics: InputMetrics) -> Self {
-        Self::with_admission(service, metrics, Arc::new(Admission::new(service.max_streams)))
+    pub fn new(prepared: &'s Prepared, metrics: InputMetrics) -> Self {
+        Self::with_admission(prepared, metrics, Arc::new(Admission::new(prepared.max_streams)))
     }
 
     /// One of several engines, which together have the streams that `admission` admits.
-    pub(crate) fn with_admission(service: &'s Service, metrics: InputMetrics, admission: Arc<Admission>) -> Self {
-        let model = service.bundle.model();
+    pub(crate) fn with_admission(prepared: &'s Prepared, metrics: InputMetrics, admission: Arc<Admission>) -> Self {
+        let model = prepared.bundle.model();
         Engine {
             shared: Shared {
                 workspace: Workspace::new(&model),
                 config: ForecasterConfig {
-                    interval_ms: service.grid.interval_ms,
-                    coverage: service.monitor.coverage,
-                    initial_widths: service.prior.clone(),
+                    interval_ms: prepared.schema.resampler.interval_ms,
+                    coverage: prepared.schema.forecaster.coverage,
+                    initial_widths: prepared.schema.forecaster.initial_widths.clone(),
                 },
                 model,
             },
             streams: HashMap::new(),
             checkpoint_every: LEAST_STEPS,
             admission,
-            values: Vec::with_capacity(service.inputs.len()),
+            values: Vec::with_capacity(prepared.topics.inputs().len()),
             rejections: RejectionLog::new(metrics.clone()),
             metrics,
-            service,
+            prepared,
         }
     }
 
@@ -162,7 +162,7 @@ impl<'s> Engine<'s> {
 
     fn take_readings(&mut self, input: &Input<'_>, variate: Option<usize>, on: &mut impl FnMut(Step<'_>)) -> Option<Accepted> {
         let &Input { topic, address, .. } = input;
-        let (name, decoder) = (address.stream, &self.service.decoder);
+        let (name, decoder) = (address.stream, &self.prepared.schema.readings);
         if input.retained && !decoder.has_own_time() {
             let why =
                 format_args!("topic {topic:?}: a retained message without a time of its own; set input.time_field or publish unretained");
@@ -215,7 +215,7 @@ impl<'s> Engine<'s> {
     fn take_future(&mut self, input: &Input<'_>, variate: usize) -> Option<Accepted> {
         let &Input { topic, address, .. } = input;
         let name = address.stream;
-        let decoder = &self.service.known_ahead.as_ref()?.decoder;
+        let decoder = &self.prepared.schema.future_covariates;
         let newest_ms = self.streams.get(name).and_then(|stream| stream.resampler.newest_ms());
         let points = match decoder.points(topic, input.payload, newest_ms) {
             Ok(points) => points,
@@ -263,7 +263,7 @@ impl<'s> Engine<'s> {
             self.rejections.reject("too_many_streams", "", why);
             return false;
         }
-        match blank(self.service, &self.shared) {
+        match blank(self.prepared, &self.shared) {
             Some(stream) => {
                 info!(stream = name, "a new stream");
                 self.streams.insert(name.to_owned(), stream);
@@ -281,7 +281,7 @@ impl<'s> Engine<'s> {
         let Some(stream) = self.streams.get_mut(name) else {
             return Vec::new();
         };
-        let (rejections, variates) = (&mut self.rejections, &self.service.bundle.meta().variates);
+        let (rejections, variates) = (&mut self.rejections, &self.prepared.bundle.meta().variates);
         let before = stream.resampler.counts();
         let mut accepted = Vec::with_capacity(self.values.len());
         for &(variate, value) in &self.values {
@@ -361,9 +361,9 @@ impl<'s> Engine<'s> {
         };
         let tail = || stored.tail.iter().filter_map(|bytes| entry(name, bytes));
         let continued = match (&checkpoint, &stored.checkpoint) {
-            (Some(checkpoint), _) => restore(self.service, shared, checkpoint, Compatibility::Same),
+            (Some(checkpoint), _) => restore(self.prepared, shared, checkpoint, Compatibility::Same),
             (None, Some(_)) => None,
-            (None, None) => blank(self.service, shared),
+            (None, None) => blank(self.prepared, shared),
         };
         let (mut stream, loaded) = match continued {
             Some(mut stream) => {
@@ -378,14 +378,14 @@ impl<'s> Engine<'s> {
                 let history: Vec<Entry> = history().iter().filter_map(|bytes| entry(name, bytes)).collect();
                 // Without a log, the state of a model of the same architecture is the best there is.
                 let inherited = checkpoint.as_ref().filter(|_| history.is_empty());
-                let inherited = inherited.and_then(|checkpoint| restore(self.service, shared, checkpoint, Compatibility::Architecture));
-                let Some(mut stream) = inherited.or_else(|| blank(self.service, shared)) else {
+                let inherited = inherited.and_then(|checkpoint| restore(self.prepared, shared, checkpoint, Compatibility::Architecture));
+                let Some(mut stream) = inherited.or_else(|| blank(self.prepared, shared)) else {
                     return Loaded::WarmedUp(0);
                 };
                 let entries = history.len();
                 history.into_iter().for_each(|entry| stream.replay(shared, entry, &mut |_| beat()));
                 if let Some(checkpoint) = checkpoint
-                    && let Ok(mut resampler) = Resampler::restore(self.service.grid.clone(), checkpoint.resampler)
+                    && let Ok(mut resampler) = Resampler::restore(self.prepared.schema.resampler.clone(), checkpoint.resampler)
                 {
                     tail().for_each(|entry| resample(&mut resampler, entry));
                     stream.resampler = resampler;
@@ -412,7 +412,7 @@ impl<'s> Engine<'s> {
     pub fn checkpoint(&mut self, name: &str) -> Option<Vec<u8>> {
         let stream = self.streams.get_mut(name)?;
         let checkpoint = Checkpoint::V1(Box::new(CheckpointV1 {
-            fingerprint: self.service.fingerprint,
+            fingerprint: self.prepared.fingerprint,
             resampler: stream.resampler.snapshot(),
             forecaster: stream.forecaster.snapshot(),
         }));
@@ -425,7 +425,7 @@ impl<'s> Engine<'s> {
 
     /// Whether the log of a stream has grown so long that a checkpoint is worth its bytes.
     pub(crate) fn is_checkpoint_due(&self, name: &str) -> bool {
-        let per_step = self.service.inputs.len() as u64 + READINGS_PER_STEP;
+        let per_step = self.prepared.topics.inputs().len() as u64 + READINGS_PER_STEP;
         self.streams.get(name).is_some_and(|stream| {
             stream.needs_checkpoint
                 || stream.tail.time_steps >= self.checkpoint_every
@@ -457,7 +457,7 @@ impl<'s> Engine<'s> {
     /// Errors over all streams for each target variate at each of these steps (from 1), and how many
     /// streams drift.
     pub(crate) fn errors(&self, steps: &[usize]) -> (Vec<LiveErrors>, usize) {
-        let targets = self.service.outputs.len();
+        let targets = self.prepared.topics.targets();
         let mut errors = vec![LiveErrors::default(); targets * steps.len()];
         for stream in self.streams.values() {
             for (index, sum) in errors.iter_mut().enumerate() {
@@ -498,19 +498,19 @@ fn checkpoint_every(bytes: usize) -> u64 {
 }
 
 /// A stream without history.
-fn blank(service: &Service, shared: &Shared<'_>) -> Option<Stream> {
-    let resampler = Resampler::new(service.grid.clone()).ok()?;
+fn blank(prepared: &Prepared, shared: &Shared<'_>) -> Option<Stream> {
+    let resampler = Resampler::new(prepared.schema.resampler.clone()).ok()?;
     let forecaster = Forecaster::new(&shared.model, &shared.config).ok()?;
     Some(Stream::new(resampler, forecaster))
 }
 
 /// A stream as its checkpoint has it, where the models are the same or as compatible as `also`.
-fn restore(service: &Service, shared: &Shared<'_>, checkpoint: &CheckpointV1, also: Compatibility) -> Option<Stream> {
-    let found = service.fingerprint.compatibility(&checkpoint.fingerprint);
+fn restore(prepared: &Prepared, shared: &Shared<'_>, checkpoint: &CheckpointV1, also: Compatibility) -> Option<Stream> {
+    let found = prepared.fingerprint.compatibility(&checkpoint.fingerprint);
     if found != Compatibility::Same && found != also {
         return None;
     }
-    let resampler = Resampler::restore(service.grid.clone(), checkpoint.resampler.clone()).ok()?;
+    let resampler = Resampler::restore(prepared.schema.resampler.clone(), checkpoint.resampler.clone()).ok()?;
     let forecaster = Forecaster::restore(&shared.model, &shared.config, checkpoint.forecaster.clone()).ok()?;
     Some(Stream::new(resampler, forecaster))
 }

@@ -8,7 +8,6 @@
 //! [`engine`] is pure: no I/O, no clock, no thread. [`source`] and [`crate::state::StateStore`] are
 //! the two traits at its edge.
 
-pub mod address;
 mod admission;
 mod batch;
 pub mod daemon;

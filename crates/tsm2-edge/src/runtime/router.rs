@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::config::service::Service;
+use crate::config::Prepared;
 use crate::observe::{Heartbeat, InputMetrics, RejectionLog};
 use crate::runtime::queue::RoundRobinQueue;
 use crate::runtime::source::{Acknowledge, Source};
@@ -16,7 +16,7 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// See the module's description.
 pub(crate) struct Router<A> {
-    pub(crate) service: Arc<Service>,
+    pub(crate) prepared: Arc<Prepared>,
     /// One per worker.
     pub(crate) queues: Vec<Arc<RoundRobinQueue<Routed<A>>>>,
     pub(crate) metrics: InputMetrics,
@@ -36,7 +36,7 @@ impl<A: Acknowledge> Router<A> {
                 Ok(None) => break,
                 Err(_) => continue,
             };
-            let (stream, kind) = match self.service.address(&message.topic) {
+            let (stream, kind) = match self.prepared.topics.parse(&message.topic) {
                 Ok(address) => (address.stream.to_owned(), address.kind),
                 Err(error) => {
                     self.metrics.messages.inc();

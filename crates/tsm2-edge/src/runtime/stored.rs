@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
-use crate::config::service::{Durability, Service};
+use crate::config::{Durability, Prepared};
 use crate::observe::StateMetrics;
 use crate::runtime::admission::Admission;
 use crate::runtime::record::Key;
@@ -18,9 +18,9 @@ use crate::state::{StateStore, StoreError};
 const NAMED: usize = 100;
 
 /// Opens the store on disk.
-pub(crate) fn open(service: &Service, durability: &Durability) -> Result<LogStore, StoreError> {
+pub(crate) fn open(prepared: &Prepared, durability: &Durability) -> Result<LogStore, StoreError> {
     let options = LogOptions {
-        retained_entries: service.warmup_entries(),
+        retained_entries: prepared.warmup_entries(),
         verify: false,
     };
     let store = LogStore::open(&durability.path, &options, &mut |_| {})?;
@@ -29,16 +29,16 @@ pub(crate) fn open(service: &Service, durability: &Durability) -> Result<LogStor
 }
 
 /// Admits the stored streams that are served, the most recently written first.
-pub(crate) fn admit(service: &Service, store: &dyn StateStore, admission: &Admission, metrics: &StateMetrics) -> Result<(), StoreError> {
+pub(crate) fn admit(prepared: &Prepared, store: &dyn StateStore, admission: &Admission, metrics: &StateMetrics) -> Result<(), StoreError> {
     let mut infos = store.streams()?;
     infos.sort_by_key(|info| Reverse(info.last_write_ms));
     let mut unused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut streams = 0;
     for info in &infos {
         let stream = Key::parse(&info.name).map_or(info.name.as_str(), |key| key.stream);
-        let reason = match service.fingerprint.stream_of(&info.name) {
+        let reason = match prepared.fingerprint.stream_of(&info.name) {
             None => "other_schema",
-            Some(stream) if !service.serves(stream) => "not_served",
+            Some(stream) if !prepared.topics.serves(stream) => "not_served",
             Some(stream) if !admission.admit(stream) => "too_many",
             Some(_) => {
                 streams += 1;

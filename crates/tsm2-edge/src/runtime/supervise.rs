@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use crate::config::service::Service;
+use crate::config::Prepared;
 use crate::observe::http::{HttpError, Server};
 use crate::observe::{ModelLabels, Summary, systemd};
 use crate::runtime::daemon::{self, DaemonError, Handover, Process};
@@ -30,18 +30,18 @@ pub enum SuperviseError {
 
 /// Runs until a signal asks for the end. `load` reads the configuration again, for a reload.
 pub async fn supervise<E: std::fmt::Display>(
-    service: Service,
+    prepared: Prepared,
     signals: &mut Signals,
-    load: impl Fn() -> Result<Service, E>,
+    load: impl Fn() -> Result<Prepared, E>,
 ) -> Result<Summary, SuperviseError> {
     let process = Process::default();
     let Process { metrics, health } = &process;
-    let server = match service.http() {
+    let server = match &prepared.http {
         Some(options) => Some(tokio::spawn(Server::bind(options).await?.run(metrics.clone(), health.clone()))),
         None => None,
     };
     let notify = tokio::spawn(systemd::run(health.clone()));
-    let done = run(service, signals, load, &process).await;
+    let done = run(prepared, signals, load, &process).await;
     notify.abort();
     if let Some(server) = server {
         server.abort();
@@ -51,15 +51,15 @@ pub async fn supervise<E: std::fmt::Display>(
 }
 
 async fn run<E: std::fmt::Display>(
-    service: Service,
+    prepared: Prepared,
     signals: &mut Signals,
-    load: impl Fn() -> Result<Service, E>,
+    load: impl Fn() -> Result<Prepared, E>,
     process: &Process,
 ) -> Result<(), DaemonError> {
     let Process { metrics, health } = process;
-    let (mut service, mut handover) = (Arc::new(service), Handover::default());
+    let (mut prepared, mut handover) = (Arc::new(prepared), Handover::default());
     loop {
-        let meta = service.bundle.meta();
+        let meta = prepared.bundle.meta();
         metrics.set_model(ModelLabels::new(
             &meta.name,
             meta.targets().iter().map(|variate| variate.name.clone()),
@@ -77,7 +77,7 @@ async fn run<E: std::fmt::Display>(
                         systemd::reloading();
                         match load()
                             .map_err(|why| format!("{why:#}"))
-                            .and_then(|loaded| openable(&service, loaded))
+                            .and_then(|loaded| openable(&prepared, loaded))
                         {
                             Ok(loaded) => {
                                 next = Some(loaded);
@@ -93,19 +93,19 @@ async fn run<E: std::fmt::Display>(
                 }
             }
         };
-        handover = daemon::run_after(service.clone(), handover, process, end).await?;
+        handover = daemon::run_after(prepared.clone(), handover, process, end).await?;
         let Some(mut loaded) = next else { return Ok(()) };
-        take_over(&service, &mut loaded);
-        service = Arc::new(loaded);
+        take_over(&prepared, &mut loaded);
+        prepared = Arc::new(loaded);
         metrics.reloads.applied.inc();
         systemd::ready();
     }
 }
 
 /// Checks, before anything ends, whether another state path can be opened.
-fn openable(old: &Service, new: Service) -> Result<Service, String> {
-    let path = |service: &Service| service.durability.as_ref().map(|durability| durability.path.clone());
-    if let Some(durability) = &new.durability
+fn openable(old: &Prepared, new: Prepared) -> Result<Prepared, String> {
+    let path = |prepared: &Prepared| prepared.state.as_ref().map(|durability| durability.path.clone());
+    if let Some(durability) = &new.state
         && path(old) != path(&new)
     {
         stored::open(&new, durability).map_err(|why| why.to_string())?;
@@ -114,12 +114,12 @@ fn openable(old: &Service, new: Service) -> Result<Service, String> {
 }
 
 /// Logs what becomes of the streams.
-fn take_over(old: &Service, new: &mut Service) {
-    new.shards = old.shards;
-    if old.http() != new.http() {
+fn take_over(old: &Prepared, new: &mut Prepared) {
+    new.workers = old.workers;
+    if old.http != new.http {
         warn!("http: a changed section takes effect at the next start");
     }
-    let path = |service: &Service| service.durability.as_ref().map(|durability| durability.path.clone());
+    let path = |prepared: &Prepared| prepared.state.as_ref().map(|durability| durability.path.clone());
     let model = new.bundle.meta().name.as_str();
     if let (Some(before), after) = (path(old), path(new))
         && after.as_ref() != Some(&before)

@@ -18,9 +18,9 @@ use tokio::runtime::Handle;
 use tracing::{debug, error, info};
 use tsm2_mqtt::{InFlight, Message, Publisher, rfc3339};
 
-use crate::config::service::Service;
+use crate::config::Prepared;
+use crate::config::{Address, Kind};
 use crate::observe::{Heartbeat, Metrics, WorkerMetrics};
-use crate::runtime::address::{Address, Kind};
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::{Batch, Limits, OpenBatch, Uncommitted};
 use crate::runtime::engine::{Engine, Input, Step};
@@ -67,7 +67,7 @@ pub(crate) fn worker_of(stream: &str, workers: usize) -> usize {
 pub(crate) struct Worker<A> {
     /// Which one it is, of `service.shards`.
     pub(crate) number: usize,
-    pub(crate) service: Arc<Service>,
+    pub(crate) prepared: Arc<Prepared>,
     pub(crate) queue: Arc<RoundRobinQueue<Routed<A>>>,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) batches: Sender<Batch<A>>,
@@ -90,8 +90,8 @@ struct Cut;
 impl<A: Acknowledge> Worker<A> {
     /// Runs until its queue has ended.
     pub(crate) fn run(self) {
-        let service = self.service.clone();
-        let mut engine = Engine::with_admission(&service, self.metrics.input.clone(), self.admission.clone());
+        let prepared = self.prepared.clone();
+        let mut engine = Engine::with_admission(&prepared, self.metrics.input.clone(), self.admission.clone());
         let mut open = OpenBatch::new();
         if self.work(&mut engine, &mut open).is_ok() {
             self.finish(&mut engine, open);
@@ -119,7 +119,7 @@ impl<A: Acknowledge> Worker<A> {
             if self.stop.is_over() {
                 self.cut()?;
             }
-            let is_waiting = open.is_awaited() && self.in_flight.count() >= self.service.max_inflight;
+            let is_waiting = open.is_awaited() && self.in_flight.count() >= self.prepared.max_inflight;
             let due = open.due(self.limits()).map(|due| due.saturating_duration_since(now));
             let patience = match self.is_writer_busy(open) {
                 true => BUSY,
@@ -139,7 +139,7 @@ impl<A: Acknowledge> Worker<A> {
     }
 
     fn limits(&self) -> Limits {
-        match &self.service.durability {
+        match &self.prepared.state {
             Some(durability) => Limits {
                 readings: durability.readings,
                 every: durability.every,
@@ -183,8 +183,8 @@ impl<A: Acknowledge> Worker<A> {
             self.metrics.input.forecasts.inc_by(published);
             self.metrics.input.latency.observe(message.arrived_at.elapsed().as_secs_f64());
         }
-        if let (Some(accepted), true) = (accepted, self.service.durability.is_some()) {
-            open.add(self.service.fingerprint.key(&stream), &accepted);
+        if let (Some(accepted), true) = (accepted, self.prepared.state.is_some()) {
+            open.add(self.prepared.fingerprint.key(&stream), &accepted);
             engine.note_batch(&stream, open.number());
         }
         open.add_ack(message.ack);
@@ -197,7 +197,7 @@ impl<A: Acknowledge> Worker<A> {
     /// The time to stop is over. Where a file has the streams, what is open comes again; else the
     /// streams are handed over in memory as they are.
     fn cut(&self) -> Result<(), Cut> {
-        if self.service.durability.is_some() {
+        if self.prepared.state.is_some() {
             return Err(Cut);
         }
         self.queue.close();
@@ -219,7 +219,7 @@ impl<A: Acknowledge> Worker<A> {
             return;
         }
         for (key, is_collapsed) in open.keys() {
-            let Some(stream) = self.service.fingerprint.stream_of(&key) else {
+            let Some(stream) = self.prepared.fingerprint.stream_of(&key) else {
                 continue;
             };
             if (is_collapsed || engine.is_checkpoint_due(stream))
@@ -241,15 +241,15 @@ impl<A: Acknowledge> Worker<A> {
 
     /// The last batch: checkpoints of the streams, so that the next start replays little.
     fn finish(&self, engine: &mut Engine<'_>, mut open: OpenBatch<A>) {
-        let names = match self.service.durability.is_some() {
+        let names = match self.prepared.state.is_some() {
             true => engine.with_tail(LEAST_TAIL),
             false => engine.with_tail(0),
         };
         let collapsed = open.keys().into_iter().filter(|(_, is_collapsed)| *is_collapsed);
         let collapsed: Vec<String> = collapsed.map(|(key, _)| key).collect();
-        let keys = names.iter().map(|name| self.service.fingerprint.key(name)).chain(collapsed);
+        let keys = names.iter().map(|name| self.prepared.fingerprint.key(name)).chain(collapsed);
         for key in keys {
-            let stream = self.service.fingerprint.stream_of(&key).unwrap_or_default();
+            let stream = self.prepared.fingerprint.stream_of(&key).unwrap_or_default();
             if let Some(checkpoint) = engine.checkpoint(stream) {
                 self.heartbeat.beat();
                 open.checkpoint(key, checkpoint);
@@ -261,11 +261,11 @@ impl<A: Acknowledge> Worker<A> {
     /// Brings a stream back into memory, if it is stored. While it cannot be read this waits: a
     /// stream that began anew in its place would be another one.
     fn load(&self, engine: &mut Engine<'_>, stream: &str) -> Result<(), Cut> {
-        let key = self.service.fingerprint.key(stream);
+        let key = self.prepared.fingerprint.key(stream);
         let Some(stored) = self.read(stream, || self.store.load(&key))? else {
             return Ok(());
         };
-        let limit = self.service.warmup_entries();
+        let limit = self.prepared.warmup_entries();
         let history = || {
             let history = self.store.history(&key, limit);
             history.unwrap_or_else(|error| {
@@ -302,14 +302,16 @@ impl<A: Acknowledge> Worker<A> {
 
     /// Streams of this worker that may be in memory, beside those that are not durable yet.
     fn most_in_memory(&self) -> usize {
-        let durability = self.service.durability.as_ref();
-        durability.map_or(usize::MAX, |durability| durability.resident_streams.div_ceil(self.service.shards))
+        let durability = self.prepared.state.as_ref();
+        durability.map_or(usize::MAX, |durability| {
+            durability.max_streams_in_memory.div_ceil(self.prepared.workers)
+        })
     }
 
     fn evict(&self, engine: &mut Engine<'_>) {
-        let Some(durability) = &self.service.durability else { return };
+        let Some(durability) = &self.prepared.state else { return };
         let durable = self.durable[self.number].load(Ordering::Acquire);
-        let evicted = engine.evict(before_now(durability.evict_after), self.most_in_memory(), durable);
+        let evicted = engine.evict(before_now(durability.idle_eviction), self.most_in_memory(), durable);
         if evicted > 0 {
             debug!(streams = evicted, "evicted from memory, kept in the store");
         }
@@ -318,22 +320,22 @@ impl<A: Acknowledge> Worker<A> {
     /// Forgets the streams that have been silent for `state.forget_after_s`: in memory, in the store
     /// and at the broker.
     fn forget_silent(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>) -> Result<(), Cut> {
-        let Some(forget_after) = self.service.forget_after else {
+        let Some(forget_after) = self.prepared.forget_after else {
             return Ok(());
         };
         let since_ms = before_now(forget_after);
         let mut silent = engine.silent_since(since_ms);
         let stored = self.read("", || self.store.streams())?;
         silent.extend(stored.iter().filter(|info| info.last_write_ms < since_ms).filter_map(|info| {
-            let stream = self.service.fingerprint.stream_of(&info.name)?;
-            let is_own = worker_of(stream, self.service.shards) == self.number && self.service.serves(stream);
+            let stream = self.prepared.fingerprint.stream_of(&info.name)?;
+            let is_own = worker_of(stream, self.prepared.workers) == self.number && self.prepared.topics.serves(stream);
             (is_own && !engine.has(stream)).then(|| stream.to_owned())
         }));
         for stream in silent {
             info!(stream, "silent for longer than state.forget_after_s; the stream is forgotten");
             engine.forget(&stream);
-            open.forget(self.service.fingerprint.key(&stream));
-            for topic in self.service.retained_topics(&stream) {
+            open.forget(self.prepared.fingerprint.key(&stream));
+            for topic in self.prepared.topics.retained_of(&stream) {
                 self.publish_message(topic, Bytes::new())?;
             }
         }
@@ -347,32 +349,32 @@ impl<A: Acknowledge> Worker<A> {
         let Some(origin_ms) = step.last_reading_ms else {
             return Ok(0);
         };
-        let service = &self.service;
-        let (meta, origin) = (service.bundle.meta(), rfc3339(origin_ms));
-        let interval_ms = i64::try_from(service.interval_ms()).unwrap_or(i64::MAX);
+        let prepared = &self.prepared;
+        let (meta, origin) = (prepared.bundle.meta(), rfc3339(origin_ms));
+        let interval_ms = i64::try_from(prepared.schema.resampler.interval_ms).unwrap_or(i64::MAX);
         let start = rfc3339(step.time_ms.saturating_add(interval_ms));
         let horizon = meta.config.horizon;
-        for variate in 0..service.outputs.len() {
+        for variate in 0..prepared.topics.targets() {
             let steps = variate * horizon..(variate + 1) * horizon;
             let forecast = ForecastMessage {
                 origin: &origin,
                 start: &start,
-                interval_s: seconds(service.interval_ms()),
+                interval_s: seconds(prepared.schema.resampler.interval_ms),
                 mean: &step.mean[steps.clone()],
                 lower: &step.lower[steps.clone()],
                 upper: &step.upper[steps],
-                coverage: service.monitor.coverage,
+                coverage: prepared.schema.forecaster.coverage,
                 model: &meta.name,
             };
-            self.publish_json(service.forecast_topic(step.stream, variate), &forecast)?;
+            self.publish_json(prepared.topics.forecast(step.stream, variate), &forecast)?;
         }
         if let Some(monitor) = step.metrics {
-            for variate in 0..service.outputs.len() {
+            for variate in 0..prepared.topics.targets() {
                 let metrics = MetricsMessage::of(monitor, variate, &origin, &meta.name);
-                self.publish_json(service.metrics_topic(step.stream, variate), &metrics)?;
+                self.publish_json(prepared.topics.metrics(step.stream, variate), &metrics)?;
             }
         }
-        Ok(service.outputs.len() as u64)
+        Ok(prepared.topics.targets() as u64)
     }
 
     fn publish_json(&self, topic: String, content: &impl Serialize) -> Result<(), Cut> {

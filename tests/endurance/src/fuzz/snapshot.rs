@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tsm2_e2e::engine::TestEngine;
 use tsm2_edge::config::Config;
-use tsm2_edge::config::service::Service;
+use tsm2_edge::config::{Prepared, prepare};
 use tsm2_edge::state::Stored;
 
 const MINUTE: i64 = 60_000;
@@ -17,7 +17,7 @@ const MINUTE: i64 = 60_000;
 /// When what is stored is not what is loaded, or the next message cannot be taken.
 pub fn snapshot(data: &[u8]) {
     thread_local! {
-        static ENGINE: RefCell<TestEngine<'static>> = RefCell::new(TestEngine::new(service()));
+        static ENGINE: RefCell<TestEngine<'static>> = RefCell::new(TestEngine::new(prepared()));
     }
     let (checkpoint, tail) = match data {
         [b'R', bytes @ ..] => (bytes.to_vec(), Vec::new()),
@@ -48,12 +48,12 @@ fn changed(changes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn service() -> &'static Service {
-    static SERVICE: OnceLock<Service> = OnceLock::new();
+fn prepared() -> &'static Prepared {
+    static SERVICE: OnceLock<Prepared> = OnceLock::new();
     SERVICE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let bundle = tsm2_e2e::bundle::random(folder.path(), "fuzz", &["temp", "power"], 2, Some(MINUTE as u64));
-        Service::prepare(&Config::new(bundle, "s/{stream}")).expect("a valid configuration")
+        prepare(&Config::new(bundle, "s/{stream}")).expect("a valid configuration")
     })
 }
 
@@ -61,7 +61,7 @@ fn service() -> &'static Service {
 fn genuine() -> &'static [u8] {
     static CHECKPOINT: OnceLock<Vec<u8>> = OnceLock::new();
     CHECKPOINT.get_or_init(|| {
-        let mut engine = TestEngine::new(service());
+        let mut engine = TestEngine::new(prepared());
         for minute in 0..9 {
             engine.take("s/a", br#"{"temp": 1.5, "power": 2}"#, false, minute * MINUTE, |_| 0);
         }
