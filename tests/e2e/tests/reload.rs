@@ -21,7 +21,7 @@ fn edit(site: &Site, from: &str, to: &str) {
     std::fs::write(site.config(), text.replace(from, to)).unwrap();
 }
 
-async fn a_model_of_the_same_shape_goes_on_with_the_state(extra: &str) {
+async fn other_weights(extra: &str, warms_up: bool) {
     let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), extra);
     let daemon = site.start();
@@ -35,26 +35,30 @@ async fn a_model_of_the_same_shape_goes_on_with_the_state(extra: &str) {
     daemon.signal("HUP");
     // Published while the daemon changes: the broker keeps it.
     client.publish("sensors/a", payload(3)).await;
-    daemon.wait_for("a model of the same shape");
+    daemon.wait_for("a model of the same architecture");
     let after = forecast_of(&mut client, 3).await;
     let (anew, through) = (site.expected(3..4), site.expected(0..4));
     assert!(after != anew[0] && after != before[2], "neither a new state nor the old model");
-    assert!(after != through[3], "the state is the old model's, not one that the new model made");
+    assert_eq!(
+        after == through[3],
+        warms_up,
+        "with a log the state is as if the new model had run from the start, without one it is the old model's"
+    );
     assert_eq!(summary(daemon)["time_steps"], 4, "both lives count");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_of_the_same_shape_goes_on_with_the_state_in_memory() {
-    a_model_of_the_same_shape_goes_on_with_the_state("input.max_gap = 100").await;
+async fn without_a_log_other_weights_continue_with_the_state() {
+    other_weights("input.max_gap = 100", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_of_the_same_shape_goes_on_with_the_state_in_the_file() {
-    a_model_of_the_same_shape_goes_on_with_the_state("state.path = 'state'").await;
+async fn with_a_log_other_weights_warm_up() {
+    other_weights("state.path = 'state'", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_of_another_shape_is_warmed_up_from_the_rows_in_the_file() {
+async fn a_model_of_another_architecture_warms_up_from_the_log() {
     let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), "state.path = 'state'");
     let daemon = site.start();
@@ -66,7 +70,7 @@ async fn a_model_of_another_shape_is_warmed_up_from_the_rows_in_the_file() {
     // The same variates, one lead more.
     bundle::random(site.path(), "site", &["temp", "power"], HORIZON + 1, Some(MINUTE as u64));
     daemon.signal("HUP");
-    daemon.wait_for("a model of another shape");
+    daemon.wait_for("a model of another architecture");
     daemon.wait_for("connected");
     client.publish("sensors/a", payload(3)).await;
     let forecast = client.forecast().await;
