@@ -13,6 +13,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("tsm2-core", &[]),
     ("tsm2-bundle", &["tsm2-core"]),
     ("tsm2-stream", &["tsm2-core", "tsm2-bundle"]),
+    ("tsm2-data", &["tsm2-stream"]),
     ("tsm2-mqtt", &[]),
     ("tsm2-edge", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt", "tsm2-data"]),
     ("tsm2-demo", &["tsm2-core", "tsm2-bundle", "tsm2-mqtt", "tsm2-edge", "tsm2-stream"]),
