@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tsm2_mqtt_testkit::TIMEOUT;
 
@@ -12,51 +12,40 @@ use tsm2_mqtt_testkit::TIMEOUT;
 struct Program {
     package: &'static str,
     name: &'static str,
-    /// Folders of its sources, from the workspace's root.
-    sources: &'static [&'static str],
     path: OnceLock<PathBuf>,
 }
 
 static EDGE: Program = Program {
     package: "tsm2-edge",
     name: "tsm2-edge",
-    sources: &["crates"],
     path: OnceLock::new(),
 };
 static TSM2: Program = Program {
     package: "tsm2-train",
     name: "tsm2",
-    sources: &["crates", "training"],
     path: OnceLock::new(),
 };
 
 impl Program {
-    /// Where it lies, built where it is absent or older than its sources. `cargo test --workspace` builds it before any test; a test of one
-    /// package alone does not.
+    /// Its path. `cargo test --workspace` builds it before any test; for the tests of one package
+    /// alone it must have been built.
     fn path(&self) -> &Path {
         self.path.get_or_init(|| {
-            // A test of another package is not told where programs are: beside the folder of the tests. Programs that test lie there too.
-            let test = std::env::current_exe().expect("the test knows itself");
+            let test = std::env::current_exe().expect("the path of the test");
             let folder = test.parent().expect("programs lie in a folder");
+            // Tests lie in <profile>/deps, programs that test in <profile>.
             let profile = match folder.ends_with("deps") {
                 true => folder.parent().expect("tests lie in <profile>/deps"),
                 false => folder,
             };
             let program = profile.join(format!("{}{}", self.name, std::env::consts::EXE_SUFFIX));
-            let built = program.metadata().and_then(|found| found.modified()).ok();
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-            let changed = self.sources.iter().filter_map(|folder| newest(&root.join(folder))).max();
-            if built.is_none() || built < changed {
-                let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-                build.args(["build", "--quiet", "--package", self.package, "--bin", self.name, "--target-dir"]);
-                build
-                    .arg(profile.parent().expect("profiles lie in the target folder"))
-                    .current_dir(root);
-                if profile.ends_with("release") {
-                    build.arg("--release");
-                }
-                assert!(build.status().expect("cargo starts").success(), "{} does not build", self.name);
-            }
+            let release = if profile.ends_with("release") { " --release" } else { "" };
+            assert!(
+                program.is_file(),
+                "{} is not built; build it: cargo build --package {}{release}",
+                program.display(),
+                self.package
+            );
             program
         })
     }
@@ -68,17 +57,6 @@ impl Program {
             .output()
             .expect("the program starts")
     }
-}
-
-/// When the newest file below a folder was changed.
-fn newest(folder: &Path) -> Option<SystemTime> {
-    let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
-    entries
-        .filter_map(|entry| match entry.file_type().ok()?.is_dir() {
-            true => newest(&entry.path()),
-            false => entry.metadata().ok()?.modified().ok(),
-        })
-        .max()
 }
 
 /// Runs a command of `tsm2-edge` to its end.

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use tsm2_edge::config::Config;
-use tsm2_edge::config::prepare;
+use tsm2_edge::config::{Config, prepare};
 use tsm2_edge::state::StateStore;
-use tsm2_edge::state::log::{LogOptions, LogStore};
+use tsm2_edge::state::log::{LogOptions, LogStore, Report};
 
 use crate::engine::TestEngine;
 
@@ -22,14 +21,23 @@ pub struct Stored {
 
 /// The counts of `streams` in the store of a daemon of this configuration, those of an absent stream being zero.
 pub fn counts<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S]) -> Vec<Stored> {
-    let prepared = prepare(&Config::load(config).expect("a configuration")).expect("a prepared");
+    read(config, path, streams, |report| assert_eq!(report.damaged, 0, "{report:?}"))
+}
+
+/// As [`counts`], of a store that may be damaged.
+pub fn counts_of_damaged<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S]) -> Vec<Stored> {
+    read(config, path, streams, |_| ())
+}
+
+fn read<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S], check: impl Fn(Report)) -> Vec<Stored> {
+    let prepared = prepare(&Config::load(config).expect("a configuration")).expect("a valid configuration");
     let mut engine = TestEngine::new(&prepared);
     let options = LogOptions {
         retained_entries: 1 << 20,
         verify: true,
     };
     let store = LogStore::open(path, &options, &mut |_| {}).expect("a state store");
-    assert_eq!(store.report().damaged, 0, "{:?}", store.report());
+    check(store.report());
     let counts = |name: &S| {
         let (name, key) = (name.as_ref(), prepared.state_key(name.as_ref()));
         if let Some(stored) = store.load(&key).expect("a readable store") {

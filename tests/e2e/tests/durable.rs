@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tsm2_e2e::engine::TestEngine;
+use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
 use tsm2_e2e::{bundle, process, stored};
 use tsm2_edge::config::Config;
@@ -385,7 +386,7 @@ async fn streams_beyond_those_in_memory_go_on_where_they_were() {
         broker.port(),
         &format!("{STATE}\nstate.max_streams_in_memory = 2\nstate.commit_every_readings = 2"),
     );
-    let daemon = site.start();
+    let daemon = site.start_by(Running::start_on_one_core);
     let mut client = site.client().await;
     client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..4);
@@ -402,7 +403,8 @@ async fn streams_beyond_those_in_memory_go_on_where_they_were() {
     let summary = summary(daemon);
     assert_eq!((&summary["time_steps"], &summary["bridged_time_steps"]), (&json!(120), &json!(0)));
     let resident = summary["streams"].as_u64().unwrap();
-    assert!(resident < 30, "{resident} of 30 streams are in memory");
+    // One worker: two streams, and those with changes that are not durable yet.
+    assert!(resident <= 15, "{resident} of 30 streams are in memory");
 }
 
 #[tokio::test(flavor = "multi_thread")]

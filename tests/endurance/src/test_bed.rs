@@ -128,6 +128,11 @@ impl TestBed {
         stored::counts(self.site.config().as_ref(), &self.state, &STREAMS)
     }
 
+    /// As [`TestBed::stored`], of a state that may be damaged.
+    pub fn stored_of_damaged(&self) -> Vec<Stored> {
+        stored::counts_of_damaged(self.site.config().as_ref(), &self.state, &STREAMS)
+    }
+
     /// A fault is over now.
     pub fn clear_fault(&mut self) {
         self.cleared.push(Instant::now());

@@ -1,4 +1,5 @@
-//! The fault suite in short. Each test needs mosquitto, and says so where it is not installed.
+//! The fault suite in short. It needs mosquitto and mounts nothing; `endurance faults` also has the
+//! read-only disk.
 
 use tsm2_endurance::faults::{Fault, Scale};
 use tsm2_mqtt_testkit::mosquitto;
@@ -31,8 +32,11 @@ faults! {
     oversize_payloads: Oversize,
     malformed_payloads: Malformed,
     a_full_disk: DiskFull,
-    a_read_only_disk: DiskReadOnly,
-    a_corrupt_state_file: SnapshotCorrupt,
-    a_truncated_state_file: SnapshotTruncated,
+    corrupt_state: StateCorrupt,
+    truncated_state: StateTruncated,
     clocks_that_jump: ClockJumps,
+    a_short_clock_jump: ShortClockJump,
+    a_broker_that_stalls: Stall,
+    stops_under_load: Stop,
+    reloads_under_load: Reload,
 }

@@ -8,7 +8,7 @@ use tsm2_e2e::site::MINUTE;
 
 use super::Scale;
 use crate::load_generator::{Extra, Feed};
-use crate::readings::{payload, time_ms, topic};
+use crate::readings::{STREAMS, payload, time_ms, topic};
 use crate::result::{Epoch, FaultResult};
 use crate::test_bed::TestBed;
 use tsm2_mqtt_testkit::rng::Rng;
@@ -80,6 +80,44 @@ pub(super) async fn jumps(scale: &Scale) -> FaultResult {
     result.recovery_s = bed.recoveries();
     result.require(result.passed == result.due, "a forecast never passed");
     result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
+}
+
+/// One reading of one sensor, less than `max_gap` ahead: it counts, and the readings of its stream for
+/// the time between are rejected as late. The loss is measured and reported.
+pub(super) async fn short_jump(scale: &Scale) -> FaultResult {
+    const AT: i64 = 20;
+    const AHEAD: i64 = 30;
+    let mut bed = TestBed::start(scale.seed, "").await;
+    let extra: Extra = Box::new(|index| match index {
+        AT => vec![(topic("a", "temp"), payload(time_ms(AT + AHEAD) + 1, 99.0))],
+        _ => Vec::new(),
+    });
+    let rows = scale.rows.min(200);
+    let feed = Feed {
+        until: Some(rows),
+        extra: Some(extra),
+        ..Feed::default()
+    };
+    bed.feed(feed).done().await;
+    let mut result = FaultResult {
+        fault: "short clock jump".into(),
+        nonsense: 1,
+        sent: 2 * (STREAMS.len() as i64 * rows) as u64,
+        ..FaultResult::default()
+    };
+    result.require(bed.has_forecast(rows - 1, 0).await, "the last row has no forecast");
+    let summary = bed.stop_daemon().await;
+    let stored = bed.stored();
+    result.consumed = stored.iter().map(|stored| stored.readings).sum();
+    let rejected = (result.sent + 1).saturating_sub(result.consumed);
+    result.how = format!(
+        "one reading {AHEAD} time steps ahead, once; {rejected} readings of its stream rejected: {}",
+        summary["rejected"]
+    );
+    let others = stored.iter().filter(|stored| stored.readings >= 2 * rows as u64).count();
+    result.require(others >= STREAMS.len() - 1, "another stream lost readings");
+    result.require(rejected <= 2 * (AHEAD as u64 + 1), "more was rejected than the time between");
     result
 }
 

@@ -22,9 +22,9 @@ struct Disk {
 }
 
 impl Disk {
-    fn new() -> Self {
+    fn new(may_mount: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mounted = run("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs"], folder.path());
+        let mounted = may_mount && run("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs"], folder.path());
         Disk { folder, mounted }
     }
 
@@ -84,7 +84,7 @@ fn run(command: &str, arguments: &[&str], folder: &Path) -> bool {
 }
 
 pub(super) async fn full(scale: &Scale) -> FaultResult {
-    let disk = Disk::new();
+    let disk = Disk::new(scale.may_mount);
     let extra = "state.commit_every_s = 1";
     let mut bed = TestBed::prepare(scale.seed, Some(disk.path()), Running::start_limitable_quiet, extra).await;
     bed.start_daemon();
@@ -131,7 +131,7 @@ pub(super) async fn full(scale: &Scale) -> FaultResult {
 
 /// At every second start the disk cannot be written: the daemon must say so by name and end, and the readings wait.
 pub(super) async fn read_only(scale: &Scale) -> FaultResult {
-    let disk = Disk::new();
+    let disk = Disk::new(scale.may_mount);
     let mut bed = TestBed::prepare(scale.seed, Some(disk.path()), Running::start_quiet, "").await;
     bed.start_daemon();
     bed.is_online(1).await;
@@ -146,7 +146,7 @@ pub(super) async fn read_only(scale: &Scale) -> FaultResult {
         disk.set_writable(false);
         bed.start_daemon();
         let daemon = bed.take_daemon();
-        let said = tokio::task::block_in_place(|| daemon.wait_for("state.redb"));
+        let said = tokio::task::block_in_place(|| daemon.wait_for("state"));
         if tokio::task::block_in_place(|| daemon.ended()).success() {
             complaints.push(format!("a start on a read-only disk ended well: {said:?}"));
         }

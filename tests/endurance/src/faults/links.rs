@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tsm2_mqtt_testkit::mosquitto::free_port;
+
 use super::{Scale, finish};
 use crate::load_generator::Feed;
 use crate::result::FaultResult;
@@ -90,4 +94,46 @@ pub(super) async fn cut(scale: &Scale) -> FaultResult {
     let mut result = finish(bed, "packets cut", how, rows).await;
     result.require(result.lost_by_broker == 0, "the broker lost readings");
     result
+}
+
+/// The broker stops answering for a while and then goes on, on the same connection.
+pub(super) async fn stall(scale: &Scale) -> FaultResult {
+    let http = free_port();
+    let mut bed = TestBed::start(scale.seed, &format!("http.listen = '127.0.0.1:{http}'")).await;
+    let generator = bed.feed(Feed {
+        rows_per_s: 20,
+        ..Feed::default()
+    });
+    let times = scale.times.div_ceil(4);
+    let mut unhealthy = 0;
+    for _ in 0..times {
+        pause(scale.standing_ms).await;
+        bed.proxy.set(LinkCondition::Stalled);
+        for _ in 0..scale.stall_s {
+            pause(1000).await;
+            unhealthy += u32::from(!is_healthy(http).await);
+        }
+        bed.proxy.set(LinkCondition::Normal);
+        bed.clear_fault();
+        bed.wait_for_recovery().await;
+    }
+    let rows = generator.stop().await;
+    let how = format!("{times} times for {} s; /healthz stays 200", scale.stall_s);
+    let mut result = finish(bed, "stalled broker", how, rows).await;
+    result.require(unhealthy == 0, format!("/healthz failed {unhealthy} times"));
+    result.require(result.passed == result.due, "a forecast never passed");
+    result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
+}
+
+async fn is_healthy(port: u16) -> bool {
+    let answer = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer.starts_with("HTTP/1.1 200"))
+    };
+    answer.await.unwrap_or(false)
 }

@@ -4,11 +4,12 @@
 
 mod brokers;
 mod clocks;
+mod damage;
 mod disk;
 mod kills;
 mod links;
 mod payloads;
-mod snapshots;
+mod restarts;
 
 use crate::result::{Epoch, FaultResult};
 use crate::test_bed::TestBed;
@@ -27,6 +28,11 @@ pub struct Scale {
     /// Milliseconds that a connection stands before the next fault hits it. Ten seconds and the daemon takes it for a good one and returns
     /// soonest after the next fault; less and it waits longer each time.
     pub standing_ms: u64,
+    /// Seconds of a stall. More than 30 s without a heartbeat makes a thread of the daemon count as
+    /// stalled.
+    pub stall_s: u64,
+    /// Whether a small file system may be mounted.
+    pub may_mount: bool,
 }
 
 impl Scale {
@@ -38,6 +44,8 @@ impl Scale {
             times: 8,
             rows: 1000,
             standing_ms: 10_500,
+            stall_s: 40,
+            may_mount: true,
         }
     }
 
@@ -49,6 +57,8 @@ impl Scale {
             times: 2,
             rows: 60,
             standing_ms: 300,
+            stall_s: 3,
+            may_mount: false,
         }
     }
 }
@@ -78,12 +88,20 @@ pub enum Fault {
     DiskFull,
     /// A state file that cannot be written.
     DiskReadOnly,
-    /// Bytes of the state file changed.
-    SnapshotCorrupt,
-    /// The state file cut short.
-    SnapshotTruncated,
-    /// Sensors' clocks that leap ahead and back.
+    /// Bytes of the stored state changed.
+    StateCorrupt,
+    /// The stored state cut short.
+    StateTruncated,
+    /// Clocks of sensors that jump far ahead and back.
     ClockJumps,
+    /// A clock that is a few time steps ahead, once.
+    ShortClockJump,
+    /// A broker that stops answering, and then goes on.
+    Stall,
+    /// Clean stops under load.
+    Stop,
+    /// Reloads under load.
+    Reload,
 }
 
 impl Fault {
@@ -101,9 +119,13 @@ impl Fault {
             Fault::Malformed => payloads::malformed(scale).await,
             Fault::DiskFull => disk::full(scale).await,
             Fault::DiskReadOnly => disk::read_only(scale).await,
-            Fault::SnapshotCorrupt => snapshots::corrupt(scale).await,
-            Fault::SnapshotTruncated => snapshots::truncated(scale).await,
+            Fault::StateCorrupt => damage::corrupt(scale).await,
+            Fault::StateTruncated => damage::truncated(scale).await,
             Fault::ClockJumps => clocks::jumps(scale).await,
+            Fault::ShortClockJump => clocks::short_jump(scale).await,
+            Fault::Stall => links::stall(scale).await,
+            Fault::Stop => restarts::stop(scale).await,
+            Fault::Reload => restarts::reload(scale).await,
         }
     }
 }
