@@ -212,12 +212,18 @@ async fn the_end_commits_and_acknowledges_first_and_the_next_start_goes_on_there
     let (site, daemon, mut connection) = at_a_peer("state.commit_every_s = 1000").await;
     exchange_with(&mut connection, 0).await;
     let end = tokio::task::spawn_blocking(|| daemon.terminate());
-    acknowledged(&mut connection, 1..=1).await;
-    let ClientPacket::Publish { id, payload, .. } = connection.next().await else {
-        panic!("offline comes next")
-    };
-    assert_eq!(payload, "offline");
-    connection.puback(id).await;
+    // Both come before DISCONNECT; the client library sends them in either order.
+    let (mut acknowledged, mut offline) = (false, false);
+    while !acknowledged || !offline {
+        match connection.next().await {
+            ClientPacket::PubAck(id) => acknowledged = id == 1,
+            ClientPacket::Publish { id, payload, .. } => {
+                offline = payload == "offline";
+                connection.puback(id).await;
+            }
+            other => panic!("acknowledged: {acknowledged}, offline: {offline}, then {other:?}"),
+        }
+    }
     assert_eq!(connection.next().await, ClientPacket::Disconnect);
     drop(connection);
     let summary: Value = serde_json::from_str(&end.await.unwrap()).unwrap();
