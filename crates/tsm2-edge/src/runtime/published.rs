@@ -4,7 +4,7 @@ use serde::Serialize;
 use tsm2_stream::{MAX_METRIC_STEPS, Monitor};
 
 /// The `f32` with the longest JSON text.
-const WIDEST: f32 = -1.234_567_9e12;
+const WIDEST: f32 = -1_234_567_900_000.0;
 /// The time with the longest JSON text.
 const WIDEST_TIME: &str = "9999-12-31T23:59:59.999Z";
 
