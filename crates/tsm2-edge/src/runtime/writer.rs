@@ -129,10 +129,9 @@ impl<D: Delivery> Writer<D> {
         let mut is_retry = false;
         loop {
             let begun = Instant::now();
-            let committed = self.store.commit(&batch.state).and_then(|committed| {
-                self.store.forget(&batch.forget)?;
-                Ok(committed)
-            });
+            // First what leaves: a stream may begin anew in the same batch.
+            let forgotten = self.store.forget(&batch.forget);
+            let committed = forgotten.and_then(|()| self.store.commit(&batch.state));
             self.heartbeat.beat();
             match committed {
                 Ok(committed) => {
