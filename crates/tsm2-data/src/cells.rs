@@ -283,7 +283,7 @@ const MISSING: [&str; 62] = [
 const COMMON: [&str; 9] = ["nan", "na", "n/a", "null", "none", "nat", "nil", "<na>", "#n/a"];
 
 /// Whether a trimmed, non-empty cell is a word that stands for no reading.
-pub(crate) fn is_missing(cell: &[u8]) -> bool {
+pub fn is_missing(cell: &[u8]) -> bool {
     if cell.len() > 13 {
         return false;
     }

@@ -12,6 +12,7 @@ use crate::long::{self, Long};
 use crate::names;
 use crate::options::Options;
 use crate::report::DroppedColumn;
+use crate::rows::Reason;
 use crate::source::Source;
 use crate::table::{Plan, Table};
 use crate::time::columns::Finder;
@@ -85,6 +86,7 @@ impl File {
         file.time = time;
         file.sha256 = source.sha256.clone();
         let mut drops = census.drops.clone();
+        drops.take_back(Reason::Empty, file.table.blank);
         drops.append(&file.table.drops);
         file.notes
             .extend(file.table.drops.check(path, file.table.rows() as u64, options.force)?);

@@ -51,6 +51,7 @@ mod table;
 mod time;
 mod units;
 
+pub use cells::is_missing;
 pub use error::Error;
 pub use options::{Aggregate, Options, Steps};
 pub use read::{read, read_bytes};

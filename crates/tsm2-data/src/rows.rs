@@ -79,6 +79,16 @@ impl Drops {
         }
     }
 
+    /// Takes rows back that count after all.
+    pub fn take_back(&mut self, reason: Reason, count: u64) {
+        self.reasons.retain_mut(|(known, sum, _)| {
+            if *known == reason {
+                *sum = sum.saturating_sub(count);
+            }
+            *sum > 0
+        });
+    }
+
     /// Adds those of another pass.
     pub fn append(&mut self, other: &Drops) {
         for &(reason, count, line) in &other.reasons {
@@ -128,6 +138,8 @@ pub(crate) struct Rows<'a> {
     record: ByteRecord,
     /// Line of a row with too few cells, until it shows whether it is the last.
     narrow: Option<u64>,
+    /// Rows of empty cells between the last row and the one before. Without a time column each is a time step.
+    pub blank_before: usize,
     pub drops: Drops,
 }
 
@@ -154,12 +166,14 @@ impl<'a> Rows<'a> {
             reader,
             record: ByteRecord::new(),
             narrow: None,
+            blank_before: 0,
             drops: Drops::default(),
         })
     }
 
     /// The next row and its line.
     pub fn next(&mut self) -> Result<Option<(u64, &ByteRecord)>, Error> {
+        self.blank_before = 0;
         loop {
             let read = self.reader.read_byte_record(&mut self.record);
             let read = read.map_err(|error| Error::Read {
@@ -186,11 +200,19 @@ impl<'a> Rows<'a> {
                 // A blank line.
                 Some(Reason::Empty) if self.record.len() == 1 => {}
                 Some(Reason::Narrow) => self.narrow = Some(line),
-                Some(reason) => self.drops.add(reason, line),
+                Some(reason) => {
+                    self.blank_before += usize::from(reason == Reason::Empty);
+                    self.drops.add(reason, line);
+                }
             }
         }
         let line = self.dialect.lines_above + self.record.position().map_or(1, csv::Position::line);
         Ok(Some((line, &self.record)))
+    }
+
+    /// The row that [`Rows::next`] returned last.
+    pub fn record(&self) -> &ByteRecord {
+        &self.record
     }
 
     /// Why the current record is no row.

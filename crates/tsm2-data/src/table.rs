@@ -43,6 +43,8 @@ pub(crate) struct Table {
     /// Columns with all digits, as `Plan::precise` names them.
     pub precise: Vec<Vec<f64>>,
     pub drops: Drops,
+    /// Rows of empty cells that are time steps without a reading, in a table without times.
+    pub blank: u64,
     /// Rows with words where numbers are read, per name of a long table.
     pub words: Vec<(u64, String)>,
     pub notes: Vec<String>,
@@ -51,6 +53,17 @@ pub(crate) struct Table {
 impl Table {
     pub fn rows(&self) -> usize {
         self.lines.len()
+    }
+
+    /// Adds `count` rows without a reading above the row at `line`.
+    fn add_blank(&mut self, count: usize, line: u64, variates: usize) {
+        self.blank += count as u64;
+        let lines = self.lines.len() + count;
+        self.lines.resize(lines, line.min(u64::from(u32::MAX)) as u32);
+        self.values.resize(self.values.len() + count * variates, f32::NAN);
+        for column in &mut self.precise {
+            column.resize(column.len() + count, f64::NAN);
+        }
     }
 
     pub fn read(source: &Source<'_>, dialect: &Dialect, plan: &Plan<'_>) -> Result<Table, Error> {
@@ -66,7 +79,12 @@ impl Table {
         let mut bad_times = 0;
         let mut rows = Rows::open(source, dialect)?;
         let mut drops = Drops::default();
-        while let Some((line, record)) = rows.next()? {
+        let is_plain = plan.time.is_none() && plan.device.is_none() && plan.names.is_empty();
+        while let Some((line, _)) = rows.next()? {
+            if is_plain {
+                table.add_blank(rows.blank_before, line, plan.variates.len());
+            }
+            let record = rows.record();
             let cell = |c: usize| record.get(c).unwrap_or_default();
             if let Some(time) = plan.time {
                 match time.read(record) {

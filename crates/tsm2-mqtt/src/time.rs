@@ -63,7 +63,7 @@ impl TimeFormat {
     }
 }
 
-/// Local time, `2026-01-31T12:00:00` or with a space. One that the clocks leapt over in spring is read with the offset before the leap. Of the
+/// Local time, `2026-01-31T12:00:00` or with a space. A time that spring skips is read with the offset before the change. Of the
 /// two that an hour repeated in autumn means, the one nearer to the stream's newest reading counts, and the earlier where both are as near or
 /// there is none: the second hour goes on where the first ended, and what comes again of the last half an hour is still what it was.
 fn local(text: &str, zone: &TimeZone, newest_ms: Option<i64>) -> Option<Timestamp> {

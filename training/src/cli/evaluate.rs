@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(keys(&json), ["baselines", "protocol", "results"]);
         assert_eq!(
             keys(&json["baselines"]),
-            ["gru", "linear", "linear_all", "mlp", "linear-head", "naive", "seasonal_naive"]
+            ["gru", "linear", "linear_all", "linear_head", "mlp", "naive", "seasonal_naive"]
         );
         assert_eq!(keys(&json["results"][1]), ["horizon", "mae", "mse", "origins"]);
         assert_eq!((&json["protocol"], &json["results"][1]["horizon"]), (&"carried".into(), &20.into()));

@@ -42,7 +42,19 @@ pub enum StaticCovariatesError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A line has more or fewer cells than the header, or is no text.
+    /// A line has more or fewer cells than the header.
+    #[error("{}: line {line} has {found} cells and the header has {expected}; give each line as many cells", path.display())]
+    Ragged {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// Its cells.
+        found: usize,
+        /// Cells of the header.
+        expected: usize,
+    },
+    /// A line is no text.
     #[error("{}: {source}", path.display())]
     Csv {
         /// The file.
@@ -100,12 +112,21 @@ impl StaticCovariates {
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter(bytes))
             .trim(csv::Trim::All)
-            .from_reader(bytes);
+            .flexible(true)
+            .from_reader(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
         let header = reader.headers().map_err(fault)?.clone();
         let mut lines = BTreeMap::new();
         for record in reader.records() {
             let record = record.map_err(fault)?;
             let (line, variate) = (record.position().map_or(0, csv::Position::line), record[0].to_owned());
+            if record.len() != header.len() {
+                return Err(StaticCovariatesError::Ragged {
+                    path: path.into(),
+                    line,
+                    found: record.len(),
+                    expected: header.len(),
+                });
+            }
             if variates.contains(&variate) && lines.insert(variate.clone(), record).is_some() {
                 return Err(StaticCovariatesError::Twice {
                     path: path.into(),
@@ -178,14 +199,15 @@ fn delimiter(bytes: &[u8]) -> u8 {
 
 /// A column as features: its numbers, or whether each word stands there. An empty cell is NaN among numbers.
 fn numbers(column: &str, cells: &[&str]) -> Vec<(String, Vec<f64>)> {
-    let number = |cell: &&str| match cell.is_empty() {
+    let is_missing = |cell: &&str| cell.is_empty() || tsm2_data::is_missing(cell.as_bytes());
+    let number = |cell: &&str| match is_missing(cell) {
         true => Some(f64::NAN),
         false => cell.parse::<f32>().ok().filter(|x| x.is_finite()).map(f64::from),
     };
     if let Some(numbers) = cells.iter().map(number).collect() {
         return vec![(column.to_owned(), numbers)];
     }
-    let words: BTreeSet<&str> = cells.iter().copied().filter(|cell| !cell.is_empty()).collect();
+    let words: BTreeSet<&str> = cells.iter().copied().filter(|cell| !is_missing(cell)).collect();
     let is = |word: &str| cells.iter().map(|cell| f64::from(u8::from(*cell == word))).collect();
     words.into_iter().map(|word| (format!("{column}={word}"), is(word))).collect()
 }

@@ -91,7 +91,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         table
     } else {
         let text = format!(
-            "a share of {} of the training rows' readings is masked at random",
+            "a share of {} of the training rows' readings is masked as missing at random",
             options.missing_rate
         );
         decide(&mut decisions, text, report);

@@ -64,7 +64,7 @@ pub struct Trainer<'a, L> {
     learner: L,
     options: TrainerOptions,
     data: &'a Dataset,
-    /// Rows at which training forecasts are issued.
+    /// Origins of the training forecasts, as rows.
     rows: Range<usize>,
     optimiser: AdamW,
     average: Ema,

@@ -98,3 +98,21 @@ fn rows_of_an_export_that_overlaps_are_read_once() {
     assert_eq!(recording.rows(), 300);
     assert!(contains(&report.warnings, "100 rows come twice"), "{report:?}");
 }
+
+#[test]
+fn rows_of_empty_cells_without_a_time_column_stay_time_steps() {
+    let cell = |row: usize| match row {
+        40..50 => ",".to_owned(),
+        row => format!("{:.2},{}", reading(row), row % 7),
+    };
+    let rows: String = (0..100).map(|row| cell(row) + "\n").collect();
+    let (recording, report) = read(format!("room,power\n{rows},\n,\n"));
+    assert_eq!(report.rows, 100);
+    assert_eq!((report.variates[0].missing, report.variates[1].missing), (10, 10));
+    assert!(recording.series[0].values[80..100].iter().all(|value| value.is_nan()));
+    assert_eq!(
+        (report.dropped_rows.len(), report.dropped_rows[0].count),
+        (1, 2),
+        "the end of the file is no time step"
+    );
+}

@@ -49,10 +49,10 @@ impl Demo {
             bundle,
         };
         let outcome = runtime()?.block_on(async {
-            let signal = crate::end_signal().context("cannot listen for signals")?;
+            let signal = super::process::end_signal().context("cannot listen for signals")?;
             anyhow::Ok(demo::run(options, signal, |view| display.show(view)).await?)
         })?;
-        crate::printed(display.end(&outcome))
+        super::process::printed(display.end(&outcome))
     }
 }
 

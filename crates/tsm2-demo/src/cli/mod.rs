@@ -1,4 +1,5 @@
 //! The commands of `tsm2-demo`, one module each.
 
 pub mod demo;
+mod process;
 pub mod simulate;

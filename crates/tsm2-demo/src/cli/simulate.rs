@@ -34,7 +34,7 @@ impl Simulate {
                 self.write(BufWriter::new(file))
                     .with_context(|| format!("cannot write to {}", path.display()))
             }
-            None => crate::printed(self.write(BufWriter::new(io::stdout().lock()))),
+            None => super::process::printed(self.write(BufWriter::new(io::stdout().lock()))),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The calendar of the simulation: a count of minutes and what follows from it. UTC, no leap seconds.
+//! The calendar of the simulation: a count of minutes and what follows from it. UTC.
 
 pub(super) const MINUTES_PER_DAY: i64 = 24 * 60;
 

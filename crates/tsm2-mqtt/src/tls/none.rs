@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use super::{TlsError, TlsOptions};
+use super::options::{TlsError, TlsOptions};
 
 pub(super) fn check(_: &TlsOptions, _: &str) -> Result<(), TlsError> {
     Err(TlsError::NotBuilt)

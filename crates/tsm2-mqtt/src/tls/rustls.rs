@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto};
 
-use super::{TlsError, TlsOptions};
+use super::options::{TlsError, TlsOptions};
 
 pub(super) fn check(options: &TlsOptions, host: &str) -> Result<(), TlsError> {
     server_name(options, host)?;

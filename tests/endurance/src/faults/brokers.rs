@@ -1,6 +1,6 @@
 //! The broker goes and comes back.
 
-use super::{Scale, finish};
+use super::scale::{Scale, finish};
 use crate::load_generator::Feed;
 use crate::result::FaultResult;
 use crate::test_bed::{TestBed, pause};

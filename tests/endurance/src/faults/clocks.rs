@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tsm2_e2e::site::MINUTE;
 
-use super::Scale;
+use super::scale::Scale;
 use crate::load_generator::{Extra, Feed};
 use crate::readings::{STREAMS, payload, time_ms, topic};
 use crate::result::{Epoch, FaultResult};

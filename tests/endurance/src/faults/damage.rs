@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tsm2_e2e::process::Running;
 use tsm2_mqtt_testkit::rng::Rng;
 
-use super::Scale;
+use super::scale::Scale;
 use crate::load_generator::Feed;
 use crate::readings::{STREAMS, VARIATES, forecast_key, time_ms};
 use crate::result::FaultResult;

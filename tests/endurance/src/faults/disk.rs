@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tsm2_e2e::process::Running;
 
-use super::{Scale, finish};
+use super::scale::{Scale, finish};
 use crate::load_generator::Feed;
 use crate::result::FaultResult;
 use crate::test_bed::{TestBed, pause};

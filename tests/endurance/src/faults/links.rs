@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tsm2_mqtt_testkit::mosquitto::free_port;
 
-use super::{Scale, finish};
+use super::scale::{Scale, finish};
 use crate::load_generator::Feed;
 use crate::result::FaultResult;
 use crate::test_bed::{TestBed, pause};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tsm2_mqtt::rfc3339;
 
-use super::Scale;
+use super::scale::Scale;
 use crate::load_generator::{Extra, Feed};
 use crate::readings::{time_ms, topic};
 use crate::result::{Epoch, FaultResult};

@@ -1,6 +1,6 @@
 //! Clean stops and reloads while readings arrive.
 
-use super::{Scale, finish};
+use super::scale::{Scale, finish};
 use crate::load_generator::Feed;
 use crate::result::FaultResult;
 use crate::test_bed::{TestBed, pause};
