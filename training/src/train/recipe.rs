@@ -98,7 +98,7 @@ pub fn affordable(config: &Config) -> usize {
     (updates as usize).clamp(UPDATES.0, UPDATES.1)
 }
 
-/// Whether the training rows have calendar times and span [`CALENDAR_SPAN`].
+/// Whether the training rows have calendar times and span two weeks.
 pub fn spans_weeks(table: &Table, split: &Split) -> bool {
     let span = |times: &Vec<i64>| {
         times

@@ -108,7 +108,7 @@ pub enum Progress {
         update: usize,
         /// Mean training loss since the last report; 1 is its running mean.
         loss: f64,
-        /// [`Best::score`] of these weights.
+        /// Validation score of these weights.
         score: f64,
         /// The best score so far.
         best: f64,

@@ -2,7 +2,7 @@
 //!
 //! 1. Clients cannot hold up the daemon: connections, their age, the size of a request and the
 //!    number of its headers are bounded; a connection carries one request; no body is read.
-//! 2. Idle connections cannot hold up the pages: beyond [`MAX_CONNECTIONS`] the oldest is closed.
+//! 2. Idle connections cannot hold up the pages: beyond `MAX_CONNECTIONS` the oldest is closed.
 //! 3. With a token only the health pages answer without it. They tell one line.
 
 use std::collections::VecDeque;

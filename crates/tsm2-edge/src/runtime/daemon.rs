@@ -2,7 +2,7 @@
 //!
 //! The end, in order: the router ends and the queues close; the workers process what waits and hand
 //! their last batches over; the writer writes them; the session acknowledges and leaves. Each part
-//! ends because its input ends. After [`GRACE`] what is left is dropped unacknowledged.
+//! ends because its input ends. After `GRACE` what is left is dropped unacknowledged.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! State store on disk: an append-only log in segments.
 //!
 //! 1. A commit appends its records to the active segment and makes them durable by one `fsync`.
-//! 2. Where the live records are stands in memory, see [`index`]. It is read from the segments'
+//! 2. Where the live records are stands in memory, see `index`. It is read from the segments'
 //!    footers on opening; a segment without a footer is read as a whole.
 //! 3. Once the log is several times as large as its live records, each commit also copies some of
 //!    the live records of the oldest segment, and the segment is removed when all are copied.
