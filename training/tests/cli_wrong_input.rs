@@ -281,9 +281,16 @@ fn a_part_without_readings_is_named() {
         format!("a,b\n{}", rows(70..80)),
         &["validation part, rows 70..80", "no reading"],
     );
+    // With times, since rows of empty cells above the first reading of a table without times are left out.
+    let timed = |text: String| {
+        let lines = text.lines().enumerate();
+        lines
+            .map(|(r, line)| format!("2026-01-01T{:02}:{:02}:00Z,{line}\n", r / 60, r % 60))
+            .collect::<String>()
+    };
     training_refused(
         "late.csv",
-        format!("a,b\n{}", rows(0..70)),
+        format!("time,a,b\n{}", timed(rows(0..70))),
         &["training part, rows 0..70", "no reading"],
     );
 }
@@ -344,7 +351,7 @@ fn static_covariates_that_cannot_be() {
         ("name,floor\na,1\nc,2\n", "no line for `b`"),
         ("name,floor\na,1\nb,2\nc,2\nb,3\n", "line 5: a second line for `b`"),
         ("name,floor\na,1\nb,1\nc,1\n", "no feature"),
-        ("name,floor\na,1\nb,1,7\nc,1\n", "line: 3"),
+        ("name,floor\na,1\nb,1,7\nc,1\n", "line 3 has 3 cells"),
     ] {
         let sensors = folder.file("sensors.csv", text);
         let arguments = ["train", "--data", arg(&data), "--static-covariates", arg(&sensors)];
