@@ -319,7 +319,7 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
     let errors = |bundle: &Bundle| {
         let (scaler, _) = Scaler::fit(&table, 0..900);
         let z = scaler.standardise_targets(&table);
-        let tally = Tally::new(&z, 2, 1100..1500, &[3]).expect("a horizon");
+        let tally = Tally::new(&z, table.targets(), 1100..1500, &[3]).expect("a horizon");
         let at = |percent| {
             let mut seen = table.clone();
             mask(&mut seen.values, Rate::percent(percent), 0);
