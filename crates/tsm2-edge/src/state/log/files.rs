@@ -52,7 +52,7 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(io_error(folder)(source)),
     }
-    #[allow(unused_mut)]
+    #[allow(unused_mut)] // mutable on Unix only, where the mode is set
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
