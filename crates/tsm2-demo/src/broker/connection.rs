@@ -1,11 +1,12 @@
 //! One client's connection: from CONNECT to its end, by whatever cause.
 
-use super::hub::{Hub, Seat};
-use super::packet::{self, Connect, Message, Packet, PacketError};
+use super::packet::{self, Packet, PacketError};
+use super::registry::{Client, Registry};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -18,12 +19,8 @@ pub(super) enum ConnectionError {
     Silent,
     #[error("the first packet is not CONNECT, or a later one is")]
     OutOfOrder,
-    #[error("only MQTT 3.1 and 3.1.1 are spoken here")]
+    #[error("only MQTT 3.1 and 3.1.1 are supported")]
     Version,
-    #[error("a session that outlives its connection needs a client identifier")]
-    NoIdentifier,
-    #[error("another connection of the same client took over")]
-    TakenOver,
 }
 
 impl From<std::io::Error> for ConnectionError {
@@ -32,8 +29,8 @@ impl From<std::io::Error> for ConnectionError {
     }
 }
 
-/// Serves a client until it disconnects. Reading and writing go on side by side, since a client may read nothing while it writes.
-pub(super) async fn serve(socket: TcpStream, hub: &Hub) -> Result<(), ConnectionError> {
+/// Serves a client until it disconnects. Reading and writing are concurrent, since a client may read nothing while it writes.
+pub(super) async fn serve(socket: TcpStream, registry: &Registry) -> Result<(), ConnectionError> {
     socket.set_nodelay(true)?;
     let (reader, mut writer) = socket.into_split();
     let mut reader = BufReader::new(reader);
@@ -44,60 +41,21 @@ pub(super) async fn serve(socket: TcpStream, hub: &Hub) -> Result<(), Connection
         },
         Err(_) => return Err(ConnectionError::Silent),
     };
-    if let Some((code, error)) = refusal(&connect) {
-        writer.write_all(&packet::conn_ack(false, code)).await?;
-        return Err(error);
-    }
-    let mut will = connect.will.clone();
-    let seat = Sitting {
-        hub,
-        seat: hub.sit_down(&connect),
-    };
-    writer.write_all(&packet::conn_ack(seat.seat.session_present, 0)).await?;
-    let ended = tokio::select! {
-        ended = receive(&mut reader, hub, &seat.seat, &connect, &mut will) => ended,
-        ended = send(&mut writer, hub, &seat.seat) => ended,
-    };
-    drop(seat);
-    if let Some(will) = will {
-        hub.publish(will);
-    }
-    ended
-}
-
-/// Leaves the session when the connection's future is dropped, however it ends.
-struct Sitting<'a> {
-    hub: &'a Hub,
-    seat: Seat,
-}
-
-impl Drop for Sitting<'_> {
-    fn drop(&mut self) {
-        self.hub.stand_up(&self.seat);
-    }
-}
-
-/// The return codes of 3.2.2.3 that apply.
-fn refusal(connect: &Connect) -> Option<(u8, ConnectionError)> {
     if !connect.supported {
-        Some((1, ConnectionError::Version))
-    } else if connect.client_id.is_empty() && !connect.clean_session {
-        Some((2, ConnectionError::NoIdentifier))
-    } else {
-        None
+        writer.write_all(&packet::conn_ack(1)).await?;
+        return Err(ConnectionError::Version);
+    }
+    let (client, outbox) = registry.connect(connect.client_id);
+    client.send(packet::conn_ack(0).to_vec());
+    tokio::select! {
+        ended = receive(&mut reader, &client, connect.keep_alive_s) => ended,
+        ended = send(&mut writer, outbox) => ended,
     }
 }
 
-/// `will` is emptied by a DISCONNECT and left by every other end (3.14.4).
-async fn receive(
-    reader: &mut (impl AsyncRead + Unpin),
-    hub: &Hub,
-    seat: &Seat,
-    connect: &Connect,
-    will: &mut Option<Message>,
-) -> Result<(), ConnectionError> {
+async fn receive(reader: &mut (impl AsyncRead + Unpin), client: &Client<'_>, keep_alive_s: u16) -> Result<(), ConnectionError> {
     loop {
-        let packet = match connect.keep_alive_s {
+        let packet = match keep_alive_s {
             0 => packet::read(reader).await?,
             seconds => {
                 let patience = Duration::from_secs(u64::from(seconds)) * 3 / 2;
@@ -109,40 +67,30 @@ async fn receive(
         match packet {
             Packet::Connect(_) => return Err(ConnectionError::OutOfOrder),
             Packet::Publish(message, id) => {
-                hub.publish(message);
+                client.publish(message);
                 if let Some(id) = id {
-                    hub.answer(seat, &packet::pub_ack(id));
+                    client.send(packet::pub_ack(id).to_vec());
                 }
             }
-            Packet::PubAck(id) => hub.acknowledged(seat, id),
-            Packet::Subscribe(id, filters) => hub.subscribe(seat, id, &filters),
+            Packet::PubAck => {}
+            Packet::Subscribe(id, filters) => {
+                client.send(packet::sub_ack(id, &filters));
+                client.subscribe(filters);
+            }
             Packet::Unsubscribe(id, filters) => {
-                hub.unsubscribe(seat, &filters);
-                hub.answer(seat, &packet::unsub_ack(id));
+                client.unsubscribe(&filters);
+                client.send(packet::unsub_ack(id).to_vec());
             }
-            Packet::PingReq => hub.answer(seat, &packet::PING_RESP),
-            Packet::Disconnect => {
-                *will = None;
-                return Ok(());
-            }
+            Packet::PingReq => client.send(packet::PING_RESP.to_vec()),
+            Packet::Disconnect => return Ok(()),
         }
     }
 }
 
-async fn send(writer: &mut (impl AsyncWrite + Unpin), hub: &Hub, seat: &Seat) -> Result<(), ConnectionError> {
-    let mut wire = Vec::new();
-    loop {
-        seat.wake.notified().await;
-        if !hub.holds(seat) {
-            return Err(ConnectionError::TakenOver);
-        }
-        loop {
-            hub.take(seat, &mut wire);
-            if wire.is_empty() {
-                break;
-            }
-            writer.write_all(&wire).await?;
-            wire.clear();
-        }
+/// Ends when the registry drops the connection: a newer one of the same client took over.
+async fn send(writer: &mut (impl AsyncWrite + Unpin), mut outbox: Receiver<Vec<u8>>) -> Result<(), ConnectionError> {
+    while let Some(packet) = outbox.recv().await {
+        writer.write_all(&packet).await?;
     }
+    Ok(())
 }

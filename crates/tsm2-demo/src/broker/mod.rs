@@ -1,21 +1,20 @@
-//! A small MQTT 3.1.1 broker on loopback, for the demo and for tests on machines without one. Never a product.
+//! A small MQTT 3.1.1 broker on loopback, for the demo alone.
 //!
-//! It speaks to any client: QoS 0 and 1, retained messages, wildcards, Will, keep-alive, and sessions that outlive a connection
-//! (not the process). Not there: QoS 2 (subscriptions are granted 1; a QoS 2 publish ends its connection), MQTT 5, TLS, passwords.
+//! Supported: QoS 0 and 1, retained messages, wildcards, keep-alive. Not supported: QoS 2 (subscriptions are granted 1; a QoS 2
+//! publish ends its connection), sessions that outlive a connection, Will, MQTT 5, TLS, passwords.
 //!
-//! Why our own and not a crate: rumqttd 0.20, the one embeddable broker in wide use, cannot be stopped (`Broker::start` joins its
-//! server threads for ever), reports a port that is taken only to its log, keeps published messages in a growing commit log
-//! (bytebeamio/rumqtt issue 732), and brings 160 crates without any of its default features, two HTTP stacks among them; the broker
-//! of mqtt5 0.49 brings hyper, a TLS stack and a password hash. This module needs tokio alone.
+//! Why not a crate: rumqttd 0.20 cannot be stopped, reports a taken port only to its log, keeps published messages in a growing
+//! commit log (bytebeamio/rumqtt issue 732), and brings 160 crates; mqtt5 0.49 brings hyper, a TLS stack and a password hash. This
+//! module needs tokio alone.
 //!
-//! Invariants: one thread, one current-thread runtime, so the state needs no locks; nothing is ever bound but 127.0.0.1; dropping the
+//! Invariants: one thread with a current-thread runtime, so the state needs no locks; only 127.0.0.1 is bound; dropping the
 //! [`Broker`] closes every connection and the port before it returns.
 
 mod connection;
-mod hub;
 mod packet;
+mod registry;
 
-use hub::Hub;
+use registry::Registry;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -28,18 +27,18 @@ use tokio::task::LocalSet;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// Somebody else listens there.
+    /// Another program listens on the port.
     #[error("port {port} on 127.0.0.1 is taken by another program")]
     PortTaken {
-        /// The port asked for.
+        /// The requested port.
         port: u16,
     },
     /// The operating system refused the port for another reason.
     #[error("cannot listen on port {port} of 127.0.0.1: {source}")]
     Listen {
-        /// The port asked for.
+        /// The requested port.
         port: u16,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The operating system refused the broker a thread or its timers.
@@ -56,7 +55,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker on 127.0.0.1. Port 0 picks a free one; [`Broker::port`] tells which. When this returns, clients can connect.
+    /// Starts a broker on 127.0.0.1. Port 0 picks a free one; [`Broker::port`] returns it. When this returns, clients can connect.
     pub fn start(port: u16) -> Result<Self, BrokerError> {
         let refused = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => BrokerError::PortTaken { port },
@@ -77,7 +76,7 @@ impl Broker {
                 LocalSet::new().block_on(&runtime, async {
                     tokio::select! {
                         _ = stopped => {}
-                        error = accept(listener) => tracing::error!(%error, "the embedded broker stopped listening"),
+                        error = accept(listener) => tracing::error!(%error, "the demo's broker stopped listening"),
                     }
                 });
             })
@@ -89,7 +88,7 @@ impl Broker {
         })
     }
 
-    /// The port it listens on.
+    /// The port of the listener.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -111,14 +110,14 @@ async fn accept(listener: TcpListener) -> io::Error {
         Ok(listener) => listener,
         Err(error) => return error,
     };
-    let hub = Rc::new(Hub::default());
+    let registry = Rc::new(Registry::default());
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let hub = Rc::clone(&hub);
+                let registry = Rc::clone(&registry);
                 tokio::task::spawn_local(async move {
-                    if let Err(error) = connection::serve(socket, &hub).await {
-                        tracing::debug!(%peer, %error, "the embedded broker closed a connection");
+                    if let Err(error) = connection::serve(socket, &registry).await {
+                        tracing::debug!(%peer, %error, "the demo's broker closed a connection");
                     }
                 });
             }

@@ -1,4 +1,4 @@
-//! MQTT 3.1.1 on the wire, the server's half: what clients send is read, what a server sends is written.
+//! MQTT 3.1.1 packets, the server's half: reads those of clients, writes those of a server.
 //!
 //! Section numbers are those of the OASIS standard, MQTT Version 3.1.1.
 
@@ -6,7 +6,7 @@ use std::io;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Larger packets end the connection; room enough for any payload of a test.
+/// Larger packets end the connection.
 pub(super) const MAX_PACKET: usize = 16 << 20;
 
 /// A message between publisher and subscriber.
@@ -22,9 +22,7 @@ pub(super) struct Message {
 pub(super) struct Connect {
     pub(super) supported: bool,
     pub(super) client_id: String,
-    pub(super) clean_session: bool,
     pub(super) keep_alive_s: u16,
-    pub(super) will: Option<Message>,
 }
 
 /// A filter and whether QoS 1 (or more) was asked for.
@@ -35,7 +33,7 @@ pub(super) enum Packet {
     Connect(Connect),
     /// The identifier is there if and only if the message is to be acknowledged.
     Publish(Message, Option<u16>),
-    PubAck(u16),
+    PubAck,
     Subscribe(u16, Vec<Filter>),
     Unsubscribe(u16, Vec<String>),
     PingReq,
@@ -105,7 +103,10 @@ fn parse(first: u8, body: &[u8]) -> Option<Packet> {
                 id,
             )
         }
-        (4, 0) => Packet::PubAck(body.u16()?),
+        (4, 0) => {
+            body.u16()?;
+            Packet::PubAck
+        }
         (8, 2) => {
             let id = body.u16()?;
             let mut filters = Vec::new();
@@ -129,50 +130,33 @@ fn parse(first: u8, body: &[u8]) -> Option<Packet> {
     body.0.is_empty().then_some(packet)
 }
 
-/// 3.1: user name and password are read and not looked at.
+/// 3.1: Will, user name and password are read and ignored.
 fn connect(body: &mut Body<'_>) -> Option<Connect> {
     let (protocol, level) = (body.string()?, body.u8()?);
-    let supported = matches!((protocol.as_str(), level), ("MQTT", 4) | ("MQIsdp", 3));
-    if !supported {
-        // Another version's layout follows; it is answered by refusal, not parsed.
+    if !matches!((protocol.as_str(), level), ("MQTT", 4) | ("MQIsdp", 3)) {
+        // Another version has another layout.
         body.0 = &[];
         return Some(Connect {
-            supported,
+            supported: false,
             client_id: String::new(),
-            clean_session: true,
             keep_alive_s: 0,
-            will: None,
         });
     }
-    let flags = body.u8()?;
-    let keep_alive_s = body.u16()?;
+    let (flags, keep_alive_s) = (body.u8()?, body.u16()?);
     let client_id = body.string()?;
-    let will = if flags & 0x04 != 0 {
-        let (topic, payload) = (body.string()?, body.bytes()?.to_vec());
-        Some(Message {
-            topic,
-            payload,
-            at_least_once: flags & 0x18 != 0,
-            retain: flags & 0x20 != 0,
-        })
-    } else {
-        None
-    };
-    for credential in [0x80, 0x40] {
-        if flags & credential != 0 {
+    for (flag, fields) in [(0x04, 2), (0x80, 1), (0x40, 1)] {
+        for _ in 0..if flags & flag != 0 { fields } else { 0 } {
             body.bytes()?;
         }
     }
     Some(Connect {
-        supported,
+        supported: true,
         client_id,
-        clean_session: flags & 0x02 != 0,
         keep_alive_s,
-        will,
     })
 }
 
-/// What is left of a packet's body.
+/// The unread rest of a packet's body.
 struct Body<'a>(&'a [u8]);
 
 impl<'a> Body<'a> {
@@ -210,9 +194,9 @@ impl<'a> Body<'a> {
     }
 }
 
-/// 3.2: return code 0 is acceptance, 1 an unsupported version, 2 a refused client identifier.
-pub(super) fn conn_ack(session_present: bool, code: u8) -> [u8; 4] {
-    [0x20, 2, u8::from(session_present), code]
+/// 3.2: return code 0 accepts, 1 refuses the version. No session outlives a connection, so none is present.
+pub(super) fn conn_ack(code: u8) -> [u8; 4] {
+    [0x20, 2, 0, code]
 }
 
 pub(super) fn pub_ack(id: u16) -> [u8; 4] {
@@ -236,11 +220,11 @@ pub(super) fn unsub_ack(id: u16) -> [u8; 4] {
 
 pub(super) const PING_RESP: [u8; 2] = [0xd0, 0];
 
-/// 3.3: appends a PUBLISH, of QoS 1 if and only if there is an identifier.
-pub(super) fn publish(message: &Message, id: Option<u16>, duplicate: bool, packet: &mut Vec<u8>) {
-    packet.push(0x30 | u8::from(duplicate) << 3 | u8::from(id.is_some()) << 1 | u8::from(message.retain));
+/// 3.3: a PUBLISH, of QoS 1 if and only if there is an identifier.
+pub(super) fn publish(message: &Message, id: Option<u16>) -> Vec<u8> {
+    let mut packet = vec![0x30 | u8::from(id.is_some()) << 1 | u8::from(message.retain)];
     write_length(
-        packet,
+        &mut packet,
         2 + message.topic.len() + 2 * usize::from(id.is_some()) + message.payload.len(),
     );
     // A topic came in with a length of 16 bits, so it leaves with one.
@@ -248,6 +232,7 @@ pub(super) fn publish(message: &Message, id: Option<u16>, duplicate: bool, packe
     packet.extend(message.topic.as_bytes());
     packet.extend(id.map(u16::to_be_bytes).into_iter().flatten());
     packet.extend(&message.payload);
+    packet
 }
 
 fn write_length(packet: &mut Vec<u8>, mut length: usize) {
