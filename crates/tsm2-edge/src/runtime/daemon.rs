@@ -19,6 +19,8 @@ use crate::config::Prepared;
 use crate::observe::{Component, Health, InputMetrics, Metrics, Subscription, Summary};
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::Uncommitted;
+use crate::runtime::forecasts::Forecasts;
+use crate::runtime::patience::Patience;
 use crate::runtime::queue::RoundRobinQueue;
 use crate::runtime::router::Router;
 use crate::runtime::stop::Stop;
@@ -142,17 +144,20 @@ impl Daemon {
         let uncommitted = Arc::new(Uncommitted::new(metrics.state.clone()));
         let queues: Vec<_> = (0..prepared.workers).map(|_| Arc::new(RoundRobinQueue::new())).collect();
 
+        let patience = |component| Patience {
+            stop: signal.clone(),
+            heartbeat: health.watch(component),
+            runtime: Handle::current(),
+        };
         let writer = Writer {
             store: store.clone(),
             forecasts: prepared.state.is_some().then(|| publisher.clone()),
             retry_every: prepared.state.as_ref().map_or(RETRY, |durability| durability.every),
             durable: durable.clone(),
             uncommitted: uncommitted.clone(),
-            stop: signal.clone(),
+            patience: patience(Component::Writer),
             metrics: metrics.state.clone(),
-            heartbeat: health.watch(Component::Writer),
             health: health.clone(),
-            runtime: Handle::current(),
         };
         let mut writing = tokio::task::spawn_blocking(move || writer.run(&closed));
         let mut workers = JoinSet::new();
@@ -166,13 +171,14 @@ impl Daemon {
                 durable: durable.clone(),
                 uncommitted: uncommitted.clone(),
                 in_flight: receiver.in_flight(),
-                publisher: publisher.clone(),
-                stop: signal.clone(),
+                forecasts: Forecasts {
+                    prepared: prepared.clone(),
+                    publisher: publisher.clone(),
+                },
+                patience: patience(Component::Worker(number)),
                 admission: admission.clone(),
                 metrics: metrics.clone(),
                 report,
-                heartbeat: health.watch(Component::Worker(number)),
-                runtime: Handle::current(),
             };
             workers.spawn_blocking(move || worker.run());
         }

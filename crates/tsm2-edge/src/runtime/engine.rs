@@ -6,30 +6,25 @@
 //! 3. Each message that changed its stream gives one log entry. Replaying the entries gives the
 //!    same stream.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::info;
 use tsm2_mqtt::FieldError;
 pub use tsm2_stream::Counts;
-use tsm2_stream::{Forecaster, ForecasterConfig, Monitor, Reading, Resampler, Workspace};
+use tsm2_stream::{ForecasterConfig, Monitor, Reading, Workspace};
 
-use crate::config::Prepared;
-use crate::config::{Address, Kind};
-use crate::observe::{InputMetrics, LiveErrors, RejectionLog};
+use crate::config::{Address, Kind, Prepared};
+use crate::observe::{InputMetrics, RejectionLog};
 use crate::runtime::admission::Admission;
-use crate::runtime::record::{Checkpoint, CheckpointV1, Compatibility, Entry};
-use crate::runtime::stream::{Outcome, Shared, Stream, Tail};
+use crate::runtime::record::Entry;
+use crate::runtime::restore;
+pub use crate::runtime::restore::Loaded;
+use crate::runtime::stream::{Outcome, Shared};
+use crate::runtime::streams::Streams;
 use crate::state::Stored;
 
 /// Points of one future covariate that are kept.
 const MAX_POINTS: usize = 2048;
-/// Bytes of checkpoints per time step: they may cost about as much as the log itself.
-const CHECKPOINT_BYTES_PER_STEP: u64 = 400;
-/// Least time steps between two checkpoints of a stream.
-const LEAST_STEPS: u64 = 64;
-/// Log entries per time step, beside one per variate, beyond which entries count and not time steps.
-const READINGS_PER_STEP: u64 = 16;
 
 /// A time step and what the model makes of it.
 #[derive(Debug, Clone, Copy)]
@@ -77,23 +72,11 @@ pub struct Accepted {
     pub readings: u64,
 }
 
-/// How a stored stream came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loaded {
-    /// From checkpoint and log.
-    Continued,
-    /// Another model: warmed up with so many log entries.
-    WarmedUp(usize),
-}
-
 /// Streams and the model that forecasts them.
 pub struct Engine<'s> {
     prepared: &'s Prepared,
     shared: Shared<'s>,
-    streams: HashMap<String, Stream>,
-    admission: Arc<Admission>,
-    /// Time steps between two checkpoints of a stream.
-    checkpoint_every: u64,
+    pub(crate) streams: Streams,
     metrics: InputMetrics,
     rejections: RejectionLog,
     /// The values of the message at hand, by variate.
@@ -119,9 +102,7 @@ impl<'s> Engine<'s> {
                 },
                 model,
             },
-            streams: HashMap::new(),
-            checkpoint_every: LEAST_STEPS,
-            admission,
+            streams: Streams::new(prepared.fingerprint, prepared.topics.inputs().len(), admission),
             values: Vec::with_capacity(prepared.topics.inputs().len()),
             rejections: RejectionLog::new(metrics.clone()),
             metrics,
@@ -136,17 +117,12 @@ impl<'s> Engine<'s> {
 
     /// Whether no stream is in memory.
     pub fn is_empty(&self) -> bool {
-        self.streams.is_empty()
+        self.streams.len() == 0
     }
 
     /// What a stream's resampler has counted in its whole life; `None` when it is not in memory.
     pub fn counts(&self, stream: &str) -> Option<Counts> {
         self.streams.get(stream).map(|stream| stream.resampler.counts())
-    }
-
-    /// Whether the stream is in memory.
-    pub fn has(&self, stream: &str) -> bool {
-        self.streams.contains_key(stream)
     }
 
     /// Takes one message. `on` is called for each time step before this returns.
@@ -254,19 +230,19 @@ impl<'s> Engine<'s> {
 
     /// Whether `name` is in memory, or begins now.
     fn begin(&mut self, name: &str) -> bool {
-        if self.streams.contains_key(name) {
+        if self.streams.has(name) {
             return true;
         }
-        if !self.admission.admit(name) {
-            let max = self.admission.max();
+        if !self.streams.admit(name) {
+            let max = self.streams.max();
             let why = format_args!("stream {name:?} exceeds the {max} of input.max_streams; raise it, or forget streams that are gone");
             self.rejections.reject("too_many_streams", "", why);
             return false;
         }
-        match blank(self.prepared, &self.shared) {
+        match restore::blank(self.prepared, &self.shared) {
             Some(stream) => {
                 info!(stream = name, "a new stream");
-                self.streams.insert(name.to_owned(), stream);
+                self.streams.insert(name, stream);
                 true
             }
             None => {
@@ -342,189 +318,19 @@ impl<'s> Engine<'s> {
 
     /// Brings a stored stream into memory: checkpoint, then the log after it. A model that cannot use
     /// the checkpoint warms up from the log's `history`. `beat` is called for each time step.
-    pub fn load(
-        &mut self,
-        name: &str,
-        stored: &Stored,
-        now_ms: i64,
-        history: impl FnOnce() -> Vec<Vec<u8>>,
-        mut beat: impl FnMut(),
-    ) -> Loaded {
-        let (shared, decode) = (&mut self.shared, |bytes: &Vec<u8>| Checkpoint::decode(bytes));
-        let checkpoint = match stored.checkpoint.as_ref().map(decode) {
-            Some(Err(error)) => {
-                warn!(stream = name, "{error}; the stream warms up from its log");
-                None
-            }
-            Some(Ok(checkpoint)) => Some(checkpoint),
-            None => None,
-        };
-        let tail = || stored.tail.iter().filter_map(|bytes| entry(name, bytes));
-        let continued = match (&checkpoint, &stored.checkpoint) {
-            (Some(checkpoint), _) => restore(self.prepared, shared, checkpoint, Compatibility::Same),
-            (None, Some(_)) => None,
-            (None, None) => blank(self.prepared, shared),
-        };
-        let (mut stream, loaded) = match continued {
-            Some(mut stream) => {
-                tail().for_each(|entry| stream.replay(shared, entry, &mut |_| beat()));
-                (stream, Loaded::Continued)
-            }
-            None => {
-                if checkpoint.is_some() {
-                    let why = "it belongs to another model or to other aggregations";
-                    warn!(stream = name, "stored state is not used: {why}; the stream warms up from its log");
-                }
-                let history: Vec<Entry> = history().iter().filter_map(|bytes| entry(name, bytes)).collect();
-                // Without a log, the state of a model of the same architecture is the best there is.
-                let inherited = checkpoint.as_ref().filter(|_| history.is_empty());
-                let inherited = inherited.and_then(|checkpoint| restore(self.prepared, shared, checkpoint, Compatibility::Architecture));
-                let Some(mut stream) = inherited.or_else(|| blank(self.prepared, shared)) else {
-                    return Loaded::WarmedUp(0);
-                };
-                let entries = history.len();
-                history.into_iter().for_each(|entry| stream.replay(shared, entry, &mut |_| beat()));
-                if let Some(checkpoint) = checkpoint
-                    && let Ok(mut resampler) = Resampler::restore(self.prepared.schema.resampler.clone(), checkpoint.resampler)
-                {
-                    tail().for_each(|entry| resample(&mut resampler, entry));
-                    stream.resampler = resampler;
-                }
-                stream.needs_checkpoint = true;
-                info!(stream = name, entries, "the model warmed up from the stream's log");
-                (stream, Loaded::WarmedUp(entries))
-            }
+    pub fn load(&mut self, name: &str, stored: &Stored, now_ms: i64, history: impl FnOnce() -> Vec<Vec<u8>>, beat: impl FnMut()) -> Loaded {
+        let loaded = restore::stored(self.prepared, &mut self.shared, name, stored, history, beat);
+        let Some((mut stream, loaded)) = loaded else {
+            return Loaded::WarmedUp(0);
         };
         stream.heard_ms = now_ms;
-        self.admission.admit(name);
-        self.streams.insert(name.to_owned(), stream);
+        self.streams.admit(name);
+        self.streams.insert(name, stream);
         loaded
-    }
-
-    /// Notes that the newest entry of a stream is in this batch.
-    pub(crate) fn note_batch(&mut self, name: &str, batch: u64) {
-        if let Some(stream) = self.streams.get_mut(name) {
-            stream.batch = batch;
-        }
     }
 
     /// The state of a stream for the store; `None` when it is not in memory.
     pub fn checkpoint(&mut self, name: &str) -> Option<Vec<u8>> {
-        let stream = self.streams.get_mut(name)?;
-        let checkpoint = Checkpoint::V1(Box::new(CheckpointV1 {
-            fingerprint: self.prepared.fingerprint,
-            resampler: stream.resampler.snapshot(),
-            forecaster: stream.forecaster.snapshot(),
-        }));
-        stream.tail = Tail::default();
-        stream.needs_checkpoint = false;
-        let bytes = checkpoint.encode();
-        self.checkpoint_every = checkpoint_every(bytes.len());
-        Some(bytes)
-    }
-
-    /// Whether the log of a stream has grown so long that a checkpoint is worth its bytes.
-    pub(crate) fn is_checkpoint_due(&self, name: &str) -> bool {
-        let per_step = self.prepared.topics.inputs().len() as u64 + READINGS_PER_STEP;
-        self.streams.get(name).is_some_and(|stream| {
-            stream.needs_checkpoint
-                || stream.tail.time_steps >= self.checkpoint_every
-                || stream.tail.entries >= self.checkpoint_every.saturating_mul(per_step)
-        })
-    }
-
-    /// The streams in memory with at least so many time steps since their last checkpoint.
-    pub(crate) fn with_tail(&self, time_steps: u64) -> Vec<String> {
-        let with_tail = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.needs_checkpoint || stream.tail.time_steps >= time_steps);
-        with_tail.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// The streams in memory whose last message came before `since_ms`.
-    pub(crate) fn silent_since(&self, since_ms: i64) -> Vec<String> {
-        let silent = self.streams.iter().filter(|(_, stream)| stream.heard_ms < since_ms);
-        silent.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Drops a stream from the memory. It makes room for another one.
-    pub(crate) fn forget(&mut self, name: &str) {
-        self.streams.remove(name);
-        self.admission.forget(name);
-    }
-
-    /// Errors over all streams for each target variate at each of these steps (from 1), and how many
-    /// streams drift.
-    pub(crate) fn errors(&self, steps: &[usize]) -> (Vec<LiveErrors>, usize) {
-        let targets = self.prepared.topics.targets();
-        let mut errors = vec![LiveErrors::default(); targets * steps.len()];
-        for stream in self.streams.values() {
-            for (index, sum) in errors.iter_mut().enumerate() {
-                let (variate, step) = (index / steps.len(), steps[index % steps.len()]);
-                if let Some(metrics) = stream.forecaster.monitor().live_metrics(variate, step) {
-                    *sum += LiveErrors::of(&metrics);
-                }
-            }
-        }
-        let drifting = self.streams.values().filter(|stream| stream.forecaster.monitor().drifts()).count();
-        (errors, drifting)
-    }
-
-    /// Drops streams from the memory whose entries are durable up to batch `durable`: those last heard
-    /// before `since_ms`, and of the others the longest unheard until `most` are left.
-    pub(crate) fn evict(&mut self, since_ms: i64, most: usize, durable: u64) -> usize {
-        let before = self.streams.len();
-        self.streams
-            .retain(|_, stream| stream.batch > durable || stream.heard_ms >= since_ms);
-        let excess = self.streams.len().saturating_sub(most);
-        if excess > 0 {
-            let evictable = self.streams.values().filter(|stream| stream.batch <= durable);
-            let mut heard: Vec<i64> = evictable.map(|stream| stream.heard_ms).collect();
-            let excess = excess.min(heard.len());
-            if excess > 0 {
-                let (_, &mut limit_ms, _) = heard.select_nth_unstable(excess - 1);
-                self.streams
-                    .retain(|_, stream| stream.batch > durable || stream.heard_ms > limit_ms);
-            }
-        }
-        before - self.streams.len()
-    }
-}
-
-/// Time steps between two checkpoints of so many bytes.
-fn checkpoint_every(bytes: usize) -> u64 {
-    (bytes as u64 / CHECKPOINT_BYTES_PER_STEP).max(LEAST_STEPS)
-}
-
-/// A stream without history.
-fn blank(prepared: &Prepared, shared: &Shared<'_>) -> Option<Stream> {
-    let resampler = Resampler::new(prepared.schema.resampler.clone()).ok()?;
-    let forecaster = Forecaster::new(&shared.model, &shared.config).ok()?;
-    Some(Stream::new(resampler, forecaster))
-}
-
-/// A stream as its checkpoint has it, where the models are the same or as compatible as `also`.
-fn restore(prepared: &Prepared, shared: &Shared<'_>, checkpoint: &CheckpointV1, also: Compatibility) -> Option<Stream> {
-    let found = prepared.fingerprint.compatibility(&checkpoint.fingerprint);
-    if found != Compatibility::Same && found != also {
-        return None;
-    }
-    let resampler = Resampler::restore(prepared.schema.resampler.clone(), checkpoint.resampler.clone()).ok()?;
-    let forecaster = Forecaster::restore(&shared.model, &shared.config, checkpoint.forecaster.clone()).ok()?;
-    Some(Stream::new(resampler, forecaster))
-}
-
-fn entry(stream: &str, bytes: &[u8]) -> Option<Entry> {
-    Entry::decode(bytes).map_err(|error| warn!(stream, "{error}; it is skipped")).ok()
-}
-
-/// Takes readings without their consequences.
-fn resample(resampler: &mut Resampler, entry: Entry) {
-    if let Entry::Readings { time_ms, values } = entry {
-        for (variate, value) in values {
-            let variate = variate as usize;
-            let _ = resampler.push(Reading { variate, value, time_ms }, |_| {});
-        }
+        self.streams.checkpoint(name)
     }
 }

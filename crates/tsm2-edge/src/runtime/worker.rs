@@ -12,22 +12,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use serde::Serialize;
-use tokio::runtime::Handle;
 use tracing::{debug, error, info};
-use tsm2_mqtt::{InFlight, Message, Publisher, rfc3339};
+use tsm2_mqtt::InFlight;
 
-use crate::config::Prepared;
-use crate::config::{Address, Kind};
-use crate::observe::{Heartbeat, Metrics, WorkerMetrics};
+use crate::config::{Address, Kind, Prepared};
+use crate::observe::{Metrics, WorkerMetrics};
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::{Batch, Limits, OpenBatch, Uncommitted};
-use crate::runtime::engine::{Engine, Input, Step};
-use crate::runtime::published::{ForecastMessage, MetricsMessage, seconds};
+use crate::runtime::engine::{Engine, Input};
+use crate::runtime::forecasts::Forecasts;
+use crate::runtime::patience::{Cut, Patience};
 use crate::runtime::queue::{Next, RoundRobinQueue};
 use crate::runtime::source::{self, Acknowledge};
-use crate::runtime::stop::StopSignal;
 use crate::state::StateStore;
 
 /// How long the thread sleeps when nothing is to be done.
@@ -65,7 +61,7 @@ pub(crate) fn worker_of(stream: &str, workers: usize) -> usize {
 
 /// See the module's description.
 pub(crate) struct Worker<A> {
-    /// Which one it is, of `service.shards`.
+    /// Which one it is, of `prepared.workers`.
     pub(crate) number: usize,
     pub(crate) prepared: Arc<Prepared>,
     pub(crate) queue: Arc<RoundRobinQueue<Routed<A>>>,
@@ -75,17 +71,12 @@ pub(crate) struct Worker<A> {
     pub(crate) durable: Arc<[AtomicU64]>,
     pub(crate) uncommitted: Arc<Uncommitted>,
     pub(crate) in_flight: InFlight,
-    pub(crate) publisher: Publisher,
-    pub(crate) stop: StopSignal,
+    pub(crate) forecasts: Forecasts,
+    pub(crate) patience: Patience,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: Metrics,
     pub(crate) report: WorkerMetrics,
-    pub(crate) heartbeat: Heartbeat,
-    pub(crate) runtime: Handle,
 }
-
-/// The time to stop is over: what is not finished is dropped unacknowledged.
-struct Cut;
 
 impl<A: Acknowledge> Worker<A> {
     /// Runs until its queue has ended.
@@ -103,30 +94,30 @@ impl<A: Acknowledge> Worker<A> {
         let (mut reported, mut swept) = (None::<Instant>, None::<Instant>);
         loop {
             let now = Instant::now();
-            self.heartbeat.beat();
+            self.patience.beat();
             if reported.is_none_or(|at| now >= at + REPORT) {
                 reported = Some(now);
                 self.report_on(engine);
                 self.evict(engine);
             }
-            if engine.len() > self.most_in_memory() {
+            if engine.streams.len() > self.most_in_memory() {
                 self.evict(engine);
             }
             if swept.is_none_or(|at| now >= at + FORGET) {
                 swept = Some(now);
                 self.forget_silent(engine, open)?;
             }
-            if self.stop.is_over() {
+            if self.patience.is_over() {
                 self.cut()?;
             }
             let is_waiting = open.is_awaited() && self.in_flight.count() >= self.prepared.max_inflight;
             let due = open.due(self.limits()).map(|due| due.saturating_duration_since(now));
-            let patience = match self.is_writer_busy(open) {
+            let timeout = match self.is_writer_busy(open) {
                 true => BUSY,
                 false if is_waiting => WINDOW_FULL.min(due.unwrap_or(IDLE)),
                 false => due.unwrap_or(IDLE).min(IDLE),
             };
-            match self.queue.pop(patience) {
+            match self.queue.pop(timeout) {
                 Next::Message(routed) => self.take(engine, open, routed)?,
                 Next::Idle if is_waiting => self.hand_over(engine, open),
                 Next::Idle => {}
@@ -155,7 +146,7 @@ impl<A: Acknowledge> Worker<A> {
     /// Processes one message.
     fn take(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>, routed: Routed<A>) -> Result<(), Cut> {
         let Routed { stream, kind, message } = routed;
-        if !engine.has(&stream) {
+        if !engine.streams.has(&stream) {
             self.load(engine, &stream)?;
         }
         let input = Input {
@@ -167,9 +158,9 @@ impl<A: Acknowledge> Worker<A> {
         };
         let (mut published, mut is_cut) = (0, false);
         let accepted = engine.take(&input, |step| {
-            self.heartbeat.beat();
+            self.patience.beat();
             if !is_cut {
-                match self.publish(step) {
+                match self.forecasts.publish(&self.patience, step) {
                     Ok(forecasts) => published += forecasts,
                     Err(Cut) => is_cut = true,
                 }
@@ -185,7 +176,7 @@ impl<A: Acknowledge> Worker<A> {
         }
         if let (Some(accepted), true) = (accepted, self.prepared.state.is_some()) {
             open.add(self.prepared.fingerprint.key(&stream), &accepted);
-            engine.note_batch(&stream, open.number());
+            engine.streams.note_batch(&stream, open.number());
         }
         open.add_ack(message.ack);
         if let Some((readings, opened)) = open.content() {
@@ -222,10 +213,10 @@ impl<A: Acknowledge> Worker<A> {
             let Some(stream) = self.prepared.fingerprint.stream_of(&key) else {
                 continue;
             };
-            if (is_collapsed || engine.is_checkpoint_due(stream))
+            if (is_collapsed || engine.streams.is_checkpoint_due(stream))
                 && let Some(checkpoint) = engine.checkpoint(stream)
             {
-                self.heartbeat.beat();
+                self.patience.beat();
                 open.checkpoint(key, checkpoint);
             }
         }
@@ -242,8 +233,8 @@ impl<A: Acknowledge> Worker<A> {
     /// The last batch: checkpoints of the streams, so that the next start replays little.
     fn finish(&self, engine: &mut Engine<'_>, mut open: OpenBatch<A>) {
         let names = match self.prepared.state.is_some() {
-            true => engine.with_tail(LEAST_TAIL),
-            false => engine.with_tail(0),
+            true => engine.streams.with_tail(LEAST_TAIL),
+            false => engine.streams.with_tail(0),
         };
         let collapsed = open.keys().into_iter().filter(|(_, is_collapsed)| *is_collapsed);
         let collapsed: Vec<String> = collapsed.map(|(key, _)| key).collect();
@@ -251,7 +242,7 @@ impl<A: Acknowledge> Worker<A> {
         for key in keys {
             let stream = self.prepared.fingerprint.stream_of(&key).unwrap_or_default();
             if let Some(checkpoint) = engine.checkpoint(stream) {
-                self.heartbeat.beat();
+                self.patience.beat();
                 open.checkpoint(key, checkpoint);
             }
         }
@@ -273,7 +264,7 @@ impl<A: Acknowledge> Worker<A> {
                 Vec::new()
             })
         };
-        engine.load(stream, &stored, unix_ms(SystemTime::now()), history, || self.heartbeat.beat());
+        engine.load(stream, &stored, unix_ms(SystemTime::now()), history, || self.patience.beat());
         Ok(())
     }
 
@@ -288,16 +279,13 @@ impl<A: Acknowledge> Worker<A> {
                 }
                 Err(_) => {}
             }
-            let pause = self.stop.or_over(async { tokio::time::sleep(RETRY).await });
-            if self.runtime.block_on(self.heartbeat.while_waiting(pause)).is_none() {
-                return Err(Cut);
-            }
+            self.patience.pause(RETRY)?;
         }
     }
 
     fn report_on(&self, engine: &Engine<'_>) {
-        let (errors, drifting) = engine.errors(&self.metrics.model().steps);
-        self.report.report(engine.len(), drifting, errors);
+        let (errors, drifting) = engine.streams.errors(self.prepared.topics.targets(), &self.metrics.model().steps);
+        self.report.report(engine.streams.len(), drifting, errors);
     }
 
     /// Streams of this worker that may be in memory, beside those that are not durable yet.
@@ -311,7 +299,9 @@ impl<A: Acknowledge> Worker<A> {
     fn evict(&self, engine: &mut Engine<'_>) {
         let Some(durability) = &self.prepared.state else { return };
         let durable = self.durable[self.number].load(Ordering::Acquire);
-        let evicted = engine.evict(before_now(durability.idle_eviction), self.most_in_memory(), durable);
+        let evicted = engine
+            .streams
+            .evict(before_now(durability.idle_eviction), self.most_in_memory(), durable);
         if evicted > 0 {
             debug!(streams = evicted, "evicted from memory, kept in the store");
         }
@@ -324,76 +314,20 @@ impl<A: Acknowledge> Worker<A> {
             return Ok(());
         };
         let since_ms = before_now(forget_after);
-        let mut silent = engine.silent_since(since_ms);
+        let mut silent = engine.streams.silent_since(since_ms);
         let stored = self.read("", || self.store.streams())?;
         silent.extend(stored.iter().filter(|info| info.last_write_ms < since_ms).filter_map(|info| {
             let stream = self.prepared.fingerprint.stream_of(&info.name)?;
             let is_own = worker_of(stream, self.prepared.workers) == self.number && self.prepared.topics.serves(stream);
-            (is_own && !engine.has(stream)).then(|| stream.to_owned())
+            (is_own && !engine.streams.has(stream)).then(|| stream.to_owned())
         }));
         for stream in silent {
             info!(stream, "silent for longer than state.forget_after_s; the stream is forgotten");
-            engine.forget(&stream);
+            engine.streams.forget(&stream);
             open.forget(self.prepared.fingerprint.key(&stream));
-            for topic in self.prepared.topics.retained_of(&stream) {
-                self.publish_message(topic, Bytes::new())?;
-            }
+            self.forecasts.remove(&self.patience, &stream)?;
         }
         Ok(())
-    }
-
-    /// Publishes a forecast per target variate, and now and then the evaluation of earlier ones.
-    /// Returns how many forecasts. A step that bridges a gap has none: the reading that ended the
-    /// gap is there already.
-    fn publish(&self, step: Step<'_>) -> Result<u64, Cut> {
-        let Some(origin_ms) = step.last_reading_ms else {
-            return Ok(0);
-        };
-        let prepared = &self.prepared;
-        let (meta, origin) = (prepared.bundle.meta(), rfc3339(origin_ms));
-        let interval_ms = i64::try_from(prepared.schema.resampler.interval_ms).unwrap_or(i64::MAX);
-        let start = rfc3339(step.time_ms.saturating_add(interval_ms));
-        let horizon = meta.config.horizon;
-        for variate in 0..prepared.topics.targets() {
-            let steps = variate * horizon..(variate + 1) * horizon;
-            let forecast = ForecastMessage {
-                origin: &origin,
-                start: &start,
-                interval_s: seconds(prepared.schema.resampler.interval_ms),
-                mean: &step.mean[steps.clone()],
-                lower: &step.lower[steps.clone()],
-                upper: &step.upper[steps],
-                coverage: prepared.schema.forecaster.coverage,
-                model: &meta.name,
-            };
-            self.publish_json(prepared.topics.forecast(step.stream, variate), &forecast)?;
-        }
-        if let Some(monitor) = step.metrics {
-            for variate in 0..prepared.topics.targets() {
-                let metrics = MetricsMessage::of(monitor, variate, &origin, &meta.name);
-                self.publish_json(prepared.topics.metrics(step.stream, variate), &metrics)?;
-            }
-        }
-        Ok(prepared.topics.targets() as u64)
-    }
-
-    fn publish_json(&self, topic: String, content: &impl Serialize) -> Result<(), Cut> {
-        // Numbers and text are always JSON.
-        self.publish_message(topic, serde_json::to_vec(content).unwrap_or_default().into())
-    }
-
-    /// Hands a retained message to the session, after waiting for room.
-    fn publish_message(&self, topic: String, payload: Bytes) -> Result<(), Cut> {
-        let message = Message {
-            topic,
-            payload,
-            retain: true,
-        };
-        let handed_over = self.stop.or_over(self.publisher.publish(message));
-        match self.runtime.block_on(self.heartbeat.while_waiting(handed_over)) {
-            Some(Ok(())) => Ok(()),
-            _ => Err(Cut),
-        }
     }
 }
 

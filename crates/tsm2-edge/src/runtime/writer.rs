@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
-use crate::observe::{Health, Heartbeat, StateMetrics};
+use crate::observe::{Health, StateMetrics};
 use crate::runtime::batch::{Batch, Uncommitted};
+use crate::runtime::patience::Patience;
 use crate::runtime::source::Acknowledge;
-use crate::runtime::stop::StopSignal;
 use crate::state::{StateStore, StoreError};
 
 /// How long forecasts of readings that nobody sends again are waited for.
@@ -51,11 +50,9 @@ pub(crate) struct Writer<D> {
     pub(crate) retry_every: Duration,
     pub(crate) durable: Durable,
     pub(crate) uncommitted: Arc<Uncommitted>,
-    pub(crate) stop: StopSignal,
+    pub(crate) patience: Patience,
     pub(crate) metrics: StateMetrics,
     pub(crate) health: Arc<Health>,
-    pub(crate) heartbeat: Heartbeat,
-    pub(crate) runtime: Handle,
 }
 
 impl<D: Delivery> Writer<D> {
@@ -79,7 +76,7 @@ impl<D: Delivery> Writer<D> {
 
     fn next<A>(&self, batches: &Receiver<Batch<A>>) -> Option<Batch<A>> {
         loop {
-            self.heartbeat.beat();
+            self.patience.beat();
             match batches.recv_timeout(IDLE) {
                 Ok(batch) => return Some(batch),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -116,12 +113,11 @@ impl<D: Delivery> Writer<D> {
         let is_awaited = !batch.acks.is_empty();
         let delivered = async {
             match is_awaited {
-                true => self.stop.or_over(forecasts.delivered()).await,
-                false => tokio::time::timeout(UNAWAITED, forecasts.delivered()).await.ok(),
+                true => forecasts.delivered().await,
+                false => tokio::time::timeout(UNAWAITED, forecasts.delivered()).await.is_ok(),
             }
         };
-        let delivered = self.runtime.block_on(self.heartbeat.while_waiting(delivered));
-        delivered == Some(true) || !is_awaited
+        self.patience.wait(delivered).unwrap_or(false) || !is_awaited
     }
 
     /// Commits, again and again where it fails; `false` when the time to stop is over before.
@@ -132,7 +128,7 @@ impl<D: Delivery> Writer<D> {
             // First what leaves: a stream may begin anew in the same batch.
             let forgotten = self.store.forget(&batch.forget);
             let committed = forgotten.and_then(|()| self.store.commit(&batch.state));
-            self.heartbeat.beat();
+            self.patience.beat();
             match committed {
                 Ok(committed) => {
                     let updates = batch.state.streams.values();
@@ -157,8 +153,7 @@ impl<D: Delivery> Writer<D> {
                         error!("state is not durable, readings stay unacknowledged: {why}; trying again");
                     }
                     is_retry = true;
-                    let pause = self.stop.or_over(async { tokio::time::sleep(self.retry_every).await });
-                    if self.runtime.block_on(self.heartbeat.while_waiting(pause)).is_none() {
+                    if self.patience.pause(self.retry_every).is_err() {
                         self.health.set_commit_failing(false);
                         return Ok(false);
                     }
@@ -267,12 +262,14 @@ mod tests {
                 forecasts: Some(Broker(broker_takes, events.clone())),
                 retry_every: Duration::from_millis(1),
                 durable: Arc::new([AtomicU64::new(0), AtomicU64::new(0)]),
-                stop: signal,
+                patience: Patience {
+                    stop: signal,
+                    heartbeat: health.watch(Component::Writer),
+                    runtime: runtime.handle().clone(),
+                },
                 uncommitted: Arc::new(Uncommitted::new(metrics.clone())),
                 metrics,
-                heartbeat: health.watch(Component::Writer),
                 health,
-                runtime: runtime.handle().clone(),
             };
             Bench {
                 events,
