@@ -12,7 +12,7 @@ use super::output::Output;
 use super::section::Section;
 use super::state::State;
 use crate::observe::Metrics;
-use crate::observe::metrics::REASONS;
+use crate::observe::REASONS;
 
 /// Longest line of a paragraph.
 const WIDTH: usize = 100;

@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use tracing::warn;
 
-use super::metrics::InputMetrics;
+use super::groups::InputMetrics;
 
 /// Sources remembered per reason. Further ones are only counted.
 const MAX_SOURCES: usize = 1000;
