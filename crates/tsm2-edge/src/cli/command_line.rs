@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::backtest::Backtest;
 use super::clear_session::ClearSession;
@@ -28,6 +28,11 @@ enum Command {
     Backtest(Backtest),
     ClearSession(ClearSession),
     State(State),
+}
+
+/// The command line as data: manual pages and completions are made from it.
+pub fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Runs the command that the arguments name.
@@ -62,9 +67,8 @@ fn sentence(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CommandLine, sentence};
+    use super::{command, sentence};
     use anyhow::anyhow;
-    use clap::CommandFactory;
 
     #[test]
     fn an_error_is_one_line_with_each_cause_once() {
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_command_has_an_example() {
-        let command_line = CommandLine::command();
+        let command_line = command();
         command_line.clone().debug_assert();
         for command in command_line.get_subcommands() {
             let mut command = command.clone();

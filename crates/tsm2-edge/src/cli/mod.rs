@@ -11,4 +11,4 @@ mod run;
 mod state;
 mod validate;
 
-pub use command_line::main;
+pub use command_line::{command, main};
