@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitSpec};
 use tsm2_train::data::table::Table;
@@ -31,10 +32,10 @@ fn data(name: &str) -> Option<Table> {
 
 /// Errors at the test origins, and the season found.
 fn figures(table: &Table, split: SplitSpec, horizons: &[usize]) -> (BaselineErrors, Option<usize>, Split) {
-    let split = split.resolve(table.len()).unwrap();
-    let (scaler, warnings) = Scaler::fit(table, split.train_range());
+    let split = table.split(split).unwrap();
+    let (scaler, warnings) = Scaler::fit(table, &split);
     assert!(warnings.is_empty(), "{warnings:?}");
-    let (errors, period) = baseline_errors(table, &scaler, &split, split.test_range(), horizons).unwrap();
+    let (errors, period) = baseline_errors(table, &scaler, &split, &table.part(&split, Part::Test), horizons).unwrap();
     println!("{}: season {period:?}", table.path.display());
     for (name, errors) in errors.named() {
         for e in errors {

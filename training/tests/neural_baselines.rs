@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use tsm2_core::Config;
 use tsm2_train::data::dataset::Dataset;
 use tsm2_train::data::mask::Rate;
+use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitSpec};
 use tsm2_train::data::table::Table;
@@ -36,15 +37,16 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
         validation: 500,
         test: 0,
     };
-    let (scaler, _) = Scaler::fit(&table, split.train_range());
-    let (linear, _) = baseline_errors(&table, &scaler, &split, split.validation_range(), &[1]).expect("linear models");
+    let (scaler, _) = Scaler::fit(&table, &split);
+    let [train, validation] = [Part::Train, Part::Validation].map(|part| table.part(&split, part));
+    let (linear, _) = baseline_errors(&table, &scaler, &split, &validation, &[1]).expect("linear models");
     let linear = linear.linear_all.expect("two variates")[0].mse;
     let config = baseline_config(&Config {
         variates: 2,
         horizon: 1,
         ..Config::default()
     });
-    let data = Dataset::new(&config, &scaler, &table, 0..1500, &[]).expect("valid");
+    let data = Dataset::new(&config, &scaler, &table, &[0..1500], &[]).expect("valid");
     let options = TrainerOptions {
         updates: 300,
         target: Target::Standalone,
@@ -52,11 +54,8 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
     };
     for kind in NeuralKind::ALL {
         let initial = |rng: &mut ChaCha8Rng| NeuralBaseline::initial(kind, &config, rng, &Device::Cpu);
-        let mut trainer = Trainer::new(initial, options, &data, split.train, &Device::Cpu).expect("valid");
-        while trainer
-            .advance(300, split.validation_range(), &step_groups(1), &mut |_| {})
-            .expect("trains")
-        {}
+        let mut trainer = Trainer::new(initial, options, &data, &train, &Device::Cpu).expect("valid");
+        while trainer.advance(300, &validation, &step_groups(1), &mut |_| {}).expect("trains") {}
         let best = trainer.best().expect("a best");
         let mse = best
             .errors

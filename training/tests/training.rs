@@ -17,7 +17,7 @@ use tsm2_core::{Config, Mlp, NetworkConfig, Normalizer, S6, VariateMixer};
 use tsm2_train::data::dataset::Dataset;
 use tsm2_train::data::mask::{Rate, mask};
 use tsm2_train::data::scale::Scaler;
-use tsm2_train::data::split::SplitSpec;
+use tsm2_train::data::split::{Split, SplitSpec};
 use tsm2_train::data::table::Table;
 use tsm2_train::evaluate::{HorizonError, Tally, carried, run};
 use tsm2_train::linear::step_groups::step_groups;
@@ -43,6 +43,14 @@ fn tank(rows: usize) -> Table {
         level = 0.7 * level + valve + 0.05 * next();
     }
     Table::parse(Path::new("tank.csv"), text.as_bytes()).expect("a table")
+}
+
+fn split(train: usize, validation: usize) -> Split {
+    Split {
+        train,
+        validation,
+        test: 0,
+    }
 }
 
 fn options(out: &Path) -> TrainOptions {
@@ -155,8 +163,8 @@ fn every_parameter_is_trained() {
         }),
         ..Config::default()
     };
-    let (scaler, _) = Scaler::fit(&table, 0..500);
-    let data = Dataset::new(&config, &scaler, &table, 0..600, &[]).expect("valid");
+    let (scaler, _) = Scaler::fit(&table, &split(500, 100));
+    let data = Dataset::new(&config, &scaler, &table, &[0..600], &[]).expect("valid");
     let options = TrainerOptions {
         streams: 4,
         tokens: 8,
@@ -168,12 +176,15 @@ fn every_parameter_is_trained() {
         |rng| Network::initial(&config, rng, &Device::Cpu),
         options,
         &data,
-        500,
+        &(0..500).into(),
         &Device::Cpu,
     )
     .expect("valid");
     let mut after = |update| {
-        while trainer.advance(update, 500..600, &step_groups(3), &mut |_| {}).expect("trains") {}
+        while trainer
+            .advance(update, &(500..600).into(), &step_groups(3), &mut |_| {})
+            .expect("trains")
+        {}
         trainer.weights().expect("weights")
     };
     // After one update the head speaks, after two what feeds it hears of it.
@@ -192,8 +203,8 @@ fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_, Network>)) {
         horizon: 3,
         ..Config::default()
     };
-    let (scaler, _) = Scaler::fit(&table, 0..500);
-    let data = Dataset::new(&config, &scaler, &table, 0..600, &[]).expect("valid");
+    let (scaler, _) = Scaler::fit(&table, &split(500, 100));
+    let data = Dataset::new(&config, &scaler, &table, &[0..600], &[]).expect("valid");
     let options = TrainerOptions {
         learning_rate,
         warm_up: 1,
@@ -203,11 +214,14 @@ fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_, Network>)) {
         |rng| Network::initial(&config, rng, &Device::Cpu),
         options,
         &data,
-        500,
+        &(0..500).into(),
         &Device::Cpu,
     )
     .expect("valid");
-    while trainer.advance(100, 500..600, &step_groups(3), &mut |_| {}).expect("no error") {}
+    while trainer
+        .advance(100, &(500..600).into(), &step_groups(3), &mut |_| {})
+        .expect("no error")
+    {}
     see(&trainer);
     let best = trainer.best().expect("the initial weights at least");
     assert!(best.score.is_finite() && best.score <= 1.0, "{}", best.score);
@@ -238,10 +252,10 @@ fn a_dataset_of_the_last_rows_holds_the_same_numbers() {
         horizon: 3,
         ..Config::default()
     };
-    let (scaler, _) = Scaler::fit(&table, 0..200);
+    let (scaler, _) = Scaler::fit(&table, &split(200, 100));
     let linear_head: Vec<f32> = (0..config.linear_head_features() * 3).map(|i| (i as f32).sin()).collect();
-    let [all, last] = [0, 37].map(|first| Dataset::new(&config, &scaler, &table, first..300, &linear_head).expect("valid"));
-    assert_eq!(last.rows().start, 37);
+    let [all, last] = [0, 37].map(|first| Dataset::new(&config, &scaler, &table, &[first..300], &linear_head).expect("valid"));
+    assert_eq!(last.span_of(37), &(37..300));
     for row in [37, 38, 150, 292, 299] {
         assert_eq!(all.patches(row..row + 1), last.patches(row..row + 1));
         let [mut of_all, mut of_last] = [(); 2].map(|()| [[0.0; 6]; 3]);
@@ -257,15 +271,15 @@ fn a_dataset_of_the_last_rows_holds_the_same_numbers() {
 #[test]
 fn what_is_shown_as_missing_in_training_is_hidden_from_the_inputs_only() {
     let table = chaos(300);
-    let masked = table.masked(0..200, Rate::percent(30), 1);
+    let masked = table.masked(&(0..200).into(), Rate::percent(30), 1);
     let config = Config {
         variates: 2,
         horizon: 3,
         normalizer: Normalizer::Global,
         ..Config::default()
     };
-    let (scaler, _) = Scaler::fit(&table, 0..200);
-    let [all, some] = [&table, &masked].map(|table| Dataset::new(&config, &scaler, table, 0..300, &[]).expect("valid"));
+    let (scaler, _) = Scaler::fit(&table, &split(200, 100));
+    let [all, some] = [&table, &masked].map(|table| Dataset::new(&config, &scaler, table, &[0..300], &[]).expect("valid"));
     let differing = |rows: Range<usize>| rows.filter(|&r| all.patches(r..r + 1) != some.patches(r..r + 1)).count();
     assert!(differing(0..200) > 150 && differing(200 + NetworkConfig::default().patch..300) == 0);
     for row in 0..297 {
@@ -317,14 +331,16 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
     let said = &some.meta().provenance.decisions[0];
     assert!(said.contains("0.3") && said.contains("missing"), "{said}");
     let errors = |bundle: &Bundle| {
-        let (scaler, _) = Scaler::fit(&table, 0..900);
+        let split = SplitSpec::Rows([900, 200, 400]).resolve(1500).expect("a split");
+        let (scaler, _) = Scaler::fit(&table, &split);
         let z = scaler.standardise_targets(&table);
-        let tally = Tally::new(&z, table.targets(), 1100..1500, &[3]).expect("a horizon");
+        let test = (1100..1500).into();
+        let tally = Tally::new(&z, table.targets(), &test, &[3]).expect("a horizon");
         let at = |percent| {
             let mut seen = table.clone();
             mask(&mut seen.values, Rate::percent(percent), 0);
             let tally = carried(&bundle.model(), &seen, &scaler, tally.clone(), &|| ()).expect("runs");
-            tally.errors().expect("measures")[0].mse
+            tally.errors().expect("measures").total[0].mse
         };
         [at(0), at(30)]
     };

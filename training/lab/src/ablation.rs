@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tsm2_core::{Config, NetworkConfig, VariateMixer};
 
 use tsm2_train::data::dataset::Dataset;
+use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitError};
 use tsm2_train::data::table::Table;
@@ -211,9 +212,9 @@ impl Ablation<'_> {
     /// What is too short or too large.
     pub fn check(&self) -> Result<(), AblationError> {
         let config = self.recipe();
-        self.split
-            .check_training(config.network.map_or(1, |network| network.patch), config.horizon)?;
-        self.split.check_test(config.horizon)?;
+        let (runs, patch) = (&self.table.runs, config.network.map_or(1, |network| network.patch));
+        runs.check_training(self.split, patch, config.horizon)?;
+        runs.check_test(self.split, config.horizon)?;
         let most = MEMORY / Dataset::row_len(&config);
         match self.table.len() {
             rows if rows > most => Err(AblationError::TooLarge { rows, most }),
@@ -233,8 +234,8 @@ impl Ablation<'_> {
     pub fn run(&self, variant: Variant, seed: u64, report: &mut dyn FnMut(Progress)) -> Result<Outcome, AblationError> {
         let Self { table, split, device, .. } = *self;
         let config = variant.config(&self.recipe());
-        let (scaler, _) = Scaler::fit(table, split.train_range());
-        let data = Dataset::new(&config, &scaler, table, 0..table.len(), &[])?;
+        let (scaler, _) = Scaler::fit(table, split);
+        let data = Dataset::new(&config, &scaler, table, &[0..table.len()], &[])?;
         let options = variant.options(TrainerOptions {
             seed,
             updates: self.updates,
@@ -242,11 +243,12 @@ impl Ablation<'_> {
         });
         let begun = Instant::now();
         let initial = |rng: &mut ChaCha8Rng| variant.initial(&config, rng, seed, device);
-        let mut trainer = Trainer::new(initial, options, &data, split.train, device)?;
+        let [train, validation, test] = [Part::Train, Part::Validation, Part::Test].map(|part| table.part(split, part));
+        let mut trainer = Trainer::new(initial, options, &data, &train, device)?;
         let groups = step_groups(config.horizon);
-        while trainer.advance(self.updates, split.validation_range(), &groups, report)? {}
+        while trainer.advance(self.updates, &validation, &groups, report)? {}
         trainer.take_best()?;
-        let errors = trainer.validate(split.test_range())?;
+        let errors = trainer.validate(&test)?;
         let mse = |steps: Range<usize>| errors.group(steps).sum::<BlendSums>().mse(1.0);
         Ok(Outcome {
             mse: self.horizons.iter().map(|&h| mse(0..h)).collect(),

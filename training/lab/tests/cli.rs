@@ -41,8 +41,18 @@ fn robustness_prints_the_same_lines_as_a_table_as_csv_and_as_json() {
             test: 200,
         },
     );
-    let own = model_errors(&opened.model(), &table, &scaler, 800..1000, &[1, 6], Protocol::Carried, &|| ()).unwrap();
-    let (baselines, _) = baseline_errors(&table, &scaler, &split, 800..1000, &[1, 6]).unwrap();
+    let own = model_errors(
+        &opened.model(),
+        &table,
+        &scaler,
+        &(800..1000).into(),
+        &[1, 6],
+        Protocol::Carried,
+        &|| (),
+    )
+    .unwrap()
+    .total;
+    let (baselines, _) = baseline_errors(&table, &scaler, &split, &(800..1000).into(), &[1, 6]).unwrap();
     let missing = json(run("missing", &["--json"]));
     for i in 0..2 {
         assert_eq!(missing[i]["missing_percent"], 0);

@@ -233,7 +233,7 @@ fn a_window_ends_before_its_origin_and_what_is_missing_does_not_count() {
     assert_eq!(windows.examples(Part::Training), 32..998);
     assert_eq!(windows.examples(Part::Validation), 1000..1248);
     assert_eq!(windows.examples(Part::Test), 1250..1498);
-    let (scaler, _) = Scaler::fit(&table, SPLIT.train_range());
+    let (scaler, _) = Scaler::fit(&table, &SPLIT);
     let (mut window, mut target, mut weight) = ([0.0; 64], [0.0; 6], [0.0; 6]);
     windows.write(1248, &mut window, &mut target, &mut weight);
     // Row 1249 of the second variate is missing.
@@ -271,8 +271,8 @@ fn a_short_training_learns_what_no_linear_map_can_and_repeats_itself() {
     };
     let windows = Windows::new(&table, SPLIT, 8, 1).expect("windows");
     let fitted = fit(&config, budget(300, 1), &windows, &mut || ()).expect("trains");
-    let (scaler, _) = Scaler::fit(&table, SPLIT.train_range());
-    let (linear, _) = baseline_errors(&table, &scaler, &SPLIT, SPLIT.test_range(), &[1]).expect("linear maps");
+    let (scaler, _) = Scaler::fit(&table, &SPLIT);
+    let (linear, _) = baseline_errors(&table, &scaler, &SPLIT, &(1250..1500).into(), &[1]).expect("linear maps");
     let linear_all = linear.linear_all.expect("two variates")[0].mse;
     assert!(fitted.test.mse < 0.5 * linear_all, "{fitted:?} where a linear map has {linear_all}");
     let repeated = naive(&config, &windows);

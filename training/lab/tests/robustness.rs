@@ -100,14 +100,14 @@ fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_mor
         &model,
         &table,
         &wave.scaler,
-        test.rows.clone(),
+        &test.rows.clone().into(),
         test.horizons,
         Protocol::Carried,
         &|| (),
     );
-    assert_eq!(shares[0].model, own.expect("evaluates"));
+    assert_eq!(shares[0].model, own.expect("evaluates").total);
     let split = SplitSpec::Rows([300, 100, 600]).resolve(1000).expect("a split");
-    let (baselines, _) = baseline_errors(&table, &wave.scaler, &split, test.rows.clone(), test.horizons).expect("evaluates");
+    let (baselines, _) = baseline_errors(&table, &wave.scaler, &split, &test.rows.clone().into(), test.horizons).expect("evaluates");
     assert_eq!(shares[0].naive, baselines.naive);
     for pair in shares.windows(2) {
         for i in 0..2 {

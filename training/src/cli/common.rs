@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, StdoutLock, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::data::scale::Scaler;
@@ -39,7 +39,7 @@ pub fn read_table(path: &Path) -> anyhow::Result<Table> {
 ///
 /// # Errors
 /// Whatever is wrong with the files; a column that is not there.
-pub fn open(model: &Path, data: &Path, reading: &Reading) -> anyhow::Result<(Bundle, Table)> {
+pub fn open(model: &Path, data: &[PathBuf], reading: &Reading) -> anyhow::Result<(Bundle, Table)> {
     let bundle = Bundle::open(model)?;
     let names: Vec<String> = bundle.meta().variates.iter().map(|variate| variate.name.clone()).collect();
     let (mut table, report) = reading.read_columns(data, &names)?;
@@ -51,7 +51,7 @@ pub fn open(model: &Path, data: &Path, reading: &Reading) -> anyhow::Result<(Bun
     {
         note(format_args!(
             "{}: a time step every {data_ms} ms; the model was trained on one every {model} ms (--interval {model}ms)",
-            data.display()
+            table.path.display()
         ));
     }
     Ok((bundle, table))
@@ -77,8 +77,7 @@ pub fn split(asked: Option<SplitSpec>, model: &Path, meta: &Metadata, table: &Ta
             SplitSpec::Rows(trained.split)
         }
     };
-    spec.resolve(table.len())
-        .map_err(|error| anyhow!("{}: {error}", table.path.display()))
+    table.split(spec).map_err(|error| anyhow!("{}: {error}", table.path.display()))
 }
 
 /// The scaler of the model's training rows.

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::data::runs::Part;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
-use crate::evaluate::{Evaluation, HorizonError, LINEAR_HEAD, METRICS, Protocol, evaluate, read_metrics};
+use crate::evaluate::{BaselineErrors, Evaluation, HorizonError, LINEAR_HEAD, METRICS, Protocol, evaluate, read_metrics};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
@@ -37,9 +38,12 @@ pub struct Evaluate {
     /// The model file
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
-    /// Recording with a column for each of the model's variates
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    /// Recording with a column for each of the model's variates; a file for each device, or parts of one recording with --join
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// Devices that were held out of the training: all of their rows are measured on
+    #[arg(long, value_name = "DEVICE,..", value_delimiter = ',')]
+    hold_out: Vec<String>,
     /// Training, validation and test part, in rows or in fractions [default: as the model was trained]
     #[arg(long, value_name = "A,B,C")]
     split: Option<SplitSpec>,
@@ -74,8 +78,9 @@ impl Evaluate {
     /// Evaluates and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let (bundle, table) = super::common::open(&self.model, &self.data, &self.reading)?;
+        let table = table.hold_out(&self.hold_out)?;
         let (meta, model) = (bundle.meta(), bundle.model());
-        let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", self.data.display());
+        let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", table.path.display());
         let split = super::common::split(self.split, &self.model, meta, &table)?;
         let horizons = if self.horizons.is_empty() {
             vec![meta.config.horizon]
@@ -87,7 +92,8 @@ impl Evaluate {
             ProtocolName::Reset => Protocol::Reset,
         };
         let style = ProgressStyle::with_template("origins {wide_bar} {pos}/{len} {eta} left")?;
-        let bar = ProgressBar::new(split.test as u64).with_style(style);
+        let test = table.part(&split, Part::Test);
+        let bar = ProgressBar::new(test.rows() as u64).with_style(style);
         let evaluation = evaluate(&model, &table, &super::common::scaler(meta), &split, &horizons, protocol, &|| {
             bar.inc(1)
         });
@@ -114,14 +120,17 @@ impl Evaluate {
         if missing > 0 {
             super::common::note(format_args!(
                 "{}: {missing} forecast values without a reading to compare with",
-                self.data.display()
+                table.path.display()
             ));
         }
         if evaluation.period.is_none() {
             super::common::note("the training rows have no season: seasonal is the same as naive");
         }
-        writeln!(out, "{} on rows {:?} of {}", meta.name, split.test_range(), self.data.display())?;
+        writeln!(out, "{} on {test} of {}", meta.name, table.path.display())?;
         writeln!(out, "{}", print(&evaluation))?;
+        if !evaluation.devices.is_empty() {
+            writeln!(out, "{}", print_devices(&evaluation))?;
+        }
         writeln!(out, "{}", summary(&evaluation))?;
         Ok(())
     }
@@ -205,15 +214,34 @@ fn add_neural_baselines(evaluation: &mut Evaluation, model: &Path, meta: &Metada
 }
 
 /// Squared errors of the baselines at the i-th horizon, by name.
-fn others(evaluation: &Evaluation, i: usize) -> impl Iterator<Item = (&'static str, f64)> {
-    evaluation.baselines.named().map(move |(name, errors)| (name, errors[i].mse))
+fn others(baselines: &BaselineErrors, i: usize) -> impl Iterator<Item = (&'static str, f64)> {
+    baselines.named().map(move |(name, errors)| (name, errors[i].mse))
 }
 
 /// The best baseline at the i-th horizon, and the model's squared error relative to its.
-fn best(evaluation: &Evaluation, i: usize) -> (&'static str, f64) {
+fn best(results: &[HorizonError], baselines: &BaselineErrors, i: usize) -> (&'static str, f64) {
     let least = |best: (&'static str, f64), other: (&'static str, f64)| if other.1 < best.1 { other } else { best };
-    let (name, mse) = others(evaluation, i).fold(("", f64::INFINITY), least);
-    (name, evaluation.results[i].mse / mse)
+    let (name, mse) = others(baselines, i).fold(("", f64::INFINITY), least);
+    (name, results[i].mse / mse)
+}
+
+/// A row per device and horizon: the model, the best baseline, and the ratio of the two.
+pub fn print_devices(evaluation: &Evaluation) -> Printed {
+    let header = ["device", "best baseline", "steps", "MSE: model", "baseline", "MSE / best"];
+    let mut printed = super::common::printed(header, 2);
+    for device in &evaluation.devices {
+        let name = match device.is_held_out {
+            true => format!("{} (held out)", device.name),
+            false => device.name.clone(),
+        };
+        for (i, result) in device.results.iter().enumerate() {
+            let (baseline, ratio) = best(&device.results, &device.baselines, i);
+            let numbers = [result.mse, result.mse / ratio].map(|mse| format!("{mse:.4}"));
+            let texts = [name.clone(), baseline.to_owned(), result.horizon.to_string()];
+            printed.add_row(texts.into_iter().chain(numbers).chain([format!("{ratio:.3}")]));
+        }
+    }
+    printed
 }
 
 /// A row per horizon: the model, the squared errors of the baselines, and the ratio to the best of them.
@@ -225,8 +253,8 @@ pub fn print(evaluation: &Evaluation) -> Printed {
     for (i, result) in evaluation.results.iter().enumerate() {
         let number = |number: f64| format!("{number:.4}");
         let mut row = vec![result.horizon.to_string(), number(result.mae), number(result.mse)];
-        row.extend(others(evaluation, i).map(|(_, mse)| number(mse)));
-        row.push(format!("{:.3}", best(evaluation, i).1));
+        row.extend(others(&evaluation.baselines, i).map(|(_, mse)| number(mse)));
+        row.push(format!("{:.3}", best(&evaluation.results, &evaluation.baselines, i).1));
         printed.add_row(row);
     }
     printed
@@ -236,7 +264,9 @@ pub fn print(evaluation: &Evaluation) -> Printed {
 pub fn summary(evaluation: &Evaluation) -> String {
     /// Differences below this count as none.
     const MARGIN: f64 = 0.02;
-    let ratios: Vec<_> = (0..evaluation.results.len()).map(|i| best(evaluation, i)).collect();
+    let ratios: Vec<_> = (0..evaluation.results.len())
+        .map(|i| best(&evaluation.results, &evaluation.baselines, i))
+        .collect();
     let line = |(result, (name, ratio)): (&HorizonError, &(&str, f64))| {
         let percent = (ratio - 1.0) * 100.0;
         format!("- at {} steps: squared error {percent:+.1} % against {name}", result.horizon)
@@ -284,6 +314,7 @@ mod tests {
                 gru: Some(errors([5.0, 5.0])),
                 mlp: Some(errors([5.0, 5.0])),
             },
+            devices: Vec::new(),
             period: None,
         }
     }

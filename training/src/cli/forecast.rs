@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::data::table::Table;
 use crate::evaluate;
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
 use comfy_table::Table as Printed;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use super::reading::Reading;
 
 /// Forecast from given rows of a recording, as a device that read all rows before.
 ///
-/// Rows are time steps, counted from 0; time steps in gaps count too. The first step of the forecast at ROW is row ROW.
+/// Rows are time steps, counted from 0; time steps in gaps up to --max-gap count too. The first step of the forecast at ROW is row ROW.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 forecast --model out/model.safetensors --data building.csv --at 30000
@@ -50,7 +50,15 @@ struct Line<'a> {
 impl Forecast {
     /// Forecasts and prints, in the order asked for.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (bundle, table) = super::common::open(&self.model, &self.data, &self.reading)?;
+        let (bundle, table) = super::common::open(&self.model, std::slice::from_ref(&self.data), &self.reading)?;
+        if let [first, second, ..] = table.runs.devices() {
+            bail!(
+                "{}: several devices (`{}`, `{}`, ..): give a file with the rows of one",
+                self.data.display(),
+                first.name,
+                second.name
+            );
+        }
         let (meta, model) = (bundle.meta(), bundle.model());
         for row in &self.at {
             ensure!(

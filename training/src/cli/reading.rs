@@ -1,6 +1,6 @@
 //! Options of every command that reads a recording.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -43,7 +43,7 @@ pub struct Reading {
     /// Counters to read as the increase since the row before
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     difference: Vec<String>,
-    /// Column that names the device of each row
+    /// Column that names the device of each row. All devices train one model
     #[arg(long, value_name = "COLUMN")]
     series: Option<String>,
     /// Column that names the variate of each row, in a table with a row per reading [default: found]
@@ -52,7 +52,7 @@ pub struct Reading {
     /// Column of values, in a table with a row per reading [default: found]
     #[arg(long, value_name = "COLUMN")]
     value_column: Option<String>,
-    /// The files are parts of one recording
+    /// The files are parts of one recording, not a device each
     #[arg(long)]
     join: bool,
     /// Time between two time steps, such as 30s, 1m or 1h [default: the commonest step between rows]
@@ -64,6 +64,9 @@ pub struct Reading {
     /// Time steps for which a silent column repeats its last reading
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     forward_fill_limit: u64,
+    /// Longest gap that is bridged, in time steps. After a longer one a model's state starts anew [default: 1440]
+    #[arg(long, value_name = "STEPS")]
+    max_gap: Option<u64>,
     /// Leave out rows that cannot be used, and warn, where reading would stop
     #[arg(long)]
     force: bool,
@@ -91,6 +94,7 @@ impl Reading {
             value_column: self.value_column.clone(),
             join: self.join,
             forward_fill_limit: self.forward_fill_limit,
+            max_gap: self.max_gap.unwrap_or(Options::default().max_gap),
             force: self.force,
             ..Options::default()
         };
@@ -126,12 +130,12 @@ impl Reading {
     ///
     /// # Errors
     /// Whatever is wrong with the options or the file; a column that is not there.
-    pub fn read_columns(&self, path: &Path, names: &[String]) -> anyhow::Result<(Table, Report)> {
+    pub fn read_columns(&self, paths: &[PathBuf], names: &[String]) -> anyhow::Result<(Table, Report)> {
         let options = Options {
             columns: names.to_vec(),
             ..self.options()?
         };
-        Ok(Table::read_with(&[path.to_owned()], &options)?)
+        Ok(Table::read_with(paths, &options)?)
     }
 }
 

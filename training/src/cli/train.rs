@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::data::mask::Rate;
+use crate::data::runs::Part;
 use crate::data::split::SplitSpec;
 use crate::network::static_covariates::StaticCovariates;
 use crate::train::trainer::Progress;
@@ -24,15 +25,20 @@ use super::reading::Reading;
   tsm2 train --data building.csv --horizon 60 --past-covariates outdoor_temp,occupancy
   tsm2 train --data building.csv --horizon 60 --future-covariates tariff
   tsm2 train --data building.csv --horizon 60 --static-covariates sensors.csv
+  tsm2 train --data pump1.csv pump2.csv pump3.csv --hold-out pump3 --horizon 24
+  tsm2 train --data pumps.csv --series pump --horizon 24
   tsm2 train --data export.csv --time-format dmy --time-zone Europe/Berlin --interval 1m --aggregate mean
   tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
 pub struct Train {
-    /// The recording; several files with --join
+    /// The recording; a file for each device, or parts of one recording with --join. Devices need the same columns
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     data: Vec<PathBuf>,
     /// Training, validation and test part, in rows or in fractions
     #[arg(long, value_name = "A,B,C", default_value = "0.7,0.1,0.2")]
     split: SplitSpec,
+    /// Devices that train nothing and choose nothing. The model is measured on all of their rows [default: none]
+    #[arg(long, value_name = "DEVICE,..", value_delimiter = ',')]
+    hold_out: Vec<String>,
     /// Steps to forecast, at least 1; the model serves every shorter horizon too
     #[arg(long, value_name = "H", default_value_t = NonZeroUsize::MIN.saturating_add(DEFAULT_HORIZON - 1))]
     horizon: NonZeroUsize,
@@ -96,7 +102,9 @@ impl Train {
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let (table, report) = self.reading.read(&self.data)?;
         super::common::print_report(&report);
-        let table = table.with_covariates(&self.past_covariates, &self.future_covariates)?;
+        let table = table
+            .with_covariates(&self.past_covariates, &self.future_covariates)?
+            .hold_out(&self.hold_out)?;
         let statics = self.static_covariates.as_ref();
         let statics = statics.map(|path| StaticCovariates::read(path, &table.names)).transpose()?;
         let folder_name = || {
@@ -158,12 +166,15 @@ impl Train {
             super::evaluate::note_left_out(test, &table);
             writeln!(
                 out,
-                "{} on rows {:?} of {}",
+                "{} on {} of {}",
                 options.name,
-                trained.split.test_range(),
+                table.part(&trained.split, Part::Test),
                 table.path.display()
             )?;
             writeln!(out, "{}", super::evaluate::print(test))?;
+            if !test.devices.is_empty() {
+                writeln!(out, "{}", super::evaluate::print_devices(test))?;
+            }
             writeln!(out, "{}", super::evaluate::summary(test))?;
         } else {
             let errors = trained

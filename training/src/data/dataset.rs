@@ -14,8 +14,8 @@ const BLOCK: usize = 256;
 /// Some rows of a table, passed through the preprocessor.
 #[derive(Debug)]
 pub struct Dataset {
-    /// The first of them.
-    first: usize,
+    /// The rows, each range within one run, and the place of its first row.
+    spans: Vec<(Range<usize>, usize)>,
     variates: usize,
     targets: usize,
     horizon: usize,
@@ -30,8 +30,8 @@ pub struct Dataset {
     linear: Vec<f32>,
 }
 
-/// Calls `visit(row, preprocessor, state)` after each of the first `rows` rows of the inputs has passed the preprocessor of `config`. Future
-/// covariates are set to their recorded values.
+/// Calls `visit(row, preprocessor, state)` after each of these rows has passed the preprocessor of `config`. Each range of rows begins with an
+/// empty state. Future covariates are set to their recorded values.
 ///
 /// # Errors
 /// A fault of the configuration or the scaler.
@@ -39,7 +39,7 @@ pub fn pass(
     config: &Config,
     scaler: &scale::Scaler,
     table: &Table,
-    rows: usize,
+    passes: &[Range<usize>],
     mut visit: impl FnMut(usize, &Preprocessor<'_>, &[f32]),
 ) -> Result<(), tsm2_core::Error> {
     let preprocessor = Preprocessor::new(
@@ -50,19 +50,22 @@ pub fn pass(
         },
     )?;
     let mut state = vec![0.0; preprocessor.state_len()];
-    for row in 0..rows {
-        table.future_values(row, config.future_covariates, config.horizon, |v, values| {
-            preprocessor.set_future(&mut state, v, values)
-        })?;
-        preprocessor.push(&mut state, table.input_row(row), table.time_ms(row))?;
-        visit(row, &preprocessor, &state);
+    for rows in passes {
+        state.fill(0.0);
+        for row in rows.clone() {
+            table.future_values(row, config.future_covariates, config.horizon, |v, values| {
+                preprocessor.set_future(&mut state, v, values)
+            })?;
+            preprocessor.push(&mut state, table.input_row(row), table.time_ms(row))?;
+            visit(row, &preprocessor, &state);
+        }
     }
     Ok(())
 }
 
 impl Dataset {
-    /// Passes the rows before `rows.end` through the preprocessor of `config` and holds what comes of `rows`, [`Dataset::row_len`] numbers a row; `linear_head`
-    /// holds the linear head's weights as in the model file, or nothing.
+    /// Passes the rows of each run up to the end of `spans` through the preprocessor of `config` and holds what comes of `spans`, at most one
+    /// in each run, [`Dataset::row_len`] numbers a row; `linear_head` holds the linear head's weights as in the model file, or nothing.
     ///
     /// # Errors
     /// A fault of the configuration or the scaler.
@@ -70,19 +73,33 @@ impl Dataset {
         config: &Config,
         scaler: &scale::Scaler,
         table: &Table,
-        rows: Range<usize>,
+        spans: &[Range<usize>],
         linear_head: &[f32],
     ) -> Result<Self, tsm2_core::Error> {
-        let Range { start: first, end } = rows;
-        let rows = rows.len();
+        let mut rows = 0;
+        let place = |span: &Range<usize>| {
+            rows += span.len();
+            (span.clone(), rows - span.len())
+        };
+        let spans: Vec<(Range<usize>, usize)> = spans.iter().map(place).collect();
+        let passes: Vec<Range<usize>> = spans
+            .iter()
+            .map(|(span, _)| table.runs.run_of(span.start).start..span.end)
+            .collect();
         let (m, f, p, h) = (config.variates, config.targets(), config.patch_len(), config.horizon);
         let features = if linear_head.is_empty() { 0 } else { config.linear_head_features() };
         let mut patches = vec![0.0; rows * m * p];
         let mut statistics = vec![0.0; rows * f * 2];
         let mut linear = vec![0.0; if features > 0 { rows * f * h } else { 0 }];
         let mut phi = vec![0.0; BLOCK * f * features];
-        pass(config, scaler, table, end, |row, preprocessor, state| {
-            let Some(row) = row.checked_sub(first) else { return };
+        let mut next = 0;
+        pass(config, scaler, table, &passes, |row, preprocessor, state| {
+            let at = spans.partition_point(|(span, _)| span.end <= row);
+            if !spans[at].0.contains(&row) {
+                return;
+            }
+            let row = next;
+            next += 1;
             for v in 0..m {
                 preprocessor.patch(state, v, &mut patches[(row * m + v) * p..][..p]);
             }
@@ -107,9 +124,14 @@ impl Dataset {
                 }
             }
         })?;
-        let z = scaler.standardise_targets(table)[first * f..end * f].to_vec();
+        let z = scaler.standardise_targets(table);
+        let z = spans
+            .iter()
+            .flat_map(|(span, _)| &z[span.start * f..span.end * f])
+            .copied()
+            .collect();
         Ok(Self {
-            first,
+            spans,
             variates: m,
             targets: f,
             horizon: h,
@@ -127,10 +149,28 @@ impl Dataset {
         config.variates * config.patch_len() + config.targets() * (2 + 1 + config.horizon)
     }
 
-    /// The rows that are held.
+    /// The rows that are held, each range within one run.
+    pub fn spans(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.spans.iter().map(|(span, _)| span)
+    }
+
+    /// The held range with this row.
+    ///
+    /// # Panics
+    /// The row is not held.
     #[must_use]
-    pub fn rows(&self) -> Range<usize> {
-        self.first..self.first + self.z.len() / self.targets.max(1)
+    pub fn span_of(&self, row: usize) -> &Range<usize> {
+        &self.place_of(row).0
+    }
+
+    fn place_of(&self, row: usize) -> &(Range<usize>, usize) {
+        &self.spans[self.spans.partition_point(|(span, _)| span.end <= row)]
+    }
+
+    /// The place of a row that is held.
+    fn place(&self, row: usize) -> usize {
+        let (span, place) = self.place_of(row);
+        place + row - span.start
     }
 
     /// M.
@@ -151,11 +191,11 @@ impl Dataset {
         self.horizon
     }
 
-    /// Patches of these rows, `[rows, M, patch]`.
+    /// Patches of these rows of one run, `[rows, M, patch]`.
     #[must_use]
     pub fn patches(&self, rows: Range<usize>) -> &[f32] {
-        let width = self.variates * self.patch_len;
-        &self.patches[(rows.start - self.first) * width..(rows.end - self.first) * width]
+        let (width, first) = (self.variates * self.patch_len, self.place(rows.start));
+        &self.patches[first * width..(first + rows.len()) * width]
     }
 
     /// Numbers in a patch.
@@ -169,7 +209,8 @@ impl Dataset {
     /// The weight is the squared standard deviation, so that errors count in units of z, and 0 where the reading is missing. All are
     /// `[targets, H]`.
     pub fn write_targets(&self, row: usize, target: &mut [f32], linear: &mut [f32], weight: &mut [f32]) {
-        let (f, h, row) = (self.targets, self.horizon, row - self.first);
+        let (f, h, (span, first)) = (self.targets, self.horizon, self.place_of(row));
+        let (row, end) = (first + row - span.start, first + span.len());
         match self.linear.get(row * f * h..(row + 1) * f * h) {
             Some(said) => linear.copy_from_slice(said),
             None => linear.fill(0.0),
@@ -179,7 +220,8 @@ impl Dataset {
                 continue;
             };
             for step in 0..h {
-                let z = self.z.get((row + 1 + step) * f + v).copied().unwrap_or(f32::NAN);
+                let to_come = row + 1 + step;
+                let z = if to_come < end { self.z[to_come * f + v] } else { f32::NAN };
                 let known = !z.is_nan();
                 // A missing reading has weight 0; the linear head's own forecast stands in for it so that no NaN enters the loss.
                 target[v * h + step] = if known { (z - mu) / sd } else { linear[v * h + step] };

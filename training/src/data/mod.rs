@@ -3,6 +3,7 @@
 pub mod dataset;
 pub mod mask;
 pub mod period;
+pub mod runs;
 pub mod scale;
 pub mod split;
 pub mod table;

@@ -3,8 +3,8 @@
 //! Mean and population standard deviation per variate, missing readings left out. A variate that does not vary there has scale 1: its
 //! standardised readings are then differences from that constant, in its own units.
 
-use std::ops::Range;
-
+use crate::data::runs::Part;
+use crate::data::split::Split;
 use crate::data::table::Table;
 
 /// `z = (x - mean) / std` per variate.
@@ -17,8 +17,9 @@ pub struct Scaler {
 }
 
 impl Scaler {
-    /// The scaler of these rows, and a warning per variate that does not vary or has no reading there.
-    pub fn fit(table: &Table, rows: Range<usize>) -> (Scaler, Vec<String>) {
+    /// The scaler of the training rows of all devices, and a warning per variate that does not vary or has no reading there.
+    pub fn fit(table: &Table, split: &Split) -> (Scaler, Vec<String>) {
+        let pieces = table.part(split, Part::Train);
         let variates = table.variates();
         let mut scaler = Scaler {
             mean: vec![0.0; variates],
@@ -26,11 +27,18 @@ impl Scaler {
         };
         let mut warnings = Vec::new();
         for (m, name) in table.names.iter().enumerate() {
-            let readings = || rows.clone().map(|r| table.row(r)[m]).filter(|x| !x.is_nan()).map(f64::from);
+            let readings = || {
+                pieces
+                    .iter()
+                    .flat_map(|piece| piece.rows.clone())
+                    .map(|r| table.row(r)[m])
+                    .filter(|x| !x.is_nan())
+                    .map(f64::from)
+            };
             let Some(first) = readings().next() else {
                 warnings.push(format!(
                     "column `{name}` has no reading in the {} training rows; its scale is set to 1",
-                    rows.len()
+                    pieces.rows()
                 ));
                 continue;
             };
@@ -40,7 +48,7 @@ impl Scaler {
             if readings().all(|x| x == first) {
                 warnings.push(format!(
                     "column `{name}` is constant in the {} training rows; its scale is set to 1",
-                    rows.len()
+                    pieces.rows()
                 ));
                 continue;
             }
@@ -80,7 +88,14 @@ mod tests {
     fn population_figures_of_the_training_rows() {
         let text = "a,b,c,d\n1,7,,5\n3,7,,\n,7,,9\n100,8,1,100\n";
         let table = Table::parse(Path::new("x.csv"), text.as_bytes()).unwrap();
-        let (scaler, warnings) = Scaler::fit(&table, 0..3);
+        let (scaler, warnings) = Scaler::fit(
+            &table,
+            &Split {
+                train: 3,
+                validation: 0,
+                test: 0,
+            },
+        );
         assert_eq!(scaler.mean, [2.0, 7.0, 0.0, 7.0]);
         assert_eq!(scaler.std, [1.0, 1.0, 1.0, 2.0]);
         assert_eq!(warnings.len(), 2);

@@ -1,17 +1,17 @@
-//! Which rows train, which choose, which are held back for the test.
+//! How many rows train, how many choose, how many are held back for the test.
 //!
-//! The parts follow one another in time: training rows `0..train`, then validation, then test. Rows beyond the test part are used by nobody.
+//! The parts follow one another in time: training rows, then validation, then test, in each device. Rows beyond the test part are used by nobody.
+//! [`super::runs::Runs::part`] gives the rows.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
 /// A split on the command line: in rows, or in fractions of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SplitSpec {
-    /// Rows of training, validation and test.
+    /// Rows of training, validation and test, over all devices.
     Rows([usize; 3]),
-    /// Fractions of the file's rows, together at most 1.
+    /// Fractions of the recording's rows, together at most 1.
     Fractions([f64; 3]),
 }
 
@@ -21,7 +21,7 @@ impl Default for SplitSpec {
     }
 }
 
-/// A split of a particular table, in rows.
+/// A split of a particular table, in rows over all devices that are not held out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split {
     /// Training rows.
@@ -57,6 +57,24 @@ pub enum SplitError {
         part: &'static str,
         /// Its rows.
         rows: usize,
+        /// Rows of one example.
+        needed: usize,
+        /// What they are needed for.
+        reason: String,
+    },
+    /// A part whose pieces between gaps are all too short for a single example.
+    #[error(
+        "the {part} part has {rows} rows in {count} pieces between gaps, the longest of {longest} rows; {needed} in one piece are needed for {reason}"
+    )]
+    TooBroken {
+        /// `training`, `validation` or `test`.
+        part: &'static str,
+        /// Its rows.
+        rows: usize,
+        /// Its pieces.
+        count: usize,
+        /// Rows of the longest piece.
+        longest: usize,
         /// Rows of one example.
         needed: usize,
         /// What they are needed for.
@@ -117,69 +135,6 @@ impl SplitSpec {
     }
 }
 
-impl Split {
-    /// Rows of the training part.
-    pub fn train_range(&self) -> Range<usize> {
-        0..self.train
-    }
-
-    /// Rows of the validation part.
-    pub fn validation_range(&self) -> Range<usize> {
-        self.train..self.train + self.validation
-    }
-
-    /// How many forecasts of `horizon` rows lie wholly in the validation part.
-    pub fn validation_origins(&self, horizon: usize) -> usize {
-        (self.validation + 1).saturating_sub(horizon)
-    }
-
-    /// Rows of the test part.
-    pub fn test_range(&self) -> Range<usize> {
-        let start = self.train + self.validation;
-        start..start + self.test
-    }
-
-    /// Checks that a model of this patch and horizon can be trained: the training part must hold a patch and a horizon, the validation part
-    /// a horizon.
-    ///
-    /// # Errors
-    /// `TooShort`.
-    pub fn check_training(&self, patch: usize, horizon: usize) -> Result<(), SplitError> {
-        let reason = format!("a patch of {patch} and a horizon of {horizon}");
-        if self.train < patch + horizon {
-            return Err(SplitError::TooShort {
-                part: "training",
-                rows: self.train,
-                needed: patch + horizon,
-                reason,
-            });
-        }
-        check_part("validation", self.validation, horizon)
-    }
-
-    /// Checks that the test part holds one forecast of this horizon.
-    ///
-    /// # Errors
-    /// `TooShort`.
-    pub fn check_test(&self, horizon: usize) -> Result<(), SplitError> {
-        check_part("test", self.test, horizon)
-    }
-}
-
-fn check_part(part: &'static str, rows: usize, horizon: usize) -> Result<(), SplitError> {
-    let reason = format!("a horizon of {horizon}");
-    if rows < horizon {
-        Err(SplitError::TooShort {
-            part,
-            rows,
-            needed: horizon,
-            reason,
-        })
-    } else {
-        Ok(())
-    }
-}
-
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{},{}", self.train, self.validation, self.test)
@@ -217,7 +172,6 @@ mod tests {
                 test: 2
             }
         );
-        assert_eq!(split.test_range(), 6071..7588);
     }
 
     #[test]
@@ -231,13 +185,5 @@ mod tests {
         let message = "8640,2880,2880".parse::<SplitSpec>().unwrap().resolve(100).unwrap_err().to_string();
         assert!(message.contains("14400") && message.contains("100"), "{message}");
         assert!(SplitSpec::Rows([usize::MAX, 1, 1]).resolve(10).is_err());
-        let short = Split {
-            train: 10,
-            validation: 5,
-            test: 5,
-        };
-        assert!(short.check_training(4, 5).is_ok());
-        assert!(short.check_training(8, 5).unwrap_err().to_string().contains("patch of 8"));
-        assert!(short.check_test(6).unwrap_err().to_string().contains("test part has 5 rows"));
     }
 }

@@ -1,17 +1,19 @@
-//! A recording as one matrix of time steps, ready for training and evaluation.
+//! A recording as one matrix of time steps, all devices one after the other, ready for training and evaluation.
 //!
 //! Invariants of a [`Table`]:
 //! 1. `values.len() == len() * names.len()`.
 //! 2. `past_covariates + future_covariates < names.len()`; the targets stand first.
 //! 3. A missing reading is NaN; every other value is finite.
-//! 4. With timestamps, neighbouring rows are one interval apart.
+//! 4. With timestamps, neighbouring rows of a run are one interval apart.
+//! 5. `runs.rows() == len()`.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use tsm2_data::{Clock, Options, Recording, Report, Series};
+use tsm2_data::{Clock, Options, Recording, Report};
 
 use crate::data::mask::{Rate, mask};
+use crate::data::runs::{Part, Pieces, Runs};
+use crate::data::split::{Split, SplitError, SplitSpec};
 
 /// Rows of readings at a steady interval.
 #[derive(Debug, Clone)]
@@ -36,8 +38,10 @@ pub struct Table {
     pub has_calendar: bool,
     /// The sampling interval.
     pub interval_ms: Option<u64>,
-    /// SHA-256 of the file's bytes, in hexadecimal.
+    /// SHA-256 of the files' bytes, in hexadecimal.
     pub sha256: String,
+    /// Devices and runs without a gap.
+    pub runs: Runs,
 }
 
 /// Why a recording is not a table.
@@ -47,25 +51,33 @@ pub enum TableError {
     /// The recording cannot be read.
     #[error(transparent)]
     Data(#[from] tsm2_data::Error),
-    /// The recording holds several devices.
-    #[error("{}: {count} devices ({names}): one model is trained on one device; give a file with the rows of one", path.display())]
-    SeveralDevices {
+    /// Several devices or gaps where only one unbroken recording can be used.
+    #[error("{}: {devices} devices in {runs} runs without a gap: one device without a gap is needed", path.display())]
+    Broken {
         /// The file.
         path: PathBuf,
-        /// How many.
-        count: usize,
-        /// Their names.
-        names: String,
+        /// Devices.
+        devices: usize,
+        /// Runs.
+        runs: usize,
     },
-    /// The gaps are longer than the recording.
-    #[error("{}: gaps of {gaps} time steps in all, and {rows} rows: split the file at its longest gap, or give a longer --interval", path.display())]
-    MostlyGaps {
+    /// A device to be held out is not in the recording.
+    #[error("{}: --hold-out: there is no device `{device}`; the recording has {devices}", path.display())]
+    MissingDevice {
         /// The file.
         path: PathBuf,
-        /// Time steps in all gaps.
-        gaps: u64,
-        /// Rows of readings.
-        rows: usize,
+        /// The name asked for.
+        device: String,
+        /// The devices' names.
+        devices: String,
+    },
+    /// No device is left to train on.
+    #[error("{}: --hold-out: no device is left to train on: all of {devices} are held out", path.display())]
+    AllHeldOut {
+        /// The file.
+        path: PathBuf,
+        /// The devices' names.
+        devices: String,
     },
     /// A column that is asked for is not in the file.
     #[error("{}: there is no column `{column}`; the file has {columns}", path.display())]
@@ -99,7 +111,7 @@ impl Table {
     /// Reads a recording; [`tsm2_data::read`] finds out how.
     ///
     /// # Errors
-    /// `Data`, `SeveralDevices`, `MostlyGaps`.
+    /// `Data`.
     pub fn read(path: &Path) -> Result<Table, TableError> {
         Ok(Self::read_with(&[path.to_owned()], &Options::default())?.0)
     }
@@ -107,11 +119,11 @@ impl Table {
     /// Reads a recording as the options say, with a report of how it was read.
     ///
     /// # Errors
-    /// `Data`, `SeveralDevices`, `MostlyGaps`.
+    /// `Data`.
     pub fn read_with(paths: &[PathBuf], options: &Options) -> Result<(Table, Report), TableError> {
         let (recording, report) = tsm2_data::read(paths, options)?;
         let path = paths.first().cloned().unwrap_or_default();
-        Ok((Self::new(path, recording)?, report))
+        Ok((Self::new(path, recording), report))
     }
 
     /// Reads a recording that is in memory; `path` names it in errors.
@@ -120,31 +132,25 @@ impl Table {
     /// As [`Table::read`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Table, TableError> {
         let (recording, _) = tsm2_data::read_bytes(path, bytes, &Options::default())?;
-        Self::new(path.into(), recording)
+        Ok(Self::new(path.into(), recording))
     }
 
-    fn new(path: PathBuf, recording: Recording) -> Result<Table, TableError> {
-        let Recording {
-            variates,
-            mut series,
-            interval_ms,
-            clock,
-            sha256,
-        } = recording;
-        let only = match (series.pop(), series.len()) {
-            (Some(only), 0) => only,
-            (last, others) => {
-                let names: Vec<String> = series.into_iter().chain(last).map(|series| series.name).collect();
-                return Err(TableError::SeveralDevices {
-                    path,
-                    count: others + 1,
-                    names: list(&names),
-                });
+    fn new(path: PathBuf, recording: Recording) -> Table {
+        let variates = recording.variates.len();
+        let (mut runs, mut values, mut times_ms) = (Runs::default(), Vec::new(), Vec::new());
+        for series in recording.series {
+            runs.push(series.name, series.segments.iter().map(|segment| segment.len()));
+            match values.is_empty() {
+                true => (values, times_ms) = (series.values, series.times_ms),
+                false => {
+                    values.extend_from_slice(&series.values);
+                    times_ms.extend_from_slice(&series.times_ms);
+                }
             }
-        };
-        let (values, times_ms) = without_gaps(&path, only, variates.len(), interval_ms)?;
-        let (names, units) = variates.into_iter().map(|variate| (variate.name, variate.unit)).unzip();
-        Ok(Table {
+        }
+        debug_assert_eq!(runs.rows() * variates, values.len());
+        let (names, units) = recording.variates.into_iter().map(|variate| (variate.name, variate.unit)).unzip();
+        Table {
             path,
             names,
             units,
@@ -152,11 +158,67 @@ impl Table {
             future_covariates: 0,
             values,
             inputs: None,
-            times_ms: (clock != Clock::None).then_some(times_ms),
-            has_calendar: clock == Clock::Calendar,
-            interval_ms,
-            sha256,
-        })
+            times_ms: (recording.clock != Clock::None).then_some(times_ms),
+            has_calendar: recording.clock == Clock::Calendar,
+            interval_ms: recording.interval_ms,
+            sha256: recording.sha256,
+            runs,
+        }
+    }
+
+    /// The table with these devices held out: no row of them trains or chooses anything.
+    ///
+    /// # Errors
+    /// `MissingDevice`, `AllHeldOut`.
+    pub fn hold_out(mut self, names: &[String]) -> Result<Table, TableError> {
+        let devices = || list(self.runs.devices().iter().map(|device| &device.name));
+        let mut runs = self.runs.clone();
+        for name in names {
+            if !runs.hold_out(name) {
+                return Err(TableError::MissingDevice {
+                    device: name.clone(),
+                    devices: devices(),
+                    path: self.path,
+                });
+            }
+        }
+        if runs.known_rows() == 0 {
+            return Err(TableError::AllHeldOut {
+                devices: devices(),
+                path: self.path,
+            });
+        }
+        self.runs = runs;
+        Ok(self)
+    }
+
+    /// The table, if it is one device without a gap.
+    ///
+    /// # Errors
+    /// `Broken`.
+    pub fn unbroken(self) -> Result<Table, TableError> {
+        let (devices, runs) = (self.runs.devices().len(), self.runs.iter().count());
+        match runs {
+            1 => Ok(self),
+            _ => Err(TableError::Broken {
+                path: self.path,
+                devices,
+                runs,
+            }),
+        }
+    }
+
+    /// The split of the rows that are not held out.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub fn split(&self, spec: SplitSpec) -> Result<Split, SplitError> {
+        spec.resolve(self.runs.known_rows())
+    }
+
+    /// The rows of a part.
+    pub fn part(&self, split: &Split, part: Part) -> Pieces {
+        self.runs.part(split, part)
     }
 
     /// Number of rows.
@@ -190,11 +252,16 @@ impl Table {
         &values[r * self.variates()..(r + 1) * self.variates()]
     }
 
-    /// The same table with a share of the readings of `rows` missing in the model's inputs. The forecasts are still compared with all readings.
+    /// The same table with a share of the readings of `pieces` missing in the model's inputs. The forecasts are still compared with all readings.
     #[must_use]
-    pub fn masked(&self, rows: Range<usize>, rate: Rate, seed: u64) -> Table {
+    pub fn masked(&self, pieces: &Pieces, rate: Rate, seed: u64) -> Table {
+        let mut masked = self.values.clone();
+        mask(&mut masked, rate, seed);
         let mut inputs = self.values.clone();
-        mask(&mut inputs[rows.start * self.variates()..rows.end * self.variates()], rate, seed);
+        for piece in pieces.iter() {
+            let numbers = piece.rows.start * self.variates()..piece.rows.end * self.variates();
+            inputs[numbers.clone()].copy_from_slice(&masked[numbers]);
+        }
         Table {
             inputs: Some(inputs),
             ..self.clone()
@@ -202,7 +269,7 @@ impl Table {
     }
 
     /// Calls `set` for each of the last `variates` variates with its readings in row `r` and in the `horizon` rows after it, as far as the
-    /// table goes.
+    /// run goes.
     ///
     /// # Errors
     /// Those of `set`.
@@ -213,15 +280,14 @@ impl Table {
         horizon: usize,
         mut set: impl FnMut(usize, &[f32]) -> Result<(), E>,
     ) -> Result<(), E> {
+        if variates == 0 {
+            return Ok(());
+        }
+        let rows = (self.runs.run_of(r).end - r).min(horizon + 1);
         let mut values = Vec::new();
         for v in self.variates() - variates..self.variates() {
             values.clear();
-            values.extend(
-                self.values[r * self.variates() + v..]
-                    .iter()
-                    .step_by(self.variates())
-                    .take(horizon + 1),
-            );
+            values.extend(self.values[r * self.variates() + v..].iter().step_by(self.variates()).take(rows));
             set(v, &values)?;
         }
         Ok(())
@@ -292,44 +358,8 @@ impl Table {
     }
 }
 
-/// The rows and times of a series, with missing readings in the gaps between its segments.
-fn without_gaps(path: &Path, series: Series, variates: usize, interval_ms: Option<u64>) -> Result<(Vec<f32>, Vec<i64>), TableError> {
-    let Series {
-        times_ms,
-        values,
-        segments,
-        ..
-    } = series;
-    let Some(interval) = interval_ms.map(|ms| ms.max(1) as i64).filter(|_| segments.len() > 1) else {
-        return Ok((values, times_ms));
-    };
-    // Time steps between the last row before each segment and its first.
-    let gap = |start: usize| match start.checked_sub(1) {
-        Some(last) => ((times_ms[start] - times_ms[last] + interval / 2) / interval - 1).max(0) as u64,
-        None => 0,
-    };
-    let (gaps, rows) = (segments.iter().map(|segment| gap(segment.start)).sum::<u64>(), times_ms.len());
-    if gaps > rows as u64 {
-        return Err(TableError::MostlyGaps {
-            path: path.into(),
-            gaps,
-            rows,
-        });
-    }
-    let (mut all, mut times) = (Vec::with_capacity(values.len()), Vec::with_capacity(rows));
-    for segment in &segments {
-        let missing = gap(segment.start) as usize;
-        let first = times_ms[segment.start] - missing as i64 * interval;
-        times.extend((0..missing).map(|i| first + i as i64 * interval));
-        all.resize(all.len() + missing * variates, f32::NAN);
-        times.extend_from_slice(&times_ms[segment.clone()]);
-        all.extend_from_slice(&values[segment.start * variates..segment.end * variates]);
-    }
-    Ok((all, times))
-}
-
-fn list(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -341,19 +371,40 @@ mod tests {
     }
 
     #[test]
-    fn a_long_gap_is_filled_with_missing_readings() {
+    fn a_long_gap_begins_a_new_run() {
         let row = |minute: i64| format!("{},{minute}\n", 1_700_000_040 + 60 * minute);
-        let rows = |minutes: Range<i64>| minutes.map(row).collect::<String>();
-        let table = parse(&format!("t,x\n{}{}", rows(0..2000), rows(3600..4000))).unwrap();
-        assert_eq!((table.len(), table.interval_ms), (4000, Some(60_000)));
-        let known = |r: usize| !table.row(r)[0].is_nan();
-        assert!(known(1999) && !known(2000) && !known(3599) && known(3600) && table.row(3600)[0] == 3600.0);
-        let times = table.times_ms.as_ref().unwrap();
-        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 60_000));
-        let error = parse(&format!("t,x\n{}{}", rows(0..2000), rows(9000..9010)))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("some.csv") && error.contains("7000 time steps"), "{error}");
+        let rows = |minutes: std::ops::Range<i64>| minutes.map(row).collect::<String>();
+        let table = parse(&format!("t,x\n{}{}", rows(0..2000), rows(9000..9400))).unwrap();
+        assert_eq!((table.len(), table.interval_ms), (2400, Some(60_000)));
+        assert_eq!(table.runs.iter().collect::<Vec<_>>(), [0..2000, 2000..2400]);
+        assert_eq!((table.row(1999)[0], table.row(2000)[0]), (1999.0, 9000.0));
+        assert_eq!(table.time_ms(2000) - table.time_ms(1999), 7001 * 60_000);
+        assert!(table.unbroken().unwrap_err().to_string().contains("some.csv: 1 devices in 2 runs"));
+    }
+
+    #[test]
+    fn devices_stand_one_after_the_other_and_one_can_be_held_out() {
+        let rows = (0..20).flat_map(|minute| ["a", "b"].map(|pump| format!("{},{pump},{minute}\n", 60 * minute + 1_700_000_040)));
+        let text = format!("t,pump,x\n{}", rows.collect::<String>());
+        let options = Options {
+            series: Some("pump".into()),
+            ..Options::default()
+        };
+        let (recording, _) = tsm2_data::read_bytes(Path::new("pumps.csv"), text.as_bytes(), &options).unwrap();
+        let table = Table::new("pumps.csv".into(), recording);
+        assert_eq!((table.len(), table.names.as_slice()), (40, &["x".to_owned()][..]));
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let apart = table.clone().hold_out(&names(&["b"])).unwrap();
+        let split = apart.split(SplitSpec::default()).unwrap();
+        assert_eq!((split.train, split.validation, split.test), (14, 2, 4));
+        assert_eq!(apart.part(&split, Part::HeldOut).hull(), 20..40);
+        for (held_out, said) in [
+            (&["d"][..], "there is no device `d`; the recording has `a`, `b`"),
+            (&["a", "b"], "no device is left"),
+        ] {
+            let message = table.clone().hold_out(&names(held_out)).unwrap_err().to_string();
+            assert!(message.contains("pumps.csv") && message.contains(said), "{message}");
+        }
     }
 
     #[test]

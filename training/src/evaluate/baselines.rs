@@ -12,24 +12,41 @@ pub use linear_all::LinearAll;
 use std::ops::Range;
 
 use crate::data::period::find_period;
+use crate::data::runs::{Part, Runs};
+use crate::data::split::Split;
+use crate::data::table::Table;
 
-/// A table's standardised readings as one unbroken series per variate.
+/// A table's standardised readings as one series per variate, without missing values.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// `[variates][rows]`, a missing reading replaced by the last before it (zero, the mean, before the first).
+    /// `[variates][rows]`, a missing reading replaced by the last before it in its run (zero, the mean, before the first).
     pub values: Vec<Vec<f32>>,
     /// Number of covariates, the last variates.
     covariates: usize,
     /// `[variates][rows + 1]`: missing readings before each row.
     missing: Vec<Vec<u32>>,
+    runs: Runs,
 }
 
 impl Series {
-    /// Fills the standardised readings `z` `[rows][variates]`.
+    /// Fills the standardised readings `z` `[rows][variates]` of one device without a gap.
     pub fn new(z: &[f32], variates: usize) -> Series {
+        Self::with_runs(z, variates, Runs::unbroken("", z.len() / variates))
+    }
+
+    /// Fills the standardised readings `z` of a table, `[rows][variates]`.
+    pub fn of(table: &Table, z: &[f32]) -> Series {
+        Self::with_runs(z, z.len() / table.len().max(1), table.runs.clone())
+    }
+
+    fn with_runs(z: &[f32], variates: usize, runs: Runs) -> Series {
         let of = |m: usize| z.iter().skip(m).step_by(variates);
-        let carry = |last: &mut f32, value: &f32| {
-            *last = if value.is_nan() { *last } else { *value };
+        let carry = |last: &mut f32, (row, value): (usize, &f32)| {
+            *last = match value.is_nan() {
+                true if runs.starts_at(row) => 0.0,
+                true => *last,
+                false => *value,
+            };
             Some(*last)
         };
         let count = |sum: &mut u32, value: &f32| {
@@ -38,10 +55,11 @@ impl Series {
         };
         Series {
             covariates: 0,
-            values: (0..variates).map(|m| of(m).scan(0.0, carry).collect()).collect(),
+            values: (0..variates).map(|m| of(m).enumerate().scan(0.0, carry).collect()).collect(),
             missing: (0..variates)
                 .map(|m| std::iter::once(0).chain(of(m).scan(0, count)).collect())
                 .collect(),
+            runs,
         }
     }
 
@@ -61,8 +79,16 @@ impl Series {
         1.0 - (self.missing[m][rows.end] - self.missing[m][rows.start]) as f32 / rows.len() as f32
     }
 
-    /// The season of the training rows.
-    pub fn find_period(&self, rows: Range<usize>) -> Option<usize> {
+    /// The first row of the run that a forecast of this origin continues.
+    fn first_row(&self, origin: usize) -> usize {
+        self.runs.run_of(origin.saturating_sub(1)).start
+    }
+
+    /// The season of the training rows, from the longest piece of them.
+    pub fn find_period(&self, split: &Split) -> Option<usize> {
+        let pieces = self.runs.part(split, Part::Train);
+        let longest = pieces.iter().rev().max_by_key(|piece| piece.rows.len());
+        let rows = longest.map_or(0..0, |piece| piece.rows.clone());
         let forecast = &self.values[..self.variates()];
         find_period(&forecast.iter().map(|values| &values[rows.clone()]).collect::<Vec<_>>())
     }
@@ -99,7 +125,7 @@ impl Baseline {
 
 fn repeat(series: &Series, origin: usize, period: usize, horizon: usize, out: &mut [f32]) {
     // Before the end of the first season there is none to repeat.
-    let period = if period > origin { 1 } else { period };
+    let period = if period > origin - series.first_row(origin) { 1 } else { period };
     for (values, out) in series.values.iter().zip(out.chunks_exact_mut(horizon)) {
         for (step, out) in out.iter_mut().enumerate() {
             *out = values[origin - period + step % period];

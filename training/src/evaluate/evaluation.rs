@@ -1,16 +1,15 @@
 //! The errors of a model and of its baselines at the same origins.
 
-use std::ops::Range;
-
 use serde::Serialize;
 use tsm2_core::Model;
 
+use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
 use crate::evaluate::model::{Protocol, model_errors};
-use crate::evaluate::tally::{EvaluateError, HorizonError, Tally};
+use crate::evaluate::tally::{ErrorsByDevice, EvaluateError, HorizonError, Tally};
 
 /// The file of the linear head alone, beside the file of a model that also has a network.
 pub const LINEAR_HEAD: &str = "linear.safetensors";
@@ -24,9 +23,25 @@ pub struct Evaluation {
     pub results: Vec<HorizonError>,
     /// Errors of the baselines at the same origins; they do not depend on the protocol.
     pub baselines: BaselineErrors,
+    /// The same of each device, those that are held out last; none of a recording of one device.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceErrors>,
     /// The season that seasonal-naive repeats; `None` if the training data has none and it repeats the last reading.
     #[serde(skip)]
     pub period: Option<usize>,
+}
+
+/// The errors of a model on one device, and of its baselines.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceErrors {
+    /// The device.
+    pub name: String,
+    /// Whether no row of it trained or chose anything. Then all of its rows are measured on, and it does not count in the errors of all.
+    pub is_held_out: bool,
+    /// The model's errors.
+    pub results: Vec<HorizonError>,
+    /// Errors of the baselines.
+    pub baselines: BaselineErrors,
 }
 
 impl Evaluation {
@@ -35,16 +50,19 @@ impl Evaluation {
     /// # Errors
     /// As [`model_errors`].
     pub fn add_linear_head(&mut self, linear_head: &Model<'_>, table: &Table, scaler: &Scaler, split: &Split) -> Result<(), EvaluateError> {
-        let errors = model_errors(
-            linear_head,
-            table,
-            scaler,
-            split.test_range(),
-            &self.horizons(),
-            Protocol::Carried,
-            &|| (),
-        )?;
-        self.baselines.linear_head = Some(errors);
+        for part in measured(table) {
+            let pieces = table.part(split, part);
+            let errors = model_errors(linear_head, table, scaler, &pieces, &self.horizons(), Protocol::Carried, &|| ())?;
+            for (device, errors) in errors.devices {
+                let name = &table.runs.devices()[device].name;
+                if let Some(of_device) = self.devices.iter_mut().find(|device| device.name == *name) {
+                    of_device.baselines.linear_head = Some(errors);
+                }
+            }
+            if part == Part::Test {
+                self.baselines.linear_head = Some(errors.total);
+            }
+        }
         Ok(())
     }
 
@@ -55,8 +73,14 @@ impl Evaluation {
     }
 }
 
+/// The parts that are measured on.
+fn measured(table: &Table) -> impl Iterator<Item = Part> {
+    let is_held_out = table.runs.devices().iter().any(|device| device.is_held_out);
+    std::iter::once(Part::Test).chain(is_held_out.then_some(Part::HeldOut))
+}
+
 /// Errors of the baselines.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct BaselineErrors {
     /// The last reading at every step.
     pub naive: Vec<HorizonError>,
@@ -94,7 +118,7 @@ impl BaselineErrors {
     }
 }
 
-/// Evaluates a model on the split's test part, and the baselines fitted on its training part.
+/// Evaluates a model on the split's test part and on the devices that are held out, and the baselines fitted on its training part.
 ///
 /// `table` has the model's variates in its order. `tick` is called once per origin of the model.
 ///
@@ -110,19 +134,40 @@ pub fn evaluate(
     tick: &(dyn Fn() + Sync),
 ) -> Result<Evaluation, EvaluateError> {
     let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
-    split.check_training(model.config().network.map_or(1, |network| network.patch), longest)?;
-    split.check_test(longest)?;
-    let results = model_errors(model, table, scaler, split.test_range(), horizons, protocol, tick)?;
-    let (baselines, period) = baseline_errors(table, scaler, split, split.test_range(), horizons)?;
-    Ok(Evaluation {
+    let patch = model.config().network.map_or(1, |network| network.patch);
+    table.runs.check_training(split, patch, longest)?;
+    table.runs.check_test(split, longest)?;
+    let baselines = Baselines::fit(table, scaler, split, longest)?;
+    let mut evaluation = Evaluation {
         protocol,
-        results,
-        baselines,
-        period,
-    })
+        results: Vec::new(),
+        baselines: BaselineErrors::default(),
+        devices: Vec::new(),
+        period: baselines.period,
+    };
+    for part in measured(table) {
+        let pieces = table.part(split, part);
+        let own = model_errors(model, table, scaler, &pieces, horizons, protocol, tick)?;
+        let (total, by_device) = baselines.errors(table, scaler, &pieces, horizons)?;
+        if table.runs.devices().len() > 1 {
+            let devices = own.devices.into_iter().zip(by_device);
+            evaluation
+                .devices
+                .extend(devices.map(|((device, results), baselines)| DeviceErrors {
+                    name: table.runs.devices()[device].name.clone(),
+                    is_held_out: part == Part::HeldOut,
+                    results,
+                    baselines,
+                }));
+        }
+        if part == Part::Test {
+            (evaluation.results, evaluation.baselines) = (own.total, total);
+        }
+    }
+    Ok(evaluation)
 }
 
-/// Errors of all baselines that are fitted on the split's training part, at the origins of `rows`; and the season found.
+/// Errors of all baselines that are fitted on the split's training part, at the origins of `pieces`; and the season found.
 ///
 /// # Errors
 /// `NoHorizon`, `NothingToCompare`, `Linear`.
@@ -130,37 +175,70 @@ pub fn baseline_errors(
     table: &Table,
     scaler: &Scaler,
     split: &Split,
-    rows: Range<usize>,
+    pieces: &Pieces,
     horizons: &[usize],
 ) -> Result<(BaselineErrors, Option<usize>), EvaluateError> {
     let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
-    let z = scaler.standardise_targets(table);
-    let series = Series::new(&scaler.standardise(table), table.variates()).with_covariates(table.variates() - table.targets());
-    let period = series.find_period(split.train_range());
-    let errors = |baseline: Baseline| {
-        let mut tally = Tally::new(&z, table.targets(), rows.clone(), horizons)?;
-        let mut out = vec![0.0; table.targets() * longest];
-        for origin in tally.origins() {
-            baseline.forecast(&series, origin, &mut out);
-            tally.add(origin, &out);
-        }
-        tally.errors()
-    };
-    let baselines = BaselineErrors {
-        naive: errors(Baseline::Naive)?,
-        seasonal_naive: errors(Baseline::SeasonalNaive {
-            period: period.unwrap_or(1),
-        })?,
-        linear: errors(Baseline::Linear(Linear::fit(&series, split, longest)?))?,
-        linear_all: match table.variates() {
+    let baselines = Baselines::fit(table, scaler, split, longest)?;
+    Ok((baselines.errors(table, scaler, pieces, horizons)?.0, baselines.period))
+}
+
+/// The baselines without gradient descent, fitted on a training part.
+struct Baselines {
+    series: Series,
+    linear: Baseline,
+    linear_all: Option<Baseline>,
+    period: Option<usize>,
+}
+
+impl Baselines {
+    fn fit(table: &Table, scaler: &Scaler, split: &Split, longest: usize) -> Result<Self, EvaluateError> {
+        let series = Series::of(table, &scaler.standardise(table)).with_covariates(table.variates() - table.targets());
+        let linear_all = match table.variates() {
             1 => None,
-            _ => LinearAll::fit(&series, split, longest)?
-                .map(|linear| errors(Baseline::LinearAll(linear)))
-                .transpose()?,
-        },
-        linear_head: None,
-        gru: None,
-        mlp: None,
-    };
-    Ok((baselines, period))
+            _ => LinearAll::fit(&series, split, longest)?,
+        };
+        Ok(Self {
+            linear: Baseline::Linear(Linear::fit(&series, split, longest)?),
+            linear_all: linear_all.map(Baseline::LinearAll),
+            period: series.find_period(split),
+            series,
+        })
+    }
+
+    /// Errors over all devices, and by device.
+    fn errors(
+        &self,
+        table: &Table,
+        scaler: &Scaler,
+        pieces: &Pieces,
+        horizons: &[usize],
+    ) -> Result<(BaselineErrors, Vec<BaselineErrors>), EvaluateError> {
+        let z = scaler.standardise_targets(table);
+        let blank = Tally::new(&z, table.targets(), pieces, horizons)?;
+        let longest = horizons.iter().copied().max().unwrap_or(1);
+        let errors = |baseline: &Baseline| {
+            let mut tally = blank.clone();
+            let mut out = vec![0.0; table.targets() * longest];
+            for origin in blank.origins() {
+                baseline.forecast(&self.series, origin, &mut out);
+                tally.add(origin, &out);
+            }
+            tally.errors()
+        };
+        let seasonal = Baseline::SeasonalNaive {
+            period: self.period.unwrap_or(1),
+        };
+        let (naive, seasonal, linear) = (errors(&Baseline::Naive)?, errors(&seasonal)?, errors(&self.linear)?);
+        let linear_all = self.linear_all.as_ref().map(errors).transpose()?;
+        let of = |pick: &dyn Fn(&ErrorsByDevice) -> Vec<HorizonError>| BaselineErrors {
+            naive: pick(&naive),
+            seasonal_naive: pick(&seasonal),
+            linear: pick(&linear),
+            linear_all: linear_all.as_ref().map(pick),
+            ..BaselineErrors::default()
+        };
+        let by_device = (0..naive.devices.len()).map(|i| of(&|errors| errors.devices[i].1.clone()));
+        Ok((of(&|errors| errors.total.clone()), by_device.collect()))
+    }
 }

@@ -6,7 +6,7 @@ mod metrics;
 mod model;
 mod tally;
 
-pub use evaluation::{BaselineErrors, Evaluation, LINEAR_HEAD, baseline_errors, evaluate};
+pub use evaluation::{BaselineErrors, DeviceErrors, Evaluation, LINEAR_HEAD, baseline_errors, evaluate};
 pub use metrics::{METRICS, MetricsError, PartErrors, metrics_csv, read_metrics};
 pub use model::{Protocol, RESET_ROWS, carried, check_horizons, go_on, model_errors, on_all_cores, on_cores, run, standardised};
-pub use tally::{EvaluateError, HorizonError, Tally};
+pub use tally::{ErrorsByDevice, EvaluateError, HorizonError, Tally};

@@ -5,7 +5,8 @@ use std::ops::Range;
 use serde::Serialize;
 use tsm2_core::{Model, Token};
 
-use super::tally::{EvaluateError, HorizonError, Tally};
+use super::tally::{ErrorsByDevice, EvaluateError, Tally};
+use crate::data::runs::Pieces;
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
 
@@ -16,13 +17,13 @@ pub const RESET_ROWS: usize = 512;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// The state runs from row 0, as on a device.
+    /// The state runs from the first row after each long gap, as on a device.
     Carried,
     /// The state is empty [`RESET_ROWS`] rows before each origin.
     Reset,
 }
 
-/// Errors of a model at the origins of these rows. `tick` is called once per origin.
+/// Errors of a model at the origins of these pieces. `tick` is called once per origin.
 ///
 /// # Errors
 /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
@@ -30,23 +31,25 @@ pub fn model_errors(
     model: &Model<'_>,
     table: &Table,
     scaler: &Scaler,
-    rows: Range<usize>,
+    pieces: &Pieces,
     horizons: &[usize],
     protocol: Protocol,
     tick: &(dyn Fn() + Sync),
-) -> Result<Vec<HorizonError>, EvaluateError> {
+) -> Result<ErrorsByDevice, EvaluateError> {
     let config = model.config();
     check_horizons(model, horizons)?;
     let z = scaler.standardise_targets(table);
-    let tally = Tally::new(&z, config.targets(), rows, horizons)?;
+    let tally = Tally::new(&z, config.targets(), pieces, horizons)?;
     match protocol {
         Protocol::Carried => carried(model, table, scaler, tally, tick)?.errors(),
         Protocol::Reset => {
+            let origins: Vec<usize> = tally.origins().collect();
             let share = |job: usize, jobs: usize| {
                 let mut tally = tally.clone();
                 let mut out = vec![0.0; config.forecast_len()];
-                for origin in tally.origins().skip(job).step_by(jobs) {
-                    run(model, table, origin.saturating_sub(RESET_ROWS)..origin, |at, token| {
+                for &origin in origins.iter().skip(job).step_by(jobs) {
+                    let first = table.runs.run_of(origin - 1).start.max(origin.saturating_sub(RESET_ROWS));
+                    run(model, table, first..origin, |at, token| {
                         if at == origin {
                             standardised(token, scaler, model.config().horizon, &mut out)?;
                             tally.add(origin, &out);
@@ -75,7 +78,7 @@ pub fn check_horizons(model: &Model<'_>, horizons: &[usize]) -> Result<(), Evalu
     }
 }
 
-/// Adds the errors of a model whose state runs from row 0 of `seen`. The tally may compare with readings that `seen` lacks.
+/// Adds the errors of a model whose state runs from the first row of each run of `seen`. The tally may compare with readings that `seen` lacks.
 pub fn carried<'z>(
     model: &Model<'_>,
     seen: &Table,
@@ -84,15 +87,16 @@ pub fn carried<'z>(
     tick: &(dyn Fn() + Sync),
 ) -> Result<Tally<'z>, tsm2_core::Error> {
     let mut out = vec![0.0; model.config().forecast_len()];
-    let last = tally.origins().end;
-    run(model, seen, 0..last.saturating_sub(1), |origin, token| {
-        if tally.origins().contains(&origin) {
-            standardised(token, scaler, model.config().horizon, &mut out)?;
-            tally.add(origin, &out);
-            tick();
-        }
-        Ok(())
-    })?;
+    for rows in tally.passes() {
+        run(model, seen, rows, |origin, token| {
+            if tally.is_origin(origin) {
+                standardised(token, scaler, model.config().horizon, &mut out)?;
+                tally.add(origin, &out);
+                tick();
+            }
+            Ok(())
+        })?;
+    }
     Ok(tally)
 }
 
@@ -122,7 +126,8 @@ pub fn on_cores<T: Send>(jobs: usize, share: impl Fn(usize, usize) -> T + Sync) 
     })
 }
 
-/// Steps a model with an empty state through `rows` of the table, with the future covariates that the table holds.
+/// Steps a model with an empty state through `rows` of the table, with the future covariates that the table holds. The state starts anew at the
+/// first row of each run.
 ///
 /// `at(r, token)` is called after each row; `r` is the number of the next row, the first step of the token's forecast.
 ///
@@ -153,6 +158,9 @@ pub fn go_on(
     let mut scratch = vec![0.0; model.scratch_len()];
     let config = model.config();
     for r in rows {
+        if table.runs.starts_at(r) {
+            model.reset(state)?;
+        }
         table.future_values(r, config.future_covariates, config.horizon, |v, values| {
             model.set_future(state, v, values)
         })?;

@@ -9,6 +9,7 @@ use std::ops::Range;
 use serde::Serialize;
 use tsm2_stream::{ErrorSums, Errors};
 
+use crate::data::runs::Pieces;
 use crate::data::split::SplitError;
 use crate::linear::ridge::RidgeError;
 
@@ -26,6 +27,15 @@ pub struct HorizonError {
     /// Readings to compare with that are missing, over all origins, steps and variates.
     #[serde(skip)]
     pub missing: usize,
+}
+
+/// Errors of a forecaster on a part of the rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorsByDevice {
+    /// Over all devices, by horizon.
+    pub total: Vec<HorizonError>,
+    /// By number of the device; a device without a reading to compare with is left out.
+    pub devices: Vec<(usize, Vec<HorizonError>)>,
 }
 
 /// Why there are no figures.
@@ -65,14 +75,17 @@ pub enum EvaluateError {
     Model(#[from] tsm2_core::Error),
 }
 
-/// Sums of errors by horizon.
+/// Sums of errors by device and horizon.
 #[derive(Debug, Clone)]
 pub struct Tally<'z> {
     /// Standardised readings `[rows][variates]`.
     z: &'z [f32],
     variates: usize,
-    rows: Range<usize>,
-    sums: Vec<HorizonSums>,
+    pieces: &'z Pieces,
+    /// Origins that count for any of the horizons.
+    origins: Vec<Range<usize>>,
+    /// By device.
+    sums: Vec<Vec<HorizonSums>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,34 +101,46 @@ impl<'z> Tally<'z> {
     ///
     /// # Errors
     /// A horizon of no steps, or none at all.
-    pub fn new(z: &'z [f32], variates: usize, rows: Range<usize>, horizons: &[usize]) -> Result<Self, EvaluateError> {
+    pub fn new(z: &'z [f32], variates: usize, pieces: &'z Pieces, horizons: &[usize]) -> Result<Self, EvaluateError> {
         if horizons.is_empty() || horizons.contains(&0) {
             return Err(EvaluateError::NoHorizon);
         }
+        let blank = |&horizon: &usize| HorizonSums {
+            horizon,
+            ..HorizonSums::default()
+        };
+        let devices = pieces.iter().map(|piece| piece.device + 1).max().unwrap_or(1);
         Ok(Tally {
             z,
             variates,
-            rows,
-            sums: horizons
-                .iter()
-                .map(|&horizon| HorizonSums {
-                    horizon,
-                    ..HorizonSums::default()
-                })
-                .collect(),
+            pieces,
+            origins: pieces.origins(horizons.iter().copied().min().unwrap_or(1)).collect(),
+            sums: vec![horizons.iter().map(blank).collect(); devices],
         })
     }
 
-    /// Origins that count for any of the horizons; none before the first row, for there is nothing to forecast from.
-    pub fn origins(&self) -> Range<usize> {
-        let shortest = self.sums.iter().map(|sums| sums.horizon).min().unwrap_or(1);
-        self.rows.start.max(1)..(self.rows.end + 1).saturating_sub(shortest)
+    /// Origins that count for any of the horizons; none without a row before it, for there is nothing to forecast from.
+    pub fn origins(&self) -> impl Iterator<Item = usize> {
+        self.origins.clone().into_iter().flatten()
+    }
+
+    /// Whether this is one of the origins.
+    pub fn is_origin(&self, row: usize) -> bool {
+        let at = self.origins.partition_point(|origins| origins.end <= row);
+        self.origins.get(at).is_some_and(|origins| origins.contains(&row))
+    }
+
+    /// The rows that a model runs through to forecast at every origin, each range from the first row of a run.
+    pub fn passes(&self) -> Vec<Range<usize>> {
+        self.pieces.passes()
     }
 
     /// Adds the errors of a standardised forecast `[variates][any horizon]`.
     pub fn add(&mut self, origin: usize, forecast: &[f32]) {
         let width = forecast.len() / self.variates;
-        for sums in self.sums.iter_mut().filter(|sums| origin + sums.horizon <= self.rows.end) {
+        let Some(piece) = self.pieces.find(origin) else { return };
+        let sums = self.sums[piece.device].iter_mut();
+        for sums in sums.filter(|sums| origin + sums.horizon <= piece.rows.end) {
             sums.origins += 1;
             for (m, forecast) in forecast.chunks_exact(width).enumerate() {
                 for (step, forecast) in forecast[..sums.horizon].iter().enumerate() {
@@ -132,22 +157,34 @@ impl<'z> Tally<'z> {
 
     /// Adds the sums of another share of the same origins.
     pub fn merge(&mut self, other: &Tally<'_>) {
-        for (sums, other) in self.sums.iter_mut().zip(&other.sums) {
-            sums.errors += other.errors;
-            sums.missing += other.missing;
-            sums.origins += other.origins;
-        }
+        let pairs = self.sums.iter_mut().zip(&other.sums);
+        pairs.for_each(|(sums, other)| merge(sums, other));
     }
 
     /// What the sums come to.
-    pub fn errors(&self) -> Result<Vec<HorizonError>, EvaluateError> {
+    ///
+    /// # Errors
+    /// `NothingToCompare`.
+    pub fn errors(&self) -> Result<ErrorsByDevice, EvaluateError> {
+        let mut total = self.sums[0].clone();
+        self.sums[1..].iter().for_each(|sums| merge(&mut total, sums));
+        let devices = self.sums.iter().enumerate();
+        Ok(ErrorsByDevice {
+            total: self.means(&total)?,
+            devices: devices
+                .filter_map(|(device, sums)| Some((device, self.means(sums).ok()?)))
+                .collect(),
+        })
+    }
+
+    fn means(&self, sums: &[HorizonSums]) -> Result<Vec<HorizonError>, EvaluateError> {
         let error = |sums: &HorizonSums| {
             let HorizonSums {
                 horizon, missing, origins, ..
             } = *sums;
             let Errors { mae, mse } = sums.errors.mean().ok_or_else(|| EvaluateError::NothingToCompare {
                 horizon,
-                rows: self.rows.clone(),
+                rows: self.pieces.hull(),
             })?;
             Ok(HorizonError {
                 horizon,
@@ -157,26 +194,37 @@ impl<'z> Tally<'z> {
                 missing,
             })
         };
-        self.sums.iter().map(error).collect()
+        sums.iter().map(error).collect()
+    }
+}
+
+fn merge(sums: &mut [HorizonSums], other: &[HorizonSums]) {
+    for (sums, other) in sums.iter_mut().zip(other) {
+        sums.errors += other.errors;
+        sums.missing += other.missing;
+        sums.origins += other.origins;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::runs::{Part, Runs};
+    use crate::data::split::Split;
 
     /// Two variates of five rows, one reading missing.
     const Z: [f32; 10] = [0.0, 0.0, 1.0, 10.0, 2.0, f32::NAN, 3.0, 30.0, 4.0, 40.0];
 
     #[test]
     fn every_origin_whose_steps_lie_inside_counts() {
-        let mut tally = Tally::new(&Z, 2, 2..5, &[1, 2]).unwrap();
-        assert_eq!(tally.origins(), 2..5);
-        for origin in tally.origins() {
+        let part = Pieces::from(2..5);
+        let mut tally = Tally::new(&Z, 2, &part, &[1, 2]).unwrap();
+        assert_eq!(tally.origins().collect::<Vec<_>>(), [2, 3, 4]);
+        for origin in 2..5 {
             // Three steps, though only two are scored: [variate][step].
             tally.add(origin, &[0.0, 0.0, 9.0, 10.0, 10.0, 9.0]);
         }
-        let errors = tally.errors().unwrap();
+        let errors = tally.errors().unwrap().total;
         // One step: rows 2, 3, 4 of the first variate, 3 and 4 of the second.
         let mse = (4.0 + 9.0 + 16.0 + 400.0 + 900.0) / 5.0;
         let mae = (2.0 + 3.0 + 4.0 + 20.0 + 30.0) / 5.0;
@@ -207,24 +255,47 @@ mod tests {
 
     #[test]
     fn nothing_to_compare_is_said() {
-        assert!(matches!(Tally::new(&Z, 2, 2..5, &[0]), Err(EvaluateError::NoHorizon)));
-        assert!(matches!(Tally::new(&Z, 2, 2..5, &[]), Err(EvaluateError::NoHorizon)));
-        let tally = Tally::new(&Z, 2, 2..5, &[4]).unwrap();
-        assert!(tally.origins().is_empty());
+        let part = Pieces::from(2..5);
+        assert!(matches!(Tally::new(&Z, 2, &part, &[0]), Err(EvaluateError::NoHorizon)));
+        assert!(matches!(Tally::new(&Z, 2, &part, &[]), Err(EvaluateError::NoHorizon)));
+        let tally = Tally::new(&Z, 2, &part, &[4]).unwrap();
+        assert_eq!(tally.origins().count(), 0);
         let message = tally.errors().unwrap_err().to_string();
         assert!(message.contains("rows 2..5") && message.contains("4 steps"), "{message}");
     }
 
     #[test]
     fn shares_add_up() {
-        let whole = Tally::new(&Z, 2, 1..5, &[2]).unwrap();
+        let part = Pieces::from(1..5);
+        let whole = Tally::new(&Z, 2, &part, &[2]).unwrap();
         let (mut one, mut other) = (whole.clone(), whole.clone());
         let mut whole = whole;
-        for origin in whole.origins() {
+        for origin in one.origins().collect::<Vec<_>>() {
             whole.add(origin, &[0.5; 4]);
             if origin % 2 == 0 { &mut one } else { &mut other }.add(origin, &[0.5; 4]);
         }
         one.merge(&other);
         assert_eq!(one.errors().unwrap(), whole.errors().unwrap());
+    }
+
+    #[test]
+    fn errors_stand_apart_by_device_and_together() {
+        let mut runs = Runs::unbroken("a", 3);
+        runs.push("b".into(), [2]);
+        let split = Split {
+            train: 0,
+            validation: 0,
+            test: 5,
+        };
+        let part = runs.part(&split, Part::Test);
+        let mut tally = Tally::new(&Z, 2, &part, &[1]).unwrap();
+        assert_eq!(tally.origins().collect::<Vec<_>>(), [1, 2, 4], "no forecast across the border");
+        for origin in [1, 2, 4] {
+            tally.add(origin, &[0.0, 0.0]);
+        }
+        let errors = tally.errors().unwrap();
+        let of = |device: usize| (errors.devices[device].1[0].mse, errors.devices[device].1[0].origins);
+        assert_eq!((of(0), of(1)), (((1.0 + 100.0 + 4.0) / 3.0, 2), ((16.0 + 1600.0) / 2.0, 1)));
+        assert_eq!(errors.total[0].mse, (1.0 + 100.0 + 4.0 + 16.0 + 1600.0) / 5.0);
     }
 }

@@ -4,7 +4,6 @@
 //! solve a ridge regression of any strength on any subset of features, and to compute its mean squared error. One pass over
 //! the training rows and one over the validation rows therefore decide between all linear models ([`fit_groups`]).
 
-use std::iter::StepBy;
 use std::ops::Range;
 
 use linfa_linalg::cholesky::CholeskyInplace;
@@ -143,7 +142,7 @@ impl Moments {
     /// returns 0 and appends nothing. No thread holds more than `block` examples at once.
     pub fn of_examples(
         [features, targets]: [usize; 2],
-        origins: StepBy<Range<usize>>,
+        origins: impl Iterator<Item = usize> + Clone + Sync,
         block: usize,
         example: impl Fn(usize, &mut Vec<f32>, &mut Vec<f32>) -> f32 + Sync,
     ) -> Moments {

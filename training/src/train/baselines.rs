@@ -14,10 +14,11 @@ use super::options::Event;
 use super::recipe::rows_in_memory;
 use super::trainer::{Target, TrainError, Trainer, TrainerOptions};
 use crate::data::dataset::Dataset;
+use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::evaluate::{EvaluateError, Evaluation, HorizonError, Tally, read_metrics};
+use crate::evaluate::{ErrorsByDevice, EvaluateError, Evaluation, HorizonError, Tally, read_metrics};
 use crate::linear::head::LinearModel;
 use crate::linear::step_groups::step_groups;
 use crate::network::baseline::{NeuralBaseline, NeuralKind, baseline_config};
@@ -59,7 +60,7 @@ impl NeuralBaselines {
     pub fn train(
         config: &Config,
         data: BaselineData<'_>,
-        rows: Range<usize>,
+        spans: &[Range<usize>],
         options: TrainerOptions,
         pace: Option<Duration>,
         device: &Device,
@@ -75,12 +76,13 @@ impl NeuralBaselines {
             linear_head: linear.features,
             ..baseline_config(config)
         };
-        let dataset = Dataset::new(&config, scaler, table, rows, &linear.weights)?;
+        let dataset = Dataset::new(&config, scaler, table, spans, &linear.weights)?;
         let options = TrainerOptions {
             target: Target::Standalone,
             ..options
         };
         let groups = step_groups(config.horizon);
+        let [train, validation] = [Part::Train, Part::Validation].map(|part| table.part(split, part));
         let mut networks = Vec::new();
         for kind in NeuralKind::ALL {
             if kind.parameter_count(&config) > MAX_WEIGHTS {
@@ -92,7 +94,7 @@ impl NeuralBaselines {
             }
             let start = Instant::now();
             let initial = |rng: &mut _| NeuralBaseline::initial(kind, &config, rng, device);
-            let mut trainer = Trainer::new(initial, options, &dataset, split.train, device)?;
+            let mut trainer = Trainer::new(initial, options, &dataset, &train, device)?;
             let mut progress_report = |progress| {
                 report(Event::Training {
                     name: kind.name(),
@@ -100,7 +102,7 @@ impl NeuralBaselines {
                     updates: options.updates,
                 });
             };
-            while trainer.advance(options.updates, split.validation_range(), &groups, &mut progress_report)? {}
+            while trainer.advance(options.updates, &validation, &groups, &mut progress_report)? {}
             let (updates, took) = (trainer.updates(), start.elapsed().as_secs_f64());
             let ratio = pace.map(|own| took / updates.max(1) as f64 / own.as_secs_f64());
             let ratio = ratio.map(|ratio| format!(", {ratio:.2} times TSM2's time per update"));
@@ -113,7 +115,7 @@ impl NeuralBaselines {
         Ok(Self { config, networks })
     }
 
-    /// Errors of each network at the origins of these rows; the state is carried from row 0.
+    /// Errors of each network at the origins of these pieces; the state is carried from the first row of each run.
     ///
     /// # Errors
     /// As [`crate::evaluate::model_errors`].
@@ -121,11 +123,11 @@ impl NeuralBaselines {
         &self,
         table: &Table,
         scaler: &Scaler,
-        rows: Range<usize>,
+        pieces: &Pieces,
         horizons: &[usize],
-    ) -> Result<Vec<(NeuralKind, Vec<HorizonError>)>, EvaluateError> {
+    ) -> Result<Vec<(NeuralKind, ErrorsByDevice)>, EvaluateError> {
         let z = scaler.standardise_targets(table);
-        let tally = Tally::new(&z, self.config.targets(), rows, horizons)?;
+        let tally = Tally::new(&z, self.config.targets(), pieces, horizons)?;
         let tally = &tally;
         std::thread::scope(|scope| {
             let measure = |network| scope.spawn(move || self.errors_of(network, table, scaler, tally.clone()));
@@ -143,7 +145,7 @@ impl NeuralBaselines {
         table: &Table,
         scaler: &Scaler,
         mut tally: Tally<'_>,
-    ) -> Result<Vec<HorizonError>, EvaluateError> {
+    ) -> Result<ErrorsByDevice, EvaluateError> {
         let config = &self.config;
         let (m, targets, h, p) = (config.variates, config.targets(), config.horizon, config.patch_len());
         let scale = tsm2_core::Scaler {
@@ -152,36 +154,38 @@ impl NeuralBaselines {
         };
         let preprocessor = Preprocessor::new(config, scale)?;
         let mut past = vec![0.0; preprocessor.state_len()];
-        let mut state = network.zero_state(1, &Device::Cpu)?;
         let (mut patches, mut statistics) = (vec![0.0; TOKENS * m * p], vec![(0.0, 0.0); TOKENS * m]);
-        let end = tally.origins().end.saturating_sub(1);
-        for row in 0..end {
-            table.future_values(row, config.future_covariates, h, |v, values| {
-                preprocessor.set_future(&mut past, v, values)
-            })?;
-            preprocessor.push(&mut past, table.row(row), table.time_ms(row))?;
-            let token = row % TOKENS;
-            for v in 0..m {
-                let at = token * m + v;
-                statistics[at] = preprocessor.statistics(&past, v);
-                preprocessor.patch(&past, v, &mut patches[at * p..(at + 1) * p]);
-            }
-            if token + 1 < TOKENS && row + 1 < end {
-                continue;
-            }
-            let tokens = token + 1;
-            let chunk = Tensor::from_slice(&patches[..tokens * m * p], (1, tokens, m, p), &Device::Cpu)?;
-            let (forecasts, next) = network.forward(&chunk, &state)?;
-            state = next;
-            let mut forecasts = forecasts.flatten_all()?.to_vec1::<f32>()?;
-            for (i, forecast) in forecasts.chunks_exact_mut(h).enumerate() {
-                let (mean, deviation) = statistics[i / targets * m + i % targets];
-                forecast.iter_mut().for_each(|y| *y = *y * deviation + mean);
-            }
-            for (i, forecast) in forecasts.chunks_exact(config.forecast_len()).enumerate() {
-                let origin = row + 1 - tokens + i + 1;
-                if tally.origins().contains(&origin) {
-                    tally.add(origin, forecast);
+        for rows in tally.passes() {
+            past.fill(0.0);
+            let mut state = network.zero_state(1, &Device::Cpu)?;
+            for row in rows.clone() {
+                table.future_values(row, config.future_covariates, h, |v, values| {
+                    preprocessor.set_future(&mut past, v, values)
+                })?;
+                preprocessor.push(&mut past, table.row(row), table.time_ms(row))?;
+                let token = (row - rows.start) % TOKENS;
+                for v in 0..m {
+                    let at = token * m + v;
+                    statistics[at] = preprocessor.statistics(&past, v);
+                    preprocessor.patch(&past, v, &mut patches[at * p..(at + 1) * p]);
+                }
+                if token + 1 < TOKENS && row + 1 < rows.end {
+                    continue;
+                }
+                let tokens = token + 1;
+                let chunk = Tensor::from_slice(&patches[..tokens * m * p], (1, tokens, m, p), &Device::Cpu)?;
+                let (forecasts, next) = network.forward(&chunk, &state)?;
+                state = next;
+                let mut forecasts = forecasts.flatten_all()?.to_vec1::<f32>()?;
+                for (i, forecast) in forecasts.chunks_exact_mut(h).enumerate() {
+                    let (mean, deviation) = statistics[i / targets * m + i % targets];
+                    forecast.iter_mut().for_each(|y| *y = *y * deviation + mean);
+                }
+                for (i, forecast) in forecasts.chunks_exact(config.forecast_len()).enumerate() {
+                    let origin = row + 1 - tokens + i + 1;
+                    if tally.is_origin(origin) {
+                        tally.add(origin, forecast);
+                    }
                 }
             }
         }
@@ -199,19 +203,19 @@ pub(super) fn add_errors(
     pace: Option<Duration>,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Error> {
-    let rows = match rows_in_memory(&baseline_config(config), data.table, data.split) {
-        Ok(rows) => rows,
+    let spans = match rows_in_memory(&baseline_config(config), data.table, data.split) {
+        Ok(spans) => spans,
         Err(error) => {
             report(Event::Baselines(&format!("gru and mlp are not trained: {error}")));
             return Ok(());
         }
     };
     let BaselineData { table, split, scaler, .. } = data;
-    let baselines = NeuralBaselines::train(config, data, rows, recipe, pace, device, report)?;
-    for (kind, errors) in baselines.errors(table, scaler, split.test_range(), &test.horizons())? {
+    let baselines = NeuralBaselines::train(config, data, &spans, recipe, pace, device, report)?;
+    for (kind, errors) in baselines.errors(table, scaler, &table.part(split, Part::Test), &test.horizons())? {
         match kind {
-            NeuralKind::Gru => test.baselines.gru = Some(errors),
-            NeuralKind::Mlp => test.baselines.mlp = Some(errors),
+            NeuralKind::Gru => test.baselines.gru = Some(errors.total),
+            NeuralKind::Mlp => test.baselines.mlp = Some(errors.total),
         }
     }
     Ok(())

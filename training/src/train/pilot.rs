@@ -10,8 +10,8 @@ use super::error::Error;
 use super::options::{Event, decide};
 use super::recipe::{MLP, half, with_network};
 use crate::data::dataset::Dataset;
+use crate::data::runs::Pieces;
 use crate::data::scale::Scaler;
-use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::linear::head::LinearModel;
 use crate::network::Network;
@@ -45,7 +45,7 @@ pub(super) struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    pub(super) fn trainer(&self, recipe: TrainerOptions, train: usize, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
+    pub(super) fn trainer(&self, recipe: TrainerOptions, train: &Pieces, device: &Device) -> Result<Trainer<'_, Network>, TrainError> {
         Trainer::new(
             |rng| Network::initial(&self.config, rng, device)?.with_statics(self.statics, rng, device),
             TrainerOptions {
@@ -59,11 +59,11 @@ impl<'a> Candidate<'a> {
     }
 
     /// Variants of the network with the same target: longer patches, the other mixer across variates, half the size.
-    pub(super) fn variants(&self, split: &Split, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
+    pub(super) fn variants(&self, train: &Pieces, scaler: &Scaler, table: &Table) -> Result<Vec<Self>, tsm2_core::Error> {
         let mut variants = Vec::new();
         let mut add = |what: String, network: NetworkConfig| variants.push((what, with_network(&self.config, |_| network)));
         let own = self.config.network.unwrap_or_default();
-        if split.check_training(LONG_PATCH, self.config.horizon).is_ok() {
+        if train.longest() >= LONG_PATCH + self.config.horizon {
             add(
                 format!("patches of {LONG_PATCH} samples"),
                 NetworkConfig { patch: LONG_PATCH, ..own },
@@ -81,7 +81,13 @@ impl<'a> Candidate<'a> {
         let candidate = |(i, (what, config)): (usize, (String, Config))| {
             let data = match config.patch_len() == self.config.patch_len() {
                 true => Rc::clone(&self.data),
-                false => Rc::new(Dataset::new(&config, scaler, table, self.data.rows(), &self.linear.weights)?),
+                false => Rc::new(Dataset::new(
+                    &config,
+                    scaler,
+                    table,
+                    &self.data.spans().cloned().collect::<Vec<_>>(),
+                    &self.linear.weights,
+                )?),
             };
             Ok(Self {
                 number: self.number + (i + 1) * MAIN_CANDIDATES,
@@ -103,7 +109,7 @@ impl<'a> Candidate<'a> {
 pub(super) fn main_candidates<'a>(
     start: &Config,
     linear_models: &'a [LinearModel],
-    rows: Range<usize>,
+    spans: &[Range<usize>],
     scaler: &Scaler,
     table: &Table,
     statics: Option<&'a StaticCovariates>,
@@ -120,7 +126,7 @@ pub(super) fn main_candidates<'a>(
                 ..network
             })
         };
-        let data = Rc::new(Dataset::new(&config, scaler, table, rows.clone(), &linear.weights)?);
+        let data = Rc::new(Dataset::new(&config, scaler, table, spans, &linear.weights)?);
         for &target in targets {
             main_candidates.push(Candidate {
                 number: main_candidates.len(),
@@ -139,7 +145,8 @@ pub(super) fn main_candidates<'a>(
 /// Short trainings of several candidates.
 pub(super) struct Pilot<'a> {
     pub(super) recipe: TrainerOptions,
-    pub(super) split: &'a Split,
+    pub(super) train: &'a Pieces,
+    pub(super) validation: &'a Pieces,
     pub(super) groups: &'a [Range<usize>],
     /// Validation error of the best linear head at each step: the unit of all scores.
     pub(super) linear_head: &'a [f64],
@@ -165,8 +172,8 @@ impl Pilot<'_> {
         let pilot = self.recipe.updates.div_ceil(PILOT_SHARE);
         let (mut scores, mut best) = (Vec::new(), None::<Winner<'a, 'c>>);
         for candidate in candidates {
-            let mut trainer = candidate.trainer(self.recipe, self.split.train, self.device)?;
-            while trainer.advance(pilot, self.split.validation_range(), self.groups, &mut |progress| {
+            let mut trainer = candidate.trainer(self.recipe, self.train, self.device)?;
+            while trainer.advance(pilot, self.validation, self.groups, &mut |progress| {
                 report(Event::Training {
                     name: candidate.target.name(),
                     progress,

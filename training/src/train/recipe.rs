@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::error::Error;
 use crate::data::dataset::Dataset;
+use crate::data::runs::Part;
 use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::train::trainer_options::TrainerOptions;
@@ -98,36 +99,45 @@ pub fn affordable(config: &Config) -> usize {
     (updates as usize).clamp(UPDATES.0, UPDATES.1)
 }
 
-/// Whether the training rows have calendar times and span two weeks.
+/// Whether the training rows have calendar times and those of a device span two weeks.
 pub fn spans_weeks(table: &Table, split: &Split) -> bool {
-    let span = |times: &Vec<i64>| {
-        times
-            .get(split.train.saturating_sub(1))
-            .zip(times.first())
-            .map(|(last, first)| last - first)
-    };
-    table
-        .times_ms
-        .as_ref()
-        .filter(|_| table.has_calendar)
-        .and_then(span)
-        .is_some_and(|span| span >= CALENDAR_SPAN)
+    let pieces = table.part(split, Part::Train);
+    let mut ends = Vec::new();
+    for piece in pieces.iter() {
+        ends.resize(piece.device + 1, None);
+        let first = table.time_ms(piece.rows.start);
+        let (first, _) = ends[piece.device].unwrap_or((first, first));
+        ends[piece.device] = Some((first, table.time_ms(piece.rows.end - 1)));
+    }
+    table.has_calendar && ends.iter().flatten().any(|(first, last)| last - first >= CALENDAR_SPAN)
 }
 
-/// The rows of a network's data: all up to the test part, or the last ones that memory allows.
+/// The rows of a network's data, at most one range in each run: all up to the test part, or as many of the last training rows as memory allows.
 ///
 /// # Errors
 /// The validation part alone takes too much memory.
-pub fn rows_in_memory(config: &Config, table: &Table, split: &Split) -> Result<Range<usize>, Error> {
-    let (rows, end) = (MEMORY / Dataset::row_len(config), split.train + split.validation);
-    if rows < 2 * split.validation {
-        return Err(Error::TooLarge {
-            path: table.path.clone(),
-            rows: split.validation,
-            most: rows / 2,
-            variates: config.variates,
-            horizon: config.horizon,
-        });
+pub fn rows_in_memory(config: &Config, table: &Table, split: &Split) -> Result<Vec<Range<usize>>, Error> {
+    let most = MEMORY / Dataset::row_len(config);
+    let [train, validation] = [Part::Train, Part::Validation].map(|part| table.part(split, part));
+    let too_large = || Error::TooLarge {
+        path: table.path.clone(),
+        rows: validation.rows(),
+        most: most / 2,
+        variates: config.variates,
+        horizon: config.horizon,
+    };
+    if most < 2 * validation.rows() {
+        return Err(too_large());
     }
-    Ok(end.saturating_sub(rows)..end)
+    let (whole, left) = (train.rows().max(1), (most - validation.rows()).min(train.rows()));
+    let kept = |known: usize| (known as u128 * left as u128 / whole as u128) as usize;
+    if kept(train.longest()) < config.patch_len() + config.horizon {
+        return Err(too_large());
+    }
+    let of_run = |rows: Range<usize>| {
+        let known = train.find(rows.start).map_or(0, |piece| piece.rows.len());
+        rows.start + known - kept(known)..rows.end
+    };
+    let all = table.runs.training_and_validation(split).passes();
+    Ok(all.into_iter().map(of_run).filter(|rows| !rows.is_empty()).collect())
 }

@@ -22,6 +22,7 @@ use super::error::Error;
 use super::options::{Event, TrainOptions, decide};
 use super::pilot::{Candidate, LONG_PATCH, MAIN_CANDIDATES, Pilot, VARIANT_MARGIN, main_candidates, report_instability};
 use super::recipe::{affordable, rows_in_memory, spans_weeks, start_config, with_network};
+use crate::data::runs::Part;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
@@ -61,14 +62,16 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         path: table.path.clone(),
         source,
     };
-    let split = options.split.resolve(table.len()).map_err(in_file)?;
+    let split = table.split(options.split).map_err(in_file)?;
+    let [train, validation] = [Part::Train, Part::Validation].map(|part| table.part(&split, part));
     let calendar = options.calendar && spans_weeks(table, &split);
     let start = with_network(&start_config(table, options.horizon), |network| NetworkConfig {
         calendar,
         ..network
     });
-    split
-        .check_training(NetworkConfig::default().patch, options.horizon)
+    table
+        .runs
+        .check_training(&split, NetworkConfig::default().patch, options.horizon)
         .map_err(in_file)?;
     let out = |path: &Path| {
         let path = path.to_owned();
@@ -80,7 +83,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         // The errors of an earlier training.
         remove(&metrics)?;
     }
-    let (scaler, warnings) = Scaler::fit(table, split.train_range());
+    let (scaler, warnings) = Scaler::fit(table, &split);
     for warning in warnings {
         report(Event::Warning(&warning));
     }
@@ -95,11 +98,11 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             options.missing_rate
         );
         decide(&mut decisions, text, report);
-        masked = table.masked(split.train_range(), options.missing_rate, options.seed);
+        masked = table.masked(&train, options.missing_rate, options.seed);
         &masked
     };
     let z = scaler.standardise_targets(table);
-    let period = Series::new(&z, table.targets()).find_period(split.train_range());
+    let period = Series::of(table, &z).find_period(&split);
     decide(
         &mut decisions,
         period.map_or("season: none found".into(), |rows| {
@@ -135,7 +138,6 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         );
     }
     let groups = step_groups(options.horizon);
-    let validation = split.validation_range();
     let provenance = |decisions: &[String]| Provenance {
         code_version: env!("CARGO_PKG_VERSION").into(),
         data: table.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -146,7 +148,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         metrics: BTreeMap::new(),
     };
     let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), table, options)?;
-    let rows = rows_in_memory(
+    let spans = rows_in_memory(
         &with_network(&start, |network| NetworkConfig {
             patch: LONG_PATCH,
             ..network
@@ -154,20 +156,23 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         table,
         &split,
     )?;
-    if rows.start > 0 {
+    let rows: usize = spans.iter().map(ExactSizeIterator::len).sum();
+    if rows < train.rows() + validation.rows() {
         decide(
             &mut decisions,
             format!(
-                "network: trained on rows {:?} only, for all rows would take too much memory",
-                rows.start..split.train
+                "network: trained on the last {} of {} training rows, for all rows would take too much memory",
+                rows - validation.rows(),
+                train.rows()
             ),
             report,
         );
     }
-    let main_candidates = main_candidates(&start, &linear_models, rows, &scaler, table, options.statics.as_ref())?;
+    let main_candidates = main_candidates(&start, &linear_models, &spans, &scaler, table, options.statics.as_ref())?;
     let pilot = Pilot {
         recipe,
-        split: &split,
+        train: &train,
+        validation: &validation,
         groups: &groups,
         linear_head: &linear_models[0].mse,
         device: &options.device,
@@ -182,19 +187,19 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             decide(&mut decisions, decision, report);
         }
         let main = &main_candidates[saved.candidate % MAIN_CANDIDATES];
-        variants = main.variants(&split, &scaler, table)?;
+        variants = main.variants(&train, &scaler, table)?;
         let candidate = match saved.candidate / MAIN_CANDIDATES {
             0 => main,
             variant => variants
                 .get(variant - 1)
                 .ok_or_else(|| TrainError::Checkpoint { name: "candidate".into() })?,
         };
-        let mut trainer = candidate.trainer(recipe, split.train, &options.device)?;
+        let mut trainer = candidate.trainer(recipe, &train, &options.device)?;
         trainer.restore(&saved.tensors)?;
         (candidate, trainer)
     } else {
         let mut best = pilot.run(&main_candidates, "target of the network", &mut decisions, report)?;
-        variants = best.candidate.variants(&split, &scaler, table)?;
+        variants = best.candidate.variants(&train, &scaler, table)?;
         if !variants.is_empty() {
             let other = pilot.run(&variants, "variant of the network", &mut decisions, report)?;
             if other.score < (1.0 - VARIANT_MARGIN) * best.score {
@@ -205,7 +210,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     };
     let (target, decided) = (candidate.target, decisions[before..].to_vec());
     // Where the network is not used at any step, the bundle is the best linear head.
-    let blend_weights = |best: &Best| blend_weights(best, candidate, &linear_models, split.validation_origins(options.horizon));
+    let blend_weights = |best: &Best| blend_weights(best, candidate, &linear_models, validation.origin_count(options.horizon));
     let export = |best: &Best, blend_weights: &[f64], provenance| {
         let candidate = if is_silent(blend_weights) { &main_candidates[0] } else { candidate };
         let export = Export {
@@ -226,7 +231,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     let mut written = f64::INFINITY;
     let (start, before) = (Instant::now(), trainer.updates());
     loop {
-        let on = trainer.advance(recipe.updates, validation.clone(), &groups, &mut |progress| {
+        let on = trainer.advance(recipe.updates, &validation, &groups, &mut |progress| {
             report(Event::Training {
                 name: target.name(),
                 progress,
@@ -260,15 +265,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     let mut provenance = provenance(&decisions);
     let measured = export(best, &blend_weights, provenance.clone())?;
     let model = measured.model();
-    let validation = model_errors(
-        &model,
-        table,
-        &scaler,
-        split.validation_range(),
-        &horizons,
-        Protocol::Carried,
-        &|| (),
-    )?;
+    let validation_errors = model_errors(&model, table, &scaler, &validation, &horizons, Protocol::Carried, &|| ())?.total;
     // A model without a test part is complete.
     let mut test = match evaluate::evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
         Ok(test) => Some(test),
@@ -277,7 +274,10 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             None
         }
     };
-    for (name, errors) in [("validation", Some(&validation)), ("test", test.as_ref().map(|t| &t.results))] {
+    for (name, errors) in [
+        ("validation", Some(&validation_errors)),
+        ("test", test.as_ref().map(|t| &t.results)),
+    ] {
         for error in errors.into_iter().flatten() {
             provenance.metrics.insert(format!("{name}_mse_{}", error.horizon), error.mse);
             provenance.metrics.insert(format!("{name}_mae_{}", error.horizon), error.mae);
@@ -317,14 +317,14 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             }
         }
     }
-    fs::write(&metrics, metrics_text(&validation, test.as_ref())).map_err(out(&metrics))?;
+    fs::write(&metrics, metrics_text(&validation_errors, test.as_ref())).map_err(out(&metrics))?;
     Ok(Trained {
         path,
         split,
         decisions,
         device,
         samples_per_second,
-        validation,
+        validation: validation_errors,
         test,
     })
 }

@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::dataset::Dataset;
+use crate::data::runs::Pieces;
 use crate::network::learner::{Learner, State};
 use crate::network::parameters::Parameter;
 use crate::ops::squared_error;
@@ -49,13 +50,19 @@ struct Stream {
 }
 
 impl Stream {
-    /// A random row from which a chunk of `tokens` lies in `rows`.
-    fn random(rng: &mut ChaCha8Rng, rows: &Range<usize>, tokens: usize) -> Self {
-        let last = rows.end.saturating_sub(tokens);
-        Self {
-            row: rng.random_range(rows.start..last.max(rows.start + 1)),
-            restarted: true,
+    /// A random row from which a chunk of `tokens` lies in one of the ranges; at least one is that long.
+    fn random(rng: &mut ChaCha8Rng, rows: &[Range<usize>], tokens: usize) -> Self {
+        let choices = |rows: &Range<usize>| if rows.len() < tokens { 0 } else { (rows.len() - tokens).max(1) };
+        let mut choice = rng.random_range(0..rows.iter().map(choices).sum());
+        let mut row = 0;
+        for rows in rows {
+            row = rows.start + choice;
+            match choice.checked_sub(choices(rows)) {
+                Some(left) => choice = left,
+                None => break,
+            }
         }
+        Self { row, restarted: true }
     }
 }
 
@@ -64,8 +71,8 @@ pub struct Trainer<'a, L> {
     learner: L,
     options: TrainerOptions,
     data: &'a Dataset,
-    /// Origins of the training forecasts, as rows.
-    rows: Range<usize>,
+    /// Rows after which a training forecast is made, a range for each piece.
+    rows: Vec<Range<usize>>,
     optimiser: AdamW,
     average: Ema,
     streams: Vec<Stream>,
@@ -105,7 +112,7 @@ struct ShardResult {
 }
 
 impl<'a, L: Learner> Trainer<'a, L> {
-    /// What `initial` makes of the first draws of the seed, to be trained on forecasts that lie wholly in rows `0..train` of `data`.
+    /// What `initial` makes of the first draws of the seed, to be trained on forecasts that lie wholly in the pieces `train` of `data`.
     ///
     /// # Errors
     /// candle's.
@@ -113,7 +120,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         initial: impl FnOnce(&mut ChaCha8Rng) -> candle_core::Result<L>,
         options: TrainerOptions,
         data: &'a Dataset,
-        train: usize,
+        train: &Pieces,
         device: &Device,
     ) -> Result<Self, TrainError> {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
@@ -126,8 +133,10 @@ impl<'a, L: Learner> Trainer<'a, L> {
             },
         );
         let average = Ema::new(learner.parameters())?;
-        let rows = data.rows().start..train - data.horizon();
-        let tokens = options.tokens.min(rows.len());
+        let held = |origins: Range<usize>| (origins.start - 1).max(data.span_of(origins.start).start)..origins.end - 1;
+        let is_held = |origins: &Range<usize>| data.spans().any(|span| span.start < origins.end && origins.end <= span.end);
+        let rows: Vec<_> = train.origins(data.horizon()).filter(is_held).map(held).collect();
+        let tokens = options.tokens.min(rows.iter().map(ExactSizeIterator::len).max().unwrap_or(0));
         let options = TrainerOptions { tokens, ..options };
         let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, tokens)).collect();
         let per_shard = options.streams / SHARDS;
@@ -156,7 +165,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         })
     }
 
-    /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in `validation`;
+    /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in the pieces `validation`;
     /// the initial ones too, so that there is a best whatever becomes of training.
     /// Returns whether it goes on: neither `until` nor the end of training is reached, and it has not diverged.
     ///
@@ -165,13 +174,13 @@ impl<'a, L: Learner> Trainer<'a, L> {
     pub fn advance(
         &mut self,
         until: usize,
-        validation: Range<usize>,
+        validation: &Pieces,
         groups: &[Range<usize>],
         report: &mut dyn FnMut(Progress),
     ) -> Result<bool, TrainError> {
         let (mut loss, start) = (0.0, self.update);
         if self.best.is_none() {
-            self.keep_if_best(validation.clone(), groups)?;
+            self.keep_if_best(validation, groups)?;
         }
         if !self.goes_on(until) {
             return Ok(false);
@@ -219,7 +228,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 
     /// The score of the present weights, which are kept if it is the best.
-    fn keep_if_best(&mut self, validation: Range<usize>, groups: &[Range<usize>]) -> Result<f64, TrainError> {
+    fn keep_if_best(&mut self, validation: &Pieces, groups: &[Range<usize>]) -> Result<f64, TrainError> {
         let errors = self.validate(validation)?;
         let score = match self.options.target {
             Target::Full | Target::Residual => errors.score(groups),
@@ -363,8 +372,10 @@ impl<'a, L: Learner> Trainer<'a, L> {
     fn move_on(&mut self) {
         let tokens = self.options.tokens;
         for stream in &mut self.streams {
+            let at = self.rows.partition_point(|rows| rows.end <= stream.row);
             stream.row += tokens;
-            stream.restarted = stream.row + tokens > self.rows.end || self.rng.random_range(0..self.options.restart_every) == 0;
+            stream.restarted = self.rows.get(at).is_none_or(|rows| stream.row + tokens > rows.end)
+                || self.rng.random_range(0..self.options.restart_every) == 0;
             if stream.restarted {
                 *stream = Stream::random(&mut self.rng, &self.rows, tokens);
             }

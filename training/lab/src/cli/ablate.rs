@@ -8,6 +8,7 @@ use anyhow::{anyhow, bail, ensure};
 use candle_core::Device;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use tsm2_train::data::runs::Part;
 use tsm2_train::data::split::SplitSpec;
 use tsm2_train::train::trainer::Progress;
 
@@ -62,7 +63,7 @@ impl Ablate {
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         ensure!(!self.horizons.contains(&0), "--horizons: the first step ahead is 1");
         ensure!(self.updates > 0, "--updates: at least 1");
-        let table = common::read_table(&self.data)?;
+        let table = common::read_table(&self.data)?.unbroken()?;
         let in_file = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", self.data.display());
         let split = self.split.resolve(table.len()).map_err(|error| in_file(&error))?;
         let ablation = Ablation {
@@ -107,7 +108,7 @@ impl Ablate {
             }
         }
         if told.end(&self.output, &HEADER, out)? {
-            let (rows, data) = (split.test_range(), self.data.display());
+            let (rows, data) = (table.part(&split, Part::Test), self.data.display());
             writeln!(
                 out,
                 "{} updates at most, {} seeds, test rows {rows:?} of {data}",

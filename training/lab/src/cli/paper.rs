@@ -154,7 +154,7 @@ impl OnData {
     fn data_sets(&self, variants: &[Variant], horizons: &[usize]) -> anyhow::Result<Vec<PaperData>> {
         let mut data_sets = Vec::new();
         for path in &self.data {
-            let table = common::read_table(path)?;
+            let table = common::read_table(path)?.unbroken()?;
             let published = Published::of(path);
             let named = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
             let split = published.map_or_else(SplitSpec::default, |published| published.split);

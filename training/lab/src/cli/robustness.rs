@@ -7,6 +7,7 @@ use crate::robustness::{Gap as Length, PERCENT, PerturbedErrors, RobustnessTest,
 use anyhow::anyhow;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tsm2_train::data::runs::Part;
 use tsm2_train::data::split::SplitSpec;
 use tsm2_train::evaluate::EvaluateError;
 
@@ -149,7 +150,8 @@ impl Options {
         measure: impl Fn(&RobustnessTest<'_>, &(dyn Fn() + Sync)) -> Measured,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
-        let (bundle, table) = common::open(&self.model, &self.data, &Reading::default())?;
+        let (bundle, table) = common::open(&self.model, std::slice::from_ref(&self.data), &Reading::default())?;
+        let table = table.unbroken()?;
         let (meta, model, scaler) = (bundle.meta(), bundle.model(), common::scaler(bundle.meta()));
         let split = common::split(self.split, &self.model, meta, &table)?;
         let horizons = if self.horizons.is_empty() {
@@ -161,7 +163,7 @@ impl Options {
             model: &model,
             table: &table,
             scaler: &scaler,
-            rows: split.test_range(),
+            rows: table.part(&split, Part::Test).hull(),
             horizons: &horizons,
             seed: self.seed,
         };

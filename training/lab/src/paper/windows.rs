@@ -63,7 +63,7 @@ impl Windows {
             }
             .into());
         }
-        let (scaler, _) = Scaler::fit(table, split.train_range());
+        let (scaler, _) = Scaler::fit(table, &split);
         let z = scaler.standardise(table);
         Ok(Self {
             series: Series::new(&z, table.variates()),
@@ -77,10 +77,11 @@ impl Windows {
     /// Origins of the examples of a part.
     #[must_use]
     pub fn examples(&self, part: Part) -> Range<usize> {
+        let Split { train, validation, test } = self.split;
         let rows = match part {
-            Part::Training => self.lookback..self.split.train,
-            Part::Validation => self.split.validation_range(),
-            Part::Test => self.split.test_range(),
+            Part::Training => self.lookback..train,
+            Part::Validation => train..train + validation,
+            Part::Test => train + validation..train + validation + test,
         };
         rows.start..rows.end + 1 - self.horizon
     }

@@ -29,7 +29,8 @@ impl RobustnessTest<'_> {
         check_horizons(self.model, self.horizons)?;
         let variates = self.model.config().targets();
         let z = self.scaler.standardise_targets(self.table);
-        let blank = Tally::new(&z, variates, self.rows.clone(), self.horizons)?;
+        let pieces = self.rows.clone().into();
+        let blank = Tally::new(&z, variates, &pieces, self.horizons)?;
         let at = |percent: u32| {
             let mut seen = self.table.clone();
             mask(&mut seen.values, Rate::percent(percent), self.seed);
@@ -37,14 +38,14 @@ impl RobustnessTest<'_> {
             let series = Series::new(&self.scaler.standardise_targets(&seen), variates);
             let mut naive = blank.clone();
             let mut out = vec![0.0; variates * self.longest()];
-            for origin in naive.origins() {
+            for origin in blank.origins() {
                 Baseline::Naive.forecast(&series, origin, &mut out);
                 naive.add(origin, &out);
             }
             Ok(Missing {
                 percent,
-                model: model.errors()?,
-                naive: naive.errors()?,
+                model: model.errors()?.total,
+                naive: naive.errors()?.total,
             })
         };
         let share = |job, jobs| PERCENT.into_iter().skip(job).step_by(jobs).map(at).collect::<Vec<_>>();

@@ -106,7 +106,8 @@ impl RobustnessTest<'_> {
     ) -> Result<Vec<PerturbedErrors>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
         let z = self.scaler.standardise_targets(self.table);
-        let blank = Tally::new(&z, self.model.config().targets(), self.rows.clone(), self.horizons)?;
+        let pieces = self.rows.clone().into();
+        let blank = Tally::new(&z, self.model.config().targets(), &pieces, self.horizons)?;
         let lengths = self.lengths(perturbation, ages)?;
         let starts = self.starts(lengths.last().copied().unwrap_or(0));
         let mut sums = ErrorsByAge::new(&blank, lengths.len());
@@ -131,8 +132,8 @@ impl RobustnessTest<'_> {
             .map(|(length, (own, carried))| {
                 Ok(PerturbedErrors {
                     rows: length - perturbation.outage_rows(),
-                    errors: own.errors()?,
-                    carried: carried.errors()?,
+                    errors: own.errors()?.total,
+                    carried: carried.errors()?.total,
                 })
             })
             .collect()

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, s};
 
 use super::Series;
+use crate::data::runs::{Part, Pieces};
 use crate::data::split::Split;
 use crate::linear::ridge::{GroupFit, Moments, RidgeError, fit_groups};
 use crate::linear::step_groups::step_groups;
@@ -66,7 +67,8 @@ impl Linear {
     /// `NoExamples` when the training or the validation part holds no window with its steps.
     pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Linear, RidgeError> {
         // Most of a short recording must remain to fit on.
-        let fitting = |lags: &usize| *lags == 1 || *lags <= split.train / 4;
+        let [train_part, validation_part] = [Part::Train, Part::Validation].map(|part| series.runs.part(split, part));
+        let fitting = |lags: &usize| *lags == 1 || *lags <= train_part.longest() / 4;
         let widest = |lags: &[usize]| lags.iter().copied().filter(fitting).max().unwrap_or(1);
         let (longest, own_longest) = (widest(&WINDOW_LAGS), widest(&OWN_WINDOW_LAGS));
         let groups = step_groups(horizon);
@@ -74,8 +76,8 @@ impl Linear {
         let (mut train, mut validation) = (Moments::new(longest + 1, horizon), Moments::new(longest + 1, horizon));
         let (mut own, mut own_mse) = (Vec::new(), vec![0.0; groups.len()]);
         for m in 0..series.variates() {
-            let variate_train = window_moments(series, m, split.train_range(), longest, horizon);
-            let variate_validation = window_moments(series, m, split.validation_range(), longest, horizon);
+            let variate_train = window_moments(series, m, &train_part, longest, horizon);
+            let variate_validation = window_moments(series, m, &validation_part, longest, horizon);
             train.merge(&variate_train);
             validation.merge(&variate_validation);
             if variate_train.weight() > 0.0 && variate_validation.weight() > 0.0 {
@@ -135,9 +137,10 @@ impl Linear {
         let horizon = out.len() / variates;
         let lags = self.shared.nrows() - 1;
         let mut windows = Array2::<f32>::ones((variates, lags + 1));
+        let first = series.first_row(origin);
         for (values, mut window) in series.values.iter().zip(windows.rows_mut()) {
             for (lag, value) in (0..lags).zip(window.iter_mut()) {
-                *value = values[(origin + lag).saturating_sub(lags)];
+                *value = values[(origin + lag).saturating_sub(lags).max(first)];
             }
         }
         let mut forecast = windows.dot(&self.shared.slice(s![.., ..horizon]));
@@ -229,12 +232,11 @@ impl WindowFeatures {
 
 /// Moments of the windows of one variate whose steps lie within `rows`, each counted by the share of its steps that were read; the window itself may
 /// reach back before the rows.
-fn window_moments(series: &Series, m: usize, rows: Range<usize>, lags: usize, horizon: usize) -> Moments {
+fn window_moments(series: &Series, m: usize, part: &Pieces, lags: usize, horizon: usize) -> Moments {
     let values = &series.values[m];
-    let first = rows.start.max(lags);
-    let origins = (rows.end + 1).saturating_sub(first + horizon);
-    let stride = (origins * series.variates()).div_ceil(WINDOWS).max(1);
-    let origins = (first..first + origins).step_by(stride);
+    let origins = part.windows(lags, horizon);
+    let stride = (origins.len() * series.variates()).div_ceil(WINDOWS).max(1);
+    let origins = origins.into_iter().step_by(stride);
     Moments::of_examples([lags + 1, horizon], origins, BLOCK, |origin, x, y| {
         let known = series.known(m, origin..origin + horizon);
         if known > 0.0 {
@@ -262,12 +264,12 @@ mod tests {
     #[test]
     fn a_wave_is_linear() {
         let series = Series::new(&waves(600), 2);
-        assert_eq!(series.find_period(0..400), Some(12));
         let split = Split {
             train: 400,
             validation: 100,
             test: 100,
         };
+        assert_eq!(series.find_period(&split), Some(12));
         let linear = Baseline::Linear(Linear::fit(&series, &split, 20).unwrap());
         let mut out = [0.0; 40];
         linear.forecast(&series, 530, &mut out);

@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, s};
 
 use super::Series;
 use super::linear::{BLOCK, WindowFeatures, best};
+use crate::data::runs::{Part, Pieces};
 use crate::data::split::Split;
 use crate::linear::ridge::{Moments, RidgeError};
 use crate::linear::step_groups::step_groups;
@@ -42,11 +43,12 @@ impl LinearAll {
             features <= WIDEST + 1 && features * (features + targets) <= MEMORY
         };
         // Most of a short recording must remain to fit on.
-        let possible = |lags: &usize| fits(lags) && (*lags == ALL_LAGS[0] || *lags <= split.train / 4);
+        let [train, validation] = [Part::Train, Part::Validation].map(|part| series.runs.part(split, part));
+        let possible = |lags: &usize| fits(lags) && (*lags == ALL_LAGS[0] || *lags <= train.longest() / 4);
         let tried: Vec<usize> = ALL_LAGS.into_iter().filter(possible).collect();
         let Some(&longest) = tried.last() else { return Ok(None) };
-        let train = moments(series, split.train_range(), longest, horizon);
-        let validation = moments(series, split.validation_range(), longest, horizon);
+        let train = moments(series, &train, longest, horizon);
+        let validation = moments(series, &validation, longest, horizon);
         // Steps follow each other with all variates each, so a step group is a range of targets.
         let groups: Vec<_> = step_groups(horizon).iter().map(|b| b.start * variates..b.end * variates).collect();
         let candidates = tried.iter().map(|lags| WindowFeatures {
@@ -69,9 +71,10 @@ impl LinearAll {
         let variates = series.variates();
         let horizon = out.len() / variates;
         let lags = (self.weights.nrows() - 1) / series.values.len();
+        let first = series.first_row(origin);
         let mut window = Vec::with_capacity(self.weights.nrows());
         for lag in 0..lags {
-            let row = (origin + lag).saturating_sub(lags);
+            let row = (origin + lag).saturating_sub(lags).max(first);
             window.extend(series.values.iter().map(|values| values[row]));
         }
         window.push(1.0);
@@ -84,15 +87,14 @@ impl LinearAll {
 
 /// Moments of the windows whose steps lie within `rows`, each counted by the share of its steps that were read; the window itself may reach back
 /// before the rows.
-fn moments(series: &Series, rows: Range<usize>, lags: usize, horizon: usize) -> Moments {
+fn moments(series: &Series, part: &Pieces, lags: usize, horizon: usize) -> Moments {
     let variates = series.variates();
     let (features, targets) = (lags * series.values.len() + 1, horizon * variates);
-    let first = rows.start.max(lags);
-    let origins = (rows.end + 1).saturating_sub(first + horizon);
-    let stride = (origins * features * (features / 2 + targets)).div_ceil(BUDGET).max(1);
+    let origins = part.windows(lags, horizon);
+    let stride = (origins.len() * features * (features / 2 + targets)).div_ceil(BUDGET).max(1);
     // A block's numbers are widened several times over.
     let block = (MEMORY / (features + targets)).clamp(1, BLOCK);
-    let origins = (first..first + origins).step_by(stride);
+    let origins = origins.into_iter().step_by(stride);
     Moments::of_examples([features, targets], origins, block, |origin, x, y| {
         let known = (0..variates).map(|m| series.known(m, origin..origin + horizon)).sum::<f32>() / variates as f32;
         if known > 0.0 {

@@ -6,6 +6,7 @@ use super::error::LinearError;
 use super::gather::gather;
 use super::model::LinearModel;
 use super::select::best_of;
+use crate::data::runs::Part;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
@@ -29,10 +30,11 @@ pub fn choose(
 ) -> Result<Vec<LinearModel>, LinearError> {
     let half_life = (split.train as f32 / 32.0).clamp(1.0, 128.0);
     let normalizers = [Normalizer::Global, Normalizer::Exponential { half_life }];
+    let origins = table.part(split, Part::Validation).origin_count(config.horizon);
     let mut models = Vec::with_capacity(normalizers.len());
     for normalizer in normalizers {
         let gathered = gather(&Config { normalizer, ..*config }, table, split, scaler, period)?;
-        let model = best_of(&gathered, normalizer, config, split.validation_origins(config.horizon))?;
+        let model = best_of(&gathered, normalizer, config, origins)?;
         report(&model);
         models.push(model);
     }

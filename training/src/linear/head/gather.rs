@@ -9,6 +9,7 @@ use tsm2_core::{Config, LinearHead, SEASON_RATES, Season};
 use super::error::LinearError;
 use super::features::{CROSS_LAGS, LAGS};
 use crate::data::dataset::pass;
+use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
@@ -63,15 +64,18 @@ struct Targets {
 }
 
 impl Targets {
-    /// Each part's missing readings are interpolated within that part.
-    fn new(z: &[f32], variate: usize, variates: usize, parts: [Range<usize>; 2]) -> Self {
+    /// Missing readings are interpolated within their piece.
+    fn new(z: &[f32], variate: usize, variates: usize, parts: [&Pieces; 2]) -> Self {
         let z: Vec<f32> = z.iter().skip(variate).step_by(variates).copied().collect();
         let count = |sum: &mut u32, z: &f32| {
             *sum += u32::from(!z.is_nan());
             Some(*sum)
         };
         let known = std::iter::once(0).chain(z.iter().scan(0, count)).collect();
-        let values = parts.into_iter().flat_map(|part| interpolated(&z[part])).collect();
+        let mut values = vec![0.0; z.len()];
+        for piece in parts.into_iter().flat_map(Pieces::iter) {
+            values[piece.rows.clone()].copy_from_slice(&interpolated(&z[piece.rows.clone()]));
+        }
         Self { values, known }
     }
 
@@ -173,13 +177,13 @@ pub(super) fn gather(
     if gathered.train.iter().all(|train| train.weight() <= 0.0) {
         return Err(LinearError::NoReading {
             part: "training",
-            rows: split.train_range(),
+            rows: table.part(split, Part::Train).hull(),
         });
     }
     if gathered.validation.iter().flatten().all(|part| part.weight() <= 0.0) {
         return Err(LinearError::NoReading {
             part: "validation",
-            rows: split.validation_range(),
+            rows: table.part(split, Part::Validation).hull(),
         });
     }
     Ok(gathered)
@@ -196,25 +200,31 @@ fn gather_some(
 ) -> Result<Vec<Gathering>, tsm2_core::Error> {
     let (features, h, m) = (config.linear_head_features(), config.horizon, config.targets());
     let z = scaler.standardise_targets(table);
+    let [train_part, validation_part] = [Part::Train, Part::Validation].map(|part| table.part(split, part));
     let moments = || Moments::new(features, h);
     let start = |&v: &usize| Gathering {
-        targets: Targets::new(&z, v, m, [split.train_range(), split.validation_range()]),
+        targets: Targets::new(&z, v, m, [&train_part, &validation_part]),
         train: moments(),
         validation: std::array::from_fn(|_| moments()),
         examples: 0.0,
         block: Block::default(),
     };
     let mut gathering: Vec<Gathering> = variates.iter().map(start).collect();
-    let (boundary, end) = (split.train, split.train + split.validation);
     let mut phi = vec![0.0; features];
-    let origins = (end + 1).saturating_sub(boundary + h).max(1);
-    pass(config, scaler, table, end, |row, preprocessor, state| {
-        // A forecast belongs to the part that holds all of its rows.
-        let part = (row + 1).checked_sub(boundary).map(|origin| origin * PARTS / origins);
-        let last = if part.is_some() { end } else { boundary };
-        if row + 1 + h > last {
+    // Origins whose forecasts lie wholly in one piece, with the part of validation: each piece is divided in time.
+    let training = train_part.origins(h).map(|origins| (origins, None));
+    let mut origins: Vec<(Range<usize>, Option<usize>)> = training.collect();
+    for piece in validation_part.origins(h) {
+        let boundary = |part: usize| piece.start + (part * piece.len()).div_ceil(PARTS);
+        origins.extend((0..PARTS).map(|part| (boundary(part)..boundary(part + 1), Some(part))));
+    }
+    origins.sort_by_key(|(origins, _)| origins.start);
+    let passes = table.runs.training_and_validation(split).passes();
+    pass(config, scaler, table, &passes, |row, preprocessor, state| {
+        let at = origins.partition_point(|(origins, _)| origins.end <= row + 1);
+        let Some(&(_, part)) = origins.get(at).filter(|(origins, _)| origins.contains(&(row + 1))) else {
             return;
-        }
+        };
         for (&v, of_variate) in variates.iter().zip(&mut gathering) {
             let Gathering {
                 targets,
@@ -224,6 +234,10 @@ fn gather_some(
                 block,
             } = of_variate;
             let share = targets.share(row + 1..row + 1 + h);
+            if block.part != part {
+                block.flush(train, validation);
+                block.part = part;
+            }
             if share > 0.0 && row.is_multiple_of(stride) {
                 let (mu, sd) = preprocessor.statistics(state, v);
                 preprocessor.features(state, v, &mut phi);
@@ -232,25 +246,33 @@ fn gather_some(
                 block.weight.push(sd * sd * share);
                 *examples += if part.is_some() { f64::from(share) } else { 0.0 };
             }
-            let next = (row + 2).checked_sub(boundary).map(|origin| origin * PARTS / origins);
-            if block.weight.len() == BLOCK || ((row + 1 + h == last || next != part) && !block.weight.is_empty()) {
-                block.flush(part.map_or(train, |part| &mut validation[part]));
+            if block.weight.len() == BLOCK {
+                block.flush(train, validation);
             }
         }
     })?;
+    for of_variate in &mut gathering {
+        of_variate.block.flush(&mut of_variate.train, &mut of_variate.validation);
+    }
     Ok(gathering)
 }
 
 /// Examples of one variate on their way into the moments.
 #[derive(Default)]
 struct Block {
+    /// Part of validation, or training.
+    part: Option<usize>,
     x: Vec<f32>,
     y: Vec<f32>,
     weight: Vec<f32>,
 }
 
 impl Block {
-    fn flush(&mut self, moments: &mut Moments) {
+    fn flush(&mut self, train: &mut Moments, validation: &mut [Moments; PARTS]) {
+        if self.weight.is_empty() {
+            return;
+        }
+        let moments = self.part.map_or(train, |part| &mut validation[part]);
         moments.add(&self.x, &self.y, Some(&self.weight));
         self.x.clear();
         self.y.clear();
@@ -266,7 +288,7 @@ mod tests {
     fn missing_targets_are_interpolated_within_their_part_and_counted() {
         let nan = f32::NAN;
         let z = [nan, 1.0, nan, nan, 4.0, nan, nan, 8.0, nan];
-        let targets = Targets::new(&z, 0, 1, [0..6, 6..9]);
+        let targets = Targets::new(&z, 0, 1, [&Pieces::from(0..6), &Pieces::from(6..9)]);
         assert_eq!(targets.values, [1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 8.0, 8.0, 8.0]);
         assert_eq!((targets.share(1..5), targets.share(5..7)), (0.5, 0.0));
         assert_eq!(interpolated(&[nan, nan]), [0.0, 0.0]);

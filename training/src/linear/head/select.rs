@@ -156,6 +156,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::data::runs::Part;
     use crate::data::scale::Scaler;
     use crate::data::split::SplitSpec;
     use crate::data::table::Table;
@@ -187,9 +188,15 @@ mod tests {
             ..Config::default()
         };
         let split = SplitSpec::Rows([rows / 5 * 4, rows / 5, 0]).resolve(table.len()).unwrap();
-        let (scaler, _) = Scaler::fit(&table, split.train_range());
+        let (scaler, _) = Scaler::fit(&table, &split);
         let gathered = gather(&config, &table, &split, &scaler, period).unwrap();
-        best_of(&gathered, Normalizer::Global, &config, split.validation_origins(8)).unwrap()
+        best_of(
+            &gathered,
+            Normalizer::Global,
+            &config,
+            table.part(&split, Part::Validation).origin_count(8),
+        )
+        .unwrap()
     }
 
     /// Numbers without pattern in [-1, 1), the same every time, one per row.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{SHARDS, TrainError, Trainer, join};
+use crate::data::runs::Pieces;
 use crate::network::learner::Learner;
 use crate::train::batch::Batch;
 use crate::train::validation_errors::{BlendSums, ValidationErrors};
@@ -14,23 +15,37 @@ const VALIDATION_WARM_UP: usize = 256;
 const VALIDATION_TOKENS: usize = 64;
 
 impl<L: Learner> Trainer<'_, L> {
-    /// Errors of the present weights over the forecasts that lie wholly in `rows`, in consecutive parts, each a stream with a warm-up.
+    /// Errors of the present weights over the forecasts that lie wholly in one of the pieces, each piece in consecutive parts, each part a stream
+    /// with a warm-up.
     ///
     /// # Errors
     /// candle's.
-    pub fn validate(&self, rows: Range<usize>) -> Result<ValidationErrors, TrainError> {
-        let h = self.data.horizon();
-        let origins = rows.start.max(1) - 1..rows.end - h;
+    pub fn validate(&self, pieces: &Pieces) -> Result<ValidationErrors, TrainError> {
+        let mut parts: Vec<Vec<BlendSums>> = Vec::new();
+        for origins in pieces.origins(self.data.horizon()) {
+            let of_piece = self.validate_piece(origins.start - 1..origins.end - 1)?;
+            if parts.len() < of_piece.len() {
+                parts.resize_with(of_piece.len(), || vec![BlendSums::default(); self.data.horizon()]);
+            }
+            for (sums, of_piece) in parts.iter_mut().flatten().zip(of_piece.into_iter().flatten()) {
+                *sums = [*sums, of_piece].into_iter().sum();
+            }
+        }
+        Ok(ValidationErrors { parts })
+    }
+
+    /// BlendSums per part and step, over forecasts that are made after these rows.
+    fn validate_piece(&self, rows: Range<usize>) -> Result<Vec<Vec<BlendSums>>, TrainError> {
         // A remainder of a few origins at the end is left out.
-        let streams = origins.len().clamp(1, 2 * SHARDS);
-        let share = origins.len() / streams;
-        let starts: Vec<usize> = (0..streams).map(|i| origins.start + i * share).collect();
+        let streams = rows.len().clamp(1, 2 * SHARDS);
+        let share = rows.len() / streams;
+        let starts: Vec<usize> = (0..streams).map(|i| rows.start + i * share).collect();
         let parts: Vec<Vec<Vec<BlendSums>>> = std::thread::scope(|scope| {
             let spawn = |starts| scope.spawn(move || self.validate_streams(starts, share));
             let threads: Vec<_> = starts.chunks(streams.div_ceil(SHARDS)).map(spawn).collect();
             threads.into_iter().map(join).collect::<Result<_, _>>()
         })?;
-        Ok(ValidationErrors { parts: parts.concat() })
+        Ok(parts.concat())
     }
 
     /// BlendSums per start and step, over `share` origins from each start on.
@@ -38,7 +53,7 @@ impl<L: Learner> Trainer<'_, L> {
         let (f, h) = (self.data.targets(), self.data.horizon());
         let mut state = self.learner.zero_state(starts.len(), &self.device)?;
         let mut sums = vec![vec![BlendSums::default(); h]; starts.len()];
-        let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.rows().start);
+        let warm = VALIDATION_WARM_UP.min(starts[0] - self.data.span_of(starts[0]).start);
         let mut done = 0;
         while done < warm + share {
             // A chunk ends with the warm-up, so that each chunk counts completely or not at all.
