@@ -9,17 +9,19 @@ use crate::runner::{FORECASTS, READINGS, Runner};
 use crate::simulator::{INTERVAL_MS, NAMES};
 use crate::view::View;
 use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tsm2_bundle::Metadata;
-use tsm2_edge::config::Config;
-use tsm2_edge::config::prepare;
+use tsm2_edge::config::{Config, prepare};
 use tsm2_edge::runtime::daemon;
 use tsm2_mqtt::{Session, SessionOptions};
 
 const PORT: u16 = 1883;
+/// Port of the web page, where it is free.
+const PAGE_PORT: u16 = 9464;
 const STREAM: &str = "building";
 
 /// Options of the demo.
@@ -56,6 +58,8 @@ pub async fn run(
     config.broker.port = broker.port();
     config.input.stream = Some(STREAM.into());
     config.input.time_field = Some("time".into());
+    let page = free_address(PAGE_PORT);
+    config.http.get_or_insert_default().listen = page;
     let prepared = prepare(&config)?;
     fits_the_building(prepared.bundle.meta())?;
     let meta = prepared.bundle.meta();
@@ -76,7 +80,7 @@ pub async fn run(
         let _ = daemon_stops.await;
     }));
 
-    let mut runner = Runner::new(model, is_covariate, broker.port(), publisher, receiver);
+    let mut runner = Runner::new(model, is_covariate, (broker.port(), page), publisher, receiver);
     let played = tokio::select! {
         played = runner.play(options.seconds.map(Duration::from_secs), &mut show) => played,
         () = stop => Ok(()),
@@ -95,6 +99,14 @@ pub async fn run(
     // The last view: a break changes nothing any more.
     let _ = show(runner.view());
     Ok(outcome)
+}
+
+/// The port on loopback, or another free one if it is taken.
+fn free_address(port: u16) -> SocketAddr {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let address = bound.and_then(|listener| listener.local_addr());
+    // Without any free port the daemon fails, with a message that names the address.
+    address.unwrap_or_else(|_| (Ipv4Addr::LOCALHOST, port).into())
 }
 
 /// Checks that the model has the building's variates, in any order, and its sampling interval.

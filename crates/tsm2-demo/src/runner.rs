@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -37,6 +38,7 @@ const FRAME: Duration = Duration::from_millis(200);
 pub(crate) struct Runner {
     model: String,
     port: u16,
+    page: SocketAddr,
     publisher: Publisher,
     receiver: Receiver,
     building: Building,
@@ -57,7 +59,13 @@ struct Forecast {
 
 impl Runner {
     /// `is_covariate` says of each variate whether the model only reads it.
-    pub(crate) fn new(model: String, is_covariate: [bool; VARIATES], port: u16, publisher: Publisher, receiver: Receiver) -> Self {
+    pub(crate) fn new(
+        model: String,
+        is_covariate: [bool; VARIATES],
+        (port, page): (u16, SocketAddr),
+        publisher: Publisher,
+        receiver: Receiver,
+    ) -> Self {
         let start_ms = LIVE_FROM_MS - WARM_UP_ROWS as i64 * INTERVAL_MS;
         let mut scoreboard = Scoreboard::new(start_ms + UNJUDGED_ROWS as i64 * INTERVAL_MS);
         for (series, is_covariate) in scoreboard.series.iter_mut().zip(is_covariate) {
@@ -66,6 +74,7 @@ impl Runner {
         Self {
             model,
             port,
+            page,
             publisher,
             receiver,
             building: Building::new(SEED, start_ms),
@@ -130,6 +139,7 @@ impl Runner {
         View {
             model: &self.model,
             port: self.port,
+            page: self.page,
             scoreboard: &self.scoreboard,
             warm_up: warm_up.min(1.0),
         }

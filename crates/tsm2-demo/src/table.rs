@@ -46,10 +46,10 @@ pub fn picture(view: View<'_>, style: Style) -> String {
     let table = table(view.scoreboard, style);
     format!(
         "{bold}A simulated building{plain}   {clock}   {pace}\n\
-         model {}   mosquitto_sub -p {} -t 'tsm2/#' -v\n{table}\n\
+         model {}   page http://{}/   mosquitto_sub -p {} -t 'tsm2/#' -v\n{table}\n\
          error: mean absolute error of the forecasts so far; ratio: to that of\n\
          the naive forecast, the last reading. Below 1 is better.",
-        view.model, view.port
+        view.model, view.page, view.port
     )
 }
 
@@ -233,6 +233,7 @@ mod tests {
                 let view = View {
                     model: "building",
                     port: 65535,
+                    page: ([127, 0, 0, 1], 65535).into(),
                     scoreboard: &scoreboard,
                     warm_up: 0.5,
                 };

@@ -11,5 +11,6 @@
 pub mod cli;
 pub mod config;
 pub mod observe;
+pub mod page;
 pub mod runtime;
 pub mod state;

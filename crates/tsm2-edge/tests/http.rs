@@ -17,7 +17,7 @@ async fn start(token: Option<&str>) -> (SocketAddr, Metrics, Arc<Health>) {
     };
     let server = Server::bind(&options).await.unwrap();
     let (address, metrics, health) = (server.address().unwrap(), Metrics::new(), Arc::<Health>::default());
-    tokio::spawn(server.run(metrics.clone(), health.clone()));
+    tokio::spawn(server.run(metrics.clone(), health.clone(), Arc::default()));
     (address, metrics, health)
 }
 
@@ -159,4 +159,35 @@ async fn an_address_in_use_is_an_error_that_names_the_key() {
     };
     let error = Server::bind(&options).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("http.listen: cannot listen on {address}: ")), "{error}");
+}
+
+#[tokio::test]
+async fn data_need_the_token_and_the_files_of_the_page_do_not() {
+    let token = "a token of many characters";
+    let (address, ..) = start(Some(token)).await;
+    let page = get(address, "/", "").await;
+    assert!(
+        page.starts_with("HTTP/1.1 200 ") && page.contains("content-security-policy: default-src 'none'"),
+        "{page}"
+    );
+    for path in ["/api/status", "/api/streams", "/api/series?stream=a", "/api/events?stream=a"] {
+        let refused = get(address, path, "").await;
+        assert!(refused.starts_with("HTTP/1.1 401 "), "{path}: {refused}");
+    }
+    let status = get(address, "/api/status", &format!("Authorization: Bearer {token}\r\n")).await;
+    assert!(status.contains("\"not_ready\":\""), "{status}");
+}
+
+#[tokio::test]
+async fn a_web_site_cannot_read_the_data_through_a_name_of_its_own() {
+    let (address, ..) = start(None).await;
+    let ask = |host: &str| exchange(address, &format!("GET /api/streams HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    for host in ["rebound.example", "rebound.example:9464", "localhost.example", ""] {
+        let refused = ask(host).await;
+        assert!(refused.starts_with("HTTP/1.1 403 "), "{host}: {refused}");
+    }
+    for host in ["localhost", "localhost:9464", "127.0.0.1:9464", "[::1]:9464", "[::1]"] {
+        let listed = ask(host).await;
+        assert!(listed.contains("\"total\":0"), "{host}: {listed}");
+    }
 }

@@ -132,7 +132,12 @@ impl Display {
             Output::Json => {
                 if self.last.is_none() {
                     // Only a hint; standard output is what counts.
-                    let _ = writeln!(io::stderr(), "to watch: mosquitto_sub -p {} -t 'tsm2/#' -v", view.port);
+                    let _ = writeln!(
+                        io::stderr(),
+                        "to watch: http://{}/ or mosquitto_sub -p {} -t 'tsm2/#' -v",
+                        view.page,
+                        view.port
+                    );
                 }
                 Ok(())
             }
@@ -140,7 +145,8 @@ impl Display {
             Output::Pages(_) if view.warm_up < 1.0 => match self.last {
                 None => writeln!(
                     io::stdout(),
-                    "warming up; to watch: mosquitto_sub -p {} -t 'tsm2/#' -v\n",
+                    "warming up; to watch: http://{}/ or mosquitto_sub -p {} -t 'tsm2/#' -v\n",
+                    view.page,
                     view.port
                 ),
                 Some(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Section `http`: metrics and health over HTTP.
+//! Section `http`: the web page, metrics and health over HTTP.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use crate::observe::http::HttpOptions;
 use crate::observe::token::{Token, WeakToken};
 
 section! {
-    /// Metrics and health over HTTP: `/metrics`, `/healthz` and `/readyz`. Nothing listens without this
-    /// section, which may be empty.
+    /// A web page with live charts at `/`, metrics and health at `/metrics`, `/healthz` and `/readyz`.
+    /// Nothing listens without this section, which may be empty.
     Http in "http" {
         /// Address and port. An address that other machines can reach needs `http.token_file`.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) => "`\"127.0.0.1:9464\"`";
-        /// File with the bearer token that `/metrics` requires, at least 16 characters. A line end at its
+        /// File with the bearer token that the data of the page and `/metrics` require, at least 16 characters. A line end at its
         /// end is ignored. The file should be readable by the daemon's user only.
         token_file: Option<PathBuf> = None;
     }

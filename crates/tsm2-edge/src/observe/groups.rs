@@ -10,6 +10,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use serde::Serialize;
 
 use super::definition::{Definer, group};
+use super::recent_rejections::RecentRejections;
 
 /// Reasons of `tsm2_edge_rejected_total`, and what each means.
 pub const REASONS: [(&str, &str); 20] = [
@@ -62,6 +63,8 @@ group! {
         rejected: IntCounterVec = counters("tsm2_edge_rejected_total", &["reason"]);
         /// Time from the arrival of a message to its forecasts handed to the MQTT session.
         pub latency: Histogram = histogram("tsm2_edge_forecast_latency_seconds");
+        /// The newest log messages of rejections.
+        pub recent_rejections: RecentRejections;
     }
 }
 

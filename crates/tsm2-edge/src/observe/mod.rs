@@ -12,6 +12,7 @@ pub mod log;
 pub mod metrics;
 mod page;
 mod process;
+mod recent_rejections;
 mod rejections;
 pub mod systemd;
 pub mod token;

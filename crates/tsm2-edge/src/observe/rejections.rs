@@ -34,6 +34,7 @@ impl RejectionLog {
         self.metrics.rejected(reason).inc();
         if self.is_first(reason, source) {
             warn!(reason, "{why}; further ones are only counted");
+            self.metrics.recent_rejections.push(reason, why.to_string());
         }
     }
 
@@ -72,5 +73,6 @@ mod tests {
         log.reject("not_json", "sensors/a", "not JSON");
         log.reject("not_json", "sensors/a", "not JSON");
         assert_eq!(metrics.summary().rejected, [("not_json".to_owned(), 2)].into());
+        assert_eq!(metrics.input.recent_rejections.list().len(), 1);
     }
 }

@@ -4,6 +4,7 @@
 //! their last batches over; the writer writes them; the session acknowledges and leaves. Each part
 //! ends because its input ends. After `GRACE` what is left is dropped unacknowledged.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -16,7 +17,9 @@ use tracing::info;
 use tsm2_mqtt::{Publisher, Receiver, Session, SessionError, SessionState};
 
 use crate::config::Prepared;
+use crate::observe::http::{HttpError, Server};
 use crate::observe::{Component, Health, InputMetrics, Metrics, Subscription, Summary};
+use crate::page::Recent;
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::Uncommitted;
 use crate::runtime::forecasts::Forecasts;
@@ -50,6 +53,9 @@ pub enum DaemonError {
     /// The session ended unasked.
     #[error("the MQTT session ended unexpectedly")]
     SessionEnded,
+    /// HTTP cannot be served.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// A thread ended by a panic.
     #[error("a thread of the daemon ended unexpectedly")]
     Panic,
@@ -64,11 +70,26 @@ pub(crate) struct Handover(Arc<MemoryStore>);
 pub(crate) struct Process {
     pub(crate) metrics: Metrics,
     pub(crate) health: Arc<Health>,
+    /// What the web page shows.
+    pub(crate) recent: Arc<Recent>,
+}
+
+impl Process {
+    /// Serves HTTP, where section `http` asks for it, until the set is dropped.
+    pub(crate) async fn serve(&self, prepared: &Prepared) -> Result<JoinSet<Infallible>, HttpError> {
+        let mut serving = JoinSet::new();
+        if let Some(options) = &prepared.http {
+            let server = Server::bind(options).await?;
+            serving.spawn(server.run(self.metrics.clone(), self.health.clone(), self.recent.clone()));
+        }
+        Ok(serving)
+    }
 }
 
 /// Runs until `shutdown` resolves.
 pub async fn run(prepared: Prepared, shutdown: impl Future<Output = ()>) -> Result<Summary, DaemonError> {
     let process = Process::default();
+    let _serving = process.serve(&prepared).await?;
     run_after(Arc::new(prepared), Handover::default(), &process, shutdown).await?;
     Ok(process.metrics.summary())
 }
@@ -89,6 +110,7 @@ pub(crate) async fn run_after(
         workers = prepared.workers,
         "starting"
     );
+    process.recent.set_model(meta, prepared.schema.resampler.interval_ms);
     let Handover(memory) = handover;
     let store: Arc<dyn StateStore> = match &prepared.state {
         Some(durability) => {
@@ -136,7 +158,7 @@ impl Daemon {
             prepared,
             store,
             admission,
-            process: Process { metrics, health },
+            process: Process { metrics, health, recent },
         } = self;
         let (stop, signal) = Stop::new();
         let (batches, closed) = mpsc::channel();
@@ -174,6 +196,7 @@ impl Daemon {
                 forecasts: Forecasts {
                     prepared: prepared.clone(),
                     publisher: publisher.clone(),
+                    recent: prepared.http.is_some().then(|| recent.clone()),
                 },
                 patience: patience(Component::Worker(number)),
                 admission: admission.clone(),

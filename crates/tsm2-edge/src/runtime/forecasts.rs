@@ -7,6 +7,7 @@ use serde::Serialize;
 use tsm2_mqtt::{Message, Publisher, rfc3339};
 
 use crate::config::Prepared;
+use crate::page::Recent;
 use crate::runtime::engine::Step;
 use crate::runtime::patience::{Cut, Patience};
 use crate::runtime::published::{ForecastMessage, MetricsMessage, seconds};
@@ -15,6 +16,8 @@ use crate::runtime::published::{ForecastMessage, MetricsMessage, seconds};
 pub(crate) struct Forecasts {
     pub(crate) prepared: Arc<Prepared>,
     pub(crate) publisher: Publisher,
+    /// For the web page, where HTTP is served.
+    pub(crate) recent: Option<Arc<Recent>>,
 }
 
 impl Forecasts {
@@ -22,6 +25,9 @@ impl Forecasts {
     /// Returns how many forecasts. A step that bridges a gap has none: the reading that ended the
     /// gap is there already.
     pub(crate) fn publish(&self, patience: &Patience, step: Step<'_>) -> Result<u64, Cut> {
+        if let Some(recent) = &self.recent {
+            recent.step(&step);
+        }
         let Some(origin_ms) = step.last_reading_ms else {
             return Ok(0);
         };
@@ -55,6 +61,9 @@ impl Forecasts {
 
     /// Removes the retained messages of a stream: empty ones replace them.
     pub(crate) fn remove(&self, patience: &Patience, stream: &str) -> Result<(), Cut> {
+        if let Some(recent) = &self.recent {
+            recent.forget(stream);
+        }
         let mut topics = self.prepared.topics.retained_of(stream).into_iter();
         topics.try_for_each(|topic| self.send(patience, topic, Bytes::new()))
     }

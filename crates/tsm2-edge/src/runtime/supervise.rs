@@ -9,43 +9,25 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use crate::config::Prepared;
-use crate::observe::http::{HttpError, Server};
 use crate::observe::{ModelLabels, Summary, systemd};
 use crate::runtime::daemon::{self, DaemonError, Handover, Process};
 use crate::runtime::record::Compatibility;
 use crate::runtime::signals::{Asked, Signals};
 use crate::runtime::stored;
 
-/// Why the service did not start or did not end as it should.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SuperviseError {
-    /// The daemon.
-    #[error(transparent)]
-    Daemon(#[from] DaemonError),
-    /// The HTTP server.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-}
-
 /// Runs until a signal asks for the end. `load` reads the configuration again, for a reload.
 pub async fn supervise<E: std::fmt::Display>(
     prepared: Prepared,
     signals: &mut Signals,
     load: impl Fn() -> Result<Prepared, E>,
-) -> Result<Summary, SuperviseError> {
+) -> Result<Summary, DaemonError> {
     let process = Process::default();
-    let Process { metrics, health } = &process;
-    let server = match &prepared.http {
-        Some(options) => Some(tokio::spawn(Server::bind(options).await?.run(metrics.clone(), health.clone()))),
-        None => None,
-    };
+    let Process { metrics, health, .. } = &process;
+    let server = process.serve(&prepared).await?;
     let notify = tokio::spawn(systemd::run(health.clone()));
     let done = run(prepared, signals, load, &process).await;
     notify.abort();
-    if let Some(server) = server {
-        server.abort();
-    }
+    drop(server);
     done?;
     Ok(metrics.summary())
 }
@@ -56,7 +38,7 @@ async fn run<E: std::fmt::Display>(
     load: impl Fn() -> Result<Prepared, E>,
     process: &Process,
 ) -> Result<(), DaemonError> {
-    let Process { metrics, health } = process;
+    let Process { metrics, health, .. } = process;
     let (mut prepared, mut handover) = (Arc::new(prepared), Handover::default());
     loop {
         let meta = prepared.bundle.meta();
