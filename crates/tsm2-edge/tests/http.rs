@@ -91,7 +91,7 @@ async fn other_paths_methods_and_nonsense_are_refused() {
     let (address, ..) = start(None).await;
     let head = |line: &str| format!("{line} HTTP/1.1\r\nHost: edge\r\n\r\n");
     for (request, status) in [
-        (head("GET /"), "404"),
+        (head("GET /index.html"), "404"),
         (head("GET /metrics/"), "404"),
         (head("GET /%2e%2e/etc/passwd"), "404"),
         (head("POST /metrics"), "405"),
@@ -163,7 +163,7 @@ async fn an_address_in_use_is_an_error_that_names_the_key() {
 
 #[tokio::test]
 async fn data_need_the_token_and_the_files_of_the_page_do_not() {
-    let token = "a token of many characters";
+    let token = "a-token-of-many-characters";
     let (address, ..) = start(Some(token)).await;
     let page = get(address, "/", "").await;
     assert!(
@@ -181,7 +181,7 @@ async fn data_need_the_token_and_the_files_of_the_page_do_not() {
 #[tokio::test]
 async fn a_web_site_cannot_read_the_data_through_a_name_of_its_own() {
     let (address, ..) = start(None).await;
-    let ask = |host: &str| exchange(address, &format!("GET /api/streams HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let ask = async |host: &str| exchange(address, &format!("GET /api/streams HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
     for host in ["rebound.example", "rebound.example:9464", "localhost.example", ""] {
         let refused = ask(host).await;
         assert!(refused.starts_with("HTTP/1.1 403 "), "{host}: {refused}");
