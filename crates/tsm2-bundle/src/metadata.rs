@@ -11,6 +11,9 @@ pub const METADATA_KEY: &str = "tsm2";
 /// Version of the format that this code writes, and the newest version that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Metrics with the mean squared validation error at a step, which follows the name.
+const VALIDATION_MSE: &str = "validation_mse_";
+
 /// Everything but the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +58,13 @@ impl Metadata {
     pub fn future_covariates(&self) -> &[Variate] {
         let covariates = self.covariates();
         &covariates[self.config.past_covariates.min(covariates.len())..]
+    }
+
+    /// The mean squared validation error at some steps of the horizon, counted from 1, in squared training standard
+    /// deviations.
+    pub fn validation_mse(&self) -> impl Iterator<Item = (usize, f64)> {
+        let metrics = self.provenance.metrics.iter();
+        metrics.filter_map(|(name, &mse)| Some((name.strip_prefix(VALIDATION_MSE)?.parse().ok()?, mse)))
     }
 
     fn first_covariate(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The engines: one line each, with tolerances and exceptions.
 
+#[cfg(feature = "parallel")]
 mod parallel;
 mod step;
 
@@ -8,6 +9,7 @@ use tsm2_bundle::Bundle;
 use crate::tolerance::Tolerance;
 use crate::{Run, Stream};
 
+#[cfg(feature = "parallel")]
 pub use parallel::Parallel;
 pub use step::Stepper;
 
@@ -46,6 +48,7 @@ pub const STEP: Engine = Engine {
 };
 
 /// The trainer's parallel form on the CPU.
+#[cfg(feature = "parallel")]
 pub const PARALLEL: Engine = Engine {
     name: "candle parallel",
     tolerance: Tolerance::Close,
@@ -54,4 +57,8 @@ pub const PARALLEL: Engine = Engine {
 };
 
 /// Every engine.
-pub const ENGINES: &[Engine] = &[STEP, PARALLEL];
+pub const ENGINES: &[Engine] = &[
+    STEP,
+    #[cfg(feature = "parallel")]
+    PARALLEL,
+];

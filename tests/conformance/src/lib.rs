@@ -3,7 +3,7 @@
 //! A case is a small model, a stream of time steps, and the expected forecasts, as data in `cases/`. The numbers come
 //! from [`mod@reference`], an independent implementation in double precision. [`engines::ENGINES`] lists the engines,
 //! each with its tolerance and its exceptions. A new engine is one function, one line there, and one line in
-//! `tests/cases.rs`.
+//! `tests/cases.rs`. The engines on other processors stand in `tests/firmware`.
 //!
 //! `cargo run -p tsm2-conformance --bin make-cases` writes the files anew.
 //!
@@ -14,6 +14,33 @@
 //! let run = (STEP.run)(&case.bundle, &case.stream);
 //! assert!(Distance::new(&case.bundle, &run, &case.expected).within(STEP.tolerance("mlp_over_variates")));
 //! ```
+
+/// Calls a macro with the names of all cases, in the order of the catalogue.
+#[macro_export]
+macro_rules! with_cases {
+    ($cases:ident) => {
+        $cases! {
+            unmixed
+            scan_over_variates
+            mlp_over_variates
+            both_over_variates
+            no_convolution
+            one_variate
+            calendar
+            linear_head
+            linear_head_alone
+            heads_per_variate
+            past_covariate
+            past_covariates_and_heads_per_variate
+            linear_head_with_calendar
+            future_covariate
+            future_covariates_known_in_part
+            missing_readings
+            missing_readings_global
+            extreme_readings
+        }
+    };
+}
 
 pub mod case;
 pub mod catalogue;

@@ -34,26 +34,7 @@ macro_rules! cases {
     };
 }
 
-cases! {
-    unmixed
-    scan_over_variates
-    mlp_over_variates
-    both_over_variates
-    no_convolution
-    one_variate
-    calendar
-    linear_head
-    linear_head_alone
-    heads_per_variate
-    past_covariate
-    past_covariates_and_heads_per_variate
-    linear_head_with_calendar
-    future_covariate
-    future_covariates_known_in_part
-    missing_readings
-    missing_readings_global
-    extreme_readings
-}
+tsm2_conformance::with_cases!(cases);
 
 #[test]
 fn the_list_of_cases_is_the_catalogue() {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a target panics exactly when the code under it breaks a promise; it opens no file that its bytes name.
 
+mod blob;
 mod bundle;
 mod configuration;
 mod payload;
@@ -9,6 +10,7 @@ mod recording;
 mod snapshot;
 mod topic;
 
+pub use blob::blob;
 pub use bundle::bundle;
 pub use configuration::configuration;
 pub use payload::payload;
@@ -20,10 +22,11 @@ pub use topic::topic;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("payload", payload),
     ("configuration", configuration),
     ("bundle", bundle),
+    ("blob", blob),
     ("snapshot", snapshot),
     ("topic", topic),
     ("recording", recording),

@@ -3,6 +3,7 @@
 pub mod common;
 pub mod describe;
 pub mod evaluate;
+pub mod export;
 pub mod forecast;
 pub mod inspect;
 pub mod lines;
@@ -28,6 +29,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Forecast(forecast::Forecast),
     Inspect(inspect::Inspect),
+    Export(export::Export),
 }
 
 impl Tsm2 {
@@ -39,6 +41,7 @@ impl Tsm2 {
             Command::Evaluate(command) => command.run(out),
             Command::Forecast(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
+            Command::Export(command) => command.run(out),
         }
     }
 }

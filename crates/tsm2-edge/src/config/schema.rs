@@ -12,8 +12,6 @@ use super::topics::Topics;
 const MAX_DEPTH: usize = 32;
 /// Field of the time in a point of a future covariate without `input.time_field`.
 const TIME_OF_POINT: &str = "time";
-/// Metrics of the bundle with the mean squared validation error at a step, which follows the name.
-const VALIDATION_MSE: &str = "validation_mse_";
 
 /// Payloads or time steps that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -140,13 +138,11 @@ pub fn resampler(input: &Input, meta: &Metadata, interval_ms: u64) -> Result<Res
 
 /// How the time steps of a model become forecasts.
 pub fn forecaster(meta: &Metadata, interval_ms: u64, coverage: f32) -> ForecasterConfig {
-    let metrics = meta.provenance.metrics.iter();
-    let validation_mse = metrics.filter_map(|(name, &mse)| Some((name.strip_prefix(VALIDATION_MSE)?.parse().ok()?, mse)));
     let deviations = meta.targets().iter().map(|variate| variate.std);
     ForecasterConfig {
         interval_ms,
         coverage,
-        initial_widths: initial_widths(deviations, meta.config.horizon, coverage, validation_mse),
+        initial_widths: initial_widths(deviations, meta.config.horizon, coverage, meta.validation_mse()),
     }
 }
 
