@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod data;
 pub mod engine;
+pub mod http;
 pub mod process;
 pub mod recording;
 pub mod site;

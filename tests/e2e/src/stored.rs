@@ -29,14 +29,23 @@ pub fn counts_of_damaged<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S
     read(config, path, streams, |_| ())
 }
 
-fn read<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S], check: impl Fn(Report)) -> Vec<Stored> {
-    let prepared = prepare(&Config::load(config).expect("a configuration")).expect("a valid configuration");
-    let mut engine = TestEngine::new(&prepared);
+/// How many streams a store has.
+pub fn streams(path: &Path) -> usize {
+    open(path).streams().expect("a readable store").len()
+}
+
+fn open(path: &Path) -> LogStore {
     let options = LogOptions {
         retained_entries: 1 << 20,
         verify: true,
     };
-    let store = LogStore::open(path, &options, &mut |_| {}).expect("a state store");
+    LogStore::open(path, &options, &mut |_| {}).expect("a state store")
+}
+
+fn read<S: AsRef<str>>(config: &Path, path: &Path, streams: &[S], check: impl Fn(Report)) -> Vec<Stored> {
+    let prepared = prepare(&Config::load(config).expect("a configuration")).expect("a valid configuration");
+    let mut engine = TestEngine::new(&prepared);
+    let store = open(path);
     check(store.report());
     let counts = |name: &S| {
         let (name, key) = (name.as_ref(), prepared.state_key(name.as_ref()));

@@ -1,11 +1,12 @@
 //! What those who operate the daemon see of it.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use tsm2_e2e::http::{get, get_until, has};
 use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{Site, exchange};
 use tsm2_edge::observe::{Health, LiveErrors, Metrics, ModelLabels};
@@ -38,38 +39,6 @@ fn assert_passes_promtool(page: &str) {
     if let Some(said) = promtool(&["check", "metrics"], Path::new("."), page) {
         assert_eq!(said.trim_end(), "exit status: 0:", "{page}");
     }
-}
-
-/// Status and body of a page; `None` while nobody listens.
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-/// Asks for a page until `wanted` likes it.
-fn get_until(port: u16, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
-    let begun = Instant::now();
-    let mut last = None;
-    while begun.elapsed() < TIMEOUT {
-        if let Some((status, body)) = get(port, path) {
-            if wanted(status, &body) {
-                return body;
-            }
-            last = Some((status, body));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{path} stays at {last:?}");
-}
-
-/// Whether a page of metrics has this line.
-fn has(page: &str, line: &str) -> bool {
-    page.lines().any(|found| found == line)
 }
 
 #[test]

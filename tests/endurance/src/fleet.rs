@@ -19,7 +19,7 @@ use tsm2_mqtt_testkit::rng::Rng;
 
 /// What the broker may have on its way to the daemon.
 const IN_FLIGHT: u32 = 2000;
-/// Leads.
+/// Steps of the forecasts.
 pub const HORIZON: usize = 4;
 
 /// Mosquitto, daemon, and the folder with all they need.
@@ -34,11 +34,12 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts both; `start` starts the daemon.
+    /// Starts both; `start` starts the daemon, which has room for so many streams more. `extra`: further
+    /// lines of its configuration.
     ///
     /// # Errors
     /// When mosquitto is not installed.
-    pub fn start(streams: usize, start: fn(&[&str]) -> Running) -> anyhow::Result<Self> {
+    pub fn start(streams: usize, room: usize, start: fn(&[&str]) -> Running, extra: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port();
         let more = format!("allow_anonymous true\nmax_inflight_messages {IN_FLIGHT}");
@@ -64,8 +65,9 @@ impl Fleet {
         bundle::write(folder.path(), "fleet", &["v"], Some(MINUTE as u64), config);
         let text = format!(
             "model.bundle = 'fleet.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\nbroker.max_inflight = {IN_FLIGHT}\n\
-             input.topic = 's/{{stream}}'\ninput.time_field = 't'\ninput.time_format = 'unix_s'\ninput.max_streams = {streams}\n\
-             state.path = 'state'\nstate.commit_every_readings = 10000\n"
+             input.topic = 's/{{stream}}'\ninput.time_field = 't'\ninput.time_format = 'unix_s'\ninput.max_streams = {}\n\
+             state.path = 'state'\nstate.commit_every_readings = 10000\n{extra}\n",
+            streams + room
         );
         let file = folder.path().join("edge.toml");
         std::fs::write(&file, text)?;
@@ -95,16 +97,16 @@ impl Fleet {
         self.folder.path().join("fleet.safetensors")
     }
 
-    /// The state's file.
+    /// The state's folder.
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
-    /// Ends the daemon; what it says that it did, and what its file says of the streams.
-    pub fn end(self) -> (Value, Vec<Stored>) {
+    /// Ends the daemon; its summary, what its state has of the streams, and how many streams it has.
+    pub fn end(self) -> (Value, Vec<Stored>, usize) {
         let (config, state) = (self.config(), self.state());
         let summary = summary(self.daemon);
-        (summary, stored::counts(&config, &state, &self.streams))
+        (summary, stored::counts(&config, &state, &self.streams), stored::streams(&state))
     }
 }
 

@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use tsm2_e2e::process::Running;
 
 use crate::fleet::{Fleet, payload, source};
+use crate::table::Row;
 use tsm2_mqtt_testkit::load_client::{Listener, Sender};
 
 /// How long a backlog may take after a rate that was too high.
@@ -35,7 +36,7 @@ pub struct Load {
 
 /// The highest rate found for a number of streams.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct Rate {
     /// Streams.
     pub streams: usize,
     /// Readings per second.
@@ -48,12 +49,37 @@ pub struct Row {
     pub total: (u64, u64),
 }
 
+impl Row for Rate {
+    const COLUMNS: &'static [&'static str] = &[
+        "streams",
+        "readings/s",
+        "delay p50, ms",
+        "p99",
+        "longest",
+        "readings of that trial",
+        "readings of all trials",
+        "lost",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let (sent, consumed) = self.total;
+        let mut cells = vec![self.streams.to_string(), format!("{:.0}", self.rate)];
+        cells.extend(self.delay_ms.map(|delay| format!("{delay:.1}")));
+        cells.extend([
+            self.readings.to_string(),
+            sent.to_string(),
+            sent.saturating_sub(consumed).to_string(),
+        ]);
+        cells
+    }
+}
+
 impl Load {
     /// Runs all trials.
     ///
     /// # Errors
     /// When the processors cannot be told apart, or broker or daemon do not go on.
-    pub fn run(&self, mut on: impl FnMut(&str)) -> anyhow::Result<Vec<Row>> {
+    pub fn run(&self, mut on: impl FnMut(&str)) -> anyhow::Result<Vec<Rate>> {
         let cores = std::thread::available_parallelism()?.get();
         ensure!(
             cores > 1,
@@ -70,7 +96,7 @@ impl Load {
         self.streams.iter().map(|&streams| self.row(streams, &mut on)).collect()
     }
 
-    fn row(&self, streams: usize, on: &mut impl FnMut(&str)) -> anyhow::Result<Row> {
+    fn row(&self, streams: usize, on: &mut impl FnMut(&str)) -> anyhow::Result<Rate> {
         let mut place = Place::start(streams)?;
         // New streams cost more than known ones.
         place.trial(1000.0, Duration::from_secs_f64(streams as f64 / 1000.0), self.drained)?;
@@ -98,7 +124,7 @@ impl Load {
         }
         let (rate, delays) = best.context("not even the first rate is sustained")?;
         let at = |part: f64| f64::from(delays[((delays.len() - 1) as f64 * part) as usize]) / 1000.0;
-        Ok(Row {
+        Ok(Rate {
             streams,
             rate,
             readings: delays.len(),
@@ -128,7 +154,7 @@ struct Place {
 
 impl Place {
     fn start(streams: usize) -> anyhow::Result<Self> {
-        let fleet = Fleet::start(streams, Running::start_on_one_core)?;
+        let fleet = Fleet::start(streams, 0, Running::start_on_one_core, "")?;
         let port = fleet.broker.port();
         let arrivals = Arc::new(Mutex::new(Arc::new(Arrivals::new(0, 0))));
         let shared = arrivals.clone();
@@ -201,7 +227,7 @@ impl Place {
     /// Readings sent, and those that the daemon's state has.
     fn end(self) -> (u64, u64) {
         self.sender.end();
-        let (_, stored) = self.fleet.end();
+        let (_, stored, _) = self.fleet.end();
         self.listener.end();
         (self.next, stored.iter().map(|stored| stored.readings).sum())
     }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
 use tsm2_endurance::result::FaultResult;
-use tsm2_endurance::{bytes, load, soak, table};
+use tsm2_endurance::{bytes, load, soak, start, table};
 
 /// The daemon under faults, under load and for a long time.
 #[derive(Parser)]
@@ -24,8 +24,10 @@ enum Command {
     Soak(Soak),
     /// The highest rate of readings that the daemon sustains on one core, and how long a forecast takes
     Load(Load),
-    /// Bytes that the daemon writes to the disk in a day, and how fast it starts
+    /// Bytes that the daemon writes to the disk in a day
     Bytes(Bytes),
+    /// How fast the daemon starts with many stored streams and replays their logs
+    Start(Start),
 }
 
 #[derive(clap::Args)]
@@ -70,7 +72,8 @@ impl Faults {
             );
             results.push(result);
         }
-        println!("{}\n\n{}", table::markdown(&results), table::notes(&results));
+        let notes: String = results.iter().map(FaultResult::notes).collect();
+        println!("{}\n\n{notes}", table::markdown(&results));
         if let Some(path) = self.csv {
             table::write_csv(&path, &results)?;
         }
@@ -89,6 +92,12 @@ struct Soak {
     /// Days of readings, one a minute
     #[arg(long, default_value_t = 30.0)]
     days: f64,
+    /// End early after so many minutes of real time
+    #[arg(long, default_value_t = 600)]
+    minutes: u64,
+    /// Streams that come with a name of their own and go, per second
+    #[arg(long, default_value_t = 5)]
+    names: usize,
     /// Connections that publish
     #[arg(long, default_value_t = 4)]
     publishers: usize,
@@ -102,6 +111,8 @@ impl Soak {
         let soak = soak::Soak {
             streams: self.streams,
             rows: (self.days * 24.0 * 60.0) as u64,
+            limit: Duration::from_secs(60 * self.minutes),
+            names_per_s: self.names,
             publishers: self.publishers,
             csv: self.csv,
             every: Duration::from_secs(5),
@@ -137,9 +148,9 @@ impl Load {
             drained: Duration::from_secs(1),
         };
         let rows = load.run(|line| eprintln!("{line}"))?;
-        println!("{}", table::load_markdown(&rows));
+        println!("{}", table::markdown(&rows));
         if let Some(path) = self.csv {
-            table::write_load_csv(&path, &rows)?;
+            table::write_csv(&path, &rows)?;
         }
         if rows.iter().any(|row| row.total.0 != row.total.1) {
             bail!("readings were lost or counted twice");
@@ -163,25 +174,37 @@ struct Bytes {
 
 impl Bytes {
     fn run(self) -> anyhow::Result<()> {
-        let days = self.minutes as f64 / 1440.0;
         let bytes = bytes::Bytes {
             model: self.model,
             streams: self.streams,
             minutes: self.minutes,
         };
-        println!("| streams | written a day | state on disk | readings a second | start | first forecasts after a kill |");
-        println!("|---:|---:|---:|---:|---:|---:|");
-        for row in bytes.run()? {
-            println!(
-                "| {} | {:.1} MB | {:.1} MB | {:.0} | {:.2} s | {:.2} s |",
-                row.streams,
-                row.written as f64 / 1e6 / days,
-                row.stored as f64 / 1e6,
-                row.rate,
-                row.start.as_secs_f64(),
-                row.replay.as_secs_f64()
-            );
-        }
+        println!("{}", table::markdown(&bytes.run()?));
+        Ok(())
+    }
+}
+
+#[derive(clap::Args)]
+struct Start {
+    /// Numbers of streams, by comma
+    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    streams: Vec<usize>,
+    /// Rows behind the checkpoint of each stream
+    #[arg(long, default_value_t = 150)]
+    rows: u64,
+    /// The bundle
+    #[arg(long, default_value = "models/building/model.safetensors")]
+    model: PathBuf,
+}
+
+impl Start {
+    fn run(self) -> anyhow::Result<()> {
+        let start = start::Start {
+            model: self.model,
+            streams: self.streams,
+            tail: self.rows,
+        };
+        println!("{}", table::markdown(&start.run()?));
         Ok(())
     }
 }
@@ -195,5 +218,6 @@ fn main() -> anyhow::Result<()> {
         Command::Soak(soak) => soak.run(),
         Command::Load(load) => load.run(),
         Command::Bytes(bytes) => bytes.run(),
+        Command::Start(start) => start.run(),
     }
 }

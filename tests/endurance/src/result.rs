@@ -7,6 +7,7 @@ use serde_json::Value;
 use tsm2_e2e::stored::Stored;
 
 use crate::readings::{STREAMS, VARIATES, forecast_key, reading_key, row, time_ms};
+use crate::table::Row;
 use crate::test_bed::TestBed;
 
 /// A stretch of rows that a stream has had since it was new.
@@ -61,7 +62,53 @@ pub struct FaultResult {
     pub complaints: Vec<String>,
 }
 
+impl Row for FaultResult {
+    const COLUMNS: &'static [&'static str] = &[
+        "fault",
+        "sent",
+        "lost by the broker",
+        "consumed",
+        "lost",
+        "twice",
+        "came again",
+        "rejected",
+        "forecasts due",
+        "passed",
+        "wrong",
+        "recovery s, median",
+        "longest",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
+        let recovery = self.recovery();
+        let mut cells = vec![self.fault.clone()];
+        let counts = [
+            self.sent,
+            self.lost_by_broker,
+            self.consumed,
+            self.lost,
+            self.twice,
+            self.again,
+            self.nonsense,
+            self.due,
+            self.passed,
+            self.wrong,
+        ];
+        cells.extend(counts.map(|count| count.to_string()));
+        cells.push(seconds(recovery.map(|(median, _)| median)));
+        cells.push(seconds(recovery.map(|(_, longest)| longest)));
+        cells
+    }
+}
+
 impl FaultResult {
+    /// What the fault was, and what does not hold, a line each.
+    pub fn notes(&self) -> String {
+        let complaints = self.complaints.iter().map(|complaint| format!("  - DOES NOT HOLD: {complaint}\n"));
+        format!("- {}: {}\n{}", self.fault, self.how, complaints.collect::<String>())
+    }
+
     /// Whether all that must be zero is.
     pub fn holds(&self) -> bool {
         self.lost == 0 && self.twice == 0 && self.wrong == 0 && self.complaints.is_empty()
@@ -126,9 +173,9 @@ impl FaultResult {
         }
     }
 
-    /// Requires that the daemon counted `nonsense` messages and no more as refused, beside those that came again.
-    pub fn require_refused(&mut self, summary: &Value) {
-        let refused: u64 = summary["rejected"]
+    /// Requires that the daemon counted `nonsense` messages and no more as rejected, beside those that came again.
+    pub fn require_rejected(&mut self, summary: &Value) {
+        let rejected: u64 = summary["rejected"]
             .as_object()
             .into_iter()
             .flatten()
@@ -136,8 +183,8 @@ impl FaultResult {
             .sum();
         let expected = self.nonsense + self.again;
         self.require(
-            refused == expected,
-            format!("{refused} refused where {expected} should be: {}", summary["rejected"]),
+            rejected == expected,
+            format!("{rejected} rejected where {expected} should be: {}", summary["rejected"]),
         );
     }
 

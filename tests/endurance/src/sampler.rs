@@ -1,4 +1,4 @@
-//! What a process takes, sampled while it runs: memory, open files, the size of its state; and how fast that grows.
+//! What a process takes, sampled while it runs: memory, open files, the size of its state on disk; and how fast that grows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ pub struct Sample {
     pub memory: u64,
     /// Resident memory of the broker, bytes.
     pub broker_memory: u64,
-    /// Size of the state's file, bytes.
-    pub file: u64,
+    /// Size of the state on disk, bytes.
+    pub state: u64,
     /// Open files of the daemon.
     pub open_files: u64,
 }
@@ -32,7 +32,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// Begins; every sample is also a line of `csv`.
-    pub fn start(daemon: u32, broker: u32, file: PathBuf, readings: Arc<AtomicU64>, every: Duration, csv: Option<PathBuf>) -> Self {
+    pub fn start(daemon: u32, broker: u32, state: PathBuf, readings: Arc<AtomicU64>, every: Duration, csv: Option<PathBuf>) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -43,7 +43,7 @@ impl Sampler {
                     "readings",
                     "memory_bytes",
                     "broker_memory_bytes",
-                    "file_bytes",
+                    "state_bytes",
                     "open_files",
                 ])?;
             }
@@ -55,12 +55,18 @@ impl Sampler {
                     readings: readings.load(Ordering::Relaxed),
                     memory: memory(daemon),
                     broker_memory: memory(broker),
-                    file: fs::metadata(&file).map_or(0, |found| found.len()),
+                    state: folder_bytes(&state),
                     open_files: fs::read_dir(format!("/proc/{daemon}/fd")).map_or(0, |files| files.count() as u64),
                 };
                 samples.push(sample);
                 if let Some(writer) = &mut writer {
-                    let counts = [sample.readings, sample.memory, sample.broker_memory, sample.file, sample.open_files];
+                    let counts = [
+                        sample.readings,
+                        sample.memory,
+                        sample.broker_memory,
+                        sample.state,
+                        sample.open_files,
+                    ];
                     writer.write_record(
                         [format!("{:.1}", sample.seconds)]
                             .into_iter()
@@ -96,6 +102,12 @@ fn memory(process: u32) -> u64 {
     kib * 1024
 }
 
+/// Size of the files in a folder.
+fn folder_bytes(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum()
+}
+
 /// By how many bytes `of` grows with every million readings, by least squares over the second half of the samples.
 pub fn slope(samples: &[Sample], of: fn(&Sample) -> u64) -> f64 {
     let half = &samples[samples.len() / 2..];
@@ -121,7 +133,7 @@ mod tests {
             readings,
             memory,
             broker_memory: 0,
-            file: 0,
+            state: 0,
             open_files: 0,
         };
         let rising = (0..10).map(|million| sample(million * 1_000_000, 1000 * million));

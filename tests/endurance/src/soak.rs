@@ -1,12 +1,17 @@
-//! The soak: many streams, a simulated month of readings, as fast as the machine goes.
+//! The soak: many streams, a simulated month of readings, as fast as the machine goes, and streams
+//! that come and go.
 //!
-//! Invariants: no more than `AHEAD` rows of each stream wait in the broker; a figure at the end is counted, by the daemon's file and by what a
-//! listener heard, and the forecasts of some streams are compared one by one with the model run in this process.
+//! 1. No more than `AHEAD` rows of each stream wait in the broker.
+//! 2. A figure at the end is counted, by the daemon's state and by what a listener heard. The forecasts
+//!    of some streams are compared one by one with the model run in this process.
+//! 3. The daemon has room for the names that come within `ROOM_S`, so that it rejects new ones unless it
+//!    forgets silent ones.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -28,6 +33,11 @@ const COMPARED: usize = 10;
 /// How long nothing may come before the run is given up.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// After so many seconds of silence a stream is forgotten.
+const FORGET_AFTER_S: usize = 60;
+/// The daemon has room for the names of so many seconds: it looks for silent streams once a minute.
+const ROOM_S: usize = 4 * FORGET_AFTER_S;
+
 /// How much.
 #[derive(Debug, Clone)]
 pub struct Soak {
@@ -35,6 +45,10 @@ pub struct Soak {
     pub streams: usize,
     /// Rows of each, one a minute.
     pub rows: u64,
+    /// The run ends early after this time.
+    pub limit: Duration,
+    /// Streams with a name of their own that send one reading and nothing more, per second.
+    pub names_per_s: usize,
     /// Connections that publish.
     pub publishers: usize,
     /// Where the samples go.
@@ -46,7 +60,11 @@ pub struct Soak {
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Readings published.
+    /// Rows of each stream.
+    pub rows: u64,
+    /// Names that came and went, and those that the state still has.
+    pub names: (u64, u64),
+    /// Readings published by the streams that stay.
     pub sent: u64,
     /// Readings in the daemon's state.
     pub consumed: u64,
@@ -60,8 +78,8 @@ pub struct Outcome {
     pub forecasts: (u64, u64),
     /// Forecasts compared, and those that were wrong.
     pub compared: (u64, u64),
-    /// What the daemon refused, by kind.
-    pub refused: String,
+    /// What the daemon rejected, by reason.
+    pub rejected: String,
     /// Duration of the whole, in seconds.
     pub seconds: f64,
     /// All samples.
@@ -71,7 +89,12 @@ pub struct Outcome {
 impl Outcome {
     /// Whether nothing was lost, counted twice or forecast wrong.
     pub fn holds(&self) -> bool {
-        self.lost == 0 && self.twice == 0 && self.gap_rows == 0 && self.forecasts.0 == self.forecasts.1 && self.compared.1 == 0
+        self.lost == 0
+            && self.twice == 0
+            && self.gap_rows == 0
+            && self.forecasts.0 == self.forecasts.1
+            && self.compared.1 == 0
+            && self.rejected == "{}"
     }
 
     /// The figures, a line each.
@@ -86,7 +109,7 @@ impl Outcome {
         };
         format!(
             "readings sent {}, consumed {}, lost {}, twice {}, rows bridged {}\nforecasts due {}, heard {}; compared {}, wrong {}\n\
-             refused {}\n{:.0} s, {:.0} readings/s\n{}{}{}{}",
+             rejected {}; names that came and went {}, still stored {}\n{:.0} s, {:.0} readings/s\n{}{}{}{}",
             self.sent,
             self.consumed,
             self.lost,
@@ -96,12 +119,14 @@ impl Outcome {
             self.forecasts.1,
             self.compared.0,
             self.compared.1,
-            self.refused,
+            self.rejected,
+            self.names.0,
+            self.names.1,
             self.seconds,
             self.sent as f64 / self.seconds,
             of("memory of the daemon, bytes", |sample| sample.memory),
             of("memory of the broker, bytes", |sample| sample.broker_memory),
-            of("state file, bytes", |sample| sample.file),
+            of("state on disk, bytes", |sample| sample.state),
             of("open files", |sample| sample.open_files),
         )
     }
@@ -116,7 +141,11 @@ impl Soak {
     /// # Errors
     /// When the broker or the daemon do not go on.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let fleet = Fleet::start(self.streams, Running::start)?;
+        let extra = match self.names_per_s {
+            0 => String::new(),
+            _ => format!("state.forget_after_s = {FORGET_AFTER_S}"),
+        };
+        let fleet = Fleet::start(self.streams, ROOM_S * self.names_per_s, Running::start_quiet, &extra)?;
         let port = fleet.broker.port();
         let (forecasts, readings) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let heard = Heard::default();
@@ -129,26 +158,40 @@ impl Soak {
             "{wide_bar} {human_pos} of {human_len} readings, {per_sec}, {eta} left",
         )?);
 
-        std::thread::scope(|scope| {
-            let publishers: Vec<_> = (0..self.publishers)
-                .map(|publisher| {
-                    let (bar, forecasts) = (&bar, &forecasts);
-                    scope.spawn(move || self.publish(port, publisher, forecasts, bar))
+        let run = Run {
+            port,
+            begun,
+            rows: AtomicU64::new(self.rows),
+            is_over: AtomicBool::new(false),
+            forecasts: &forecasts,
+            bar: &bar,
+        };
+        let names = std::thread::scope(|scope| {
+            let names = scope.spawn(|| self.publish_names(&run));
+            let publish = |publisher| {
+                scope.spawn({
+                    let run = &run;
+                    move || self.publish(run, publisher)
                 })
-                .collect();
-            publishers
-                .into_iter()
-                .try_for_each(|publisher| publisher.join().expect("a publisher does not panic"))
+            };
+            let publishers: Vec<_> = (0..self.publishers).map(publish).collect();
+            let published: Vec<_> = publishers.into_iter().map(ScopedJoinHandle::join).collect();
+            run.is_over.store(true, Ordering::Relaxed);
+            for published in published {
+                published.expect("a publisher does not panic")?;
+            }
+            names.join().expect("a publisher does not panic")
         })?;
+        let rows = run.rows.into_inner();
         bar.finish_and_clear();
 
-        let reference = self.reference(&fleet)?;
+        let reference = self.reference(&fleet, rows)?;
         let due = reference.due * self.streams as u64;
         // What stays out is counted below.
         let _ = wait(&forecasts, |heard| heard >= due);
         let seconds = begun.elapsed().as_secs_f64();
         let samples = sampler.end()?;
-        let (summary, stored) = fleet.end();
+        let (summary, stored, names_left) = fleet.end();
         listener.end();
         let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         let wrong = reference
@@ -156,18 +199,19 @@ impl Soak {
             .iter()
             .filter(|(key, forecast)| heard.get(key) != Some(forecast))
             .count();
-        let sent = self.streams as u64 * self.rows;
-        let lost = stored.iter().map(|stored| self.rows.saturating_sub(stored.readings)).sum();
-        let twice = stored.iter().map(|stored| stored.readings.saturating_sub(self.rows)).sum();
+        let lost = stored.iter().map(|stored| rows.saturating_sub(stored.readings)).sum();
+        let twice = stored.iter().map(|stored| stored.readings.saturating_sub(rows)).sum();
         Ok(Outcome {
-            sent,
+            rows,
+            names: (names, (names_left - self.streams) as u64),
+            sent: self.streams as u64 * rows,
             consumed: stored.iter().map(|stored| stored.readings).sum(),
             lost,
             twice,
             gap_rows: stored.iter().map(|stored| stored.gap_rows).sum(),
             forecasts: (due, forecasts.load(Ordering::Relaxed)),
             compared: (reference.forecasts.len() as u64, wrong as u64),
-            refused: summary["rejected"].to_string(),
+            rejected: summary["rejected"].to_string(),
             seconds,
             samples,
         })
@@ -176,11 +220,13 @@ impl Soak {
     fn listen(&self, port: u16, forecasts: &Arc<AtomicU64>, readings: &Arc<AtomicU64>, heard: &Heard) -> anyhow::Result<Listener> {
         let (forecasts, readings, heard) = (forecasts.clone(), readings.clone(), heard.clone());
         Listener::subscribe(port, "soak-listener", "tsm2/+/forecast/+", move |topic, payload| {
+            // Streams that come and go have no number.
+            let Some(key) = source(topic, payload) else { return };
             forecasts.fetch_add(1, Ordering::Relaxed);
             readings.fetch_add(1, Ordering::Relaxed);
-            let Some(key) = source(topic, payload).filter(|(stream, _)| *stream < COMPARED) else {
+            if key.0 >= COMPARED {
                 return;
-            };
+            }
             if let Ok(payload) = serde_json::from_slice::<Value>(payload) {
                 let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
                 heard.insert(key, numbers(&payload["mean"]));
@@ -189,32 +235,49 @@ impl Soak {
     }
 
     /// Publishes this connection's share of the streams, row by row.
-    fn publish(&self, port: u16, publisher: usize, forecasts: &AtomicU64, bar: &ProgressBar) -> anyhow::Result<()> {
-        let mut sender = Sender::connect(port, &format!("soak-{publisher}"))?;
+    fn publish(&self, run: &Run<'_>, publisher: usize) -> anyhow::Result<()> {
+        let mut sender = Sender::connect(run.port, &format!("soak-{publisher}"))?;
         let mine: Vec<(usize, String)> = (publisher..self.streams)
             .step_by(self.publishers)
             .map(|stream| (stream, format!("s/{stream:05}")))
             .collect();
-        for row in 0..self.rows {
+        let mut row = 0;
+        while row < run.rows.load(Ordering::Relaxed) {
             // The row that all streams have reached, give or take a forecast.
             let is_near = |heard: u64| heard / self.streams as u64 + AHEAD >= row;
-            wait(forecasts, is_near)?;
+            wait(run.forecasts, is_near)?;
+            if run.begun.elapsed() > self.limit {
+                // No publisher is further than this.
+                run.rows.fetch_min(row + 2 * AHEAD, Ordering::Relaxed);
+            }
             for (stream, topic) in &mine {
                 sender.add(topic, &payload(*stream, row));
             }
             sender.send()?;
-            bar.inc(mine.len() as u64);
+            run.bar.inc(mine.len() as u64);
+            row += 1;
         }
-        let begun = Instant::now();
-        while sender.unacknowledged() > 0 {
-            anyhow::ensure!(begun.elapsed() < TIMEOUT, "the broker does not acknowledge");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        sender.end();
-        Ok(())
+        delivered(sender)
     }
 
-    fn reference(&self, fleet: &Fleet) -> anyhow::Result<Reference> {
+    /// Publishes one reading each of streams that nobody heard of before, until the others are done.
+    fn publish_names(&self, run: &Run<'_>) -> anyhow::Result<u64> {
+        let mut sender = Sender::connect(run.port, "soak-names")?;
+        let mut names = 0;
+        while !run.is_over.load(Ordering::Relaxed) {
+            let due = (run.begun.elapsed().as_secs_f64() * self.names_per_s as f64) as u64;
+            for name in names..due {
+                sender.add(&format!("s/guest-{name}"), &payload(0, 0));
+            }
+            names = names.max(due);
+            sender.send()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        delivered(sender)?;
+        Ok(names)
+    }
+
+    fn reference(&self, fleet: &Fleet, rows: u64) -> anyhow::Result<Reference> {
         let bundle = Bundle::open(&fleet.bundle())?;
         let model = bundle.model();
         let mut reference = Reference::default();
@@ -222,7 +285,7 @@ impl Soak {
             let (mut state, mut scratch) = (vec![0.0; model.state_len()], vec![0.0; model.scratch_len()]);
             model.reset(&mut state).context("the reference has no state")?;
             reference.due = 0;
-            for row in 0..self.rows {
+            for row in 0..rows {
                 let token = model.step(&mut state, &mut scratch, &[value(stream, row)], time_s(row) * 1000);
                 {
                     let mut token = token.context("the reference does not step")?;
@@ -235,6 +298,29 @@ impl Soak {
         }
         Ok(reference)
     }
+}
+
+/// What the connections that publish share.
+struct Run<'a> {
+    port: u16,
+    begun: Instant,
+    /// Rows of each stream.
+    rows: AtomicU64,
+    is_over: AtomicBool,
+    /// Forecasts heard of the streams that stay.
+    forecasts: &'a AtomicU64,
+    bar: &'a ProgressBar,
+}
+
+/// Waits until the broker has everything.
+fn delivered(sender: Sender) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while sender.unacknowledged() > 0 {
+        anyhow::ensure!(begun.elapsed() < TIMEOUT, "the broker does not acknowledge");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    sender.end();
+    Ok(())
 }
 
 /// The model's own forecasts.

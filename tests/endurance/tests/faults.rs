@@ -39,4 +39,5 @@ faults! {
     a_broker_that_stalls: Stall,
     stops_under_load: Stop,
     reloads_under_load: Reload,
+    names_that_come_and_go: Names,
 }

@@ -14,6 +14,8 @@ fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
     let soak = Soak {
         streams: 50,
         rows: 210,
+        limit: Duration::MAX,
+        names_per_s: 20,
         publishers: 2,
         csv: None,
         every: Duration::from_millis(200),
@@ -21,7 +23,8 @@ fn a_short_soak_loses_nothing_and_counts_nothing_twice() {
     let outcome = soak.run().unwrap();
     assert!(outcome.holds(), "{}", outcome.report());
     assert_eq!((outcome.sent, outcome.consumed), (10_500, 10_500));
-    assert!(outcome.compared.0 > 0 && outcome.samples.iter().any(|sample| sample.memory > 0 && sample.file > 0));
+    assert!(outcome.names.0 > 0);
+    assert!(outcome.compared.0 > 0 && outcome.samples.iter().any(|sample| sample.memory > 0 && sample.state > 0));
 }
 
 #[test]

@@ -77,6 +77,9 @@ pub(crate) struct Limits {
     pub(crate) readings: u64,
     /// Longest time that a batch stays open.
     pub(crate) every: Duration,
+    /// How long a batch with that many readings stays open for more of them: one commit writes
+    /// whole blocks, so readings that come together are cheaper together.
+    pub(crate) pause: Duration,
 }
 
 /// The batch that a worker fills.
@@ -175,10 +178,9 @@ impl<A: Acknowledge> OpenBatch<A> {
     /// When it is to be closed; `None` when it is empty.
     pub(crate) fn due(&self, limits: Limits) -> Option<Instant> {
         let opened = self.opened?;
-        Some(if self.readings >= limits.readings {
-            opened
-        } else {
-            opened + limits.every
+        Some(match self.readings >= limits.readings {
+            true => opened + limits.pause.min(limits.every),
+            false => opened + limits.every,
         })
     }
 
@@ -257,6 +259,7 @@ mod tests {
         let limits = Limits {
             readings: 2,
             every: Duration::from_secs(10),
+            pause: Duration::ZERO,
         };
         let mut open = OpenBatch::<NoAck>::new();
         assert!(open.due(limits).is_none() && open.close(0).is_none());
@@ -264,6 +267,9 @@ mod tests {
         assert!(open.due(limits).unwrap() > Instant::now());
         open.add("a".into(), &accepted(1));
         assert!(open.due(limits).unwrap() <= Instant::now());
+        let pause = Duration::from_secs(5);
+        let later = Limits { pause, ..limits };
+        assert_eq!(open.due(later).unwrap(), open.due(limits).unwrap() + pause);
         let closed = open.close(3).unwrap();
         assert_eq!((closed.readings, closed.numbers.as_slice(), open.number()), (2, &[(3, 1)][..], 2));
         assert_eq!(closed.state.streams["a"].entries.len(), 2);

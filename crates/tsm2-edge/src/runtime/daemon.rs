@@ -210,6 +210,7 @@ impl Daemon {
         let router = Router {
             prepared,
             queues: queues.clone(),
+            in_flight: receiver.in_flight(),
             metrics: metrics.input.clone(),
             heartbeat: health.watch(Component::Router),
         };

@@ -27,6 +27,8 @@ struct Inner<T> {
     /// The waiting streams, each once, the next one first.
     order: VecDeque<Arc<str>>,
     closed: bool,
+    /// Whether the next [`RoundRobinQueue::pop`] without a message returns at once.
+    woken: bool,
 }
 
 /// The result of [`RoundRobinQueue::pop`].
@@ -34,7 +36,7 @@ struct Inner<T> {
 pub(crate) enum Next<T> {
     /// A message.
     Message(T),
-    /// Nothing came in time.
+    /// Nothing came in time, or before [`RoundRobinQueue::wake`].
     Idle,
     /// The queue is closed and empty.
     End,
@@ -47,6 +49,7 @@ impl<T> RoundRobinQueue<T> {
                 streams: HashMap::new(),
                 order: VecDeque::new(),
                 closed: false,
+                woken: false,
             }),
             changed: Condvar::new(),
         }
@@ -83,12 +86,19 @@ impl<T> RoundRobinQueue<T> {
         self.changed.notify_all();
     }
 
+    /// Ends one wait for a message, also one that has not begun yet.
+    pub(crate) fn wake(&self) {
+        self.lock().woken = true;
+        self.changed.notify_one();
+    }
+
     /// Waits for the next message, at most for `patience`.
     pub(crate) fn pop(&self, patience: Duration) -> Next<T> {
-        let waits = |inner: &mut Inner<T>| !inner.closed && inner.order.is_empty();
+        let waits = |inner: &mut Inner<T>| !inner.closed && !inner.woken && inner.order.is_empty();
         let waited = self.changed.wait_timeout_while(self.lock(), patience, waits);
         let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let Some(stream) = inner.order.pop_front() else {
+            inner.woken = false;
             return if inner.closed { Next::End } else { Next::Idle };
         };
         let Some(queue) = inner.streams.get_mut(&stream) else {
@@ -136,6 +146,16 @@ mod tests {
         let taken = (0..2000).filter(|&message| queue.push("noisy", message, true)).count();
         assert_eq!(taken, PER_STREAM);
         assert!(queue.push("quiet", 0, true) && queue.push("noisy", 0, false));
+    }
+
+    #[test]
+    fn a_woken_queue_hands_out_its_content_and_then_ends_one_wait() {
+        let (queue, for_ever) = (RoundRobinQueue::new(), Duration::MAX);
+        queue.wake();
+        assert!(queue.push("a", 1, true));
+        assert_eq!(queue.pop(for_ever), Next::Message(1));
+        assert_eq!(queue.pop(for_ever), Next::Idle);
+        assert_eq!(queue.pop(Duration::ZERO), Next::Idle);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
+use tsm2_mqtt::InFlight;
 
 use crate::config::Prepared;
 use crate::observe::{Heartbeat, InputMetrics, RejectionLog};
@@ -19,6 +20,7 @@ pub(crate) struct Router<A> {
     pub(crate) prepared: Arc<Prepared>,
     /// One per worker.
     pub(crate) queues: Vec<Arc<RoundRobinQueue<Routed<A>>>>,
+    pub(crate) in_flight: InFlight,
     pub(crate) metrics: InputMetrics,
     pub(crate) heartbeat: Heartbeat,
 }
@@ -54,6 +56,10 @@ impl<A: Acknowledge> Router<A> {
                 if !std::mem::replace(&mut is_dropping, true) {
                     warn!(stream = name, "messages at QoS 0 arrive faster than they are processed; dropping");
                 }
+            }
+            // The broker may stop sending, and every worker may hold what it waits for.
+            if self.in_flight.count() >= self.prepared.max_inflight {
+                self.queues.iter().for_each(|queue| queue.wake());
             }
         }
     }

@@ -8,8 +8,8 @@ use crate::runtime::admission::Admission;
 use crate::runtime::record::{Checkpoint, CheckpointV1, Fingerprint};
 use crate::runtime::stream::{Stream, Tail};
 
-/// Bytes of checkpoints per time step: they may cost about as much as the log itself.
-const CHECKPOINT_BYTES_PER_STEP: u64 = 400;
+/// Bytes of checkpoints per time step: they may cost about twice as much as the log itself.
+const CHECKPOINT_BYTES_PER_STEP: u64 = 200;
 /// Least time steps between two checkpoints of a stream.
 const LEAST_STEPS: u64 = 64;
 /// Log entries per time step, beside one per variate, beyond which entries count and not time steps.

@@ -28,8 +28,8 @@ use crate::state::StateStore;
 
 /// How long the thread sleeps when nothing is to be done.
 const IDLE: Duration = Duration::from_secs(1);
-/// How long nothing may arrive before a batch is closed, once the broker may be waiting.
-const WINDOW_FULL: Duration = Duration::from_millis(10);
+/// How long a batch with enough readings waits for more, while the broker's window has room.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// How long to wait before a busy writer is asked again.
 const BUSY: Duration = Duration::from_millis(20);
 /// Batches of one worker that the writer may have.
@@ -38,7 +38,7 @@ const WITH_WRITER: u64 = 2;
 const LEAST_TAIL: u64 = 1;
 /// How often the worker reports to the metrics and looks for streams to evict.
 const REPORT: Duration = Duration::from_secs(2);
-/// How often the worker looks for streams to forget.
+/// How often the worker looks for streams to forget, and more often where they are forgotten sooner.
 const FORGET: Duration = Duration::from_secs(60);
 /// How long to wait before state that cannot be read is read again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -103,23 +103,24 @@ impl<A: Acknowledge> Worker<A> {
             if engine.streams.len() > self.most_in_memory() {
                 self.evict(engine);
             }
-            if swept.is_none_or(|at| now >= at + FORGET) {
+            if let Some(after) = self.prepared.forget_after
+                && swept.is_none_or(|at| now >= at + after.min(FORGET))
+            {
                 swept = Some(now);
-                self.forget_silent(engine, open)?;
+                self.forget_silent(engine, open, before_now(after))?;
             }
             if self.patience.is_over() {
                 self.cut()?;
             }
-            let is_waiting = open.is_awaited() && self.in_flight.count() >= self.prepared.max_inflight;
             let due = open.due(self.limits()).map(|due| due.saturating_duration_since(now));
             let timeout = match self.is_writer_busy(open) {
                 true => BUSY,
-                false if is_waiting => WINDOW_FULL.min(due.unwrap_or(IDLE)),
                 false => due.unwrap_or(IDLE).min(IDLE),
             };
             match self.queue.pop(timeout) {
                 Next::Message(routed) => self.take(engine, open, routed)?,
-                Next::Idle if is_waiting => self.hand_over(engine, open),
+                // The broker may be waiting, and what it waits for may be in this batch.
+                Next::Idle if open.is_awaited() && self.in_flight.count() >= self.prepared.max_inflight => self.hand_over(engine, open),
                 Next::Idle => {}
                 Next::End => return Ok(()),
             }
@@ -134,11 +135,16 @@ impl<A: Acknowledge> Worker<A> {
             Some(durability) => Limits {
                 readings: durability.readings,
                 every: durability.every,
+                pause: match 2 * self.in_flight.count() < self.prepared.max_inflight {
+                    true => TOGETHER,
+                    false => Duration::ZERO,
+                },
             },
             // Nothing waits for a commit.
             None => Limits {
                 readings: 1,
                 every: Duration::ZERO,
+                pause: Duration::ZERO,
             },
         }
     }
@@ -309,11 +315,7 @@ impl<A: Acknowledge> Worker<A> {
 
     /// Forgets the streams that have been silent for `state.forget_after_s`: in memory, in the store
     /// and at the broker.
-    fn forget_silent(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>) -> Result<(), Cut> {
-        let Some(forget_after) = self.prepared.forget_after else {
-            return Ok(());
-        };
-        let since_ms = before_now(forget_after);
+    fn forget_silent(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>, since_ms: i64) -> Result<(), Cut> {
         let mut silent = engine.streams.silent_since(since_ms);
         let stored = self.read("", || self.store.streams())?;
         silent.extend(stored.iter().filter(|info| info.last_write_ms < since_ms).filter_map(|info| {

@@ -47,7 +47,7 @@ pub(super) async fn jumps(scale: &Scale) -> FaultResult {
     let summary = bed.stop_daemon().await;
     let before = bed.stored();
     result.weigh(&bed, &Epoch::until(scale.rows), &before);
-    result.require_refused(&summary);
+    result.require_rejected(&summary);
 
     let year_ms = 365 * 24 * 60 * MINUTE;
     bed.start_daemon();

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tsm2_e2e::http::get;
 use tsm2_mqtt_testkit::mosquitto::free_port;
 
 use super::scale::{Scale, finish};
@@ -127,13 +126,6 @@ pub(super) async fn stall(scale: &Scale) -> FaultResult {
 }
 
 async fn is_healthy(port: u16) -> bool {
-    let answer = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        Some(answer.starts_with("HTTP/1.1 200"))
-    };
-    answer.await.unwrap_or(false)
+    let page = tokio::task::spawn_blocking(move || get(port, "/healthz")).await;
+    matches!(page, Ok(Some((200, _))))
 }

@@ -55,6 +55,8 @@ pub enum Fault {
     Stop,
     /// Reloads under load.
     Reload,
+    /// Streams that come and go.
+    Names,
 }
 
 impl Fault {
@@ -79,6 +81,7 @@ impl Fault {
             Fault::Stall => links::stall(scale).await,
             Fault::Stop => restarts::stop(scale).await,
             Fault::Reload => restarts::reload(scale).await,
+            Fault::Names => restarts::names(scale).await,
         }
     }
 }

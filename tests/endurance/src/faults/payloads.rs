@@ -89,6 +89,6 @@ async fn flood(scale: &Scale, mut extra: Extra, fault: &str, how: &str) -> Fault
     result.weigh(&bed, &Epoch::until(scale.rows), &bed.stored());
     result.require(result.passed == result.due, "a forecast never passed");
     result.require(result.lost_by_broker == 0, "the broker lost readings");
-    result.require_refused(&summary);
+    result.require_rejected(&summary);
     result
 }

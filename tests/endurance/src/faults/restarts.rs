@@ -1,8 +1,9 @@
-//! Clean stops and reloads while readings arrive.
+//! Clean stops and reloads while readings arrive, and streams that come and go.
 
 use super::scale::{Scale, finish};
 use crate::load_generator::Feed;
-use crate::result::FaultResult;
+use crate::readings::{STREAMS, VARIATES, payload, time_ms, topic};
+use crate::result::{Epoch, FaultResult};
 use crate::test_bed::{TestBed, pause};
 use tsm2_mqtt_testkit::rng::Rng;
 
@@ -43,5 +44,37 @@ pub(super) async fn reload(scale: &Scale) -> FaultResult {
     let mut result = finish(bed, "reload under load", how, rows).await;
     result.require(result.passed == result.due, "a forecast never passed");
     result.require(result.lost_by_broker == 0, "the broker lost readings");
+    result
+}
+
+/// Every row brings a stream that sends one reading and nothing more.
+pub(super) async fn names(scale: &Scale) -> FaultResult {
+    let (rows_per_s, forget_after_s) = (50, 5);
+    // Silent streams are looked for as often as they are to be forgotten.
+    let room = 3 * i64::from(rows_per_s) * forget_after_s;
+    let extra = format!(
+        "input.max_streams = {}\nstate.forget_after_s = {forget_after_s}",
+        STREAMS.len() as i64 + room
+    );
+    let mut bed = TestBed::start(scale.seed, &extra).await;
+    let rows = 2 * scale.rows;
+    let guest = |index| vec![(topic(&format!("guest-{index}"), VARIATES[0]), payload(time_ms(index), 1.0))];
+    let feed = Feed {
+        until: Some(rows),
+        rows_per_s,
+        extra: Some(Box::new(guest)),
+        ..Feed::default()
+    };
+    bed.feed(feed).done().await;
+    let arrived = bed.has_forecast(rows - 1, 0).await;
+    let summary = bed.stop_daemon().await;
+    let mut result = FaultResult {
+        fault: "names that come and go".into(),
+        how: format!("{rows} streams of one reading each, forgotten after {forget_after_s} s; room for {room}"),
+        ..FaultResult::default()
+    };
+    result.require(arrived, "the last row has no forecast");
+    result.weigh(&bed, &Epoch::until(rows), &bed.stored());
+    result.require_rejected(&summary);
     result
 }
