@@ -268,6 +268,23 @@ async fn state_of_another_model_is_refused_by_name_and_warmed_up_again_from_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_changed_aggregation_does_not_count_a_known_stream_twice() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let site = Site::new(broker.port(), &format!("{STATE}\ninput.max_streams = 1"));
+    let mut client = site.client().await;
+    let expected = site.expected(0..2);
+    for (index, expected) in (0..).zip(&expected) {
+        let daemon = site.start();
+        client.wait_for("tsm2/status", "online").await;
+        assert_eq!(&exchange(&mut client, index).await, expected, "row {index}");
+        assert_eq!(summary(daemon)["rejected"], json!({}));
+        client.wait_for("tsm2/status", "offline").await;
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        std::fs::write(site.config(), text + "input.aggregate = 'mean'\n").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn state_of_other_variates_is_refused_and_the_stream_starts_anew() {
     let Some(broker) = Mosquitto::start() else { return };
     let site = Site::new(broker.port(), &format!("{STATE}\ninput.fields.heat = 'power'"));

@@ -167,3 +167,30 @@ async fn a_stream_that_was_silent_through_reloads_goes_on_and_then_into_a_file()
     }
     summary(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_state_path_brings_its_own_streams_and_the_log_says_so() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let site = Site::new(broker.port(), "state.path = 'state'");
+    let daemon = site.start();
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
+    let expected = site.expected(0..3);
+    assert_eq!(exchange(&mut client, 0).await, expected[0]);
+    edit(&site, "'state'", "'other'");
+    daemon.signal("HUP");
+    daemon.wait_for("no stream goes along");
+    daemon.wait_for("connected");
+    assert_eq!(exchange(&mut client, 1).await, site.expected(1..2)[0], "a stream of the new path");
+    edit(&site, "'other'", "'state'");
+    daemon.signal("HUP");
+    daemon.wait_for("no stream goes along");
+    daemon.wait_for("connected");
+    client.publish("sensors/a", payload(1)).await;
+    assert_eq!(
+        forecast_of(&mut client, 1).await,
+        expected[1],
+        "the first path has its stream as it was"
+    );
+    summary(daemon);
+}

@@ -81,3 +81,28 @@ async fn a_forgotten_stream_leaves_nothing_at_the_broker_and_other_streams_lose_
         "{text}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_stream_leaves_its_place_its_state_and_its_retained_messages() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let extra = "state.path = 'state'\nstate.forget_after_s = 1\ninput.max_streams = 1";
+    let site = Site::new(broker.port(), extra);
+    let daemon = site.start();
+    let mut client = site.client().await;
+    client.wait_for("tsm2/status", "online").await;
+    exchange(&mut client, 0).await;
+    let topics = ["tsm2/a/forecast/temp", "tsm2/a/forecast/power"];
+    for topic in topics {
+        client.wait_for(topic, "").await;
+    }
+    daemon.wait_for("the stream is forgotten");
+    client.publish("sensors/b", payload(0)).await;
+    assert_eq!(
+        client.forecast().await.topic,
+        "tsm2/b/forecast/temp",
+        "there is room for another one"
+    );
+    daemon.terminate();
+    let (_, listed) = state(&site, &["list", "--json"]);
+    assert!(!listed.contains("\"a\""), "{listed}");
+}

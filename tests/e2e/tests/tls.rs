@@ -288,3 +288,35 @@ async fn no_log_however_loud_holds_a_password_or_a_key() {
         assert!(!said.iter().any(|line| line.contains(secret)), "the log holds {secret}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_replayed_over_tls_and_with_credentials() {
+    let (certs, port) = (TlsSite::open(), free_port());
+    let server = certs.issue(ADDRESS, Validity::Now);
+    let Some(_broker) = certs.broker(port, &server, "require_certificate true") else {
+        return;
+    };
+    let shows = certs.issue("sensors", Validity::Now);
+    let mut client = certs.client(port, Some(certs.issue("client", Validity::Now))).await;
+    let site = Site::new(port, &certs.tls(&shown(&shows)));
+    let data = site.path().join("hall.csv");
+    std::fs::write(&data, "time,temp,power\n2026-03-02T12:00:00Z,20.5,3.5\n").unwrap();
+    let (data, topic) = (data.display().to_string(), "tsm2/{stream}/replayed");
+    let (ca, cert, key) = (
+        certs.ca.display().to_string(),
+        shows.cert.display().to_string(),
+        shows.key.display().to_string(),
+    );
+    let (address, config) = (format!("{ADDRESS}:{port}"), site.config());
+    let replay = ["replay", "--data", &data, "--speed", "0", "--topic", topic];
+    for connection in [
+        &["--broker", &address, "--ca-file", &ca, "--cert-file", &cert, "--key-file", &key][..],
+        &["--config", &config][..],
+    ] {
+        let ended = process::run(&[&replay[..], connection].concat());
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let (topic, payload) = client.next().await;
+        let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!((topic.as_str(), &payload["temp"]), ("tsm2/hall/replayed", &20.5.into()));
+    }
+}

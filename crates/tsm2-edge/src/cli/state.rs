@@ -161,6 +161,7 @@ impl Opened {
         match &self.usable {
             Err(_) => "unknown",
             Ok(usable) => match usable.fingerprint.stream_of(key) {
+                None if Key::parse(key).is_some_and(|key| key.is_set_aside()) => "damaged",
                 None => "other schema",
                 Some(stream) if !usable.prepared.topics.serves(stream) => "not in input.streams",
                 Some(_) => "used",

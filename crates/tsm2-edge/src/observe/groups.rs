@@ -115,7 +115,7 @@ group! {
         pub checkpoints: IntCounter = counter("tsm2_edge_committed_checkpoints_total");
         /// Bytes of entries and checkpoints written; their rate is the wear of an SD card.
         pub bytes: IntCounter = counter("tsm2_edge_committed_bytes_total");
-        /// Stored streams that are kept and not used, by reason: other_schema, not_served or too_many.
+        /// Stored streams that are kept and not used, by reason: other_schema, not_served, too_many or damaged.
         unused: IntGaugeVec = gauges("tsm2_edge_unused_streams", &["reason"]);
         /// Readings that are not durable yet.
         uncommitted: IntGauge = gauge("tsm2_edge_uncommitted_readings");
@@ -130,6 +130,11 @@ impl StateMetrics {
         self.unused
             .with_label_values(&[reason])
             .set(i64::try_from(streams).unwrap_or(i64::MAX));
+    }
+
+    /// One more stored checkpoint cannot be read, and is kept.
+    pub fn set_aside(&self) {
+        self.unused.with_label_values(&["damaged"]).inc();
     }
 
     /// Readings that are not durable yet, and when the oldest of them arrived.

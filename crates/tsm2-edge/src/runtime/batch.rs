@@ -149,7 +149,10 @@ impl<A: Acknowledge> OpenBatch<A> {
     /// Drops the entries. The store is behind, and memory is limited: checkpoints stand for them.
     fn collapse(&mut self) {
         self.bytes = 0;
-        self.collapsed.extend(mem::take(&mut self.state.streams).into_keys());
+        let streams = mem::take(&mut self.state.streams).into_iter();
+        let (checkpoints, entries): (BTreeMap<_, _>, BTreeMap<_, _>) = streams.partition(|(_, update)| update.checkpoint.is_some());
+        self.state.streams = checkpoints;
+        self.collapsed.extend(entries.into_keys());
     }
 
     /// The keys in it, with whether a checkpoint must stand for the entries.

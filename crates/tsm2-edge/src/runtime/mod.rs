@@ -28,3 +28,6 @@ mod streams;
 pub mod supervise;
 mod worker;
 mod writer;
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,9 @@ const VERSION: u32 = 1;
 /// Hexadecimal digits of a schema in a key.
 const SCHEMA_DIGITS: usize = 8;
 
+/// Follows the schema in the key of a checkpoint that cannot be read; the time follows.
+const SET_ASIDE: &str = ".damaged-";
+
 /// A SHA-256.
 type Hash = [u8; 32];
 
@@ -106,6 +109,16 @@ impl<'k> Key<'k> {
     pub fn parse(key: &'k str) -> Option<Self> {
         let (stream, schema) = key.split_once('/')?;
         Some(Key { stream, schema })
+    }
+
+    /// The key under which a checkpoint that cannot be read is kept, found at this time.
+    pub(crate) fn set_aside(key: &str, now_ms: i64) -> String {
+        format!("{key}{SET_ASIDE}{now_ms}")
+    }
+
+    /// Whether a checkpoint that cannot be read is kept under this key.
+    pub fn is_set_aside(&self) -> bool {
+        self.schema.contains(SET_ASIDE)
     }
 }
 
@@ -226,6 +239,8 @@ mod tests {
         assert_eq!(own.stream_of(&key), Some("room 1"));
         assert_eq!(fingerprint(2, 1, 1).stream_of(&key), None);
         assert_eq!(own.stream_of("room 1"), None);
+        let aside = Key::set_aside(&key, 7);
+        assert!(own.stream_of(&aside).is_none() && Key::parse(&aside).unwrap().is_set_aside());
     }
 
     #[test]

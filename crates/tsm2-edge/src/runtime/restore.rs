@@ -15,6 +15,8 @@ pub enum Loaded {
     Continued,
     /// Another model: warmed up with so many log entries.
     WarmedUp(usize),
+    /// The checkpoint cannot be read: warmed up with so many log entries.
+    Damaged(usize),
 }
 
 /// A stream without history.
@@ -36,17 +38,18 @@ pub(crate) fn stored(
 ) -> Option<(Stream, Loaded)> {
     let checkpoint = match stored.checkpoint.as_deref().map(Checkpoint::decode) {
         Some(Err(error)) => {
-            warn!(stream = name, "{error}; the stream warms up from its log");
+            warn!(stream = name, "{error}: it is set aside; the stream warms up from its log");
             None
         }
         Some(Ok(checkpoint)) => Some(checkpoint),
         None => None,
     };
+    let is_damaged = checkpoint.is_none() && stored.checkpoint.is_some();
     let tail = || stored.tail.iter().filter_map(|bytes| entry(name, bytes));
-    let continued = match (&checkpoint, &stored.checkpoint) {
-        (Some(checkpoint), _) => restore(prepared, shared, checkpoint, Compatibility::Same),
-        (None, Some(_)) => None,
-        (None, None) => blank(prepared, shared),
+    let continued = match &checkpoint {
+        Some(checkpoint) => restore(prepared, shared, checkpoint, Compatibility::Same),
+        None if is_damaged => None,
+        None => blank(prepared, shared),
     };
     if let Some(mut stream) = continued {
         tail().for_each(|entry| stream.replay(shared, entry, &mut |_| beat()));
@@ -71,7 +74,8 @@ pub(crate) fn stored(
     }
     stream.needs_checkpoint = true;
     info!(stream = name, entries, "the model warmed up from the stream's log");
-    Some((stream, Loaded::WarmedUp(entries)))
+    let loaded = if is_damaged { Loaded::Damaged } else { Loaded::WarmedUp };
+    Some((stream, loaded(entries)))
 }
 
 /// A stream as its checkpoint has it, where the models are the same or as compatible as `also`.

@@ -35,8 +35,10 @@ pub(crate) fn admit(prepared: &Prepared, store: &dyn StateStore, admission: &Adm
     let mut unused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut streams = 0;
     for info in &infos {
-        let stream = Key::parse(&info.name).map_or(info.name.as_str(), |key| key.stream);
+        let key = Key::parse(&info.name);
+        let stream = key.map_or(info.name.as_str(), |key| key.stream);
         let reason = match prepared.fingerprint.stream_of(&info.name) {
+            None if key.is_some_and(|key| key.is_set_aside()) => "damaged",
             None => "other_schema",
             Some(stream) if !prepared.topics.serves(stream) => "not_served",
             Some(stream) if !admission.admit(stream) => "too_many",
@@ -49,6 +51,7 @@ pub(crate) fn admit(prepared: &Prepared, store: &dyn StateStore, admission: &Adm
     }
     for (reason, streams) in &unused {
         let why = match *reason {
+            "damaged" => "it is a checkpoint that could not be read",
             "other_schema" => "it is of a model of other variates or of another sampling interval",
             "not_served" => "the stream is not in input.streams",
             _ => "the stream exceeds input.max_streams",

@@ -19,10 +19,11 @@ use crate::config::{Address, Kind, Prepared};
 use crate::observe::{Metrics, WorkerMetrics};
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::{Batch, Limits, OpenBatch, Uncommitted};
-use crate::runtime::engine::{Engine, Input};
+use crate::runtime::engine::{Engine, Input, Loaded};
 use crate::runtime::forecasts::Forecasts;
 use crate::runtime::patience::{Cut, Patience};
 use crate::runtime::queue::{Next, RoundRobinQueue};
+use crate::runtime::record::Key;
 use crate::runtime::source::{self, Acknowledge};
 use crate::state::StateStore;
 
@@ -153,7 +154,7 @@ impl<A: Acknowledge> Worker<A> {
     fn take(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>, routed: Routed<A>) -> Result<(), Cut> {
         let Routed { stream, kind, message } = routed;
         if !engine.streams.has(&stream) {
-            self.load(engine, &stream)?;
+            self.load(engine, open, &stream)?;
         }
         let input = Input {
             topic: &message.topic,
@@ -257,7 +258,7 @@ impl<A: Acknowledge> Worker<A> {
 
     /// Brings a stream back into memory, if it is stored. While it cannot be read this waits: a
     /// stream that began anew in its place would be another one.
-    fn load(&self, engine: &mut Engine<'_>, stream: &str) -> Result<(), Cut> {
+    fn load(&self, engine: &mut Engine<'_>, open: &mut OpenBatch<A>, stream: &str) -> Result<(), Cut> {
         let key = self.prepared.fingerprint.key(stream);
         let Some(stored) = self.read(stream, || self.store.load(&key))? else {
             return Ok(());
@@ -270,7 +271,13 @@ impl<A: Acknowledge> Worker<A> {
                 Vec::new()
             })
         };
-        engine.load(stream, &stored, unix_ms(SystemTime::now()), history, || self.patience.beat());
+        let now_ms = unix_ms(SystemTime::now());
+        let loaded = engine.load(stream, &stored, now_ms, history, || self.patience.beat());
+        if let (Loaded::Damaged(_), Some(checkpoint)) = (loaded, stored.checkpoint) {
+            // The next checkpoint takes its place.
+            open.checkpoint(Key::set_aside(&key, now_ms), checkpoint);
+            self.metrics.state.set_aside();
+        }
         Ok(())
     }
 
