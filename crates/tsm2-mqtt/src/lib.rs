@@ -30,7 +30,7 @@ pub use decoder::{Decoder, DecoderOptions, FieldError, PayloadError, PayloadShap
 pub use inbox::{Acknowledgement, ByteBudget, InFlight, Incoming, MAX_IN_FLIGHT, Receiver};
 pub use on_connect::SessionState;
 pub use options::{SessionError, SessionOptions};
-pub use outbox::{Closed, Message, PublishError, Publisher};
+pub use outbox::{Closed, Message, Publisher};
 pub use session::Session;
 pub use session_record::{RecordedSession, recorded_sessions};
 pub use status::Status;

@@ -6,7 +6,6 @@
 //!
 //! What happens when it is full:
 //! - with a connection, publishers wait while [`WINDOW`] messages are unacknowledged;
-//!   [`Publisher::try_publish`] and [`Publisher::publish_timeout`] give the message back instead;
 //! - without a connection, a retained message replaces the waiting one of the same topic, so memory
 //!   is bounded by the number of topics; other messages wait as above.
 //!
@@ -15,7 +14,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -38,17 +36,6 @@ pub struct Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the MQTT session is closed")]
 pub struct Closed;
-
-/// A message that was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// No room in time. The message comes back and can be published again.
-    #[error("the broker has not acknowledged earlier messages yet")]
-    Full(Message),
-    /// The session has ended.
-    #[error(transparent)]
-    Closed(#[from] Closed),
-}
 
 /// The order of arrival, and the identity of a message.
 pub(crate) type Sequence = u64;
@@ -241,37 +228,6 @@ impl Publisher {
         self.outbox.until(|inner| inner.try_put(&mut message)).await
     }
 
-    /// As [`Publisher::publish`], and gives the message back if there is no room within `wait`. For a
-    /// thread that must send a heartbeat while the broker stalls.
-    ///
-    /// # Errors
-    /// No room in time, or the session has ended.
-    pub async fn publish_timeout(&self, message: Message, wait: Duration) -> Result<(), PublishError> {
-        let mut message = Some(message);
-        let put = self.outbox.until(|inner| inner.try_put(&mut message));
-        match tokio::time::timeout(wait, put).await {
-            Ok(put) => Ok(put?),
-            Err(_) => message.map_or(Ok(()), |message| Err(PublishError::Full(message))),
-        }
-    }
-
-    /// As [`Publisher::publish`], without waiting. Works outside a runtime.
-    ///
-    /// # Errors
-    /// No room, or the session has ended.
-    pub fn try_publish(&self, message: Message) -> Result<(), PublishError> {
-        let mut message = Some(message);
-        let put = self.outbox.lock().try_put(&mut message);
-        match (put, message) {
-            (None, Some(message)) => Err(PublishError::Full(message)),
-            (None, None) => Ok(()),
-            (Some(put), _) => {
-                self.outbox.changed.notify_waiters();
-                Ok(put?)
-            }
-        }
-    }
-
     /// Waits until the broker has acknowledged each message handed over before this call, by any
     /// publisher. It does not wait for later ones. Cancel safe.
     ///
@@ -425,31 +381,12 @@ mod tests {
         assert_eq!(publisher.publish(message("t", "x", false)).await, Err(Closed));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_full_window_gives_the_message_back() {
-        let publisher = publisher();
-        publisher.outbox.set_connected(true);
-        for _ in 0..WINDOW {
-            publisher.try_publish(message("t", "x", false)).unwrap();
-        }
-        let last = message("t", "last", true);
-        let full = Err(PublishError::Full(last.clone()));
-        assert_eq!(publisher.try_publish(last.clone()), full);
-        assert_eq!(publisher.publish_timeout(last.clone(), Duration::from_secs(1)).await, full);
-        assert_eq!(publisher.unacknowledged(), WINDOW);
-        let (sequence, _) = take(&publisher).await;
-        publisher.outbox.acknowledged(sequence, "t".into());
-        assert_eq!(publisher.publish_timeout(last, Duration::from_secs(1)).await, Ok(()));
-        publisher.outbox.close();
-        assert_eq!(publisher.try_publish(message("t", "x", false)), Err(Closed.into()));
-    }
-
     #[tokio::test]
     async fn topics_that_are_no_longer_published_take_no_memory() {
         let publisher = publisher();
         publisher.outbox.set_connected(true);
         for number in 0..100 {
-            publisher.try_publish(message(&format!("t/{number}"), "x", true)).unwrap();
+            publisher.publish(message(&format!("t/{number}"), "x", true)).await.unwrap();
         }
         let mut taken = Vec::new();
         for _ in 0..100 {
@@ -466,8 +403,8 @@ mod tests {
     async fn an_older_message_that_fails_does_not_follow_the_acknowledged_newer_one() {
         let publisher = publisher();
         publisher.outbox.set_connected(true);
-        publisher.try_publish(message("a", "old", true)).unwrap();
-        publisher.try_publish(message("a", "new", true)).unwrap();
+        publisher.publish(message("a", "old", true)).await.unwrap();
+        publisher.publish(message("a", "new", true)).await.unwrap();
         let (old, new) = (take(&publisher).await, take(&publisher).await);
         publisher.outbox.acknowledged(new.0, new.1.topic);
         publisher.outbox.failed(old.0, old.1);
