@@ -146,6 +146,7 @@ impl Bench {
                 forecasts: Forecasts {
                     prepared: self.prepared.clone(),
                     publisher: self.ends.1.clone(),
+                    recent: None,
                 },
                 patience: patience(Component::Worker(number)),
                 admission: Arc::new(Admission::new(self.prepared.max_streams)),
