@@ -71,6 +71,17 @@ fn a_horizon_of_no_steps_is_refused_by_the_option() {
 }
 
 #[test]
+fn a_budget_of_no_time_is_refused_by_the_option() {
+    let folder = Folder::new();
+    let data = folder.file("data.csv", recording(100));
+    let train = ["train", "--data", arg(&data)];
+    refused(&[&train[..], &["--budget=-3m"]].concat(), &["--budget", "at least 1 s"]);
+    refused(&[&train[..], &["--budget", "0s"]].concat(), &["--budget", "at least 1 s"]);
+    let both = tsm2([&train[..], &["--budget", "1m", "--updates", "5"]].concat());
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn resume_without_a_checkpoint_names_the_remedy() {
     let folder = Folder::new();
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
@@ -86,7 +97,7 @@ fn resume_without_a_checkpoint_names_the_remedy() {
         arg(&out),
         "--resume",
     ];
-    refused(&arguments, &["last.safetensors", "no checkpoint", "without --resume"]);
+    refused(&arguments, &["progress.json", "no checkpoint", "without --resume"]);
 }
 
 #[test]

@@ -10,24 +10,46 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tsm2_core::Config;
-use tsm2_train::data::dataset::Dataset;
+use tsm2_core::{Config, NetworkConfig};
 use tsm2_train::data::mask::Rate;
 use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitSpec};
 use tsm2_train::data::table::Table;
-use tsm2_train::evaluate::baseline_errors;
+use tsm2_train::evaluate::neural::{self, Neural};
+use tsm2_train::evaluate::{Tally, baseline_errors};
 use tsm2_train::linear::step_groups::step_groups;
-use tsm2_train::network::baseline::{NeuralBaseline, NeuralKind, WINDOW, baseline_config};
+use tsm2_train::network::baseline::{NeuralBaseline, NeuralKind};
 use tsm2_train::network::learner::Learner;
-use tsm2_train::train::trainer::{Target, Trainer, TrainerOptions};
-use tsm2_train::train::{self, Event, TrainOptions};
+use tsm2_train::train::feed::Feed;
+use tsm2_train::train::trainer::{Trainer, TrainerOptions};
+use tsm2_train::train::validation_errors::BlendSums;
+use tsm2_train::train::{self, Budget, Event, Stop, TrainOptions};
+
+/// Width of the networks' hidden layers.
+const HIDDEN: usize = 64;
 
 /// Two coupled logistic maps.
 fn chaos(rows: usize) -> Table {
     chaos::logistic_maps(rows, |_| false)
 }
+
+/// Of this number of variates and steps.
+fn config(variates: usize, past_covariates: usize, horizon: usize) -> Config {
+    Config {
+        variates,
+        past_covariates,
+        horizon,
+        network: Some(NetworkConfig {
+            patch: PATCH,
+            ..NetworkConfig::default()
+        }),
+        ..Config::default()
+    }
+}
+
+/// Samples in a patch.
+const PATCH: usize = 12;
 
 #[test]
 fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
@@ -41,30 +63,25 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
     let [train, validation] = [Part::Train, Part::Validation].map(|part| table.part(&split, part));
     let (linear, _) = baseline_errors(&table, &scaler, &split, &validation, &[1]).expect("linear models");
     let linear = linear.linear_all.expect("two variates")[0].mse;
-    let config = baseline_config(&Config {
-        variates: 2,
-        horizon: 1,
-        ..Config::default()
-    });
-    let data = Dataset::new(&config, &scaler, &table, &[0..1500], &[]).expect("valid");
+    let config = config(2, 0, 1);
+    let feed = Feed::new(&config, &scaler, &table, &[]).expect("valid");
     let options = TrainerOptions {
-        updates: 300,
-        target: Target::Standalone,
+        standalone: true,
         ..TrainerOptions::default()
     };
     for kind in NeuralKind::ALL {
-        let initial = |rng: &mut ChaCha8Rng| NeuralBaseline::initial(kind, &config, rng, &Device::Cpu);
-        let mut trainer = Trainer::new(initial, options, &data, &train, &Device::Cpu).expect("valid");
-        while trainer.advance(300, &validation, &step_groups(1), &mut |_| {}).expect("trains") {}
+        let initial = |rng: &mut ChaCha8Rng| {
+            let network = NeuralBaseline::initial(kind, HIDDEN, &config, rng, &Device::Cpu)?;
+            Ok(Box::new(network) as Box<dyn Learner>)
+        };
+        let mut trainer = Trainer::new(initial, options, &feed, &train, &Device::Cpu).expect("valid");
+        trainer.advance(300, &Stop::default(), &mut |_| {}).expect("trains");
+        trainer.validate_average(&validation, &step_groups(1)).expect("measures");
         let best = trainer.best().expect("a best");
-        let mse = best
-            .errors
-            .group(0..1)
-            .sum::<tsm2_train::train::validation_errors::BlendSums>()
-            .mse(1.0);
+        let whole = best.errors.group(0..1).sum::<BlendSums>();
+        let mse = whole.mse(1.0);
         assert!(mse < 0.2 * linear, "{kind:?}: {mse}, linear {linear}");
         // Nothing stands beside the network: its own error is what it is judged by.
-        let whole = best.errors.group(0..1).sum::<tsm2_train::train::validation_errors::BlendSums>();
         assert!((best.score - whole.mse(1.0) / whole.mse(0.0)).abs() < 1e-9, "{}", best.score);
     }
 }
@@ -72,16 +89,11 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
 #[test]
 fn a_stretch_in_pieces_with_the_state_carried_is_the_whole_stretch() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let config = baseline_config(&Config {
-        variates: 3,
-        past_covariates: 1,
-        horizon: 4,
-        ..Config::default()
-    });
+    let config = config(3, 1, 4);
     for kind in NeuralKind::ALL {
-        let random = NeuralBaseline::initial(kind, &config, &mut rng, &Device::Cpu).expect("a network");
+        let random = NeuralBaseline::initial(kind, HIDDEN, &config, &mut rng, &Device::Cpu).expect("a network");
         // The head is zero at first.
-        let peer = NeuralBaseline::new(kind, &config, &Device::Cpu, |name, shape| {
+        let peer = NeuralBaseline::new(kind, HIDDEN, &config, &Device::Cpu, |name, shape| {
             let own = random.parameters().iter().find(|p| p.name == name).expect("the same tensors");
             let count: usize = shape.iter().product();
             match name {
@@ -90,8 +102,8 @@ fn a_stretch_in_pieces_with_the_state_carried_is_the_whole_stretch() {
             }
         })
         .expect("a network");
-        let values: Vec<f32> = (0..2 * 31 * 3 * WINDOW).map(|i| (i as f32 * 0.7).sin()).collect();
-        let patches = Tensor::from_vec(values, (2, 31, 3, WINDOW), &Device::Cpu).expect("fits");
+        let values: Vec<f32> = (0..2 * 31 * 3 * PATCH).map(|i| (i as f32 * 0.7).sin()).collect();
+        let patches = Tensor::from_vec(values, (2, 31, 3, PATCH), &Device::Cpu).expect("fits");
         let zero = peer.zero_state(2, &Device::Cpu).expect("a state");
         let (whole, _) = peer.forward(&patches, &zero).expect("runs");
         let (mut state, mut pieces) = (zero, Vec::new());
@@ -118,25 +130,28 @@ fn options(out: &Path) -> TrainOptions {
         out: out.to_owned(),
         name: "chaos".into(),
         seed: 3,
-        updates: Some(40),
+        budget: Some(Budget::Updates(40)),
         calendar: false,
         statics: None,
         missing_rate: Rate::default(),
         resume: false,
+        from: None,
         baselines: true,
         device: Device::Cpu,
+        stop: Stop::default(),
     }
 }
 
 /// Trains; the names of what was trained.
-fn train(table: &Table, options: &TrainOptions) -> (train::Trained, BTreeSet<String>) {
+fn train(table: &Table, options: &TrainOptions) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let trained = train::run(table, options, &mut |event| {
-        if let Event::Training { name, .. } = event {
-            names.insert(name.to_owned());
+        if let Event::Progress { task, .. } = event {
+            names.insert(task.to_owned());
         }
     });
-    (trained.expect("trains"), names)
+    trained.expect("trains");
+    names
 }
 
 #[test]
@@ -144,44 +159,65 @@ fn a_training_ends_with_its_baselines_and_finished_ones_are_not_trained_again() 
     let table = chaos(1200);
     let folder = tempfile::tempdir().expect("temporary folder");
     let options = options(folder.path());
-    let (trained, names) = train(&table, &options);
-    assert!(
-        names.contains("gru") && names.contains("mlp") && names.contains("full"),
-        "{names:?}"
-    );
-    let test = trained.test.expect("a test part");
-    let gru = test.baselines.gru.expect("trained");
-    let path = folder.path().join("metrics.csv");
-    let metrics = fs::read_to_string(&path).expect("metrics");
-    for name in ["tsm2", "linear", "linear_all", "gru", "mlp"] {
-        let rows = metrics.lines().filter(|line| line.starts_with(&format!("test,{name},"))).count();
-        assert_eq!(rows, gru.len(), "{name} in {metrics}");
+    let names = train(&table, &options);
+    assert!(["gru", "mlp", "tsm2"].iter().all(|name| names.contains(*name)), "{names:?}");
+    let model = folder.path().join(train::MODEL);
+    let paths = NeuralKind::ALL.map(|kind| neural::file(&model, kind));
+
+    let split = SplitSpec::Rows([900, 150, 150]).resolve(1200).expect("a split");
+    let (scaler, _) = Scaler::fit(&table, &split);
+    let (z, test) = (scaler.standardise_targets(&table), table.part(&split, Part::Test));
+    for path in &paths {
+        let baseline = Neural::open(path).expect("a baseline");
+        let tally = Tally::new(&z, 2, &test, &[2]).expect("a horizon");
+        let errors = baseline
+            .tally(&table, &scaler, tally)
+            .expect("runs")
+            .errors()
+            .expect("measures")
+            .total;
+        assert_eq!(errors[0].origins, 149);
+        assert!(errors[0].mse.is_finite() && errors[0].mse < 2.0, "{errors:?}");
     }
 
-    let files = || [&trained.path, &path].map(|path| fs::read(path).expect("a file"));
+    let files = || [&model, &paths[0], &paths[1]].map(|path| fs::read(path).expect("a file"));
     let before = files();
     let resume = TrainOptions {
         resume: true,
         ..options.clone()
     };
-    let (_, names) = train(&table, &resume);
+    let names = train(&table, &resume);
     assert!(names.is_empty(), "nothing is trained again: {names:?}");
     assert!(before == files(), "the files are the same");
-    // Baselines that were not finished begin again, TSM2 does not.
-    fs::remove_file(&path).expect("removes");
-    let (_, names) = train(&table, &resume);
-    assert_eq!(names, ["gru", "mlp"].map(String::from).into());
+    // A baseline that was not begun is trained, and nothing else.
+    for i in 0..2 {
+        fs::remove_file(folder.path().join(format!("checkpoints/gru-{i}.safetensors"))).expect("removes");
+    }
+    let names = train(&table, &resume);
+    assert_eq!(names, ["gru", "gru, trials"].map(String::from).into());
     assert!(before == files(), "the files are the same");
 
     let alone = TrainOptions {
         baselines: false,
         ..options
     };
-    let (trained, names) = train(&table, &alone);
-    let metrics = fs::read_to_string(&path).expect("metrics");
+    let names = train(&table, &alone);
     assert!(
-        !names.contains("gru") && !metrics.contains("gru"),
-        "the errors of an earlier training are gone"
+        !names.contains("gru") && !paths[0].exists(),
+        "the baselines of an earlier training are gone"
     );
-    assert!(trained.test.expect("a test part").baselines.gru.is_none());
+}
+
+#[test]
+fn a_file_that_is_no_baseline_is_named() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("gru.safetensors");
+    for bytes in [&b""[..], b"\x02\0\0\0\0\0\0\0{}", b"no tensors"] {
+        fs::write(&path, bytes).expect("writes");
+        let message = Neural::open(&path).expect_err("no baseline").to_string();
+        assert!(
+            message.contains("gru.safetensors") && message.contains("train the model again"),
+            "{message}"
+        );
+    }
 }

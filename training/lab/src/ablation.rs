@@ -11,17 +11,26 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tsm2_core::{Config, NetworkConfig, VariateMixer};
 
-use tsm2_train::data::dataset::Dataset;
 use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::{Split, SplitError};
 use tsm2_train::data::table::Table;
 use tsm2_train::linear::step_groups::step_groups;
 use tsm2_train::network::Network;
+use tsm2_train::network::learner::Learner;
 use tsm2_train::network::parameters::{OPEN_GATE, Parameters, Parts, mamba};
-use tsm2_train::train::recipe::{MEMORY, MLP, start_config, with_network};
-use tsm2_train::train::trainer::{Progress, Target, TrainError, Trainer, TrainerOptions};
+use tsm2_train::train::Stop;
+use tsm2_train::train::candidate::MLP;
+use tsm2_train::train::feed::Feed;
+use tsm2_train::train::recipe::start_config;
+use tsm2_train::train::trainer::{TrainError, Trainer, TrainerOptions};
 use tsm2_train::train::validation_errors::BlendSums;
+
+/// Updates between two validations.
+const VALIDATE_EVERY: usize = 200;
+
+/// The learning rate is lowered over this share of the updates: one of so many.
+const DECAY: usize = 4;
 
 /// A part of TSM2, or another in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +117,8 @@ impl Variant {
                 _ => network.variate_mixer,
             }
         };
-        with_network(recipe, |network| NetworkConfig {
+        let network = recipe.network.unwrap_or_default();
+        recipe.with_network(NetworkConfig {
             variate_mixer: across(network),
             ..network
         })
@@ -137,7 +147,7 @@ impl Variant {
         TrainerOptions {
             restart_every: if self == Variant::NoCarriedState { 1 } else { recipe.restart_every },
             horizon_balance: self != Variant::NoHorizonBalance,
-            target: Target::Standalone,
+            standalone: true,
             ..recipe
         }
     }
@@ -206,20 +216,16 @@ impl Ablation<'_> {
         Variant::ALL.into_iter().filter(move |variant| variant.differs(&recipe))
     }
 
-    /// Checks that the parts are long enough, and the data small enough to be held.
+    /// Checks that the parts are long enough.
     ///
     /// # Errors
-    /// What is too short or too large.
+    /// What is too short.
     pub fn check(&self) -> Result<(), AblationError> {
         let config = self.recipe();
         let (runs, patch) = (&self.table.runs, config.network.map_or(1, |network| network.patch));
         runs.check_training(self.split, patch, config.horizon)?;
         runs.check_test(self.split, config.horizon)?;
-        let most = MEMORY / Dataset::row_len(&config);
-        match self.table.len() {
-            rows if rows > most => Err(AblationError::TooLarge { rows, most }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn recipe(&self) -> Config {
@@ -227,28 +233,37 @@ impl Ablation<'_> {
         start_config(self.table, horizon)
     }
 
-    /// Trains and measures one of them; every token's forecast whose steps lie within the test rows counts, but for the remainder that four streams leave.
+    /// Trains and measures one of them; every token's forecast whose steps lie within the test rows counts, but for a remainder of a few at the end.
     ///
     /// # Errors
     /// candle's, and those of the front end.
-    pub fn run(&self, variant: Variant, seed: u64, report: &mut dyn FnMut(Progress)) -> Result<Outcome, AblationError> {
+    pub fn run(&self, variant: Variant, seed: u64, report: &mut dyn FnMut(usize)) -> Result<Outcome, AblationError> {
         let Self { table, split, device, .. } = *self;
         let config = variant.config(&self.recipe());
         let (scaler, _) = Scaler::fit(table, split);
-        let data = Dataset::new(&config, &scaler, table, &[0..table.len()], &[])?;
+        let feed = Feed::new(&config, &scaler, table, &[])?;
         let options = variant.options(TrainerOptions {
             seed,
-            updates: self.updates,
             ..TrainerOptions::default()
         });
         let begun = Instant::now();
-        let initial = |rng: &mut ChaCha8Rng| variant.initial(&config, rng, seed, device);
+        let initial =
+            |rng: &mut ChaCha8Rng| Ok::<_, candle_core::Error>(Box::new(variant.initial(&config, rng, seed, device)?) as Box<dyn Learner>);
         let [train, validation, test] = [Part::Train, Part::Validation, Part::Test].map(|part| table.part(split, part));
-        let mut trainer = Trainer::new(initial, options, &data, &train, device)?;
+        let mut trainer = Trainer::new(initial, options, &feed, &train, device)?;
         let groups = step_groups(config.horizon);
-        while trainer.advance(self.updates, &validation, &groups, report)? {}
-        trainer.take_best()?;
-        let errors = trainer.validate(&test)?;
+        let (stop, constant) = (Stop::default(), self.updates - self.updates / DECAY);
+        while !trainer.ended() && trainer.updates() < self.updates {
+            if trainer.updates() >= constant && trainer.decay().is_none() {
+                trainer.begin_decay(self.updates - trainer.updates());
+            }
+            let until = (trainer.updates() + VALIDATE_EVERY).min(if trainer.decay().is_some() { self.updates } else { constant });
+            trainer.advance(until, &stop, report)?;
+            trainer.validate_average(&validation, &groups)?;
+        }
+        let best = trainer.best().ok_or(TrainError::NotFinite)?.weights.clone();
+        trainer.set_weights(&best)?;
+        let errors = trainer.measure(&test)?;
         let mse = |steps: Range<usize>| errors.group(steps).sum::<BlendSums>().mse(1.0);
         Ok(Outcome {
             mse: self.horizons.iter().map(|&h| mse(0..h)).collect(),
@@ -266,14 +281,6 @@ pub enum AblationError {
     /// A part that is too short.
     #[error(transparent)]
     Split(#[from] SplitError),
-    /// More than is held in memory.
-    #[error("has {rows} rows; at this number of columns and this horizon, {most} are held at most")]
-    TooLarge {
-        /// Rows of the table.
-        rows: usize,
-        /// Rows that fit.
-        most: usize,
-    },
     /// The network.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -286,7 +293,6 @@ pub enum AblationError {
 mod tests {
     use super::*;
     use candle_core::Tensor;
-    use tsm2_train::network::learner::Learner;
 
     fn recipe() -> Config {
         Config {

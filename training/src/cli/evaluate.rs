@@ -4,10 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::data::runs::Part;
+use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
-use crate::evaluate::{BaselineErrors, Evaluation, HorizonError, LINEAR_HEAD, METRICS, Protocol, evaluate, read_metrics};
-use anyhow::anyhow;
+use crate::evaluate::neural::{self, Neural};
+use crate::evaluate::{BaselineErrors, Evaluation, HorizonError, LINEAR_HEAD, Protocol, Tally, evaluate};
+use crate::network::baseline::NeuralKind;
+use anyhow::{anyhow, ensure};
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,7 +29,7 @@ use super::reading::Reading;
 ///   linear       a linear model of each target's own readings
 ///   linear-all   a linear model of all variates' readings
 ///   linear-head  the model without its network
-///   gru, mlp     neural baselines, as `tsm2 train` measured them
+///   gru, mlp     neural baselines that `tsm2 train` trained beside the model
 #[derive(Args)]
 #[command(
     verbatim_doc_comment,
@@ -99,7 +102,7 @@ impl Evaluate {
         });
         bar.finish_and_clear();
         let mut evaluation = evaluation.map_err(|error| name(&error))?;
-        if let Err(reason) = add_neural_baselines(&mut evaluation, &self.model, meta, &table, &split) {
+        if let Err(reason) = add_neural_baselines(&mut evaluation, &self.model, meta, (&table, &super::common::scaler(meta)), &split) {
             super::common::note(format_args!("gru and mlp are left out: {reason}"));
         }
         if let Some(linear_head) = linear_head(&self.model, meta)? {
@@ -178,36 +181,37 @@ fn lines(model: &str, evaluation: &Evaluation) -> Vec<Vec<Cell>> {
         .collect()
 }
 
-/// Adds the errors of the neural baselines that stand in the metrics of the model's training; or why that is not possible.
-fn add_neural_baselines(evaluation: &mut Evaluation, model: &Path, meta: &Metadata, table: &Table, split: &Split) -> Result<(), String> {
-    let path = model.with_file_name(METRICS);
-    let at = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    if !path.exists() {
-        return Err(at(&"not found; train the model again"));
-    }
-    let trained = &meta.provenance;
-    if trained.data_sha256 != table.sha256 || trained.split != [split.train, split.validation, split.test] {
-        return Err(at(&"the model was trained on other data or another split"));
-    }
-    let all = read_metrics(&path).map_err(|error| at(&error))?;
-    let of = |name: &str| all.iter().find(|errors| errors.part == "test" && errors.model == name);
-    let own = |error: &HorizonError| {
-        let mse = trained.metrics.get(&format!("test_mse_{}", error.horizon));
-        mse.is_some_and(|mse| (mse - error.mse).abs() < 1e-6)
-    };
-    if !of("tsm2").is_some_and(|errors| errors.errors.iter().all(own)) {
-        return Err(at(&"of another model"));
-    }
+/// Measures the neural baselines whose files lie beside the model; or why that is not possible.
+fn add_neural_baselines(
+    evaluation: &mut Evaluation,
+    model: &Path,
+    meta: &Metadata,
+    (table, scaler): (&Table, &Scaler),
+    split: &Split,
+) -> anyhow::Result<()> {
     let horizons = evaluation.horizons();
-    for (name, place) in [("gru", &mut evaluation.baselines.gru), ("mlp", &mut evaluation.baselines.mlp)] {
-        let Some(known) = of(name) else {
-            return Err(at(&"without neural baselines; train the model again without --no-baselines"));
-        };
-        let at_horizon = |horizon: &usize| known.errors.iter().find(|error| error.horizon == *horizon).copied();
-        *place = horizons.iter().map(at_horizon).collect();
-        if place.is_none() {
-            let known: Vec<String> = known.errors.iter().map(|error| error.horizon.to_string()).collect();
-            return Err(at(&format_args!("measured at horizons {} only", known.join(", "))));
+    let z = scaler.standardise_targets(table);
+    let test = table.part(split, Part::Test);
+    for kind in NeuralKind::ALL {
+        let path = neural::file(model, kind);
+        ensure!(
+            path.exists(),
+            "{}: not found; train the model without --no-baselines",
+            path.display()
+        );
+        let baseline = Neural::open(&path)?;
+        let (own, trained) = (baseline.meta(), &meta.provenance);
+        let of_model = own.data_sha256 == trained.data_sha256 && own.split == trained.split && own.config.horizon == meta.config.horizon;
+        ensure!(
+            of_model && own.config.variates == meta.config.variates,
+            "{}: of another model",
+            path.display()
+        );
+        let tally = Tally::new(&z, table.targets(), &test, &horizons)?;
+        let errors = baseline.tally(table, scaler, tally)?.errors()?.total;
+        match kind {
+            NeuralKind::Gru => evaluation.baselines.gru = Some(errors),
+            NeuralKind::Mlp => evaluation.baselines.mlp = Some(errors),
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ pub mod export;
 pub mod forecast;
 pub mod inspect;
 pub mod lines;
+pub mod progress;
 pub mod reading;
 pub mod train;
 

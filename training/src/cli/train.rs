@@ -3,42 +3,49 @@
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::data::mask::Rate;
 use crate::data::runs::Part;
 use crate::data::split::SplitSpec;
 use crate::network::static_covariates::StaticCovariates;
-use crate::train::trainer::Progress;
-use crate::train::{DEFAULT_HORIZON, Event, TrainOptions, run};
+use crate::train::{Budget, DEFAULT_HORIZON, Event, Stop, TrainOptions, run};
+use anyhow::{anyhow, ensure};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tsm2_bundle::Bundle;
 
+use super::progress::Progress;
 use super::reading::Reading;
 
-/// Train a model on a recording and compare it with baselines.
+/// Train a model on a recording.
 ///
-/// The network learns on the training part. Every choice is made on the validation part. The test part is only measured on.
+/// The network learns on the training part. Every choice is made on the validation part, whose errors are printed. The test part is
+/// not used: `tsm2 evaluate` measures on it. Ctrl-C ends with the best model so far; a second one ends at once.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 train --data building.csv --horizon 60 --out building
+  tsm2 train --data pump1.csv pump2.csv pump3.csv --hold-out pump3 --horizon 24
+  tsm2 train --data pumps.csv --series pump --horizon 24
+  tsm2 train --data building.csv --horizon 60 --out building --budget 2m
+  tsm2 train --data newer.csv --horizon 60 --out newer --from building/model.safetensors
   tsm2 train --data building.csv --horizon 60 --past-covariates outdoor_temp,occupancy
   tsm2 train --data building.csv --horizon 60 --future-covariates tariff
   tsm2 train --data building.csv --horizon 60 --static-covariates sensors.csv
-  tsm2 train --data pump1.csv pump2.csv pump3.csv --hold-out pump3 --horizon 24
-  tsm2 train --data pumps.csv --series pump --horizon 24
   tsm2 train --data export.csv --time-format dmy --time-zone Europe/Berlin --interval 1m --aggregate mean
   tsm2 train --data ETTh1.csv --split 8640,2880,2880 --horizon 96 --out etth1 --seed 1")]
 pub struct Train {
     /// The recording; a file for each device, or parts of one recording with --join. Devices need the same columns
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     data: Vec<PathBuf>,
-    /// Training, validation and test part, in rows or in fractions
-    #[arg(long, value_name = "A,B,C", default_value = "0.7,0.1,0.2")]
-    split: SplitSpec,
     /// Devices that train nothing and choose nothing. The model is measured on all of their rows [default: none]
     #[arg(long, value_name = "DEVICE,..", value_delimiter = ',')]
     hold_out: Vec<String>,
+    /// Training, validation and test part, in rows or in fractions
+    #[arg(long, value_name = "A,B,C", default_value = "0.7,0.1,0.2")]
+    split: SplitSpec,
     /// Steps to forecast, at least 1; the model serves every shorter horizon too
     #[arg(long, value_name = "H", default_value_t = NonZeroUsize::MIN.saturating_add(DEFAULT_HORIZON - 1))]
     horizon: NonZeroUsize,
@@ -57,14 +64,18 @@ pub struct Train {
     /// they lower the validation error
     #[arg(long)]
     no_calendar: bool,
-    /// Folder for the model (model.safetensors) and its errors (metrics.csv)
+    /// Folder for the model (model.safetensors), its errors (metrics.csv) and the course of its training (curves.csv)
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
     /// Name in every forecast of the model [default: the name of the folder]
     #[arg(long)]
     name: Option<String>,
-    /// Largest number of updates; fewer updates: faster, less accurate [default: about ten minutes on two cores]
-    #[arg(long, value_name = "N")]
+    /// Time for everything, such as 90s, 10m or 2h: trials take up to a quarter, each neural baseline 15 % [default: a second for
+    /// every 250 readings, from 20 s to 10 minutes]
+    #[arg(long, value_name = "TIME")]
+    budget: Option<jiff::SignedDuration>,
+    /// Updates of each network in place of a time: the same data, seed and machine then give the same model
+    #[arg(long, value_name = "N", conflicts_with = "budget")]
     updates: Option<usize>,
     /// Share of the readings to hide from the model in training, at random, for sensors that are often silent. Forecasts get
     /// less accurate where no reading is missing
@@ -73,10 +84,13 @@ pub struct Train {
     /// Continue from the last checkpoint in the folder. The result is the same as without interruption
     #[arg(long)]
     resume: bool,
-    /// Do not train the neural baselines (GRU and MLP). They take about a third of the time of the model's own network
+    /// Continue from the network of an earlier model of the same columns and horizon, with this recording
+    #[arg(long, value_name = "BUNDLE", conflicts_with = "static_covariates")]
+    from: Option<PathBuf>,
+    /// Do not train the neural baselines (GRU and MLP): all the time is the model's
     #[arg(long)]
     no_baselines: bool,
-    /// Seed of every random choice: the same data, seed and machine give the same model
+    /// Seed of every random choice
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Where to compute
@@ -98,6 +112,15 @@ enum DeviceName {
 }
 
 impl Train {
+    fn budget(&self) -> anyhow::Result<Option<Budget>> {
+        let Some(time) = self.budget else {
+            return Ok(self.updates.map(Budget::Updates));
+        };
+        let time = Duration::try_from(time).map_err(|_| anyhow!("--budget {time:#}: give at least 1 s"))?;
+        ensure!(time >= Duration::from_secs(1), "--budget {time:?}: give at least 1 s");
+        Ok(Some(Budget::Time(time)))
+    }
+
     /// Trains, saves and reports.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let (table, report) = self.reading.read(&self.data)?;
@@ -118,73 +141,65 @@ impl Train {
             name: self.name.clone().unwrap_or_else(folder_name),
             out: self.out.clone(),
             seed: self.seed,
-            updates: self.updates,
+            budget: self.budget()?,
             calendar: !self.no_calendar,
             statics,
             missing_rate: self.missing_rate,
             resume: self.resume,
+            from: self.from.as_deref().map(Bundle::open).transpose()?.map(Arc::new),
             baselines: !self.no_baselines,
             device: self.device.open()?,
+            stop: Stop::default(),
         };
-        let style = ProgressStyle::with_template("{prefix:>8} {wide_bar} {pos}/{len} {msg} {eta} left")?;
-        let bar = ProgressBar::new(0).with_style(style);
-        let print = |line: String| bar.suspend(|| super::common::note(line));
+        let stop = options.stop.clone();
+        // The first Ctrl-C ends with the best so far, the second at once.
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop.0))?;
+            signal_hook::flag::register(signal, Arc::clone(&stop.0))?;
+        }
+        let mut progress = Progress::new();
         let trained = run(&table, &options, &mut |event| match event {
-            Event::Warning(text) => print(format!("{}: {text}", table.path.display())),
-            Event::Decision(text) | Event::Pace(text) | Event::Baselines(text) => print(text.to_owned()),
-            Event::Training { name, progress, updates } => match progress {
-                Progress::Update(update) => {
-                    bar.set_prefix(name.to_owned());
-                    bar.set_length(updates as u64);
-                    bar.set_position(update as u64);
-                }
-                Progress::Validation { update, loss, score, best } => {
-                    let message = format!("loss {loss:.3}, validation error / linear head {score:.3}, best {best:.3}");
-                    if bar.is_hidden() && update % 1000 == 0 {
-                        super::common::note(format_args!("{name}, update {update}: {message}"));
-                    }
-                    bar.set_message(message);
-                }
-            },
+            Event::Warning(text) => progress.note(format_args!("{}: {text}", table.path.display())),
+            Event::Decision(text) => progress.note(text),
+            Event::Task(text) => progress.task(text),
+            Event::Progress { task, done, total, note } => progress.step(task, done, total, note),
         });
-        bar.finish_and_clear();
+        progress.end();
         let trained = trained?;
+        if stop.is_set() {
+            super::common::note("ended early with the best so far; --resume goes on");
+        }
         if self.json {
             let outcome = json!({
                 "bundle": trained.path,
                 "split": [trained.split.train, trained.split.validation, trained.split.test],
                 "decisions": trained.decisions,
                 "device": trained.device,
-                "samples_per_second": trained.samples_per_second,
+                "seconds": trained.used.as_secs_f64(),
                 "validation": trained.validation,
-                "test": trained.test,
+                "linear_part": trained.linear,
             });
             writeln!(out, "{outcome}")?;
             return Ok(());
         }
-        if let Some(test) = &trained.test {
-            super::evaluate::note_left_out(test, &table);
-            writeln!(
-                out,
-                "{} on {} of {}",
-                options.name,
-                table.part(&trained.split, Part::Test),
-                table.path.display()
-            )?;
-            writeln!(out, "{}", super::evaluate::print(test))?;
-            if !test.devices.is_empty() {
-                writeln!(out, "{}", super::evaluate::print_devices(test))?;
-            }
-            writeln!(out, "{}", super::evaluate::summary(test))?;
-        } else {
-            let errors = trained
-                .validation
-                .iter()
-                .map(|error| format!("{:.4} at {} steps", error.mse, error.horizon));
-            let errors = errors.collect::<Vec<_>>().join(", ");
-            writeln!(out, "{}: MSE on the validation part: {errors}", options.name)?;
+        let (rows, data) = (table.part(&trained.split, Part::Validation), table.path.display());
+        writeln!(
+            out,
+            "{} on the validation part, {rows} of {data}, after {:.0} s",
+            options.name,
+            trained.used.as_secs_f64()
+        )?;
+        let mut printed = super::common::printed(["steps", "MAE", "MSE", "MSE of the linear part"], 0);
+        for (own, linear) in trained.validation.iter().zip(&trained.linear) {
+            let number = |number: f64| format!("{number:.4}");
+            printed.add_row([own.horizon.to_string(), number(own.mae), number(own.mse), number(linear.mse)]);
         }
+        writeln!(out, "{printed}")?;
         writeln!(out, "{}", trained.path.display())?;
+        if trained.split.test > 0 {
+            let evaluate = format!("tsm2 evaluate --model {} --data {data}", trained.path.display());
+            writeln!(out, "Errors on the test rows, beside baselines: {evaluate}")?;
+        }
         Ok(())
     }
 }

@@ -4,9 +4,10 @@ pub mod baselines;
 mod evaluation;
 mod metrics;
 mod model;
+pub mod neural;
 mod tally;
 
 pub use evaluation::{BaselineErrors, DeviceErrors, Evaluation, LINEAR_HEAD, baseline_errors, evaluate};
-pub use metrics::{METRICS, MetricsError, PartErrors, metrics_csv, read_metrics};
+pub use metrics::{METRICS, metrics_csv};
 pub use model::{Protocol, RESET_ROWS, carried, check_horizons, go_on, model_errors, on_all_cores, on_cores, run, standardised};
 pub use tally::{ErrorsByDevice, EvaluateError, HorizonError, Tally};

@@ -1,31 +1,24 @@
 //! The neural baselines in parallel form: a streaming GRU and an MLP over a short window.
 //!
-//! Both read what TSM2 reads: the samples of all variates under TSM2's normalizer, the calendar, and the future covariates. Both forecast all
-//! steps of all targets at once.
+//! Both read what TSM2 reads: the patches of all variates under TSM2's normalizer, the calendar, and the future covariates. Both forecast
+//! all steps of all targets at once, and like TSM2 they learn what the linear head leaves.
 
 use candle_core::{DType, Device, Result, Tensor};
 use rand::{Rng, RngExt};
-use tsm2_core::{Config, NetworkConfig};
+use serde::{Deserialize, Serialize};
+use tsm2_core::Config;
 
 use crate::network::learner::{Learner, State};
 use crate::network::parameters::{Parameter, Parameters};
 use crate::ops::{gelu, gru, linear};
 
-/// Number of samples of every variate that the MLP reads.
-pub const WINDOW: usize = 24;
-
-/// Width of the GRU's state.
-const GRU_HIDDEN: usize = 128;
-
-/// Width of the MLP's hidden layers.
-const MLP_HIDDEN: usize = 256;
-
 /// Which network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum NeuralKind {
-    /// One layer of gated recurrent units over the newest sample of every variate, its state carried from sample to sample.
+    /// One layer of gated recurrent units over the patches of all variates, its state carried from sample to sample.
     Gru,
-    /// Two hidden layers over the last [`WINDOW`] samples of every variate.
+    /// Two hidden layers over the patches of all variates.
     Mlp,
 }
 
@@ -42,26 +35,34 @@ impl NeuralKind {
         }
     }
 
+    /// Widths of the hidden layers that are tried.
+    #[must_use]
+    pub fn widths(self) -> [usize; 2] {
+        match self {
+            NeuralKind::Gru => [128, 64],
+            NeuralKind::Mlp => [256, 128],
+        }
+    }
+
     /// Names and shapes of the tensors, in order.
-    fn layout(self, config: &Config) -> Vec<(String, Vec<usize>)> {
-        let (variates, forecast) = (config.variates, config.forecast_len());
-        // Calendar and future covariates are the same for all variates: they enter once.
-        let common = config.patch_len() - WINDOW;
+    fn layout(self, hidden: usize, config: &Config) -> Vec<(String, Vec<usize>)> {
+        let forecast = config.forecast_len();
+        let inputs = config.variates * own(config) + common(config);
         let shapes: Vec<(&str, Vec<usize>)> = match self {
             NeuralKind::Gru => vec![
-                ("input.weight", vec![3 * GRU_HIDDEN, variates + common]),
-                ("input.bias", vec![3 * GRU_HIDDEN]),
-                ("hidden.weight", vec![3 * GRU_HIDDEN, GRU_HIDDEN]),
-                ("hidden.bias", vec![GRU_HIDDEN]),
-                ("head.weight", vec![forecast, GRU_HIDDEN]),
+                ("input.weight", vec![3 * hidden, inputs]),
+                ("input.bias", vec![3 * hidden]),
+                ("hidden.weight", vec![3 * hidden, hidden]),
+                ("hidden.bias", vec![hidden]),
+                ("head.weight", vec![forecast, hidden]),
                 ("head.bias", vec![forecast]),
             ],
             NeuralKind::Mlp => vec![
-                ("first.weight", vec![MLP_HIDDEN, variates * WINDOW + common]),
-                ("first.bias", vec![MLP_HIDDEN]),
-                ("second.weight", vec![MLP_HIDDEN, MLP_HIDDEN]),
-                ("second.bias", vec![MLP_HIDDEN]),
-                ("head.weight", vec![forecast, MLP_HIDDEN]),
+                ("first.weight", vec![hidden, inputs]),
+                ("first.bias", vec![hidden]),
+                ("second.weight", vec![hidden, hidden]),
+                ("second.bias", vec![hidden]),
+                ("head.weight", vec![forecast, hidden]),
                 ("head.bias", vec![forecast]),
             ],
         };
@@ -70,24 +71,20 @@ impl NeuralKind {
 
     /// Numbers to be trained.
     #[must_use]
-    pub fn parameter_count(self, config: &Config) -> usize {
-        let shapes = self.layout(config);
+    pub fn parameter_count(self, hidden: usize, config: &Config) -> usize {
+        let shapes = self.layout(hidden, config);
         shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }
 
-/// The configuration of the preprocessor in front of a baseline of a model of configuration `config`: patches of [`WINDOW`] samples.
-#[must_use]
-pub fn baseline_config(config: &Config) -> Config {
-    let network = NetworkConfig {
-        patch: WINDOW,
-        calendar: config.network.is_some_and(|network| network.calendar),
-        ..NetworkConfig::default()
-    };
-    Config {
-        network: Some(network),
-        ..*config
-    }
+/// Numbers of a patch that belong to its variate.
+fn own(config: &Config) -> usize {
+    config.network.map_or(0, |network| network.patch)
+}
+
+/// Numbers of a patch that are the same for all variates, calendar and future covariates: they enter once.
+fn common(config: &Config) -> usize {
+    config.patch_len() - own(config)
 }
 
 /// A neural baseline.
@@ -95,8 +92,9 @@ pub fn baseline_config(config: &Config) -> Config {
 pub struct NeuralBaseline {
     /// Which.
     pub kind: NeuralKind,
-    targets: usize,
-    horizon: usize,
+    /// Width of its hidden layers.
+    pub hidden: usize,
+    config: Config,
     parameters: Parameters,
 }
 
@@ -105,8 +103,8 @@ impl NeuralBaseline {
     ///
     /// # Errors
     /// The device's.
-    pub fn initial(kind: NeuralKind, config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
-        Self::new(kind, config, device, |name, shape| {
+    pub fn initial(kind: NeuralKind, hidden: usize, config: &Config, rng: &mut impl Rng, device: &Device) -> Result<Self> {
+        Self::new(kind, hidden, config, device, |name, shape| {
             let count: usize = shape.iter().product();
             let bound = (*shape.last().unwrap_or(&1) as f32).sqrt().recip();
             Ok(if name.ends_with("bias") || name.starts_with("head") {
@@ -121,12 +119,18 @@ impl NeuralBaseline {
     ///
     /// # Errors
     /// Those of `values`; the device's.
-    pub fn new(kind: NeuralKind, config: &Config, device: &Device, values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Self> {
+    pub fn new(
+        kind: NeuralKind,
+        hidden: usize,
+        config: &Config,
+        device: &Device,
+        values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
         Ok(Self {
             kind,
-            targets: config.targets(),
-            horizon: config.horizon,
-            parameters: Parameters::new(kind.layout(config), device, values)?,
+            hidden,
+            config: *config,
+            parameters: Parameters::new(kind.layout(hidden, config), device, values)?,
         })
     }
 
@@ -144,35 +148,38 @@ impl Learner for NeuralBaseline {
 
     fn zero_state(&self, streams: usize, device: &Device) -> Result<State> {
         Ok(State(match self.kind {
-            NeuralKind::Gru => vec![Tensor::zeros((streams, GRU_HIDDEN), DType::F32, device)?],
+            NeuralKind::Gru => vec![Tensor::zeros((streams, self.hidden), DType::F32, device)?],
             NeuralKind::Mlp => Vec::new(),
         }))
     }
 
     fn forward(&self, patches: &Tensor, state: &State) -> Result<(Tensor, State)> {
-        let (streams, tokens, variates, patch) = patches.dims4()?;
-        let with_common = |samples: Tensor| match patch - WINDOW {
-            0 => Ok(samples),
-            common => Tensor::cat(&[&samples, &patches.narrow(2, 0, 1)?.narrow(3, WINDOW, common)?.squeeze(2)?], 2),
+        let (streams, tokens, variates, _) = patches.dims4()?;
+        let (own, common) = (own(&self.config), common(&self.config));
+        let samples = patches.narrow(3, 0, own)?.reshape((streams, tokens, variates * own))?;
+        let inputs = match common {
+            0 => samples,
+            _ => Tensor::cat(&[&samples, &patches.narrow(2, 0, 1)?.narrow(3, own, common)?.squeeze(2)?], 2)?,
         };
         let (features, state) = match self.kind {
             NeuralKind::Gru => {
-                let newest = patches.narrow(3, WINDOW - 1, 1)?.reshape((streams, tokens, variates))?;
                 let (weight, bias) = (self.parameters.get("hidden.weight")?, self.parameters.get("hidden.bias")?);
                 let before = match state.0.first() {
                     Some(before) => before.clone(),
                     None => self.zero_state(streams, patches.device())?.0.swap_remove(0),
                 };
-                let (h, last) = gru(&self.layer("input", &with_common(newest)?)?, &weight, &bias, &before)?;
+                let (h, last) = gru(&self.layer("input", &inputs)?, &weight, &bias, &before)?;
                 (h, State(vec![last]))
             }
             NeuralKind::Mlp => {
-                let window = patches.narrow(3, 0, WINDOW)?.reshape((streams, tokens, variates * WINDOW))?;
-                let first = gelu(&self.layer("first", &with_common(window)?)?)?;
+                let first = gelu(&self.layer("first", &inputs)?)?;
                 (gelu(&self.layer("second", &first)?)?, State::default())
             }
         };
         let forecast = self.layer("head", &features)?;
-        Ok((forecast.reshape((streams, tokens, self.targets, self.horizon))?, state))
+        Ok((
+            forecast.reshape((streams, tokens, self.config.targets(), self.config.horizon))?,
+            state,
+        ))
     }
 }

@@ -7,7 +7,7 @@ use candle_core::{Device, Result, Tensor};
 use crate::network::parameters::Parameter;
 
 /// A forecaster that can be trained.
-pub trait Learner: Sync {
+pub trait Learner: Send + Sync {
     /// Every trained tensor, always in the same order.
     fn parameters(&self) -> &[Parameter];
 

@@ -1,45 +1,50 @@
-//! Checkpoints of a training: the best model so far, and the state after the last validation.
+//! Checkpoints of a training: how far it is, and the state of every network in training.
+//!
+//! A resumed training goes through the same steps again. What a checkpoint says is done is not done again, so the result is the
+//! same as without the interruption, wherever that was.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tsm2_bundle::Provenance;
 
 use crate::data::table::Table;
-use crate::network::Network;
 use crate::train::options::TrainOptions;
-use crate::train::trainer::{TrainError, Trainer};
 
-/// Entry: the training that a checkpoint belongs to.
-const IDENTITY: &str = "training.identity";
-
-/// Entry: the number of the candidate.
-const CANDIDATE: &str = "training.candidate";
-
-/// Entry: the decisions so far, a line each.
-const DECISIONS: &str = "training.decisions";
+/// The file that says how far the training is.
+const PROGRESS: &str = "progress.json";
 
 /// The checkpoints of one training.
 #[derive(Debug)]
 pub struct Checkpoints {
-    /// The best model so far, a bundle.
-    pub best: PathBuf,
-    last: PathBuf,
-    identity: String,
+    folder: PathBuf,
+    progress: Progress,
 }
 
-/// The last checkpoint.
-#[derive(Debug)]
-pub struct Saved {
-    /// Number of the candidate that is trained.
-    pub candidate: usize,
-    /// How that was decided.
-    pub decisions: Vec<String>,
-    /// The trainer's own part.
-    pub tensors: HashMap<String, Tensor>,
+/// How far a training is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    /// The training that the checkpoints belong to.
+    identity: String,
+    /// Time used, in seconds.
+    used_s: f64,
+    /// By network.
+    plans: BTreeMap<String, Plan>,
+}
+
+/// The length of a network's trials, once it is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Updates of each candidate in the trials.
+    pub trial: usize,
+    /// Updates between validations after them.
+    pub every: usize,
 }
 
 /// Errors of writing and reading checkpoints.
@@ -68,6 +73,14 @@ pub enum CheckpointError {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// The file that says how far the training is cannot be understood.
+    #[error("{}: {source}; train without --resume", path.display())]
+    Progress {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
     /// The checkpoint was made with other data or other options.
     #[error("{}: belongs to another training: it was made with {found}, this is {wanted}", path.display())]
     Other {
@@ -81,16 +94,13 @@ pub enum CheckpointError {
 }
 
 impl Checkpoints {
-    /// The checkpoints in folder `out`, which is made if absent, for this data, split, roles of the variates and options.
+    /// The checkpoints in folder `out` for this data, split, roles of the variates and options: those that are there where the training
+    /// is resumed, none otherwise.
     ///
     /// # Errors
-    /// The folder cannot be made.
-    pub fn new(out: &Path, provenance: &Provenance, table: &Table, options: &TrainOptions) -> Result<Self, CheckpointError> {
+    /// The folder cannot be made or emptied; there is nothing to resume, or another training.
+    pub fn open(out: &Path, provenance: &Provenance, table: &Table, options: &TrainOptions) -> Result<Self, CheckpointError> {
         let folder = out.join("checkpoints");
-        fs::create_dir_all(&folder).map_err(|source| CheckpointError::Io {
-            path: folder.clone(),
-            source,
-        })?;
         let identity = json!({
             "code": provenance.code_version,
             "data_sha256": provenance.data_sha256,
@@ -100,76 +110,117 @@ impl Checkpoints {
             "calendar": options.calendar,
             "horizon": options.horizon,
             "seed": options.seed,
-            "updates": options.updates,
+            "budget": format!("{:?}", options.budget),
+            "baselines": options.baselines,
+            "from": options.from.as_ref().map(|bundle| &bundle.meta().provenance),
             "statics_sha256": options.statics.as_ref().map(|statics| &statics.sha256),
             "missing_rate": options.missing_rate,
-        });
-        Ok(Self {
-            best: folder.join("best.safetensors"),
-            last: folder.join("last.safetensors"),
-            identity: identity.to_string(),
         })
+        .to_string();
+        let path = folder.join(PROGRESS);
+        if options.resume {
+            if !path.exists() {
+                return Err(CheckpointError::None { path });
+            }
+            let text = fs::read(&path).map_err(io(&path))?;
+            let progress: Progress = serde_json::from_slice(&text).map_err(|source| CheckpointError::Progress {
+                path: path.clone(),
+                source,
+            })?;
+            if progress.identity != identity {
+                return Err(CheckpointError::Other {
+                    path,
+                    found: progress.identity,
+                    wanted: identity,
+                });
+            }
+            return Ok(Self { folder, progress });
+        }
+        match fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(io(&folder)(source)),
+            _ => fs::create_dir_all(&folder).map_err(io(&folder))?,
+        }
+        let progress = Progress {
+            identity,
+            ..Progress::default()
+        };
+        Ok(Self { folder, progress })
     }
 
-    /// Replaces the last checkpoint, completely or not at all.
+    /// The time used before the interruption.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        Duration::try_from_secs_f64(self.progress.used_s).unwrap_or_default()
+    }
+
+    /// The plan of a network, if it is made.
+    #[must_use]
+    pub fn plan(&self, network: &str) -> Option<Plan> {
+        self.progress.plans.get(network).copied()
+    }
+
+    /// Keeps the plan of a network.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, trainer: &Trainer<'_, Network>, candidate: usize, decisions: &[String]) -> Result<(), CheckpointError> {
-        let neighbour = self.last.with_extension("part");
-        let write = || -> Result<(), TrainError> {
-            let mut tensors = trainer.save()?;
-            tensors.insert(CANDIDATE.into(), Tensor::new(&[candidate as i64], &Device::Cpu)?);
-            for (name, text) in [(IDENTITY, &self.identity), (DECISIONS, &decisions.join("\n"))] {
-                tensors.insert(name.into(), Tensor::new(text.as_bytes(), &Device::Cpu)?);
-            }
-            candle_core::safetensors::save(&tensors, &neighbour)?;
-            // Otherwise a power cut after the rename can leave an empty file.
-            Ok(fs::File::open(&neighbour)
-                .and_then(|file| file.sync_all())
-                .map_err(candle_core::Error::wrap)?)
-        };
-        write().map_err(|error| CheckpointError::File {
-            path: self.last.clone(),
-            source: candle_core::Error::wrap(error),
-        })?;
-        fs::rename(&neighbour, &self.last).map_err(|source| CheckpointError::Io {
-            path: self.last.clone(),
-            source,
-        })
+    pub fn set_plan(&mut self, network: &str, plan: Plan, used: Duration) -> Result<(), CheckpointError> {
+        self.progress.plans.insert(network.to_owned(), plan);
+        self.write_progress(used)
     }
 
-    /// Reads the last checkpoint.
+    fn write_progress(&mut self, used: Duration) -> Result<(), CheckpointError> {
+        self.progress.used_s = used.as_secs_f64();
+        let path = self.folder.join(PROGRESS);
+        let text = serde_json::to_vec(&self.progress).map_err(|source| CheckpointError::Progress {
+            path: path.clone(),
+            source,
+        })?;
+        let part = path.with_extension("part");
+        let write = || fs::File::create(&part).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+        write().and_then(|()| fs::rename(&part, &path)).map_err(io(&path))
+    }
+
+    /// Replaces the state of a network in training, completely or not at all.
     ///
     /// # Errors
-    /// There is none, it cannot be read, or it belongs to another training.
-    pub fn load(&self) -> Result<Saved, CheckpointError> {
-        let file = |source| CheckpointError::File {
-            path: self.last.clone(),
+    /// The file cannot be written.
+    pub fn save(&mut self, name: &str, tensors: &HashMap<String, Tensor>, used: Duration) -> Result<(), CheckpointError> {
+        let path = self.path(name);
+        let part = path.with_extension("part");
+        let write = || {
+            candle_core::safetensors::save(tensors, &part)?;
+            // Otherwise a power cut after the rename can leave an empty file.
+            fs::File::open(&part)
+                .and_then(|file| file.sync_all())
+                .map_err(candle_core::Error::wrap)
+        };
+        write().map_err(|source| CheckpointError::File {
+            path: path.clone(),
             source,
-        };
-        if !self.last.exists() {
-            return Err(CheckpointError::None { path: self.last.clone() });
-        }
-        let tensors = candle_core::safetensors::load(&self.last, &Device::Cpu).map_err(file)?;
-        let get = |name: &str| match tensors.get(name) {
-            Some(tensor) => Ok(tensor),
-            None => candle_core::bail!("no entry `{name}`: not a checkpoint of a training"),
-        };
-        let text = |name| Ok(String::from_utf8_lossy(&get(name)?.to_vec1::<u8>()?).into_owned());
-        let found = text(IDENTITY).map_err(file)?;
-        if found != self.identity {
-            return Err(CheckpointError::Other {
-                path: self.last.clone(),
-                found,
-                wanted: self.identity.clone(),
-            });
-        }
-        let candidate = get(CANDIDATE).and_then(|c| c.get(0)?.to_scalar::<i64>()).map_err(file)? as usize;
-        Ok(Saved {
-            candidate,
-            decisions: text(DECISIONS).map_err(file)?.lines().map(str::to_owned).collect(),
-            tensors,
-        })
+        })?;
+        fs::rename(&part, &path).map_err(io(&path))?;
+        self.write_progress(used)
     }
+
+    /// The state of a network in training, if it was saved.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn load(&self, name: &str) -> Result<Option<HashMap<String, Tensor>>, CheckpointError> {
+        let path = self.path(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let loaded = candle_core::safetensors::load(&path, &Device::Cpu);
+        loaded.map(Some).map_err(|source| CheckpointError::File { path, source })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.safetensors"))
+    }
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> CheckpointError {
+    let path = path.to_owned();
+    move |source| CheckpointError::Io { path, source }
 }

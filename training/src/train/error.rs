@@ -8,6 +8,7 @@ use super::checkpoint::CheckpointError;
 use super::trainer_options::TrainError;
 use crate::data::split::SplitError;
 use crate::evaluate::EvaluateError;
+use crate::evaluate::neural::NeuralError;
 use crate::linear::head::LinearError;
 
 /// Errors of a training.
@@ -30,19 +31,11 @@ pub enum Error {
         /// What is wrong.
         source: LinearError,
     },
-    /// A validation part too large to be held.
-    #[error("{}: the validation part may have {most} rows at {variates} columns and a horizon of {horizon}; it has {rows}", path.display())]
-    TooLarge {
-        /// The CSV file.
-        path: PathBuf,
-        /// Rows of the part.
-        rows: usize,
-        /// Rows that it may have.
-        most: usize,
-        /// Columns of the file.
-        variates: usize,
-        /// Rows ahead.
-        horizon: usize,
+    /// A model to continue from that forecasts something else.
+    #[error("--from: the earlier model has {what}; train without --from")]
+    From {
+        /// What does not fit.
+        what: String,
     },
     /// The network.
     #[error(transparent)]
@@ -59,6 +52,9 @@ pub enum Error {
     /// The evaluation.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// The file of a neural baseline.
+    #[error(transparent)]
+    Neural(#[from] NeuralError),
     /// The output folder.
     #[error("{}: {source}", path.display())]
     Out {

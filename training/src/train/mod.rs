@@ -1,19 +1,23 @@
 //! From a table to a bundle.
 
-pub mod baselines;
-mod batch;
+pub mod blend;
+pub mod candidate;
 pub mod checkpoint;
+pub mod clock;
+pub mod curves;
 mod error;
 pub mod export;
+pub mod feed;
+pub mod fit;
 pub mod optim;
 mod options;
-mod pilot;
 pub mod recipe;
 mod run;
 pub mod trainer;
 pub mod trainer_options;
 pub mod validation_errors;
 
+pub use clock::{Budget, Stop};
 pub use error::Error;
 pub use options::{DEFAULT_HORIZON, Event, TrainOptions};
-pub use run::{Trained, run};
+pub use run::{MODEL, Trained, run};

@@ -1,10 +1,12 @@
 //! Options and events of a training.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::Device;
+use tsm2_bundle::Bundle;
 
-use super::trainer_options::Progress;
+use super::clock::{Budget, Stop};
 use crate::data::mask::Rate;
 use crate::data::split::SplitSpec;
 use crate::network::static_covariates::StaticCovariates;
@@ -25,8 +27,8 @@ pub struct TrainOptions {
     pub name: String,
     /// Seed of the initial weights and every draw.
     pub seed: u64,
-    /// Largest number of updates; `None`: as many as a bounded cost allows.
-    pub updates: Option<usize>,
+    /// What the training may use; `None`: time in proportion to the readings.
+    pub budget: Option<Budget>,
     /// Network and linear head may use time of day and day of week, where that lowers the validation error.
     pub calendar: bool,
     /// Static covariates.
@@ -35,10 +37,14 @@ pub struct TrainOptions {
     pub missing_rate: Rate,
     /// Continues from the last checkpoint in `out`.
     pub resume: bool,
+    /// Continues from the network of an earlier model of the same variates.
+    pub from: Option<Arc<Bundle>>,
     /// Trains the neural baselines, a GRU and an MLP, after TSM2.
     pub baselines: bool,
     /// Where the network is trained.
     pub device: Device,
+    /// A request to end with the best so far.
+    pub stop: Stop,
 }
 
 /// Events of a training.
@@ -48,18 +54,18 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// A choice with its evidence, one line.
     Decision(&'a str),
-    /// Device and speed of the training.
-    Pace(&'a str),
-    /// The neural baselines, and the time they took.
-    Baselines(&'a str),
-    /// Progress of the training of a network.
-    Training {
-        /// The target of TSM2, or the name of a baseline.
-        name: &'a str,
-        /// An update or a validation.
-        progress: Progress,
-        /// Largest number of updates.
-        updates: usize,
+    /// Something begins that may take a while and has no measure.
+    Task(&'a str),
+    /// Progress of a network's training.
+    Progress {
+        /// What is done.
+        task: &'a str,
+        /// Updates done.
+        done: usize,
+        /// Updates in all, as it now looks.
+        total: usize,
+        /// The last validation; empty before the first.
+        note: &'a str,
     },
 }
 

@@ -1,36 +1,28 @@
-//! The shape of the network and the length of its training.
+//! The shape of the network, and the time that a training takes by default.
 
-use tsm2_core::{Config, Head, Mlp, NetworkConfig, S6, VariateMixer};
+use std::time::Duration;
 
-use std::ops::Range;
+use tsm2_core::{Config, Head, NetworkConfig, S6, VariateMixer};
 
-use super::error::Error;
-use crate::data::dataset::Dataset;
+use super::candidate::MLP;
 use crate::data::runs::Part;
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::train::trainer_options::TrainerOptions;
-
-/// Numbers that the rows of one candidate's data may hold.
-pub const MEMORY: usize = 400_000_000;
 
 /// Up to this many variates are mixed by an MLP, whose cost grows with their square; more by the selective scan.
 const MLP_VARIATES: usize = 40;
 
-/// The MLP across variates.
-pub const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
-
 /// Up to this many variates have a head of their own.
 const OWN_HEADS: usize = 40;
 
-/// Multiply-adds of the device's steps that training may run through, each forth and back: some ten minutes of two cores.
-const BUDGET: f64 = 2.4e12;
-
-/// Updates at least, however large a network is, and at most, however small.
-const UPDATES: (usize, usize) = (2000, 20_000);
-
 /// Minimum time span of the training rows, in ms, for the calendar: two weeks.
 const CALENDAR_SPAN: i64 = 14 * 24 * 3_600_000;
+
+/// Readings for which a training takes a second by default.
+const READINGS_PER_SECOND: usize = 250;
+
+/// Bounds of the default time, in seconds.
+const DEFAULT_SECONDS: (usize, usize) = (20, 600);
 
 /// The configuration before any choice on validation.
 pub fn start_config(table: &Table, horizon: usize) -> Config {
@@ -62,41 +54,11 @@ pub fn start_config(table: &Table, horizon: usize) -> Config {
     }
 }
 
-/// The same network with half the features everywhere.
-pub fn half(network: NetworkConfig) -> NetworkConfig {
-    let s6 = |s6: S6| S6 {
-        d_inner: s6.d_inner / 2,
-        ..s6
-    };
-    NetworkConfig {
-        d_model: network.d_model / 2,
-        time_mixer: s6(network.time_mixer),
-        variate_mixer: match network.variate_mixer {
-            VariateMixer::S6(across) => VariateMixer::S6(s6(across)),
-            VariateMixer::Mlp(mlp) => VariateMixer::Mlp(Mlp {
-                hidden: mlp.hidden / 2,
-                ..mlp
-            }),
-            other => other,
-        },
-        ..network
-    }
-}
-
-/// The configuration with another network.
-pub fn with_network(config: &Config, change: impl FnOnce(NetworkConfig) -> NetworkConfig) -> Config {
-    Config {
-        network: config.network.map(change),
-        ..*config
-    }
-}
-
-/// Updates of a network of this form within the budget.
-pub fn affordable(config: &Config) -> usize {
-    let TrainerOptions { streams, tokens, .. } = TrainerOptions::default();
-    let (step, forecast) = config.operations();
-    let updates = BUDGET / (streams * tokens * (step + forecast)) as f64;
-    (updates as usize).clamp(UPDATES.0, UPDATES.1)
+/// The time of a training without a budget: small data train in proportion.
+#[must_use]
+pub fn default_time(table: &Table) -> Duration {
+    let (least, most) = DEFAULT_SECONDS;
+    Duration::from_secs((table.values.len() / READINGS_PER_SECOND).clamp(least, most) as u64)
 }
 
 /// Whether the training rows have calendar times and those of a device span two weeks.
@@ -110,34 +72,4 @@ pub fn spans_weeks(table: &Table, split: &Split) -> bool {
         ends[piece.device] = Some((first, table.time_ms(piece.rows.end - 1)));
     }
     table.has_calendar && ends.iter().flatten().any(|(first, last)| last - first >= CALENDAR_SPAN)
-}
-
-/// The rows of a network's data, at most one range in each run: all up to the test part, or as many of the last training rows as memory allows.
-///
-/// # Errors
-/// The validation part alone takes too much memory.
-pub fn rows_in_memory(config: &Config, table: &Table, split: &Split) -> Result<Vec<Range<usize>>, Error> {
-    let most = MEMORY / Dataset::row_len(config);
-    let [train, validation] = [Part::Train, Part::Validation].map(|part| table.part(split, part));
-    let too_large = || Error::TooLarge {
-        path: table.path.clone(),
-        rows: validation.rows(),
-        most: most / 2,
-        variates: config.variates,
-        horizon: config.horizon,
-    };
-    if most < 2 * validation.rows() {
-        return Err(too_large());
-    }
-    let (whole, left) = (train.rows().max(1), (most - validation.rows()).min(train.rows()));
-    let kept = |known: usize| (known as u128 * left as u128 / whole as u128) as usize;
-    if kept(train.longest()) < config.patch_len() + config.horizon {
-        return Err(too_large());
-    }
-    let of_run = |rows: Range<usize>| {
-        let known = train.find(rows.start).map_or(0, |piece| piece.rows.len());
-        rows.start + known - kept(known)..rows.end
-    };
-    let all = table.runs.training_and_validation(split).passes();
-    Ok(all.into_iter().map(of_run).filter(|rows| !rows.is_empty()).collect())
 }

@@ -1,38 +1,49 @@
 //! A training from table to bundle, with its decisions and their evidence.
 //!
-//! 1. Fit the scaler; find the season.
-//! 2. Select normalizer and linear head on validation.
-//! 3. Train a few candidates for a short time: targets and normalizers, then variants of the network.
-//! 4. Train the best candidate to the end, with checkpoints.
-//! 5. Blend network and linear head per step group: the weight in `[0, 1]` with the least validation error. The model is
-//!    never worse on validation than its linear head.
-//! 6. Measure the model with the device's code, beside the baselines; write the bundle.
-//! 7. Train and measure the neural baselines; write `metrics.csv`.
+//! 1. Fit the scaler; find the season; select normalizer and linear head on validation.
+//! 2. Try several networks that learn what the linear head leaves, and train the best one ([`super::fit`]).
+//! 3. Blend network and linear head per step group, by validation ([`super::blend`]).
+//! 4. Measure the model on the validation part with the device's code; write the bundle.
+//! 5. The same, from 2 on, for the neural baselines.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::Duration;
 
-use tsm2_bundle::Provenance;
+use tsm2_bundle::{Bundle, Provenance};
 use tsm2_core::NetworkConfig;
 
-use super::baselines::{self, BaselineData};
+use super::blend::{self, blend_weights, is_silent};
+use super::candidate::{self, Candidate, Kind, feeds};
+use super::checkpoint::Checkpoints;
+use super::clock::{Budget, Clock};
+use super::curves::Curves;
 use super::error::Error;
+use super::export::Export;
+use super::fit::{End, Fitted, Setting, Traces};
 use super::options::{Event, TrainOptions, decide};
-use super::pilot::{Candidate, LONG_PATCH, MAIN_CANDIDATES, Pilot, VARIANT_MARGIN, main_candidates, report_instability};
-use super::recipe::{affordable, rows_in_memory, spans_weeks, start_config, with_network};
-use crate::data::runs::Part;
+use super::recipe::{default_time, spans_weeks, start_config};
+use super::trainer::{self, Best, TrainerOptions};
+use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::Series;
-use crate::evaluate::{self, Evaluation, HorizonError, METRICS, Protocol, model_errors};
+use crate::evaluate::neural::{self, Meta};
+use crate::evaluate::{self, HorizonError, METRICS, Protocol, model_errors};
 use crate::linear::head::{self, LinearModel};
 use crate::linear::step_groups::step_groups;
-use crate::train::checkpoint::Checkpoints;
-use crate::train::export::{self, Export};
-use crate::train::trainer::{self, Best, TrainError, TrainerOptions};
+use crate::network::baseline::NeuralKind;
+
+/// Share of the time that each neural baseline gets.
+const BASELINE: f64 = 0.15;
+
+/// A baseline with more weights is not trained: training takes several times their memory.
+const MOST_WEIGHTS: usize = 20_000_000;
+
+/// Longest gap in a training, as a share of its rows: one of so many.
+const GAP: usize = 8;
 
 /// The result of a training.
 #[derive(Debug)]
@@ -45,12 +56,12 @@ pub struct Trained {
     pub decisions: Vec<String>,
     /// The device that trained the network.
     pub device: String,
-    /// Rows per second in training, validations included; `None` without updates.
-    pub samples_per_second: Option<f64>,
+    /// The time that the training took.
+    pub used: Duration,
     /// Errors on the validation part.
     pub validation: Vec<HorizonError>,
-    /// Errors on the test part, of the model and the baselines; `None` without test readings.
-    pub test: Option<Evaluation>,
+    /// Errors of the linear part alone there.
+    pub linear: Vec<HorizonError>,
 }
 
 /// Trains a model on a table.
@@ -64,24 +75,35 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     };
     let split = table.split(options.split).map_err(in_file)?;
     let [train, validation] = [Part::Train, Part::Validation].map(|part| table.part(&split, part));
-    let calendar = options.calendar && spans_weeks(table, &split);
-    let start = with_network(&start_config(table, options.horizon), |network| NetworkConfig {
-        calendar,
-        ..network
-    });
     table
         .runs
         .check_training(&split, NetworkConfig::default().patch, options.horizon)
         .map_err(in_file)?;
-    let out = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Out { path, source }
-    };
+    let calendar = options.calendar && spans_weeks(table, &split);
+    let start = start_config(table, options.horizon);
+    let start = start.with_network(NetworkConfig {
+        calendar,
+        ..start.network.unwrap_or_default()
+    });
     fs::create_dir_all(&options.out).map_err(out(&options.out))?;
-    let metrics = options.out.join(METRICS);
+    let provenance = |decisions: &[String]| Provenance {
+        code_version: env!("CARGO_PKG_VERSION").into(),
+        data: table.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        data_sha256: table.sha256.clone(),
+        split: [split.train, split.validation, split.test],
+        seed: options.seed,
+        decisions: decisions.to_vec(),
+        metrics: BTreeMap::new(),
+    };
+    let mut checkpoints = Checkpoints::open(&options.out, &provenance(&[]), table, options)?;
+    let clock = Clock::start(checkpoints.used());
+    let mut curves = Curves::open(&options.out, options.resume).map_err(out(&options.out))?;
     if !options.resume {
-        // The errors of an earlier training.
-        remove(&metrics)?;
+        // The results of an earlier training.
+        for kind in NeuralKind::ALL {
+            remove(&neural::file(&options.out.join(MODEL), kind))?;
+        }
+        remove(&options.out.join(METRICS))?;
     }
     let (scaler, warnings) = Scaler::fit(table, &split);
     for warning in warnings {
@@ -101,16 +123,15 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         masked = table.masked(&train, options.missing_rate, options.seed);
         &masked
     };
+    report(Event::Task("season and linear part"));
     let z = scaler.standardise_targets(table);
     let period = Series::of(table, &z).find_period(&split);
-    decide(
-        &mut decisions,
-        period.map_or("season: none found".into(), |rows| {
-            format!("season: {rows} rows, from the autocorrelation")
-        }),
-        report,
-    );
-    let linear_models = head::choose(&start, table, &split, &scaler, period, |model| {
+    let season = period.map_or("season: none found".into(), |rows| {
+        format!("season: {rows} rows, from the autocorrelation")
+    });
+    decide(&mut decisions, season, report);
+    drop(z);
+    let mut linear_models = head::choose(&start, table, &split, &scaler, period, |model| {
         for line in model.lines() {
             decide(&mut decisions, line, report);
         }
@@ -119,17 +140,13 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         path: table.path.clone(),
         source,
     })?;
+    let linear = linear_models.swap_remove(0);
+    drop(linear_models);
     decide(
         &mut decisions,
-        format!("selected: {}", head::normalizer_name(linear_models[0].normalizer)),
+        format!("selected: {}", head::normalizer_name(linear.normalizer)),
         report,
     );
-    let recipe = TrainerOptions {
-        seed: options.seed,
-        updates: options.updates.unwrap_or_else(|| affordable(&start)),
-        ..TrainerOptions::default()
-    };
-    decide(&mut decisions, format!("network: at most {} updates", recipe.updates), report);
     if let Some(statics) = &options.statics {
         decide(
             &mut decisions,
@@ -137,223 +154,241 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             report,
         );
     }
+
     let groups = step_groups(options.horizon);
-    let provenance = |decisions: &[String]| Provenance {
-        code_version: env!("CARGO_PKG_VERSION").into(),
-        data: table.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-        data_sha256: table.sha256.clone(),
-        split: [split.train, split.validation, split.test],
-        seed: options.seed,
-        decisions: decisions.to_vec(),
-        metrics: BTreeMap::new(),
-    };
-    let checkpoints = Checkpoints::new(&options.out, &provenance(&[]), table, options)?;
-    let spans = rows_in_memory(
-        &with_network(&start, |network| NetworkConfig {
-            patch: LONG_PATCH,
-            ..network
-        }),
-        table,
-        &split,
-    )?;
-    let rows: usize = spans.iter().map(ExactSizeIterator::len).sum();
-    if rows < train.rows() + validation.rows() {
-        decide(
-            &mut decisions,
-            format!(
-                "network: trained on the last {} of {} training rows, for all rows would take too much memory",
-                rows - validation.rows(),
-                train.rows()
-            ),
-            report,
-        );
+    let budget = options.budget.unwrap_or_else(|| Budget::Time(default_time(table)));
+    if let Budget::Time(time) = budget {
+        decide(&mut decisions, format!("time: {} s", time.as_secs_f64().round()), report);
     }
-    let main_candidates = main_candidates(&start, &linear_models, &spans, &scaler, table, options.statics.as_ref())?;
-    let pilot = Pilot {
-        recipe,
+    // Each part ends when its share of the time is over; updates are the same for all.
+    let end = |share: f64| match budget {
+        Budget::Updates(updates) => End::Updates(updates),
+        Budget::Time(time) => End::At(time.mul_f64(share)),
+    };
+    let shared = if options.baselines {
+        BASELINE * NeuralKind::ALL.len() as f64
+    } else {
+        0.0
+    };
+    let day = table.interval_ms.map_or(0, |ms| (86_400_000 / ms.max(1)) as usize);
+    let setting = Setting {
+        name: "tsm2",
         train: &train,
         validation: &validation,
         groups: &groups,
-        linear_head: &linear_models[0].mse,
+        statics: options.statics.as_ref(),
+        options: TrainerOptions {
+            seed: options.seed,
+            longest_gap: day.min(split.train / GAP),
+            ..TrainerOptions::default()
+        },
         device: &options.device,
+        end: end(1.0 - shared),
+        stop: &options.stop,
     };
-    // The errors of the baselines, where the resumed training was finished.
-    let finished = if options.resume { baselines::finished(&metrics) } else { None };
-    let before = decisions.len();
-    let variants;
-    let (candidate, mut trainer) = if options.resume {
-        let saved = checkpoints.load()?;
-        for decision in saved.decisions {
-            decide(&mut decisions, decision, report);
+    let config = tsm2_core::Config {
+        normalizer: linear.normalizer,
+        linear_head: linear.features,
+        ..start.with_network(NetworkConfig {
+            // The network sees the calendar where the linear head uses it.
+            calendar: linear.features.calendar,
+            ..start.network.unwrap_or_default()
+        })
+    };
+    let mut traces = Traces {
+        checkpoints: &mut checkpoints,
+        curves: &mut curves,
+        clock: &clock,
+    };
+    report(Event::Task("reading the rows"));
+    let earlier = options.from.as_ref().map(|bundle| candidate::from(bundle, &config, &table.names));
+    let earlier = earlier.transpose().map_err(|what| Error::From { what })?.flatten();
+    let mut candidates = earlier.map_or_else(|| candidate::tsm2(&config, table, &split), |earlier| vec![earlier]);
+    let feeds_of_tsm2 = feeds(&mut candidates, &scaler, table, &linear)?;
+    let fitted = setting.fit(&candidates, &feeds_of_tsm2, &mut traces, report)?;
+    drop(feeds_of_tsm2);
+    for line in &fitted.decisions {
+        decide(&mut decisions, line.clone(), report);
+    }
+    let weights = fitted.best.as_ref().map_or_else(Vec::new, |best| blend_weights(&best.errors));
+    if let Some(best) = &fitted.best {
+        for line in blend::describe(&best.errors, &weights) {
+            decide(&mut decisions, line, report);
         }
-        let main = &main_candidates[saved.candidate % MAIN_CANDIDATES];
-        variants = main.variants(&train, &scaler, table)?;
-        let candidate = match saved.candidate / MAIN_CANDIDATES {
-            0 => main,
-            variant => variants
-                .get(variant - 1)
-                .ok_or_else(|| TrainError::Checkpoint { name: "candidate".into() })?,
-        };
-        let mut trainer = candidate.trainer(recipe, &train, &options.device)?;
-        trainer.restore(&saved.tensors)?;
-        (candidate, trainer)
+    }
+
+    let model = Model {
+        table,
+        options,
+        scaler: &scaler,
+        linear: &linear,
+        config: candidates[fitted.candidate].config,
+        best: fitted.best.as_ref(),
+    };
+    report(Event::Task("errors on the validation part"));
+    let mut provenance = provenance(&decisions);
+    let errors = model.errors(&model.bundle(&weights, provenance.clone())?, &validation)?;
+    for error in &errors {
+        provenance.metrics.insert(format!("validation_mse_{}", error.horizon), error.mse);
+        provenance.metrics.insert(format!("validation_mae_{}", error.horizon), error.mae);
+    }
+    let path = options.out.join(MODEL);
+    model.bundle(&weights, provenance.clone())?.write(&path)?;
+    // The linear part alone, for the comparison.
+    let alone = options.out.join(evaluate::LINEAR_HEAD);
+    let linear_errors = if is_silent(&weights) {
+        remove(&alone)?;
+        errors.clone()
     } else {
-        let mut best = pilot.run(&main_candidates, "target of the network", &mut decisions, report)?;
-        variants = best.candidate.variants(&train, &scaler, table)?;
-        if !variants.is_empty() {
-            let other = pilot.run(&variants, "variant of the network", &mut decisions, report)?;
-            if other.score < (1.0 - VARIANT_MARGIN) * best.score {
-                best = other;
-            }
-        }
-        (best.candidate, best.trainer)
+        let bundle = model.bundle(&[], provenance)?;
+        bundle.write(&alone)?;
+        model.errors(&bundle, &validation)?
     };
-    let (target, decided) = (candidate.target, decisions[before..].to_vec());
-    // Where the network is not used at any step, the bundle is the best linear head.
-    let blend_weights = |best: &Best| blend_weights(best, candidate, &linear_models, validation.origin_count(options.horizon));
-    let export = |best: &Best, blend_weights: &[f64], provenance| {
-        let candidate = if is_silent(blend_weights) { &main_candidates[0] } else { candidate };
-        let export = Export {
-            name: &options.name,
-            table,
-            scaler: &scaler,
-            config: &candidate.config,
-            linear_head: &candidate.linear.weights,
-            target: candidate.target,
-            blend_weights,
-        };
-        let mut weights = best.weights.clone();
-        if let Some(statics) = &options.statics {
-            statics.add_to_vectors(&mut weights);
-        }
-        Ok::<_, Error>(export.bundle(&weights, provenance)?)
-    };
-    let mut written = f64::INFINITY;
-    let (start, before) = (Instant::now(), trainer.updates());
-    loop {
-        let on = trainer.advance(recipe.updates, &validation, &groups, &mut |progress| {
-            report(Event::Training {
-                name: target.name(),
-                progress,
-                updates: recipe.updates,
-            })
-        })?;
-        checkpoints.save(&trainer, candidate.number, &decided)?;
-        if trainer.score() < written {
-            written = trainer.score();
-            let best = trainer.best().ok_or(TrainError::NotFinite)?;
-            export(best, &blend_weights(best), provenance(&decisions))?.write(&checkpoints.best)?;
-        }
-        if !on {
+    let metrics = options.out.join(METRICS);
+    let lines = [
+        ("validation", "tsm2", errors.as_slice()),
+        ("validation", "linear-head", &linear_errors),
+    ];
+    fs::write(&metrics, evaluate::metrics_csv(lines)).map_err(out(&metrics))?;
+
+    for (i, kind) in NeuralKind::ALL.into_iter().enumerate().filter(|_| options.baselines) {
+        if options.stop.is_set() {
             break;
         }
-    }
-    let own_pace = start.elapsed().checked_div((trainer.updates() - before) as u32);
-    let device = trainer::describe(&options.device);
-    let samples_per_second = own_pace.map(|update| trainer.samples_per_update() as f64 / update.as_secs_f64());
-    if let Some(samples) = samples_per_second {
-        report(Event::Pace(&format!("trained on {device}: {samples:.0} samples a second")));
-    }
-    report_instability(&mut decisions, &trainer, report);
-    let best = trainer.best().ok_or(TrainError::NotFinite)?;
-    let blend_weights = blend_weights(best);
-    for line in export::describe(&best.errors, &blend_weights) {
-        decide(&mut decisions, line, report);
-    }
-
-    let horizons = horizons(options.horizon);
-    let mut provenance = provenance(&decisions);
-    let measured = export(best, &blend_weights, provenance.clone())?;
-    let model = measured.model();
-    let validation_errors = model_errors(&model, table, &scaler, &validation, &horizons, Protocol::Carried, &|| ())?.total;
-    // A model without a test part is complete.
-    let mut test = match evaluate::evaluate(&model, table, &scaler, &split, &horizons, Protocol::Carried, &|| ()) {
-        Ok(test) => Some(test),
-        Err(error) => {
-            report(Event::Warning(&format!("nothing is measured on the test part: {error}")));
-            None
-        }
-    };
-    for (name, errors) in [
-        ("validation", Some(&validation_errors)),
-        ("test", test.as_ref().map(|t| &t.results)),
-    ] {
-        for error in errors.into_iter().flatten() {
-            provenance.metrics.insert(format!("{name}_mse_{}", error.horizon), error.mse);
-            provenance.metrics.insert(format!("{name}_mae_{}", error.horizon), error.mae);
-        }
-    }
-    let path = options.out.join("model.safetensors");
-    export(best, &blend_weights, provenance.clone())?.write(&path)?;
-    // The linear head alone, for the comparison.
-    let alone = options.out.join(evaluate::LINEAR_HEAD);
-    if is_silent(&blend_weights) {
-        remove(&alone)?;
-    } else {
-        let linear_head = export(best, &vec![0.0; blend_weights.len()], provenance)?;
-        linear_head.write(&alone)?;
-        if let Some(test) = &mut test {
-            test.add_linear_head(&linear_head.model(), table, &scaler, &split)?;
-        }
-    }
-
-    if options.baselines {
-        let (config, linear, updates) = (candidate.config, candidate.linear, trainer.updates());
-        // Frees the memory for the rows of the baselines.
-        drop(trainer);
-        drop(variants);
-        drop(main_candidates);
-        let recipe = TrainerOptions { updates, ..recipe };
-        let data = BaselineData {
-            table,
-            split: &split,
-            scaler: &scaler,
-            linear,
+        let setting = Setting {
+            name: kind.name(),
+            end: end(1.0 - shared + BASELINE * (i + 1) as f64),
+            statics: None,
+            ..setting.clone()
         };
-        if let Some(test) = &mut test {
-            match finished {
-                Some((gru, mlp)) => (test.baselines.gru, test.baselines.mlp) = (gru, mlp),
-                None => baselines::add_errors(test, &config, data, recipe, &options.device, own_pace, report)?,
-            }
+        let candidates = candidate::baselines(kind, &config);
+        for line in baseline(&setting, candidates, kind, &model, &split, &mut traces, report)? {
+            report(Event::Decision(&line));
         }
     }
-    fs::write(&metrics, metrics_text(&validation_errors, test.as_ref())).map_err(out(&metrics))?;
     Ok(Trained {
         path,
         split,
         decisions,
-        device,
-        samples_per_second,
-        validation: validation_errors,
-        test,
+        device: trainer::describe(&options.device),
+        used: clock.used(),
+        validation: errors,
+        linear: linear_errors,
     })
+}
+
+/// Name of the bundle in the output folder.
+pub const MODEL: &str = "model.safetensors";
+
+/// Trains a neural baseline and writes its file. Returns what was decided.
+fn baseline(
+    setting: &Setting<'_>,
+    mut candidates: Vec<Candidate>,
+    kind: NeuralKind,
+    model: &Model<'_>,
+    split: &Split,
+    traces: &mut Traces<'_>,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Vec<String>, Error> {
+    let Model {
+        table,
+        options,
+        scaler,
+        linear,
+        ..
+    } = *model;
+    let weights = |candidate: &Candidate| match candidate.kind {
+        Kind::Baseline(kind, hidden) => kind.parameter_count(hidden, &candidate.config),
+        Kind::Tsm2 => 0,
+    };
+    candidates.retain(|candidate| weights(candidate) <= MOST_WEIGHTS);
+    candidates.retain(|candidate| {
+        candidate
+            .config
+            .network
+            .is_none_or(|network| table.runs.check_training(split, network.patch, options.horizon).is_ok())
+    });
+    if candidates.is_empty() {
+        return Ok(vec![format!("{} is not trained: it would be too large for the data", kind.name())]);
+    }
+    let feeds = feeds(&mut candidates, scaler, table, linear)?;
+    let Fitted {
+        candidate,
+        best,
+        mut decisions,
+        ..
+    } = setting.fit(&candidates, &feeds, traces, report)?;
+    let (Some(best), Kind::Baseline(_, hidden)) = (best, candidates[candidate].kind) else {
+        return Ok(decisions);
+    };
+    let meta = Meta {
+        kind,
+        hidden,
+        config: candidates[candidate].config,
+        blend_weights: blend_weights(&best.errors),
+        data_sha256: table.sha256.clone(),
+        split: [split.train, split.validation, split.test],
+    };
+    if is_silent(&meta.blend_weights) {
+        decisions.push(format!("{}: gains nothing over the linear part", kind.name()));
+    }
+    let path = neural::file(&options.out.join(MODEL), kind);
+    neural::write(&path, &meta, &linear.weights, &best.weights)?;
+    Ok(decisions)
+}
+
+/// A trained model, to be written.
+#[derive(Clone, Copy)]
+struct Model<'a> {
+    table: &'a Table,
+    options: &'a TrainOptions,
+    scaler: &'a Scaler,
+    linear: &'a LinearModel,
+    config: tsm2_core::Config,
+    best: Option<&'a Best>,
+}
+
+impl Model<'_> {
+    /// The bundle with these blend weights; without any, the linear part alone.
+    fn bundle(&self, blend_weights: &[f64], provenance: Provenance) -> Result<Bundle, Error> {
+        let silent = vec![0.0; step_groups(self.config.horizon).len()];
+        let export = Export {
+            name: &self.options.name,
+            table: self.table,
+            scaler: self.scaler,
+            config: &self.config,
+            linear_head: &self.linear.weights,
+            blend_weights: if blend_weights.is_empty() { &silent } else { blend_weights },
+        };
+        let mut weights = self.best.map(|best| best.weights.clone()).unwrap_or_default();
+        if let Some(statics) = &self.options.statics {
+            statics.add_to_vectors(&mut weights);
+        }
+        Ok(export.bundle(&weights, provenance)?)
+    }
+
+    /// Errors on the validation part.
+    fn errors(&self, bundle: &Bundle, validation: &Pieces) -> Result<Vec<HorizonError>, Error> {
+        let (model, horizons) = (bundle.model(), horizons(self.config.horizon));
+        let errors = model_errors(&model, self.table, self.scaler, validation, &horizons, Protocol::Carried, &|| ())?;
+        Ok(errors.total)
+    }
 }
 
 /// Removes a file that may be there.
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Out {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(out(path)(source)),
         _ => Ok(()),
     }
 }
 
-/// The blend weight per step group. It is 0 everywhere where the candidate's own linear head is so much worse than the best one that
-/// the network does not make up for it.
-fn blend_weights(best: &Best, candidate: &Candidate<'_>, linear_models: &[LinearModel], origins: usize) -> Vec<f64> {
-    let mut blend_weights = export::blend_weights(&best.errors, origins);
-    if candidate.linear.normalizer != linear_models[0].normalizer
-        && export::relative(&best.errors, &blend_weights, &linear_models[0].mse) >= 1.0
-    {
-        blend_weights.fill(0.0);
+fn out(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::Out {
+        path: path.clone(),
+        source,
     }
-    blend_weights
-}
-
-fn is_silent(blend_weights: &[f64]) -> bool {
-    blend_weights.iter().all(|&weight| weight == 0.0)
 }
 
 /// The reported horizons: 1, a quarter, half and all of the steps.
@@ -362,14 +397,4 @@ fn horizons(horizon: usize) -> Vec<usize> {
     list.retain(|&h| h > 0);
     list.dedup();
     list
-}
-
-/// The text of `metrics.csv`.
-fn metrics_text(validation: &[HorizonError], test: Option<&Evaluation>) -> String {
-    let own = std::iter::once(("validation", "tsm2", validation));
-    let test = test.into_iter().flat_map(|test| {
-        let own = std::iter::once(("tsm2", test.results.as_slice()));
-        own.chain(test.baselines.named()).map(|(name, errors)| ("test", name, errors))
-    });
-    evaluate::metrics_csv(own.chain(test))
 }

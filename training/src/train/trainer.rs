@@ -2,7 +2,9 @@
 //!
 //! - Several streams run side by side through the training rows. An update advances each by some tokens, with a loss at every
 //!   token. The recurrent state passes, detached, to the next update.
-//! - The squared error at each step is divided by its running mean, so that one model serves near and distant steps.
+//! - The network learns what the linear head leaves. The squared error at each step is divided by its running mean, so that one
+//!   model serves near and distant steps.
+//! - Now and then a stream goes through a gap: its readings are hidden, and no loss is taken until they return.
 //! - The streams are divided into two shards, one thread each; the gradients are added in a fixed order. The same seed gives
 //!   the same model, whatever the load of the machine.
 
@@ -17,14 +19,14 @@ use candle_core::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::dataset::Dataset;
+use super::clock::Stop;
+use super::feed::{Chunk, Cursor, Feed};
 use crate::data::runs::Pieces;
 use crate::network::learner::{Learner, State};
 use crate::network::parameters::Parameter;
 use crate::ops::squared_error;
-use crate::train::batch::Batch;
 use crate::train::optim::{AdamW, AdamWOptions, Ema, sum_gradients};
-pub use crate::train::trainer_options::{Progress, Target, TrainError, TrainerOptions};
+pub use crate::train::trainer_options::{TrainError, TrainerOptions};
 use crate::train::validation_errors::ValidationErrors;
 
 /// Threads of an update. Fixed, because the order of additions depends on it.
@@ -39,38 +41,23 @@ const LEAST_ERROR: f64 = 1e-12;
 /// A loss this many times the usual one is a spike.
 const LOSS_SPIKE: f64 = 100.0;
 
-/// The decay phase has this fraction of the updates before it: one of so many.
-const DECAY_SHARE: usize = 4;
+/// Share of the rows that lie in gaps, where a training has gaps.
+const GAP_SHARE: f64 = 0.03;
 
-/// Position of a stream in the training rows.
-#[derive(Clone, Copy)]
+/// Shortest gap in rows.
+const SHORTEST_GAP: usize = 4;
+
+/// A stream in the training rows.
 struct Stream {
-    row: usize,
+    cursor: Cursor,
     restarted: bool,
 }
 
-impl Stream {
-    /// A random row from which a chunk of `tokens` lies in one of the ranges; at least one is that long.
-    fn random(rng: &mut ChaCha8Rng, rows: &[Range<usize>], tokens: usize) -> Self {
-        let choices = |rows: &Range<usize>| if rows.len() < tokens { 0 } else { (rows.len() - tokens).max(1) };
-        let mut choice = rng.random_range(0..rows.iter().map(choices).sum());
-        let mut row = 0;
-        for rows in rows {
-            row = rows.start + choice;
-            match choice.checked_sub(choices(rows)) {
-                Some(left) => choice = left,
-                None => break,
-            }
-        }
-        Self { row, restarted: true }
-    }
-}
-
 /// A network in training.
-pub struct Trainer<'a, L> {
-    learner: L,
+pub struct Trainer<'a> {
+    learner: Box<dyn Learner>,
     options: TrainerOptions,
-    data: &'a Dataset,
+    feed: &'a Feed<'a>,
     /// Rows after which a training forecast is made, a range for each piece.
     rows: Vec<Range<usize>>,
     optimiser: AdamW,
@@ -82,14 +69,14 @@ pub struct Trainer<'a, L> {
     device: Device,
     update: usize,
     best: Option<Best>,
-    /// Validations since the best one.
-    stale: usize,
-    /// First update of the decay phase.
-    decay_start: Option<usize>,
+    /// First update of the decay phase, and its length.
+    decay: Option<(usize, usize)>,
     /// Number of loss spikes.
     loss_spikes: usize,
     /// Whether the last gradient was not finite.
     diverged: bool,
+    /// Sum of the losses since the last validation, and their number.
+    losses: (f64, usize),
 }
 
 /// The averaged weights that did best on validation.
@@ -97,6 +84,8 @@ pub struct Trainer<'a, L> {
 pub struct Best {
     /// [`ValidationErrors::score`], or [`ValidationErrors::score_standalone`] of a network that is judged by its own forecast.
     pub score: f64,
+    /// Updates that led to them.
+    pub update: usize,
     /// Their errors.
     pub errors: ValidationErrors,
     /// The weights by name.
@@ -111,15 +100,16 @@ struct ShardResult {
     errors: Vec<(f64, f64)>,
 }
 
-impl<'a, L: Learner> Trainer<'a, L> {
-    /// What `initial` makes of the first draws of the seed, to be trained on forecasts that lie wholly in the pieces `train` of `data`.
+impl<'a> Trainer<'a> {
+    /// What `initial` makes of the first draws of the seed, to be trained on forecasts that lie wholly in one of the pieces
+    /// `train` of the feed; at least one holds a forecast.
     ///
     /// # Errors
-    /// candle's.
+    /// candle's and the preprocessor's.
     pub fn new(
-        initial: impl FnOnce(&mut ChaCha8Rng) -> candle_core::Result<L>,
+        initial: impl FnOnce(&mut ChaCha8Rng) -> candle_core::Result<Box<dyn Learner>>,
         options: TrainerOptions,
-        data: &'a Dataset,
+        feed: &'a Feed<'a>,
         train: &Pieces,
         device: &Device,
     ) -> Result<Self, TrainError> {
@@ -133,119 +123,103 @@ impl<'a, L: Learner> Trainer<'a, L> {
             },
         );
         let average = Ema::new(learner.parameters())?;
-        let held = |origins: Range<usize>| (origins.start - 1).max(data.span_of(origins.start).start)..origins.end - 1;
-        let is_held = |origins: &Range<usize>| data.spans().any(|span| span.start < origins.end && origins.end <= span.end);
-        let rows: Vec<_> = train.origins(data.horizon()).filter(is_held).map(held).collect();
+        let horizon = feed.config().horizon;
+        let rows: Vec<_> = train.origins(horizon).map(|origins| origins.start - 1..origins.end - 1).collect();
         let tokens = options.tokens.min(rows.iter().map(ExactSizeIterator::len).max().unwrap_or(0));
         let options = TrainerOptions { tokens, ..options };
-        let streams = (0..options.streams).map(|_| Stream::random(&mut rng, &rows, tokens)).collect();
+        let streams = (0..options.streams)
+            .map(|_| random_stream(feed, &mut rng, &rows, tokens))
+            .collect::<Result<_, _>>()?;
         let per_shard = options.streams / SHARDS;
         let states = (0..SHARDS)
             .map(|_| learner.zero_state(per_shard, device))
             .collect::<Result<_, _>>()?;
-        let balance = vec![0.0; data.horizon()];
         Ok(Self {
             learner,
             options,
-            data,
+            feed,
             rows,
             optimiser,
             average,
             streams,
             states,
-            balance,
+            balance: vec![0.0; horizon],
             rng,
             device: device.clone(),
             update: 0,
             best: None,
-            stale: 0,
-            decay_start: None,
+            decay: None,
             loss_spikes: 0,
             diverged: false,
+            losses: (0.0, 0),
         })
     }
 
-    /// Trains up to the next validation or to update `until`, and validates the averaged weights on the forecasts that lie wholly in the pieces `validation`;
-    /// the initial ones too, so that there is a best whatever becomes of training.
-    /// Returns whether it goes on: neither `until` nor the end of training is reached, and it has not diverged.
+    /// Trains up to update `until`, or until `stop`, the end of the decay phase or a gradient that is not finite.
     ///
     /// # Errors
-    /// candle's.
-    pub fn advance(
-        &mut self,
-        until: usize,
-        validation: &Pieces,
-        groups: &[Range<usize>],
-        report: &mut dyn FnMut(Progress),
-    ) -> Result<bool, TrainError> {
-        let (mut loss, start) = (0.0, self.update);
-        if self.best.is_none() {
-            self.keep_if_best(validation, groups)?;
-        }
-        if !self.goes_on(until) {
-            return Ok(false);
-        }
-        while self.update < until {
-            let Some(of_update) = self.step()? else {
-                self.diverged = true;
-                break;
-            };
-            loss += of_update;
-            if self.update + decay_updates(self.update) >= self.options.updates {
-                self.begin_decay();
+    /// candle's and the preprocessor's.
+    pub fn advance(&mut self, until: usize, stop: &Stop, report: &mut dyn FnMut(usize)) -> Result<(), TrainError> {
+        while self.update < until && !self.ended() && !stop.is_set() {
+            match self.step()? {
+                Some(loss) => self.losses = (self.losses.0 + loss, self.losses.1 + 1),
+                None => self.diverged = true,
             }
-            report(Progress::Update(self.update));
-            if self.update.is_multiple_of(self.options.validate_every) {
-                break;
-            }
+            report(self.update);
         }
-        if self.update > start {
-            self.average.swap(self.optimiser.parameters())?;
-            let score = self.keep_if_best(validation, groups)?;
-            self.average.swap(self.optimiser.parameters())?;
-            if self.stale >= self.options.patience {
-                self.begin_decay();
-            }
-            let best = self.best.as_ref().map_or(score, |best| best.score);
-            report(Progress::Validation {
-                update: self.update,
-                loss: loss / (self.update - start) as f64,
-                score,
-                best,
-            });
-        }
-        Ok(self.goes_on(until))
+        Ok(())
     }
 
-    /// Begins the decay phase, if it has not begun.
-    fn begin_decay(&mut self) {
-        self.decay_start.get_or_insert(self.update);
+    /// Measures the averaged weights on the forecasts that lie wholly in one of the pieces, and keeps them if they are the best so far.
+    ///
+    /// # Errors
+    /// candle's and the preprocessor's; the errors are not finite and none were before.
+    pub fn validate_average(&mut self, pieces: &Pieces, groups: &[Range<usize>]) -> Result<f64, TrainError> {
+        self.average.swap(self.optimiser.parameters())?;
+        let measured = self.keep_if_best(pieces, groups);
+        self.average.swap(self.optimiser.parameters())?;
+        self.losses = (0.0, 0);
+        measured
     }
 
-    fn goes_on(&self, until: usize) -> bool {
-        let over = |from| self.update >= from + decay_updates(from);
-        self.update < until && !self.decay_start.is_some_and(over) && !self.diverged
-    }
-
-    /// The score of the present weights, which are kept if it is the best.
-    fn keep_if_best(&mut self, validation: &Pieces, groups: &[Range<usize>]) -> Result<f64, TrainError> {
-        let errors = self.validate(validation)?;
-        let score = match self.options.target {
-            Target::Full | Target::Residual => errors.score(groups),
-            Target::Standalone => errors.score_standalone(),
+    fn keep_if_best(&mut self, pieces: &Pieces, groups: &[Range<usize>]) -> Result<f64, TrainError> {
+        let errors = self.validate(pieces)?;
+        let score = match self.options.standalone {
+            true => errors.score_standalone(),
+            false => errors.score(groups),
         };
         // Written so that NaN is never the best.
         if score < self.score() {
             self.best = Some(Best {
                 score,
+                update: self.update,
                 errors,
                 weights: self.weights()?,
             });
-            self.stale = 0;
-        } else {
-            self.stale += 1;
         }
         Ok(score)
+    }
+
+    /// Lowers the learning rate to 0 over the next updates, and then ends.
+    pub fn begin_decay(&mut self, updates: usize) {
+        self.decay = Some((self.update, updates.max(1)));
+    }
+
+    /// Gives the decay phase that began at update `from` another length.
+    pub fn set_decay(&mut self, from: usize, updates: usize) {
+        self.decay = Some((from, updates.max(1)));
+    }
+
+    /// First update of the decay phase, and its length.
+    #[must_use]
+    pub fn decay(&self) -> Option<(usize, usize)> {
+        self.decay
+    }
+
+    /// Whether the decay phase is over or the training has diverged.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.diverged || self.decay.is_some_and(|(from, updates)| self.update >= from + updates)
     }
 
     /// The update at which the gradient was not finite and training ended, if one was.
@@ -266,10 +240,10 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.update
     }
 
-    /// Rows that an update is made from, over all streams.
+    /// Mean loss since the last validation, 1 where it is as before; NaN without an update.
     #[must_use]
-    pub fn samples_per_update(&self) -> usize {
-        self.options.streams * self.options.tokens
+    pub fn mean_loss(&self) -> f64 {
+        self.losses.0 / self.losses.1 as f64
     }
 
     /// Numbers that are trained.
@@ -291,16 +265,17 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.best.as_ref()
     }
 
-    /// Ends training: the weights are from now on the best averaged ones.
+    /// Gives the network these weights, its average too.
     ///
     /// # Errors
-    /// candle's.
-    pub fn take_best(&mut self) -> Result<(), TrainError> {
-        let best = self.best.as_ref().ok_or(TrainError::NotFinite)?;
+    /// A weight that is absent or of another size; candle's.
+    pub fn set_weights(&mut self, weights: &BTreeMap<String, Vec<f32>>) -> Result<(), TrainError> {
         for Parameter { name, var, .. } in self.learner.parameters() {
-            let values = best.weights.get(name).cloned().unwrap_or_default();
-            var.set(&Tensor::from_vec(values, var.shape(), &self.device)?)?;
+            let values = weights.get(name).filter(|values| values.len() == var.elem_count());
+            let values = values.ok_or_else(|| TrainError::Checkpoint { name: name.clone() })?;
+            var.set(&Tensor::from_slice(values, var.shape(), &self.device)?)?;
         }
+        self.average = Ema::new(self.learner.parameters())?;
         Ok(())
     }
 
@@ -313,18 +288,31 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Ok(self.learner.parameters().iter().map(values).collect::<candle_core::Result<_>>()?)
     }
 
-    /// One update; returns its loss, [`LOSS_SPIKE`] at most, or nothing where the gradient is not finite, and then nothing has changed.
+    /// The averaged weights by name.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn averaged_weights(&mut self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
+        self.average.swap(self.optimiser.parameters())?;
+        let weights = self.weights();
+        self.average.swap(self.optimiser.parameters())?;
+        weights
+    }
+
+    /// One update; returns its loss, [`LOSS_SPIKE`] at most, or nothing where the gradient is not finite, and then no weight has changed.
     fn step(&mut self) -> Result<Option<f64>, TrainError> {
         let per_shard = self.options.streams / SHARDS;
-        let shards: Vec<(&[Stream], &State)> = self.streams.chunks(per_shard).zip(&self.states).collect();
+        let mut streams = std::mem::take(&mut self.streams);
         let this = &*self;
-        let (gradients, results): (Vec<GradStore>, Vec<ShardResult>) = std::thread::scope(|scope| {
+        let shards: Vec<(GradStore, ShardResult)> = std::thread::scope(|scope| {
+            let shards = streams.chunks_mut(per_shard).zip(&this.states);
             let threads: Vec<_> = shards
-                .into_iter()
                 .map(|(streams, state)| scope.spawn(move || this.shard(streams, state)))
                 .collect();
             threads.into_iter().map(join).collect::<Result<_, _>>()
         })?;
+        self.streams = streams;
+        let (gradients, results): (Vec<GradStore>, Vec<ShardResult>) = shards.into_iter().unzip();
         let loss: f64 = results.iter().map(|r| r.loss).sum();
         if self.options.horizon_balance && self.update > self.options.warm_up && loss > LOSS_SPIKE {
             self.return_to_average()?;
@@ -341,19 +329,17 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let short = (1 + self.update) as f32 / (10 + self.update) as f32;
         self.average
             .update(self.optimiser.parameters(), self.options.ema_decay.min(short))?;
-        let balanced = if self.options.horizon_balance { self.data.horizon() } else { 0 };
-        for step in 0..balanced {
+        for (step, balance) in self.balance.iter_mut().enumerate().filter(|_| self.options.horizon_balance) {
             let (error, weight) = results
                 .iter()
                 .fold((0.0, 0.0), |sum, r| (sum.0 + r.errors[step].0, sum.1 + r.errors[step].1));
             if weight > 0.0 {
-                let mean = error / weight;
-                let rate = if self.balance[step] == 0.0 { 1.0 } else { BALANCE_RATE };
-                self.balance[step] += rate * (mean - self.balance[step]);
+                let rate = if *balance == 0.0 { 1.0 } else { BALANCE_RATE };
+                *balance += rate * (error / weight - *balance);
             }
         }
         self.states = results.into_iter().map(|r| r.state).collect();
-        self.move_on();
+        self.move_on()?;
         self.update += 1;
         Ok(Some(loss))
     }
@@ -363,23 +349,40 @@ impl<'a, L: Learner> Trainer<'a, L> {
     fn return_to_average(&mut self) -> Result<(), TrainError> {
         self.average.copy_to(self.optimiser.parameters())?;
         for stream in &mut self.streams {
-            *stream = Stream::random(&mut self.rng, &self.rows, self.options.tokens);
+            *stream = random_stream(self.feed, &mut self.rng, &self.rows, self.options.tokens)?;
         }
         Ok(())
     }
 
-    /// Moves every stream on; one that reaches the end of the rows, and now and then any, restarts elsewhere.
-    fn move_on(&mut self) {
-        let tokens = self.options.tokens;
+    /// Where each stream goes on: one that reaches the end of the rows, and now and then any, restarts elsewhere, and now and then
+    /// one enters a gap.
+    fn move_on(&mut self) -> Result<(), TrainError> {
+        let TrainerOptions {
+            tokens,
+            restart_every,
+            longest_gap,
+            ..
+        } = self.options;
+        let (shortest, longest) = (SHORTEST_GAP as f64, longest_gap as f64);
         for stream in &mut self.streams {
-            let at = self.rows.partition_point(|rows| rows.end <= stream.row);
-            stream.row += tokens;
-            stream.restarted = self.rows.get(at).is_none_or(|rows| stream.row + tokens > rows.end)
-                || self.rng.random_range(0..self.options.restart_every) == 0;
+            let at = self.rows.partition_point(|rows| rows.end <= stream.cursor.row);
+            let at_end = self
+                .rows
+                .get(at)
+                .is_none_or(|rows| !rows.contains(&stream.cursor.row) || stream.cursor.row + tokens > rows.end);
+            stream.restarted = at_end || self.rng.random_range(0..restart_every) == 0;
             if stream.restarted {
-                *stream = Stream::random(&mut self.rng, &self.rows, tokens);
+                *stream = random_stream(self.feed, &mut self.rng, &self.rows, tokens)?;
+            }
+            if longest_gap > SHORTEST_GAP && stream.cursor.hidden == 0 {
+                // Lengths are log-uniform.
+                let mean = (longest - shortest) / (longest / shortest).ln();
+                if self.rng.random::<f64>() < GAP_SHARE * tokens as f64 / mean {
+                    stream.cursor.hidden = (shortest * (longest / shortest).powf(self.rng.random::<f64>())) as usize;
+                }
             }
         }
+        Ok(())
     }
 
     fn learning_rate(&self) -> f64 {
@@ -387,22 +390,23 @@ impl<'a, L: Learner> Trainer<'a, L> {
             warm_up, learning_rate, ..
         } = self.options;
         let warm = ((self.update + 1) as f64 / warm_up as f64).min(1.0);
-        let left = |from| 1.0 - (self.update - from) as f64 / decay_updates(from) as f64;
-        learning_rate * warm * self.decay_start.map_or(1.0, left)
+        let cosine = |(from, updates): (usize, usize)| {
+            let progress = (self.update - from) as f64 / updates as f64;
+            0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+        };
+        learning_rate * warm * self.decay.map_or(1.0, cosine)
     }
 
-    /// Forward and backward of some streams.
-    fn shard(&self, streams: &[Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
-        let (f, h, tokens) = (self.data.targets(), self.data.horizon(), self.options.tokens);
+    /// Forward and backward of some streams, which move on by their tokens.
+    fn shard(&self, streams: &mut [Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
+        let config = self.feed.config();
+        let (f, h, tokens) = (config.targets(), config.horizon, self.options.tokens);
         let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
         let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
-        let chunks: Vec<Range<usize>> = streams.iter().map(|s| s.row..s.row + tokens).collect();
-        let Batch {
-            patches,
-            target,
-            mut weight,
-            ..
-        } = Batch::new(self.data, self.options.target, &self.device, &chunks)?;
+        let mut chunk = Chunk::default();
+        for stream in streams.iter_mut() {
+            self.feed.read(&mut stream.cursor, tokens, &mut chunk)?;
+        }
         // Errors count relative to what they are on average at their step, over all streams of the update.
         let scale = 1.0 / (self.options.streams * tokens * f * h) as f64;
         let factors: Vec<f32> = self
@@ -410,19 +414,19 @@ impl<'a, L: Learner> Trainer<'a, L> {
             .iter()
             .map(|&b| (scale / if b > 0.0 { b.max(LEAST_ERROR) } else { 1.0 }) as f32)
             .collect();
-        let raw = weight.clone();
-        for weights in weight.chunks_exact_mut(h) {
-            weights.iter_mut().zip(&factors).for_each(|(w, f)| *w *= f);
-        }
+        let weight: Vec<f32> = chunk.weight.iter().enumerate().map(|(i, w)| w * factors[i % h]).collect();
         let shape = (streams.len(), tokens, f, h);
-        let (said, state) = self.learner.forward(&patches, &state)?;
+        let patches = (streams.len(), tokens, config.variates, config.patch_len());
+        let patches = Tensor::from_slice(&chunk.patches, patches, &self.device)?;
+        let (forecast, state) = self.learner.forward(&patches, &state)?;
         let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
-        let loss = squared_error(&said, &tensor(&target)?, &tensor(&weight)?)?;
+        let loss = squared_error(&forecast, &tensor(&chunk.residual)?, &tensor(&weight)?)?;
         let gradients = loss.backward()?;
         let mut errors = vec![(0.0, 0.0); h];
-        for (i, ((said, target), w)) in said.flatten_all()?.to_vec1::<f32>()?.iter().zip(&target).zip(&raw).enumerate() {
+        let forecast = forecast.flatten_all()?.to_vec1::<f32>()?;
+        for (i, ((forecast, residual), w)) in forecast.iter().zip(&chunk.residual).zip(&chunk.weight).enumerate() {
             let sum = &mut errors[i % h];
-            sum.0 += f64::from((said - target) * (said - target) * w);
+            sum.0 += f64::from((forecast - residual) * (forecast - residual) * w);
             sum.1 += f64::from(u8::from(*w > 0.0));
         }
         Ok((
@@ -436,9 +440,22 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 }
 
-/// Updates over which the learning rate is lowered when so many were made.
-fn decay_updates(updates: usize) -> usize {
-    updates.div_ceil(DECAY_SHARE).max(1)
+/// A stream at a random row from which a chunk of `tokens` lies in one of the ranges; at least one is that long.
+fn random_stream(feed: &Feed<'_>, rng: &mut ChaCha8Rng, rows: &[Range<usize>], tokens: usize) -> Result<Stream, tsm2_core::Error> {
+    let choices = |rows: &Range<usize>| if rows.len() < tokens { 0 } else { (rows.len() - tokens).max(1) };
+    let mut choice = rng.random_range(0..rows.iter().map(choices).sum());
+    let mut row = 0;
+    for rows in rows {
+        row = rows.start + choice;
+        match choice.checked_sub(choices(rows)) {
+            Some(left) => choice = left,
+            None => break,
+        }
+    }
+    Ok(Stream {
+        cursor: feed.cursor(row)?,
+        restarted: true,
+    })
 }
 
 /// A device in words.

@@ -1,4 +1,4 @@
-//! Options, progress and errors of a [`super::trainer::Trainer`].
+//! Options and errors of a [`super::trainer::Trainer`].
 
 use super::optim::OptimError;
 
@@ -9,9 +9,7 @@ pub struct TrainerOptions {
     pub streams: usize,
     /// Tokens of each stream per update.
     pub tokens: usize,
-    /// Largest number of updates.
-    pub updates: usize,
-    /// Largest learning rate. Warm-up, constant rate, linear decay (arXiv 2404.06395): the stopping time is unknown in advance.
+    /// Largest learning rate.
     pub learning_rate: f64,
     /// Updates of the warm-up.
     pub warm_up: usize,
@@ -23,37 +21,12 @@ pub struct TrainerOptions {
     pub restart_every: usize,
     /// Divides the squared error at each step by its running mean.
     pub horizon_balance: bool,
-    /// Updates between validations.
-    pub validate_every: usize,
-    /// Validations without a new best until the decay phase begins.
-    pub patience: usize,
-    /// What the network predicts.
-    pub target: Target,
+    /// Longest gap in rows that a stream goes through in training; 0: none.
+    pub longest_gap: usize,
+    /// The network is judged by its own forecast, and not by the best blend with the linear head.
+    pub standalone: bool,
     /// Seed of the initial weights and of every draw.
     pub seed: u64,
-}
-
-/// What a network is trained to predict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The full forecast; a blend weight per step group combines it with the linear head's.
-    Full,
-    /// What the linear head leaves.
-    Residual,
-    /// The full forecast, without a linear head.
-    Standalone,
-}
-
-impl Target {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Residual => "residual",
-            Self::Standalone => "standalone",
-        }
-    }
 }
 
 impl Default for TrainerOptions {
@@ -61,16 +34,14 @@ impl Default for TrainerOptions {
         Self {
             streams: 16,
             tokens: 16,
-            updates: 6000,
-            learning_rate: 4e-3,
-            warm_up: 200,
+            learning_rate: 3e-3,
+            warm_up: 100,
             ema_decay: 0.998,
             weight_decay: 0.02,
             restart_every: 64,
             horizon_balance: true,
-            validate_every: 200,
-            patience: 10,
-            target: Target::Full,
+            longest_gap: 0,
+            standalone: false,
             seed: 0,
         }
     }
@@ -86,6 +57,9 @@ pub enum TrainError {
     /// The optimiser refused.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// The preprocessor refused.
+    #[error(transparent)]
+    Model(#[from] tsm2_core::Error),
     /// Not even the initial weights can be validated.
     #[error("the errors on validation are not finite")]
     NotFinite,
@@ -94,23 +68,5 @@ pub enum TrainError {
     Checkpoint {
         /// The entry.
         name: String,
-    },
-}
-
-/// Progress of a training.
-#[derive(Clone, Copy, Debug)]
-pub enum Progress {
-    /// Number of updates done.
-    Update(usize),
-    /// A validation of the averaged weights.
-    Validation {
-        /// Updates done.
-        update: usize,
-        /// Mean training loss since the last report; 1 is its running mean.
-        loss: f64,
-        /// Validation score of these weights.
-        score: f64,
-        /// The best score so far.
-        best: f64,
     },
 }

@@ -50,6 +50,8 @@ impl std::iter::Sum for BlendSums {
 pub struct ValidationErrors {
     /// `[parts][H]`.
     pub parts: Vec<Vec<BlendSums>>,
+    /// Rows from the start of one part to the start of the next.
+    pub spacing: usize,
 }
 
 impl ValidationErrors {

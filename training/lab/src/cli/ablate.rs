@@ -10,7 +10,6 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tsm2_train::data::runs::Part;
 use tsm2_train::data::split::SplitSpec;
-use tsm2_train::train::trainer::Progress;
 
 use super::trainings::{Output, Trainings};
 use tsm2_train::cli::common;
@@ -85,11 +84,7 @@ impl Ablate {
         for &seed in &self.output.seeds {
             for (&variant, outcomes) in variants.iter().zip(&mut all) {
                 told.begin(format!("{}, seed {seed}", variant.name()));
-                let mut step = |progress| {
-                    if let Progress::Update(_) = progress {
-                        told.step();
-                    }
-                };
+                let mut step = |_| told.step();
                 let outcome = ablation.run(variant, seed, &mut step).map_err(|error| in_file(&error))?;
                 // Training that is patient no longer ends early.
                 told.skip(self.updates - outcome.updates);

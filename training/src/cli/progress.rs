@@ -1,0 +1,83 @@
+//! Progress on stderr: a bar on a terminal, and a line now and then where stderr is a file or a pipe.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Time between two lines.
+const LINES: Duration = Duration::from_secs(10);
+
+/// Progress of one task after the other.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    task: String,
+    printed: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Progress {
+    /// Nothing to show yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            bar: ProgressBar::no_length(),
+            task: String::new(),
+            printed: Instant::now(),
+        }
+    }
+
+    /// Prints a note beside the progress.
+    pub fn note(&self, text: impl Display) {
+        self.bar.suspend(|| super::common::note(text));
+    }
+
+    /// A task without a measure begins.
+    pub fn task(&mut self, task: &str) {
+        if self.begin(task, "{spinner} {prefix} {elapsed}") {
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+    }
+
+    /// So much of a task is done.
+    pub fn step(&mut self, task: &str, done: usize, total: usize, note: &str) {
+        self.begin(task, "{prefix:>12} {wide_bar} {pos}/{len} {msg} {eta} left");
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(note.to_owned());
+        if self.bar.is_hidden() && self.printed.elapsed() >= LINES {
+            self.printed = Instant::now();
+            let separator = if note.is_empty() { "" } else { "; " };
+            eprintln!("{task}: {done} of {total}{separator}{note}");
+        }
+    }
+
+    /// Whether the task is a new one.
+    fn begin(&mut self, task: &str, template: &str) -> bool {
+        if self.task == task {
+            return false;
+        }
+        self.bar.finish_and_clear();
+        self.bar = ProgressBar::no_length().with_prefix(task.to_owned());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        if self.bar.is_hidden() {
+            self.printed = Instant::now();
+            eprintln!("{task} ...");
+        }
+        task.clone_into(&mut self.task);
+        true
+    }
+
+    /// All is done.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,208 @@
+//! Networks that are tried: TSM2 in several shapes, and the neural baselines.
+
+use std::collections::BTreeMap;
+
+use candle_core::Device;
+use rand_chacha::ChaCha8Rng;
+use tsm2_bundle::Bundle;
+use tsm2_core::{Config, Mlp, NetworkConfig, S6, VariateMixer};
+
+use super::feed::Feed;
+use crate::data::scale::Scaler;
+use crate::data::split::Split;
+use crate::data::table::Table;
+use crate::linear::head::LinearModel;
+use crate::network::Network;
+use crate::network::baseline::{NeuralBaseline, NeuralKind};
+use crate::network::learner::Learner;
+use crate::network::static_covariates::StaticCovariates;
+
+/// Samples in the longer patches, which the MLP reads too.
+pub const LONG_PATCH: usize = 24;
+
+/// Largest number of variates that an MLP may mix: its cost grows with their square.
+const MOST_MLP_VARIATES: usize = 200;
+
+/// The MLP across variates.
+pub const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// TSM2.
+    Tsm2,
+    /// A neural baseline, and the width of its hidden layers.
+    Baseline(NeuralKind, usize),
+}
+
+/// A network that is tried.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// In words.
+    pub what: String,
+    /// What is trained.
+    pub kind: Kind,
+    /// Its configuration.
+    pub config: Config,
+    /// Its feed among those of [`feeds`].
+    pub feed: usize,
+    /// Weights to begin with, by name; `None`: initial ones.
+    pub weights: Option<BTreeMap<String, Vec<f32>>>,
+}
+
+impl Candidate {
+    /// The network with initial weights.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn initial(
+        &self,
+        statics: Option<&StaticCovariates>,
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> candle_core::Result<Box<dyn Learner>> {
+        Ok(match self.kind {
+            Kind::Tsm2 => Box::new(Network::initial(&self.config, rng, device)?.with_statics(statics, rng, device)?),
+            Kind::Baseline(kind, hidden) => Box::new(NeuralBaseline::initial(kind, hidden, &self.config, rng, device)?),
+        })
+    }
+}
+
+/// TSM2 as a configuration has it, and in other shapes: the other mixer across variates, longer patches, half the size.
+#[must_use]
+pub fn tsm2(config: &Config, table: &Table, split: &Split) -> Vec<Candidate> {
+    let own = config.network.unwrap_or_default();
+    let mut candidates = Vec::new();
+    let mut add = |what: &str, network: NetworkConfig| {
+        candidates.push(Candidate {
+            what: what.into(),
+            kind: Kind::Tsm2,
+            config: config.with_network(network),
+            feed: 0,
+            weights: None,
+        });
+    };
+    let mixer = |variate_mixer| NetworkConfig { variate_mixer, ..own };
+    match own.variate_mixer {
+        VariateMixer::Mlp(_) => {
+            add("MLP across variates", own);
+            add("selective scan across variates", mixer(VariateMixer::S6(own.time_mixer)));
+        }
+        VariateMixer::S6(_) => {
+            add("selective scan across variates", own);
+            if config.variates <= MOST_MLP_VARIATES {
+                add("MLP across variates", mixer(VariateMixer::Mlp(MLP)));
+            }
+        }
+        _ => add("one variate", own),
+    }
+    if table.runs.check_training(split, LONG_PATCH, config.horizon).is_ok() {
+        add(
+            &format!("patches of {LONG_PATCH} samples"),
+            NetworkConfig { patch: LONG_PATCH, ..own },
+        );
+    }
+    add("half the size", half(own));
+    candidates
+}
+
+/// The network of an earlier model, to be trained further: none where it has no network.
+///
+/// # Errors
+/// What the earlier model has that `config` does not: other variates' names, another horizon.
+pub fn from(bundle: &Bundle, config: &Config, names: &[String]) -> Result<Option<Candidate>, String> {
+    let meta = bundle.meta();
+    let known: Vec<&String> = meta.variates.iter().map(|variate| &variate.name).collect();
+    if known != names.iter().collect::<Vec<_>>() {
+        return Err(format!(
+            "the variates {}",
+            known.into_iter().cloned().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    let roles = |config: &Config| (config.past_covariates, config.future_covariates);
+    if meta.config.horizon != config.horizon {
+        return Err(format!("a horizon of {}", meta.config.horizon));
+    }
+    let Some(network) = meta.config.network else { return Ok(None) };
+    if roles(&meta.config) != roles(config) {
+        return Err("other covariates".into());
+    }
+    let mut rest = bundle.weights();
+    let mut weights = BTreeMap::new();
+    let take = |name: &dyn std::fmt::Display, shape: &[usize]| {
+        let (values, tail) = rest.split_at(shape.iter().product::<usize>().min(rest.len()));
+        rest = tail;
+        weights.insert(name.to_string(), values.to_vec());
+    };
+    let mut take = take;
+    tsm2_core::layout(&meta.config, |name, shape| take(&name, shape)).map_err(|error| error.to_string())?;
+    Ok(Some(Candidate {
+        what: "the earlier model's network".into(),
+        kind: Kind::Tsm2,
+        config: config.with_network(network),
+        feed: 0,
+        weights: Some(weights),
+    }))
+}
+
+/// A neural baseline in two widths.
+#[must_use]
+pub fn baselines(kind: NeuralKind, config: &Config) -> Vec<Candidate> {
+    let network = config.network.map(|network| NetworkConfig {
+        patch: if kind == NeuralKind::Mlp { LONG_PATCH } else { network.patch },
+        ..network
+    });
+    let candidate = |hidden: usize| Candidate {
+        what: format!("{hidden} wide"),
+        kind: Kind::Baseline(kind, hidden),
+        config: Config { network, ..*config },
+        feed: 0,
+        weights: None,
+    };
+    kind.widths().map(candidate).to_vec()
+}
+
+/// The feeds of the candidates: one for each length of patches. Each candidate gets the number of its own.
+///
+/// # Errors
+/// A fault of the configuration or the scaler.
+pub fn feeds<'a>(
+    candidates: &mut [Candidate],
+    scaler: &'a Scaler,
+    table: &'a Table,
+    linear: &LinearModel,
+) -> Result<Vec<Feed<'a>>, tsm2_core::Error> {
+    let mut feeds: Vec<Feed<'a>> = Vec::new();
+    for candidate in candidates {
+        let same = |feed: &Feed<'_>| feed.config().patch_len() == candidate.config.patch_len();
+        candidate.feed = match feeds.iter().position(same) {
+            Some(feed) => feed,
+            None => {
+                feeds.push(Feed::new(&candidate.config, scaler, table, &linear.weights)?);
+                feeds.len() - 1
+            }
+        };
+    }
+    Ok(feeds)
+}
+
+/// The same network with half the features everywhere.
+fn half(network: NetworkConfig) -> NetworkConfig {
+    let s6 = |s6: S6| S6 {
+        d_inner: s6.d_inner / 2,
+        ..s6
+    };
+    NetworkConfig {
+        d_model: network.d_model / 2,
+        time_mixer: s6(network.time_mixer),
+        variate_mixer: match network.variate_mixer {
+            VariateMixer::S6(across) => VariateMixer::S6(s6(across)),
+            VariateMixer::Mlp(mlp) => VariateMixer::Mlp(Mlp {
+                hidden: mlp.hidden / 2,
+                ..mlp
+            }),
+            other => other,
+        },
+        ..network
+    }
+}
