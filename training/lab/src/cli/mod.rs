@@ -1,6 +1,7 @@
 //! The commands of `tsm2-lab`.
 
 pub mod ablate;
+pub mod bench;
 pub mod paper;
 pub mod robustness;
 mod trainings;
@@ -21,6 +22,7 @@ pub struct Lab {
 enum Command {
     Paper(paper::Paper),
     Ablate(ablate::Ablate),
+    Bench(bench::Bench),
     Missing(robustness::Missing),
     Gap(robustness::Gap),
     ColdStart(robustness::ColdStart),
@@ -32,6 +34,7 @@ impl Lab {
         match self.command {
             Command::Paper(command) => command.run(out),
             Command::Ablate(command) => command.run(out),
+            Command::Bench(command) => command.run(out),
             Command::Missing(command) => command.run(out),
             Command::Gap(command) => command.run(out),
             Command::ColdStart(command) => command.run(out),
