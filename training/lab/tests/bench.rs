@@ -28,7 +28,10 @@ fn data(name: &str) -> Option<Table> {
 /// To the digits that are published.
 fn assert_published(errors: &[f64], published: [f64; 3], digit: f64, what: &str) {
     for (error, known) in errors.iter().zip(published) {
-        assert!((error - known).abs() <= 0.5001 * digit, "{what}: {errors:?}, published {published:?}");
+        assert!(
+            (error - known).abs() <= 0.5001 * digit,
+            "{what}: {errors:?}, published {published:?}"
+        );
     }
 }
 
@@ -49,7 +52,11 @@ fn naive_and_seasonal_naive_have_the_published_errors_of_gift_eval() {
         assert_published(&mase(1), naive, 0.001, rate.name);
         assert_published(&mase(rate.season), seasonal, 0.001, rate.name);
         for ((measured, known), digit) in errors(rate.season).iter().zip(squared).zip(digits) {
-            assert!((measured.mse - known).abs() <= 0.5001 * digit, "{}: {measured:?}, published {known}", rate.name);
+            assert!(
+                (measured.mse - known).abs() <= 0.5001 * digit,
+                "{}: {measured:?}, published {known}",
+                rate.name
+            );
         }
     }
 }

@@ -36,8 +36,11 @@ const DECAY: usize = 4;
 /// Without a new best for this share of the updates, the decay phase begins; it then takes as long. One of so many.
 const PATIENCE: usize = 10;
 
-/// Validations of a training.
+/// Validations of a training at most.
 const VALIDATIONS: usize = 40;
+
+/// Updates between two validations at least: a validation takes about as long as eight.
+const LEAST_EVERY: usize = 30;
 
 /// Updates from which the time of an update is measured.
 const MEASURED: usize = 4;
@@ -241,7 +244,7 @@ impl Setting<'_> {
         };
         Ok(Plan {
             trial,
-            every: every.max(1),
+            every: every.max(LEAST_EVERY),
         })
     }
 
@@ -367,9 +370,8 @@ impl Setting<'_> {
             if run.trainer.decay().is_none() {
                 let best = run.trainer.best();
                 if made >= plan.trial + all / PATIENCE && best.is_none_or(|best| is_silent(&blend_weights(&best.errors))) {
-                    break;
-                }
-                if best.is_some_and(|best| made > best.update + all / PATIENCE) {
+                    run.trainer.end();
+                } else if best.is_some_and(|best| made > best.update + all / PATIENCE) {
                     run.trainer.begin_decay((all / PATIENCE).min(all.saturating_sub(made)));
                 }
             }

@@ -210,6 +210,11 @@ impl<'a> Trainer<'a> {
         self.decay = Some((from, updates.max(1)));
     }
 
+    /// Ends the training here.
+    pub fn end(&mut self) {
+        self.decay = Some((self.update, 0));
+    }
+
     /// First update of the decay phase, and its length.
     #[must_use]
     pub fn decay(&self) -> Option<(usize, usize)> {

@@ -15,6 +15,7 @@ use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
 use tsm2_train::cli::progress::Progress;
 use tsm2_train::data::mask::Rate as MissingRate;
+use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::split::SplitSpec;
 use tsm2_train::data::table::Table;
@@ -29,7 +30,16 @@ use crate::bench::{DataSet, Measured, Suite};
 
 /// Columns of the file.
 const HEADER: [&str; 10] = [
-    "set", "seed", "forecaster", "horizon", "mse", "mae", "mase", "budget_s", "commit", "command",
+    "set",
+    "seed",
+    "forecaster",
+    "horizon",
+    "mse",
+    "mae",
+    "mase",
+    "budget_s",
+    "commit",
+    "command",
 ];
 
 /// Train with the defaults on public data sets and measure on their test rows.
@@ -132,10 +142,10 @@ impl Bench {
     /// Every stride-1 origin of the test rows, in units of the training deviation.
     fn stride_1(&self, set: &DataSet, table: &Table) -> anyhow::Result<Vec<(Option<u64>, Measured)>> {
         let named = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", set.file);
-        let split = set.split.resolve(table.len()).map_err(|error| named(&error))?;
-        let (scaler, _) = Scaler::fit(table, split.train_range());
+        let split = table.split(set.split).map_err(|error| named(&error))?;
+        let (scaler, _) = Scaler::fit(table, &split);
         let z = scaler.standardise_targets(table);
-        let rows = split.test_range();
+        let test = table.part(&split, Part::Test);
         let measured = |forecaster: &str, errors: Vec<HorizonError>| {
             let forecaster = forecaster.to_owned();
             errors.into_iter().map(move |error| Measured {
@@ -148,19 +158,19 @@ impl Bench {
             })
         };
         let mut all = Vec::new();
-        let series = Series::new(&z, table.targets());
+        let series = Series::of(table, &z);
         let longest = set.horizons.iter().copied().max().unwrap_or(1);
         for (name, baseline) in [
             ("naive", Baseline::Naive),
             ("seasonal-naive", Baseline::SeasonalNaive { period: set.season }),
         ] {
-            let mut tally = Tally::new(&z, table.targets(), rows.clone(), set.horizons)?;
+            let mut tally = Tally::new(&z, table.targets(), &test, set.horizons)?;
             let mut out = vec![0.0; table.targets() * longest];
-            for origin in tally.origins() {
+            for origin in tally.origins().collect::<Vec<_>>() {
                 baseline.forecast(&series, origin, &mut out);
                 tally.add(origin, &out);
             }
-            all.extend(measured(name, tally.errors()?).map(|measured| (None, measured)));
+            all.extend(measured(name, tally.errors()?.total).map(|measured| (None, measured)));
         }
         for &seed in self.seeds.iter().filter(|_| !self.baselines_only) {
             let out = Out::new(self.out.as_deref(), &format!("{}-{seed}", set.name))?;
@@ -168,13 +178,13 @@ impl Bench {
             for (name, path) in [("tsm2", model.clone()), ("linear-part", model.with_file_name(LINEAR_HEAD))] {
                 // Without a network the model is its linear part.
                 let bundle = Bundle::open(if path.exists() { &path } else { &model })?;
-                let errors = model_errors(&bundle.model(), table, &scaler, rows.clone(), set.horizons, Protocol::Carried, &|| ())?;
-                all.extend(measured(name, errors).map(|measured| (Some(seed), measured)));
+                let errors = model_errors(&bundle.model(), table, &scaler, &test, set.horizons, Protocol::Carried, &|| ())?;
+                all.extend(measured(name, errors.total).map(|measured| (Some(seed), measured)));
             }
             for kind in NeuralKind::ALL.into_iter().filter(|_| self.neural) {
                 let baseline = Neural::open(&neural::file(&model, kind))?;
-                let tally = Tally::new(&z, table.targets(), rows.clone(), set.horizons)?;
-                let errors = baseline.tally(table, &scaler, tally)?.errors()?;
+                let tally = Tally::new(&z, table.targets(), &test, set.horizons)?;
+                let errors = baseline.tally(table, &scaler, tally)?.errors()?.total;
                 all.extend(measured(kind.name(), errors).map(|measured| (Some(seed), measured)));
             }
         }
@@ -186,7 +196,11 @@ impl Bench {
         let repeat = |period| move |origin, length| Ok::<_, anyhow::Error>(Rate::repeat(table, period, origin, length));
         let mut all = Vec::new();
         for (name, period) in [("naive", 1), ("seasonal-naive", rate.season)] {
-            all.extend(rate.errors(table, name, repeat(period))?.into_iter().map(|measured| (None, measured)));
+            all.extend(
+                rate.errors(table, name, repeat(period))?
+                    .into_iter()
+                    .map(|measured| (None, measured)),
+            );
         }
         let longest = rate.terms.iter().map(|(length, _)| *length).max().unwrap_or(1);
         for &seed in self.seeds.iter().filter(|_| !self.baselines_only) {
@@ -213,14 +227,20 @@ impl Bench {
                 let forecast: &Vec<f32> = forecasts.get(&origin).ok_or_else(|| anyhow!("no forecast from row {origin}"))?;
                 Ok::<_, anyhow::Error>(forecast.chunks_exact(longest).flat_map(|steps| steps[..length].to_vec()).collect())
             };
-            all.extend(rate.errors(table, "tsm2", of_model)?.into_iter().map(|measured| (Some(seed), measured)));
+            all.extend(
+                rate.errors(table, "tsm2", of_model)?
+                    .into_iter()
+                    .map(|measured| (Some(seed), measured)),
+            );
         }
         Ok(all)
     }
 
     /// Trains with the defaults.
     fn train(&self, table: &Table, split: SplitSpec, horizon: usize, seed: u64, out: &Out) -> anyhow::Result<PathBuf> {
-        let budget = self.budget.map(|budget| Duration::try_from(budget).context("--budget: give a time"));
+        let budget = self
+            .budget
+            .map(|budget| Duration::try_from(budget).context("--budget: give a time"));
         let options = TrainOptions {
             split,
             horizon,
@@ -251,7 +271,8 @@ impl Bench {
     fn enter(&self, all: &[(Option<u64>, Measured)], commit: &str, command: &str) -> anyhow::Result<()> {
         let named = |error: std::io::Error| anyhow!("{}: {error}", self.ledger.display());
         let mut file = OpenOptions::new().append(true).open(&self.ledger).map_err(named)?;
-        let today = jiff::Zoned::now().date();
+        let now = jiff::Timestamp::now().to_string();
+        let today = now.get(..10).unwrap_or(&now);
         let mut sets: Vec<(&str, Option<u64>)> = Vec::new();
         for (seed, measured) in all.iter().filter(|(_, measured)| measured.forecaster == "tsm2") {
             if !sets.contains(&(measured.set.as_str(), *seed)) {
@@ -269,7 +290,10 @@ impl Bench {
                 })
                 .collect();
             let seed = seed.map_or_else(String::new, |seed| seed.to_string());
-            let line = format!("| {today} | {commit} | {set} | {seed} | {} | `tsm2-lab {command}` |", figures.join(", "));
+            let line = format!(
+                "| {today} | {commit} | {set} | {seed} | {} | `tsm2-lab {command}` |",
+                figures.join(", ")
+            );
             writeln!(file, "{line}").map_err(named)?;
         }
         Ok(())

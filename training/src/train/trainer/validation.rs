@@ -13,18 +13,21 @@ const WARM_UP: usize = 256;
 /// Tokens per chunk of a validation pass.
 const TOKENS: usize = 32;
 
-/// Streams side by side at most: the parts of the errors.
-const STREAMS: usize = 32;
+/// Streams side by side at most.
+const STREAMS: usize = 8;
+
+/// Consecutive parts of each stream.
+const PARTS: usize = 4;
 
 /// Origins of each stream at least, if there are several streams.
-const LEAST_ORIGINS: usize = 16;
+const LEAST_ORIGINS: usize = 64;
 
 /// Origins of each stream at most; longer validation parts are covered in part, evenly.
-const MOST_ORIGINS: usize = 256;
+const MOST_ORIGINS: usize = 512;
 
 impl Trainer<'_> {
-    /// Errors of the present weights over forecasts that lie wholly in one of the pieces, in consecutive parts, each a stream with a
-    /// warm-up.
+    /// Errors of the present weights over forecasts that lie wholly in one of the pieces, in consecutive parts of streams that
+    /// each have a warm-up.
     ///
     /// # Errors
     /// candle's and the preprocessor's.
@@ -56,15 +59,19 @@ impl Trainer<'_> {
             })?;
             parts.extend(of_piece.concat());
         }
-        Ok(ValidationErrors { parts, spacing })
+        Ok(ValidationErrors {
+            parts,
+            spacing: (spacing / PARTS).max(1),
+        })
     }
 
-    /// Sums per start and step, over `share` origins from each start on.
+    /// Sums per part of each start and step, over `share` origins from each start on.
     fn validate_streams(&self, starts: &[usize], share: usize) -> Result<Vec<Vec<BlendSums>>, TrainError> {
         let config = self.feed.config();
         let (f, h) = (config.targets(), config.horizon);
         let mut state = self.learner.zero_state(starts.len(), &self.device)?;
-        let mut sums = vec![vec![BlendSums::default(); h]; starts.len()];
+        let parts = PARTS.min(share).max(1);
+        let mut sums = vec![vec![BlendSums::default(); h]; starts.len() * parts];
         let warm = WARM_UP.min(starts[0] - self.feed.run_start(starts[0]));
         let mut cursors: Vec<Cursor> = starts
             .iter()
@@ -87,7 +94,9 @@ impl Trainer<'_> {
                 let forecast = forecast.flatten_all()?.to_vec1::<f32>()?;
                 for (i, ((forecast, residual), w)) in forecast.iter().zip(&chunk.residual).zip(&chunk.weight).enumerate() {
                     let (n, r, w) = (f64::from(*forecast), f64::from(*residual), f64::from(*w));
-                    let sum = &mut sums[i / (tokens * f * h)][i % h];
+                    let token = i / (f * h);
+                    let origin = done - warm + token % tokens;
+                    let sum = &mut sums[token / tokens * parts + origin * parts / share][i % h];
                     let one = BlendSums {
                         linear: w * r * r,
                         cross: w * r * n,
