@@ -20,12 +20,22 @@ pub enum Event<'a> {
         /// Time of the first time step after it; earlier than `last_ms` after a clock rollback.
         next_ms: i64,
     },
-    /// A clock jump, ahead or back, that nothing confirmed: its readings are dropped.
+    /// Readings far from the stream were confirmed by others: the stream goes on at their time,
+    /// after a [`Event::Restart`] or a bridged gap.
+    ClockJumpConfirmed {
+        /// Time of the newest bin before, in milliseconds since 1970-01-01 UTC.
+        last_ms: i64,
+        /// Time of the first bin after it; earlier than `last_ms` after a clock rollback.
+        next_ms: i64,
+    },
+    /// Readings far from the stream that nothing confirmed are dropped.
     ClockJumpDropped {
-        /// The time jumped to, in milliseconds since 1970-01-01 UTC.
+        /// Their time, in milliseconds since 1970-01-01 UTC.
         time_ms: i64,
         /// How many readings are dropped.
         readings: u64,
+        /// Whether they lie behind the stream: they are late, or a clock was set back for a moment.
+        is_behind: bool,
     },
 }
 
@@ -34,6 +44,10 @@ pub enum Event<'a> {
 pub enum Accepted {
     /// The reading is part of the stream.
     Used,
+    /// The reading is not part of the stream yet: its time is far from the stream's and waits for
+    /// others to confirm it, or it is late and witnesses its source's clock. It has changed the
+    /// resampler, so a log needs it.
+    Held,
     /// The reading changed nothing but a count: the time step of its bin was complete and has been
     /// emitted already. Only where the newest reading of each variate counts and no late readings
     /// are allowed.
@@ -51,7 +65,8 @@ pub enum Rejected {
     },
     /// Its bin has a reading of its variate with this time, or newer ones only.
     Duplicate,
-    /// The clock jumped to this time before, and other readings disproved it.
+    /// The clock jumped to this time before, and other readings disproved it or the clock came
+    /// back from it.
     UntrustedTime,
     /// There is no such variate.
     UnknownVariate {
@@ -96,7 +111,7 @@ pub struct Counts {
     pub surplus: u64,
     /// Readings rejected.
     pub rejected: u64,
-    /// Readings dropped because nothing confirmed their clock jump.
+    /// Readings that were held and dropped, because nothing confirmed their time.
     pub clock_jump_readings: u64,
 }
 

@@ -71,7 +71,7 @@ pub struct Forecast<'w> {
 /// let mut forecaster = Forecaster::new(&model, &settings)?;
 /// let mut workspace = Workspace::new(&model); // shared by all streams of a thread
 /// for minute in 0..10 {
-///     let reading = Reading { variate: 0, value: 20.0 + minute as f32, time_ms: minute * 60_000 };
+///     let reading = Reading::at(0, 20.0 + minute as f32, minute * 60_000);
 ///     resampler.push(reading, |event| match event {
 ///         Event::TimeStep(step) => match forecaster.step(&model, &mut workspace, &step) {
 ///             Ok(forecast) => assert!(forecast.lower[0] <= forecast.upper[0]),

@@ -18,7 +18,7 @@
 //! let mut resampler = Resampler::new(ResamplerConfig::new(2, 60_000, 1440))?;
 //! let mut steps = Vec::new();
 //! for (variate, value, time_ms) in [(0, 20.5, 1_000), (1, 410.0, 2_000), (0, 20.6, 61_000)] {
-//!     resampler.push(Reading { variate, value, time_ms }, |event| {
+//!     resampler.push(Reading::at(variate, value, time_ms), |event| {
 //!         if let Event::TimeStep(step) = event {
 //!             steps.push((step.time_ms, step.values.to_vec()));
 //!         }
@@ -35,7 +35,6 @@ extern crate alloc;
 extern crate std;
 
 mod aggregate;
-mod clock_history;
 mod config;
 mod drift;
 mod errors;
@@ -45,6 +44,7 @@ mod forward_fill;
 mod future_covariates;
 mod initial_widths;
 mod intervals;
+mod known_readings;
 mod live_metrics;
 mod monitor;
 mod open_forecasts;
@@ -52,11 +52,13 @@ mod pending_jump;
 mod reading;
 mod recent_times;
 mod resampler;
+mod resampler_snapshot;
 mod seasons;
+mod source_clock;
 mod time_bin;
 
 pub use aggregate::Aggregate;
-pub use config::{MAX_GAP, ResamplerConfig, ResamplerError};
+pub use config::{MAX_AHEAD, MAX_GAP, ResamplerConfig, ResamplerError};
 pub use errors::{ErrorSums, Errors};
 pub use event::{Accepted, Counts, Event, Rejected};
 pub use forecaster::{Forecast, Forecaster, ForecasterConfig, ForecasterSnapshot, Workspace};
@@ -65,5 +67,6 @@ pub use initial_widths::initial_widths;
 pub use live_metrics::{LiveMetrics, MAX_METRIC_STEPS};
 pub use monitor::{MAX_SEASON, Monitor, MonitorConfig, MonitorError, MonitorSnapshot};
 pub use reading::Reading;
-pub use resampler::{Resampler, ResamplerSnapshot};
+pub use resampler::Resampler;
+pub use resampler_snapshot::{ResamplerSnapshot, ResamplerSnapshotV1};
 pub use time_bin::TimeStep;

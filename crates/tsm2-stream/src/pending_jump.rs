@@ -1,69 +1,98 @@
-//! Pending clock jump: readings far from the stream, ahead or back, until others confirm or
-//! disprove their time.
+//! Pending clock jump: a run of readings far from the stream, ahead or behind, until others confirm
+//! or disprove their time.
 //!
-//! Invariant: the readings lie in one time bin, that of the newest slot; of the bins before it only
-//! the range is known.
+//! Invariant: the readings lie in the newest time bin of the run and the one before it. Those of
+//! earlier bins were dropped.
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::is_clamped;
-use crate::time_bin::{Insert, Shape, TimeBin};
+use crate::config::{Rules, is_clamped};
+use crate::source_clock::SourceClock;
+use crate::time_bin::{Incoming, Insert, Shape, TimeBin};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct PendingJump {
-    /// Without readings there is no pending jump.
-    pub(crate) readings: TimeBin,
-    /// Where the run of bins began.
-    pub(crate) first: i64,
-    /// The bin of `readings`.
+    /// Readings of `bin`. Without them there is no run.
+    pub(crate) newest: TimeBin,
     pub(crate) bin: i64,
-    /// Bins that the run consists of, each ahead of the one before.
+    /// Readings of the bin before it in the run.
+    pub(crate) earlier: TimeBin,
+    pub(crate) earlier_bin: i64,
+    /// How many bins the run has.
     pub(crate) bins: u64,
+    /// Whether it lies behind the segment.
+    pub(crate) is_behind: bool,
+    /// Source of its first reading.
+    pub(crate) source: u16,
+    /// Whether other sources have readings in it.
+    pub(crate) is_shared: bool,
+    /// Bin, time and arrival of its first reading.
+    pub(crate) first: (i64, i64, Option<i64>),
 }
 
 impl PendingJump {
     pub(crate) fn new(shape: &Shape) -> Self {
         PendingJump {
-            readings: TimeBin::new(shape),
-            first: 0,
-            bin: 0,
-            bins: 0,
+            newest: TimeBin::new(shape),
+            earlier: TimeBin::new(shape),
+            ..PendingJump::default()
         }
     }
 
     pub(crate) fn waits(&self) -> bool {
-        self.readings.readings > 0
+        self.newest.readings > 0
     }
 
-    /// A run begins at `bin`.
-    pub(crate) fn begin(&mut self, bin: i64) {
-        self.extend(bin, bin, 1);
+    /// A run begins with this reading; what was held is gone.
+    pub(crate) fn begin(&mut self, shape: &Shape, reading: &Incoming, is_behind: bool) -> Insert {
+        self.newest.clear();
+        self.earlier.clear();
+        (self.bin, self.bins, self.is_behind) = (reading.bin, 1, is_behind);
+        (self.source, self.is_shared) = (reading.source, false);
+        self.first = (reading.bin, reading.time, reading.arrival);
+        self.newest.insert(shape, reading)
     }
 
-    /// The run that began at `first` goes on at `bin`, the last of `bins`.
-    pub(crate) fn extend(&mut self, first: i64, bin: i64, bins: u64) {
-        self.readings.clear();
-        (self.first, self.bin, self.bins) = (first, bin, bins);
+    /// The run goes on in the bin of this reading. The earlier bin is empty.
+    pub(crate) fn extend(&mut self, shape: &Shape, reading: &Incoming) -> Insert {
+        core::mem::swap(&mut self.newest, &mut self.earlier);
+        (self.earlier_bin, self.bin) = (self.bin, reading.bin);
+        self.bins = self.bins.saturating_add(1);
+        self.newest.insert(shape, reading)
     }
 
-    /// Takes a reading of the run, whose earlier bins are closed.
-    pub(crate) fn insert(&mut self, shape: &Shape, bin: i64, variate: usize, value: f32, time_ms: i64) -> Insert {
-        match bin == self.bin {
-            true => self.readings.insert(shape, variate, value, time_ms),
-            false => Insert::Known,
+    /// The held bin with this number.
+    pub(crate) fn held(&mut self, bin: i64) -> Option<&mut TimeBin> {
+        match bin {
+            _ if bin == self.bin => Some(&mut self.newest),
+            _ if bin == self.earlier_bin && self.earlier.readings > 0 => Some(&mut self.earlier),
+            _ => None,
         }
+    }
+
+    /// Whether the run up to this reading may be live: its readings came as far apart as their times
+    /// say, or as far apart as usual. Without times of arrival this cannot be told.
+    pub(crate) fn is_live(&self, rules: &Rules, clock: &SourceClock, reading: &Incoming) -> bool {
+        let (bin, time, arrival) = self.first;
+        let (Some(first), Some(arrival)) = (arrival, reading.arrival) else {
+            return true;
+        };
+        let (elapsed, span) = (arrival.saturating_sub(first), reading.time.saturating_sub(time));
+        let is_in_step = elapsed.abs_diff(span) <= (rules.interval_ms / 2).unsigned_abs();
+        is_in_step || clock.is_live(reading.bin.saturating_sub(bin), elapsed)
     }
 
     /// What was saved; `None` where it breaks an invariant.
     pub(crate) fn restored(shape: &Shape, saved: &PendingJump) -> Option<Self> {
-        let PendingJump { first, bin, bins, .. } = *saved;
-        let is_valid = first <= bin && is_clamped(first) && is_clamped(bin) && bins <= u64::MAX / 2;
-        let readings = TimeBin::restored(shape, &saved.readings)?;
+        let (first, ..) = saved.first;
+        let is_valid = first <= saved.bin
+            && [first, saved.bin, saved.earlier_bin].into_iter().all(is_clamped)
+            && (saved.earlier.readings == 0 || saved.earlier_bin < saved.bin)
+            && saved.bins <= u64::MAX / 2;
         is_valid.then_some(PendingJump {
-            readings,
-            first,
-            bin,
-            bins,
+            newest: TimeBin::restored(shape, &saved.newest)?,
+            earlier: TimeBin::restored(shape, &saved.earlier)?,
+            ..*saved
         })
     }
 }

@@ -1,47 +1,43 @@
 //! Resampler: readings at any time become one time step of all variates per sampling interval.
 //!
 //! Time bins lie at the multiples of the interval since 1970, and a reading belongs to the nearest
-//! bin. Only the readings' own times move the resampler, so the same readings in the same order
-//! give the same time steps whenever they come.
+//! bin. A source that reports once per interval near the border of its bins has bins of its own,
+//! moved by a quarter of the interval, see [`crate::source_clock`].
 //!
 //! Invariants:
 //! 1. Time steps come in strictly increasing time, one per bin, without holes except at an
 //!    [`Event::Restart`].
-//! 2. A time step is emitted when the stream's newest reading lies `allowed_lateness_ms` beyond the
-//!    end of its bin. Without allowed lateness, and where the newest reading of every variate
-//!    counts, it is emitted as soon as every variate has a reading. Readings of that bin that
-//!    follow are [`Accepted::Surplus`].
-//! 3. Readings in another order, none later than the allowed lateness, give the same time steps up
-//!    to the rounding of [`Aggregate`](crate::Aggregate), as long as no silence comes within the
-//!    allowed lateness of `max_gap`.
-//! 4. One reading emits at most `max_gap` time steps and the open bins. The open bins are bounded,
-//!    and nothing is allocated after the start.
+//! 2. A time step is emitted when the newest reading lies `allowed_lateness_ms` beyond the end of
+//!    its bin, by the clock of each regular source that is at most `max_ahead` bins behind. Without
+//!    allowed lateness, and where the newest reading of every variate counts, it is emitted as soon
+//!    as every variate has a reading. Readings of that bin that follow are [`Accepted::Surplus`].
+//! 3. Readings of one source in another order, none later than the allowed lateness, give the same
+//!    time steps up to the rounding of [`Aggregate`](crate::Aggregate), as long as no silence comes
+//!    within the allowed lateness of `max_ahead` or `max_gap`.
+//! 4. One reading emits at most three times `max_gap` time steps and the open bins. The open bins
+//!    are bounded, and nothing is allocated after the start.
 //! 5. Readings that come again change nothing: a reading of an emitted bin is rejected or surplus,
 //!    and so is one that its open bin has. A bin knows readings by variate and time, see
 //!    [`crate::recent_times`]; without times of the devices every reading of an open bin counts.
-//! 6. A clock jump beyond `max_gap` counts only when a second bin confirms it. Until then its
-//!    readings wait apart, so one wrong clock neither ends a stream nor makes the true readings
-//!    after it late.
-//! 7. A clock rollback counts only into the gap before the current segment, more than `max_gap`
-//!    bins before the segment, where no bin ever had a time step. Two bins must follow each other
-//!    there without a reading of the segment between them, and with the time steps before the gap
-//!    they must outnumber the segment's: of two clocks the one that was heard for longer is right.
-//!    The abandoned times are remembered, so readings that come again cannot jump there.
+//! 6. One reading alone moves the stream at most `max_ahead` bins beyond the next, unless its time
+//!    of arrival confirms its time. Readings further ahead, or further behind, wait apart in a run
+//!    ([`crate::pending_jump`]) until others confirm or disprove their time, see
+//!    [`Resampler::judge`]. Confirmed, they are used like any other.
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
-use crate::aggregate::Aggregate;
-use crate::clock_history::{ClockHistory, Gap};
-use crate::config::{MAX_OPEN_BINS, ResamplerConfig, ResamplerError, Rules, clamp_time, is_clamped};
+use crate::config::{MAX_RUN, ResamplerConfig, ResamplerError, Rules, clamp_time};
 use crate::event::{Accepted, Counts, Event, Rejected};
 use crate::forward_fill::ForwardFill;
+use crate::known_readings::KnownReadings;
 use crate::pending_jump::PendingJump;
 use crate::reading::Reading;
-use crate::time_bin::{Insert, TimeBin, TimeStep};
+use crate::resampler_snapshot::Segment;
+use crate::source_clock::SourceClock;
+use crate::time_bin::{Incoming, Insert, TimeBin, TimeStep};
 
 /// Where a reading's bin lies relative to the current segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
     /// There is no segment yet.
     First,
@@ -49,31 +45,21 @@ enum Position {
     Inside,
     /// In the newest bin, whose complete time step was emitted before the bin's time was over.
     Complete,
-    /// In a bin whose time step was emitted.
+    /// In a bin whose time step was emitted, not far behind.
     Late,
-    /// Where the stream was found not to be.
-    Untrusted,
-    /// Further ahead than `max_gap`.
+    /// Far behind.
+    Behind,
+    /// Far ahead.
     Ahead,
-    /// In the gap before the segment.
-    Back,
 }
 
-/// A run of time steps without a hole.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Segment {
-    /// The earliest bin with a reading.
-    first: i64,
-    /// The newest bin with a reading.
-    newest: i64,
-    /// The newest bin that takes no readings any more.
-    closed: i64,
-    /// Time of the newest reading.
-    watermark: i64,
-    /// Whether a time step was emitted: from then on bins without readings make time steps too.
-    has_begun: bool,
-    /// Emitted time steps with readings, those before the gap included after a clock rollback.
-    steps: u64,
+/// What becomes of a reading far from the stream.
+enum Judgement {
+    /// It is used: the stream is at its time now.
+    Believed,
+    /// It waits for others.
+    Held,
+    Rejected(Rejected),
 }
 
 /// Readings in, time steps out. See the module's invariants.
@@ -84,8 +70,7 @@ struct Segment {
 /// let mut resampler = Resampler::new(ResamplerConfig::new(1, 60_000, 1440))?;
 /// let mut steps = Vec::new();
 /// for minute in [0, 1, 3] {
-///     let reading = Reading { variate: 0, value: minute as f32, time_ms: minute * 60_000 + 250 };
-///     resampler.push(reading, |event| {
+///     resampler.push(Reading::at(0, minute as f32, minute * 60_000 + 250), |event| {
 ///         if let Event::TimeStep(step) = event {
 ///             steps.push((step.time_ms / 60_000, step.values[0], step.last_reading_ms));
 ///         }
@@ -98,32 +83,20 @@ struct Segment {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Resampler {
-    rules: Rules,
-    counts: Counts,
-    segment: Option<Segment>,
+    pub(crate) rules: Rules,
+    pub(crate) counts: Counts,
+    pub(crate) segment: Option<Segment>,
     /// The open bins, each at its index modulo their number; what is not open is empty.
-    open: Vec<TimeBin>,
-    jump: PendingJump,
-    clock: ClockHistory,
-    values: ForwardFill,
-}
-
-/// All that a resampler remembers, for [`Resampler::restore`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ResamplerSnapshot {
-    interval_ms: i64,
-    aggregates: Vec<Aggregate>,
-    counts: Counts,
-    segment: Option<Segment>,
-    /// The bins after `closed` up to `newest`.
-    open: Vec<TimeBin>,
-    jump: PendingJump,
-    clock: ClockHistory,
-    values: ForwardFill,
+    pub(crate) open: Vec<TimeBin>,
+    pub(crate) jump: PendingJump,
+    pub(crate) known: KnownReadings,
+    /// By number of the source.
+    pub(crate) clocks: Vec<SourceClock>,
+    pub(crate) values: ForwardFill,
 }
 
 /// Where a bin lies while it is open.
-fn index(bin: i64, open: &[TimeBin]) -> usize {
+pub(crate) fn index(bin: i64, open: &[TimeBin]) -> usize {
     bin.rem_euclid(open.len() as i64) as usize
 }
 
@@ -139,7 +112,8 @@ impl Resampler {
             segment: None,
             open: (0..rules.open_bins).map(|_| TimeBin::new(&rules.shape)).collect(),
             jump: PendingJump::new(&rules.shape),
-            clock: ClockHistory::new(),
+            known: KnownReadings::new(),
+            clocks: (0..rules.source_count()).map(|_| SourceClock::default()).collect(),
             values: ForwardFill::new(rules.shape.variates()),
             rules,
         })
@@ -159,7 +133,7 @@ impl Resampler {
     /// Whether a reading of this time would continue the stream: neither begin it, nor jump, nor
     /// come too late.
     pub fn expects(&self, time_ms: i64) -> bool {
-        matches!(self.position(self.rules.bin(clamp_time(time_ms))), Position::Inside)
+        matches!(self.position(self.rules.bin(clamp_time(time_ms), 0), None), Position::Inside)
     }
 
     /// Takes one reading. `on` receives each event before this returns, in order: one for each time
@@ -168,60 +142,69 @@ impl Resampler {
     /// # Errors
     /// Why the reading was rejected.
     pub fn push(&mut self, reading: Reading, mut on: impl FnMut(Event<'_>)) -> Result<Accepted, Rejected> {
-        let Reading { variate, value, time_ms } = reading;
+        let on: &mut dyn FnMut(Event<'_>) = &mut on;
         let variates = self.rules.shape.variates();
-        if variate >= variates {
+        let Some(&source) = self.rules.sources.get(reading.variate) else {
+            let variate = reading.variate;
             return Err(Rejected::UnknownVariate { variate, variates });
+        };
+        let time = clamp_time(reading.time_ms);
+        let clock = &mut self.clocks[usize::from(source)];
+        clock.adapt_phase(&self.rules, time);
+        let reading = Incoming {
+            variate: reading.variate,
+            value: reading.value,
+            time,
+            arrival: reading.arrival_ms.map(clamp_time),
+            source,
+            bin: clock.bin(&self.rules, time),
+        };
+        let mut position = self.position(reading.bin, Some(source));
+        if matches!(position, Position::Ahead | Position::Behind) {
+            match self.judge(&reading, position == Position::Behind, on) {
+                Judgement::Believed => position = self.position(reading.bin, Some(source)),
+                Judgement::Held => return Ok(Accepted::Held),
+                Judgement::Rejected(why) => return self.reject(why),
+            }
         }
-        let (bin, time) = (self.rules.bin(clamp_time(time_ms)), clamp_time(time_ms));
-        let position = self.position(bin);
         match position {
+            Position::First | Position::Inside => self.take(&reading, on),
             // A reading of the newest time or an earlier one may be a duplicate.
             Position::Complete if !self.rules.shape.device_times || self.newest_ms().is_some_and(|newest_ms| time > newest_ms) => {
                 self.counts.surplus += 1;
-                return Ok(Accepted::Surplus);
+                self.known.add(reading.bin, reading.filter());
+                Ok(Accepted::Surplus)
             }
-            Position::Late | Position::Complete => {
-                let newest = self.segment.map_or(bin, |segment| segment.newest);
-                return self.reject(Rejected::Late {
-                    behind_ms: self.rules.time_ms(newest.saturating_sub(bin)),
+            Position::Late if self.clocks.len() > 1 && self.clocks[usize::from(source)].is_newer(time) => {
+                // The others have not waited. They will if it comes regularly.
+                self.clocks[usize::from(source)].note(&self.rules, time, reading.arrival);
+                self.counts.clock_jump_readings += 1;
+                on(Event::ClockJumpDropped {
+                    time_ms: self.rules.time_ms(reading.bin),
+                    readings: 1,
+                    is_behind: true,
                 });
+                Ok(Accepted::Held)
             }
-            Position::Untrusted => return self.reject(Rejected::UntrustedTime),
-            Position::Ahead | Position::Back => {
-                if !self.is_confirmed(bin, matches!(position, Position::Back), &mut on) {
-                    return match self.jump.insert(&self.rules.shape, bin, variate, value, time_ms) {
-                        Insert::Known => self.reject(Rejected::Duplicate),
-                        Insert::First | Insert::Merged => Ok(Accepted::Used),
-                    };
-                }
+            _ => {
+                let why = self.late(reading.bin);
+                self.reject(why)
             }
-            Position::First => self.segment = Some(self.segment_at(bin, time, 0)),
-            Position::Inside => {}
         }
-        // A known reading is not newer, so a rejection below has changed nothing.
-        let is_newer = self.segment.is_some_and(|segment| time > segment.watermark);
-        if is_newer {
-            self.drop_jump(true, &mut on);
-            self.advance(bin, time, &mut on);
+    }
+
+    /// Emits the time steps of all open bins, as at the end of a recording.
+    pub fn close(&mut self, mut on: impl FnMut(Event<'_>)) {
+        if let Some(segment) = self.segment {
+            self.emit_through(segment.newest, &mut on);
         }
-        let index = index(bin, &self.open);
-        match self.open[index].insert(&self.rules.shape, variate, value, time_ms) {
-            Insert::Known => return self.reject(Rejected::Duplicate),
-            Insert::First => {}
-            Insert::Merged => self.counts.merged += 1,
+    }
+
+    fn late(&self, bin: i64) -> Rejected {
+        let newest = self.segment.map_or(bin, |segment| segment.newest);
+        Rejected::Late {
+            behind_ms: self.rules.time_ms(newest.saturating_sub(bin)),
         }
-        self.counts.readings += 1;
-        if let Some(segment) = &mut self.segment {
-            segment.first = segment.first.min(bin);
-        }
-        if !is_newer {
-            self.drop_jump(true, &mut on);
-        }
-        if self.rules.eager && self.open[index].is_complete() {
-            self.emit_through(bin, &mut on);
-        }
-        Ok(Accepted::Used)
     }
 
     fn reject(&mut self, why: Rejected) -> Result<Accepted, Rejected> {
@@ -229,127 +212,254 @@ impl Resampler {
         Err(why)
     }
 
-    fn segment_at(&self, bin: i64, watermark: i64, steps: u64) -> Segment {
-        Segment {
-            first: bin,
-            newest: bin,
-            closed: self.rules.closed(watermark),
-            watermark,
-            has_begun: false,
-            steps,
-        }
-    }
-
-    fn position(&self, bin: i64) -> Position {
+    /// Without a source, its rhythm does not count.
+    fn position(&self, bin: i64, source: Option<u16>) -> Position {
         let Some(segment) = self.segment else { return Position::First };
+        let near = 1 + self.rules.max_ahead.cast_signed();
         if bin > segment.newest {
-            return match self.rules.follows(segment.newest, bin) {
+            let next = source.and_then(|source| self.clocks[usize::from(source)].next(&self.rules));
+            let last = segment.newest.saturating_add(near);
+            let last = next.map_or(last, |next| last.max(next.saturating_add(near - 1)));
+            return match bin <= last && self.rules.follows(segment.newest, bin) {
                 true => Position::Inside,
-                false if self.clock.disproves(bin) => Position::Untrusted,
                 false => Position::Ahead,
             };
         }
-        let is_gap = self.clock.gap.is_some_and(|gap| bin > gap.before);
-        match bin < segment.first && !self.rules.follows(bin, segment.first) {
-            _ if bin > segment.closed => Position::Inside,
-            true if is_gap && self.clock.disproves(bin) => Position::Untrusted,
-            true if is_gap => Position::Back,
-            _ if self.rules.eager && bin == segment.newest => Position::Complete,
-            _ => Position::Late,
+        match () {
+            () if bin > segment.closed => Position::Inside,
+            () if self.rules.eager && bin == segment.newest => Position::Complete,
+            () if bin >= segment.newest.saturating_sub(near) => Position::Late,
+            () => Position::Behind,
         }
     }
 
-    /// Whether a bin far from the segment confirms the pending jump. Then the stream has restarted
-    /// there, and `bin` comes next; otherwise the readings of `bin` are the new pending jump.
-    fn is_confirmed(&mut self, bin: i64, is_back: bool, on: &mut impl FnMut(Event<'_>)) -> bool {
-        let jump = &mut self.jump;
-        if jump.waits() && (jump.first..=jump.bin).contains(&bin) {
-            return false;
+    /// Takes a reading of an open bin, of the bins that follow, or the first of a segment.
+    fn take(&mut self, reading: &Incoming, on: &mut dyn FnMut(Event<'_>)) -> Result<Accepted, Rejected> {
+        let source = usize::from(reading.source);
+        let closed = self.clocks[source].bin(&self.rules, reading.time - self.rules.allowed_lateness_ms) - 1;
+        // A known reading is not newer, so a rejection below has changed nothing.
+        let is_newer = self
+            .segment
+            .is_none_or(|segment| reading.bin > segment.newest || closed > segment.passed || reading.time > segment.watermark);
+        if is_newer {
+            self.drop_jump(on);
+            self.clocks[source].note(&self.rules, reading.time, reading.arrival);
+            self.reach(reading.bin, reading.time, closed, on);
         }
-        if !jump.waits() || !self.rules.follows(jump.bin, bin) {
-            self.drop_jump(false, on);
-            self.jump.begin(bin);
-            return false;
+        let index = index(reading.bin, &self.open);
+        match self.open[index].insert(&self.rules.shape, reading) {
+            Insert::Known => return self.reject(Rejected::Duplicate),
+            Insert::First => {}
+            Insert::Merged => self.counts.merged += 1,
         }
-        let (Some(segment), bins) = (self.segment, jump.bins.saturating_add(1)) else {
-            return false;
+        self.counts.readings += 1;
+        if let Some(segment) = &mut self.segment {
+            segment.first = segment.first.min(reading.bin);
+        }
+        let is_complete = self.rules.eager && self.open[index].is_complete();
+        if !is_newer {
+            self.drop_jump(on);
+            self.clocks[source].note(&self.rules, reading.time, reading.arrival);
+        }
+        self.emit_through(if is_complete { reading.bin } else { self.due() }, on);
+        Ok(Accepted::Used)
+    }
+
+    /// A reading far from the stream. It counts if one of these holds:
+    ///
+    /// - Its time of arrival agrees with it. Behind the stream, the stream must also be ahead of the
+    ///   time of arrival.
+    /// - Ahead: a reading of another source lies near it, or one of a second bin follows it.
+    /// - Behind: a run of three bins follow each other. No reading of them was taken before, and
+    ///   they arrive no faster than usual. So redelivered readings never count.
+    /// - While other sources are in the stream, a run of one source alone must be longer
+    ///   ([`MAX_RUN`]): the others would have confirmed it.
+    ///
+    /// A reading of the stream in between ends the run.
+    fn judge(&mut self, reading: &Incoming, is_behind: bool, on: &mut dyn FnMut(Event<'_>)) -> Judgement {
+        let Some(segment) = self.segment else {
+            return Judgement::Believed;
         };
-        let before_gap = self.clock.gap.map_or(0, |gap| gap.steps);
-        if is_back && bins.saturating_add(before_gap) <= segment.steps {
-            let first = jump.first;
-            self.drop_jump(false, on);
-            self.jump.extend(first, bin, bins);
-            return false;
+        let (rules, clock) = (&self.rules, &self.clocks[usize::from(reading.source)]);
+        let untrusted = if is_behind { self.late(reading.bin) } else { Rejected::UntrustedTime };
+        let has_own_time = rules.shape.device_times;
+        if has_own_time && self.known.has(reading.bin, reading.filter()) {
+            return Judgement::Rejected(untrusted);
         }
+        let is_confirmed = rules.agrees(reading.time, reading.arrival) && (!is_behind || rules.is_future(segment.watermark, reading.arrival));
+        // Where a bin may have taken it before, only its arrival shows that it does not come again.
+        let is_new = !has_own_time || self.known.covers(reading.bin);
+        if !is_confirmed && !is_new && reading.arrival.is_none() {
+            return Judgement::Rejected(untrusted);
+        }
+        let jump = &mut self.jump;
+        if jump.waits() && jump.is_behind == is_behind {
+            let is_other = jump.source != reading.source;
+            let is_near = jump.bin.abs_diff(reading.bin) <= 1 + rules.max_ahead;
+            if is_other && is_near && !is_behind {
+                self.follow_jump(on);
+                return Judgement::Believed;
+            }
+            if let Some(held) = jump.held(reading.bin) {
+                return match held.insert(&rules.shape, reading) {
+                    Insert::Known => Judgement::Rejected(Rejected::Duplicate),
+                    Insert::First | Insert::Merged => {
+                        jump.is_shared |= is_other;
+                        Judgement::Held
+                    }
+                };
+            }
+            let (first, ..) = jump.first;
+            if (first..=jump.bin).contains(&reading.bin) {
+                return Judgement::Rejected(untrusted);
+            }
+            let needs_pace = is_behind || !is_new;
+            if rules.follows(jump.bin, reading.bin) && (!needs_pace || jump.is_live(rules, clock, reading)) {
+                jump.is_shared |= is_other;
+                let is_alone = !jump.is_shared && self.has_others(reading.source);
+                let needed = match () {
+                    () if is_alone => MAX_RUN,
+                    () if is_behind => 3,
+                    () => 2,
+                };
+                if self.jump.bins + 1 >= needed || is_confirmed {
+                    self.follow_jump(on);
+                    return Judgement::Believed;
+                }
+                self.drop_earlier(on);
+                self.jump.extend(&self.rules.shape, reading);
+                return Judgement::Held;
+            }
+        }
+        self.drop_jump(on);
+        if is_confirmed {
+            if is_behind || !self.rules.follows(segment.newest, reading.bin) {
+                self.restart(reading.bin, on);
+            }
+            return Judgement::Believed;
+        }
+        self.jump.begin(&self.rules.shape, reading, is_behind);
+        Judgement::Held
+    }
+
+    /// Whether another source has had a reading in the newest bins of the segment.
+    fn has_others(&self, source: u16) -> bool {
+        let since = self.segment.map_or(i64::MAX, |segment| segment.newest.saturating_sub(MAX_RUN.cast_signed()));
+        let others = self.clocks.iter().enumerate().filter(|&(other, _)| other != usize::from(source));
+        others
+            .filter_map(|(_, clock)| clock.newest_bin(&self.rules))
+            .any(|newest| newest >= since)
+    }
+
+    /// The pending jump is confirmed: the stream goes on where it is, with its readings.
+    fn follow_jump(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        let Some(segment) = self.segment else { return };
+        let has_earlier = self.jump.earlier.readings > 0;
+        let next = if has_earlier { self.jump.earlier_bin } else { self.jump.bin };
+        on(Event::ClockJumpConfirmed {
+            last_ms: self.rules.time_ms(segment.newest),
+            next_ms: self.rules.time_ms(next),
+        });
+        if self.jump.is_behind || !self.rules.follows(segment.newest, next) {
+            self.restart(next, on);
+        }
+        for is_earlier in [true, false] {
+            let jump = &self.jump;
+            let (held, bin) = if is_earlier { (&jump.earlier, jump.earlier_bin) } else { (&jump.newest, jump.bin) };
+            let Some(time) = held.newest_ms() else { continue };
+            let closed = self.rules.bin(time - self.rules.allowed_lateness_ms, 0).min(bin) - 1;
+            self.reach(bin, time, closed, on);
+            let jump = &mut self.jump;
+            let held = if is_earlier { &mut jump.earlier } else { &mut jump.newest };
+            let index = index(bin, &self.open);
+            core::mem::swap(&mut self.open[index], held);
+            held.clear();
+            self.counts.readings += self.open[index].readings;
+            self.counts.merged += self.open[index].merged;
+        }
+    }
+
+    /// Ends the segment. The next reading begins another, at `next`.
+    fn restart(&mut self, next: i64, on: &mut dyn FnMut(Event<'_>)) {
+        let Some(segment) = self.segment else { return };
         self.emit_through(segment.newest, on);
-        // Time steps may have been emitted just now.
-        let steps = self.segment.map_or(0, |segment| segment.steps);
-        let next = self.jump.bin;
-        let watermark = clamp_time(self.jump.readings.newest_ms().unwrap_or_default());
         self.counts.restarts += 1;
+        self.counts.clock_rollbacks += u64::from(next < segment.newest);
         on(Event::Restart {
             last_ms: self.rules.time_ms(segment.newest),
             next_ms: self.rules.time_ms(next),
         });
-        if is_back {
-            self.counts.clock_rollbacks += 1;
-            self.clock.abandoned = Some((segment.first, segment.newest));
-            self.clock.gap = None;
-            self.segment = Some(self.segment_at(next, watermark, before_gap));
-        } else {
-            self.clock.gap = Some(Gap {
-                before: segment.newest,
-                steps,
-            });
-            self.segment = Some(self.segment_at(next, watermark, 0));
-        }
+        self.segment = None;
+        self.clocks.iter_mut().for_each(SourceClock::restart);
         self.values.forget();
-        let index = index(next, &self.open);
-        core::mem::swap(&mut self.open[index], &mut self.jump.readings);
-        self.counts.readings += self.open[index].readings;
-        self.counts.merged += self.open[index].merged;
-        true
     }
 
-    /// Drops the pending jump; `is_disproved` by a reading of the segment, not replaced by another
-    /// jump.
-    fn drop_jump(&mut self, is_disproved: bool, on: &mut impl FnMut(Event<'_>)) {
-        let readings = self.jump.readings.readings;
-        if readings > 0 {
+    /// Drops the pending jump.
+    fn drop_jump(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        self.drop_earlier(on);
+        let (bin, is_behind) = (self.jump.bin, self.jump.is_behind);
+        self.drop_held(bin, is_behind, false, on);
+    }
+
+    fn drop_earlier(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        let (bin, is_behind) = (self.jump.earlier_bin, self.jump.is_behind);
+        self.drop_held(bin, is_behind, true, on);
+    }
+
+    fn drop_held(&mut self, bin: i64, is_behind: bool, is_earlier: bool, on: &mut dyn FnMut(Event<'_>)) {
+        let jump = &mut self.jump;
+        let held = if is_earlier { &mut jump.earlier } else { &mut jump.newest };
+        if held.readings > 0 {
+            let readings = held.readings;
             self.counts.clock_jump_readings += readings;
-            self.jump.readings.clear();
-            if is_disproved {
-                self.clock.dropped = Some(self.jump.bin);
-            }
+            self.known.remember(bin, held.filter, false);
+            held.clear();
+            let time_ms = self.rules.time_ms(bin);
             on(Event::ClockJumpDropped {
-                time_ms: self.rules.time_ms(self.jump.bin),
+                time_ms,
                 readings,
+                is_behind,
             });
         }
     }
 
-    /// The newest reading is now one of `bin`.
-    fn advance(&mut self, bin: i64, time: i64, on: &mut impl FnMut(Event<'_>)) {
-        if let Some(segment) = &mut self.segment {
-            segment.watermark = time;
-            segment.newest = segment.newest.max(bin);
-            self.emit_through(self.rules.closed(time), on);
-        }
+    /// A reading of `bin` comes, which closes the bins up to `closed` for its source.
+    fn reach(&mut self, bin: i64, time: i64, closed: i64, on: &mut dyn FnMut(Event<'_>)) {
+        let segment = self.segment.get_or_insert(Segment {
+            first: bin,
+            newest: bin,
+            closed,
+            passed: closed,
+            watermark: time,
+            has_begun: false,
+        });
+        segment.newest = segment.newest.max(bin);
+        segment.passed = segment.passed.max(closed);
+        segment.watermark = segment.watermark.max(time);
+        self.emit_through(self.due(), on);
+    }
+
+    /// The newest bin that no source needs any more.
+    fn due(&self) -> i64 {
+        let Some(segment) = self.segment else { return i64::MIN };
+        let is_waited_for = |passed: &i64| segment.passed.saturating_sub(*passed) <= self.rules.hold.cast_signed();
+        let passed = self.clocks.iter().filter_map(|clock| clock.passed(&self.rules));
+        passed.filter(is_waited_for).fold(segment.passed, i64::min)
     }
 
     /// Closes the bins up to `bin` and emits their time steps.
-    fn emit_through(&mut self, bin: i64, on: &mut impl FnMut(Event<'_>)) {
+    fn emit_through(&mut self, bin: i64, on: &mut dyn FnMut(Event<'_>)) {
         while let Some(segment) = self.segment.as_mut().filter(|segment| segment.closed < bin) {
             segment.closed += 1;
-            let time_ms = self.rules.time_ms(segment.closed);
-            let index = index(segment.closed, &self.open);
+            let closed = segment.closed;
+            let time_ms = self.rules.time_ms(closed);
+            let index = index(closed, &self.open);
             let readings = &mut self.open[index];
             let has_readings = readings.readings > 0;
             if !has_readings && !segment.has_begun {
                 continue;
             }
             segment.has_begun = true;
-            segment.steps += u64::from(has_readings);
             self.counts.time_steps += u64::from(has_readings);
             self.counts.bridged_steps += u64::from(!has_readings);
             let filled = self
@@ -361,70 +471,10 @@ impl Resampler {
                 last_reading_ms: readings.newest_ms(),
                 values: &self.values.values,
             }));
-            readings.clear();
+            if has_readings {
+                self.known.remember(closed, readings.filter, true);
+                readings.clear();
+            }
         }
-    }
-
-    /// All that this resampler remembers.
-    pub fn snapshot(&self) -> ResamplerSnapshot {
-        let bins = self.segment.map_or(1..1, |segment| segment.closed + 1..segment.newest + 1);
-        ResamplerSnapshot {
-            interval_ms: self.rules.interval_ms,
-            aggregates: self.rules.shape.aggregates.clone(),
-            counts: self.counts,
-            segment: self.segment,
-            open: bins.map(|bin| self.open[index(bin, &self.open)].clone()).collect(),
-            jump: self.jump.clone(),
-            clock: self.clock.clone(),
-            values: self.values.clone(),
-        }
-    }
-
-    /// The resampler of a snapshot, which continues as if it had never been interrupted.
-    ///
-    /// All but variates, aggregates and interval may be configured anew: emitted time steps stay
-    /// so, and bins that take no readings any more are emitted with the next reading.
-    ///
-    /// # Errors
-    /// As [`Resampler::new`], and [`ResamplerError::Snapshot`] for a snapshot that does not fit or
-    /// breaks an invariant.
-    pub fn restore(config: ResamplerConfig, snapshot: ResamplerSnapshot) -> Result<Self, ResamplerError> {
-        Resampler::new(config)?.restored(snapshot).ok_or(ResamplerError::Snapshot)
-    }
-
-    fn restored(mut self, snapshot: ResamplerSnapshot) -> Option<Self> {
-        let shape = &self.rules.shape;
-        let fits = snapshot.interval_ms == self.rules.interval_ms && snapshot.aggregates == shape.aggregates;
-        if !fits || !snapshot.counts.is_valid() || !snapshot.clock.is_valid() {
-            return None;
-        }
-        (self.counts, self.clock) = (snapshot.counts, snapshot.clock);
-        self.jump = PendingJump::restored(shape, &snapshot.jump)?;
-        self.values = ForwardFill::restored(shape.variates(), snapshot.values)?;
-        let Some(segment) = snapshot.segment else {
-            return snapshot.open.is_empty().then_some(self);
-        };
-        let Segment {
-            first,
-            newest,
-            closed,
-            watermark,
-            steps,
-            ..
-        } = segment;
-        let is_valid = [first, newest, closed, watermark].into_iter().all(is_clamped) && steps <= u64::MAX / 2;
-        let open = u64::try_from(newest.checked_sub(closed)?).ok()?;
-        if !is_valid || open > MAX_OPEN_BINS || open != snapshot.open.len() as u64 {
-            return None;
-        }
-        // More than the allowed lateness of today may still be open.
-        let missing = (open as usize).saturating_sub(self.open.len());
-        self.open.extend((0..missing).map(|_| TimeBin::new(shape)));
-        self.segment = Some(segment);
-        for (bin, saved) in (closed + 1..=newest).zip(&snapshot.open) {
-            let index = index(bin, &self.open);
-            self.open[index] = TimeBin::restored(shape, saved)?;
-        }
-        Some(self)
     }
 }

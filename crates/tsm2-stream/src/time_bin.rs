@@ -9,6 +9,7 @@ use alloc::{vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Sum};
+use crate::known_readings::Filter;
 use crate::recent_times::RecentTimes;
 
 /// A closed time bin, as the forecaster consumes it.
@@ -45,9 +46,27 @@ impl Shape {
     }
 }
 
+/// A reading on its way into a bin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming {
+    pub(crate) variate: usize,
+    pub(crate) value: f32,
+    /// Within the range of [`crate::config::clamp_time`].
+    pub(crate) time: i64,
+    pub(crate) arrival: Option<i64>,
+    pub(crate) source: u16,
+    pub(crate) bin: i64,
+}
+
+impl Incoming {
+    pub(crate) fn filter(&self) -> Filter {
+        Filter::of(self.variate, self.value, self.time)
+    }
+}
+
 /// The readings of one variate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Cell {
+pub(crate) struct Cell {
     /// Time of the newest.
     time_ms: i64,
     /// Value of the newest, NaN where it was not finite.
@@ -72,16 +91,17 @@ pub(crate) enum Insert {
 }
 
 /// A bin that takes readings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct TimeBin {
     /// `None` without a reading. Shape `[M]`.
-    cells: Vec<Option<Cell>>,
+    pub(crate) cells: Vec<Option<Cell>>,
     /// Per variate; empty where no variate remembers times.
-    times: Vec<RecentTimes>,
+    pub(crate) times: Vec<RecentTimes>,
     /// Readings taken.
     pub(crate) readings: u64,
     /// Readings that were not the first of their variate.
     pub(crate) merged: u64,
+    pub(crate) filter: Filter,
 }
 
 impl TimeBin {
@@ -94,6 +114,7 @@ impl TimeBin {
             times: (0..if times { variates } else { 0 }).map(|_| RecentTimes::new()).collect(),
             readings: 0,
             merged: 0,
+            filter: Filter::default(),
         }
     }
 
@@ -101,11 +122,17 @@ impl TimeBin {
     pub(crate) fn clear(&mut self) {
         self.cells.fill(None);
         self.times.iter_mut().for_each(RecentTimes::clear);
-        (self.readings, self.merged) = (0, 0);
+        (self.readings, self.merged, self.filter) = (0, 0, Filter::default());
     }
 
     /// Takes a reading of this bin.
-    pub(crate) fn insert(&mut self, shape: &Shape, variate: usize, value: f32, time_ms: i64) -> Insert {
+    pub(crate) fn insert(&mut self, shape: &Shape, reading: &Incoming) -> Insert {
+        let &Incoming {
+            variate,
+            value,
+            time: time_ms,
+            ..
+        } = reading;
         let (cell, aggregate) = (&mut self.cells[variate], shape.aggregates[variate]);
         let is_newest = !shape.device_times || cell.is_none_or(|cell| time_ms > cell.time_ms);
         let is_new = match self.times.get_mut(variate) {
@@ -141,6 +168,7 @@ impl TimeBin {
             }
             cell.finite += 1;
         }
+        self.filter.add(reading.filter());
         self.readings += 1;
         self.merged += u64::from(!is_first);
         if is_first { Insert::First } else { Insert::Merged }
@@ -194,7 +222,7 @@ impl TimeBin {
                 };
             }
         }
-        (bin.readings, bin.merged) = (saved.readings, saved.merged);
+        (bin.readings, bin.merged, bin.filter) = (saved.readings, saved.merged, saved.filter);
         let heard = bin.cells.iter().flatten().count() as u64;
         let is_valid = saved.readings <= u64::MAX / 2 && saved.readings.checked_sub(saved.merged) == Some(heard);
         is_valid.then_some(bin)

@@ -1,0 +1,152 @@
+//! Known readings: those of the latest time bins, so that readings that come again are told from
+//! those of a clock that was set to another time.
+//!
+//! A bin's readings are kept as a Bloom filter (Bloom, "Space/time trade-offs in hash coding with
+//! allowable errors", 1970): a reading that was taken is always known; one that was not may be taken
+//! for known now and then.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::is_clamped;
+
+/// How many time bins are remembered.
+const BINS: usize = 64;
+/// Bits that are set for a reading.
+const BITS: u32 = 3;
+
+/// Bloom filter of the readings of a time bin.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Filter(u128);
+
+impl Filter {
+    /// Of one reading.
+    pub(crate) fn of(variate: usize, value: f32, time_ms: i64) -> Self {
+        let bits = if value.is_finite() { value.to_bits() } else { f32::NAN.to_bits() };
+        // The finalizer of SplitMix64.
+        let mix = |mut hash: u64| {
+            hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            hash ^ (hash >> 31)
+        };
+        let hash = mix(time_ms.cast_unsigned() ^ mix(u64::from(bits) << 32 | variate as u64));
+        Filter((0..BITS).fold(0, |filter, bit| filter | 1 << (hash >> (7 * bit) & 127)))
+    }
+
+    pub(crate) fn add(&mut self, other: Filter) {
+        self.0 |= other.0;
+    }
+
+    fn has(self, other: Filter) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct KnownBin {
+    bin: i64,
+    readings: Filter,
+    /// Whether its time step was emitted; otherwise its readings were dropped.
+    is_emitted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct KnownReadings {
+    /// A ring of at most [`BINS`].
+    bins: Vec<KnownBin>,
+    /// Where the ring goes on.
+    next: u8,
+    /// First and last of the emitted bins that are forgotten.
+    forgotten: Option<(i64, i64)>,
+}
+
+impl KnownReadings {
+    pub(crate) fn new() -> Self {
+        KnownReadings {
+            bins: Vec::with_capacity(BINS),
+            ..KnownReadings::default()
+        }
+    }
+
+    /// Of a stream whose readings of these bins, first and last, are not known.
+    pub(crate) fn forgotten(bins: Option<(i64, i64)>) -> Self {
+        KnownReadings {
+            forgotten: bins,
+            ..KnownReadings::new()
+        }
+    }
+
+    /// A bin with readings has been emitted or dropped.
+    pub(crate) fn remember(&mut self, bin: i64, readings: Filter, is_emitted: bool) {
+        let known = KnownBin {
+            bin,
+            readings,
+            is_emitted,
+        };
+        match self.bins.get_mut(usize::from(self.next)) {
+            None => self.bins.push(known),
+            Some(place) => {
+                let oldest = core::mem::replace(place, known);
+                if oldest.is_emitted {
+                    let (first, last) = self.forgotten.unwrap_or((oldest.bin, oldest.bin));
+                    self.forgotten = Some((first.min(oldest.bin), last.max(oldest.bin)));
+                }
+            }
+        }
+        self.next = (self.next + 1) % BINS as u8;
+    }
+
+    /// A reading of an emitted bin was surplus.
+    pub(crate) fn add(&mut self, bin: i64, reading: Filter) {
+        if let Some(known) = self.bins.iter_mut().find(|known| known.bin == bin) {
+            known.readings.add(reading);
+        }
+    }
+
+    pub(crate) fn has(&self, bin: i64, reading: Filter) -> bool {
+        self.bins.iter().any(|known| known.bin == bin && known.readings.has(reading))
+    }
+
+    /// Whether all readings of a bin that were ever taken are known.
+    pub(crate) fn covers(&self, bin: i64) -> bool {
+        self.forgotten.is_none_or(|(first, last)| !(first..=last).contains(&bin))
+    }
+
+    /// What was saved, with room for what comes; `None` where it breaks an invariant.
+    pub(crate) fn restored(saved: &KnownReadings) -> Option<Self> {
+        let is_valid = saved.bins.len() <= BINS
+            && usize::from(saved.next) <= saved.bins.len().min(BINS - 1)
+            && (saved.bins.len() == BINS || usize::from(saved.next) == saved.bins.len())
+            && saved.bins.iter().all(|known| is_clamped(known.bin));
+        let mut restored = KnownReadings::new();
+        restored.bins.extend(saved.bins.iter().take(BINS));
+        (restored.next, restored.forgotten) = (saved.next, saved.forgotten);
+        is_valid.then_some(restored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BINS, Filter, KnownReadings};
+
+    #[test]
+    fn readings_that_were_taken_are_known_until_their_bin_is_forgotten() {
+        let mut known = KnownReadings::new();
+        for bin in 0..3 * BINS as i64 {
+            known.remember(bin, Filter::of(0, 20.5, bin * 1_000), true);
+            assert!(known.has(bin, Filter::of(0, 20.5, bin * 1_000)));
+            assert_eq!(known.covers(0), bin < BINS as i64);
+            assert!(known.covers(bin) && known.covers(-1) && known.covers(bin + 1));
+        }
+    }
+
+    #[test]
+    fn most_other_readings_are_new() {
+        let mut filter = Filter::default();
+        (0..11).for_each(|variate| filter.add(Filter::of(variate, variate as f32, 60_000)));
+        let taken_for_known = |time_ms| (0..11).filter(move |&variate| filter.has(Filter::of(variate, 0.5, time_ms))).count();
+        let wrong: usize = (0..100).map(|index| taken_for_known(index * 1_000)).sum();
+        assert!(wrong < 55, "{wrong} of 1100");
+    }
+}
