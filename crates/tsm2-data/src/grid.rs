@@ -113,9 +113,10 @@ impl Grid {
         let mut config = ResamplerConfig::new(variates, options.interval_ms, options.max_gap);
         config.aggregates.clone_from(&options.aggregates);
         config.forward_fill_limit = options.forward_fill_limit;
+        // The rows of a recording are in order: a gap is a gap.
+        config.max_ahead = options.max_gap;
         let mut resampler = Resampler::new(config)?;
         let mut collector = Collector {
-            last_ms: i64::MAX,
             first: 0,
             gap: 0,
             grid: Grid::default(),
@@ -125,7 +126,7 @@ impl Grid {
             let mut push = |variate: usize, value: f32| {
                 pushed += 1;
                 // What is rejected shares its time step with another and is counted by what is left.
-                let _ = resampler.push(Reading { variate, value, time_ms }, |event| collector.take(event));
+                let _ = resampler.push(Reading::at(variate, value, time_ms), |event| collector.take(event));
             };
             match readings.names.get(row) {
                 Some(&variate) => push(variate as usize, readings.values[row]),
@@ -143,20 +144,7 @@ impl Grid {
                 }
             }
         }
-        if let Some(newest) = resampler.newest_ms() {
-            // A reading of the next time bin closes the last.
-            let last = options.bin(newest);
-            collector.last_ms = last * options.interval_ms as i64;
-            let time_ms = (last + 1) * options.interval_ms as i64;
-            let _ = resampler.push(
-                Reading {
-                    variate: 0,
-                    value: f32::NAN,
-                    time_ms,
-                },
-                |event| collector.take(event),
-            );
-        }
+        resampler.close(|event| collector.take(event));
         let mut grid = collector.finish();
         let taken = grid.times_ms.len() as u64 - grid.gaps.1;
         grid.merged = if readings.names.is_empty() {
@@ -171,14 +159,14 @@ impl Grid {
 fn is_regular(times_ms: &[i64], options: &GridOptions) -> bool {
     times_ms.windows(2).all(|pair| {
         let step = options.bin(pair[1]) - options.bin(pair[0]);
-        step > 0 && step as u64 <= options.max_gap.saturating_add(1)
+        // At the border of its bins, a sensor may skip one although it reports once per interval.
+        let is_skipped = step == 2 && ((pair[1] - pair[0]) as u64) < options.interval_ms / 2 * 3;
+        step > 0 && step as u64 <= options.max_gap.saturating_add(1) && !is_skipped
     })
 }
 
 /// Takes the time steps that leave the resampler.
 struct Collector {
-    /// Time steps after this one belong to the reading that closes the last.
-    last_ms: i64,
     /// First row of the segment.
     first: usize,
     /// Length of the gap that the last rows make.
@@ -189,7 +177,7 @@ struct Collector {
 impl Collector {
     fn take(&mut self, event: Event<'_>) {
         match event {
-            Event::TimeStep(step) if step.time_ms <= self.last_ms => {
+            Event::TimeStep(step) => {
                 if step.last_reading_ms.is_none() {
                     self.gap += 1;
                 } else {

@@ -43,8 +43,8 @@ pub struct ResamplerConfig {
     /// [`MAX_GAP`]. A longer silence restarts the stream.
     pub max_gap: u64,
     /// How many time bins one reading may skip at once, at most `max_gap`. A reading further ahead
-    /// counts when its time of arrival or another reading confirms its time. Also for how many bins
-    /// the others wait for a source that reports regularly and is behind.
+    /// counts when its time of arrival or another reading confirms its time. The others wait
+    /// one bin longer than that for a source that reports regularly and is behind.
     pub max_ahead: u64,
     /// Whether the readings' times come from their devices. Then a reading with the time of another
     /// one is a duplicate. Otherwise, where the time is that of arrival, every reading counts and
@@ -162,7 +162,7 @@ impl Rules {
                 max_ms,
             })?;
         let max_ahead = max_ahead.min(max_gap);
-        let hold = if sources.iter().all(|&source| source == sources[0]) { 0 } else { max_ahead.min(MAX_HOLD) };
+        let hold = if sources.iter().all(|&source| source == sources[0]) { 0 } else { (max_ahead + 1).min(MAX_HOLD) };
         Ok(Rules {
             eager: lateness == 0 && aggregates.iter().all(|&aggregate| aggregate == Aggregate::Last),
             shape: Shape {
@@ -190,6 +190,13 @@ impl Rules {
     pub(crate) fn bin(&self, time_ms: i64, phase: i8) -> i64 {
         let moved = self.interval_ms / 2 + i64::from(phase) * (self.interval_ms / 4);
         time_ms.saturating_add(moved).div_euclid(self.interval_ms)
+    }
+
+    /// How far a time lies from the border of its bin, with bins moved by so many quarters.
+    pub(crate) fn from_border(&self, time_ms: i64, phase: i8) -> i64 {
+        let moved = self.interval_ms / 2 + i64::from(phase) * (self.interval_ms / 4);
+        let into = time_ms.saturating_add(moved).rem_euclid(self.interval_ms);
+        into.min(self.interval_ms - into)
     }
 
     /// The time that a clock may be off and still be that of the time of arrival.

@@ -15,6 +15,9 @@ use crate::config::is_clamped;
 const BINS: usize = 64;
 /// Bits that are set for a reading.
 const BITS: u32 = 3;
+/// How many ranges of forgotten bins are told apart, and how far apart they are at least.
+const RANGES: usize = 8;
+const APART: i64 = 4096;
 
 /// Bloom filter of the readings of a time bin.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -57,24 +60,24 @@ pub(crate) struct KnownReadings {
     bins: Vec<KnownBin>,
     /// Where the ring goes on.
     next: u8,
-    /// First and last of the emitted bins that are forgotten.
-    forgotten: Option<(i64, i64)>,
+    /// First and last of the emitted bins that are forgotten, at most [`RANGES`] ranges.
+    forgotten: Vec<(i64, i64)>,
 }
 
 impl KnownReadings {
     pub(crate) fn new() -> Self {
         KnownReadings {
             bins: Vec::with_capacity(BINS),
-            ..KnownReadings::default()
+            next: 0,
+            forgotten: Vec::with_capacity(RANGES),
         }
     }
 
     /// Of a stream whose readings of these bins, first and last, are not known.
     pub(crate) fn forgotten(bins: Option<(i64, i64)>) -> Self {
-        KnownReadings {
-            forgotten: bins,
-            ..KnownReadings::new()
-        }
+        let mut known = KnownReadings::new();
+        known.forgotten.extend(bins);
+        known
     }
 
     /// A bin with readings has been emitted or dropped.
@@ -89,12 +92,20 @@ impl KnownReadings {
             Some(place) => {
                 let oldest = core::mem::replace(place, known);
                 if oldest.is_emitted {
-                    let (first, last) = self.forgotten.unwrap_or((oldest.bin, oldest.bin));
-                    self.forgotten = Some((first.min(oldest.bin), last.max(oldest.bin)));
+                    self.forget(oldest.bin);
                 }
             }
         }
         self.next = (self.next + 1) % BINS as u8;
+    }
+
+    fn forget(&mut self, bin: i64) {
+        let distance = |&(first, last): &(i64, i64)| first.saturating_sub(bin).max(bin.saturating_sub(last)).max(0);
+        let is_full = self.forgotten.len() == RANGES;
+        match self.forgotten.iter_mut().min_by_key(|range| distance(range)) {
+            Some(nearest) if is_full || distance(nearest) <= APART => *nearest = (nearest.0.min(bin), nearest.1.max(bin)),
+            _ => self.forgotten.push((bin, bin)),
+        }
     }
 
     /// A reading of an emitted bin was surplus.
@@ -110,18 +121,20 @@ impl KnownReadings {
 
     /// Whether all readings of a bin that were ever taken are known.
     pub(crate) fn covers(&self, bin: i64) -> bool {
-        self.forgotten.is_none_or(|(first, last)| !(first..=last).contains(&bin))
+        !self.forgotten.iter().any(|&(first, last)| (first..=last).contains(&bin))
     }
 
     /// What was saved, with room for what comes; `None` where it breaks an invariant.
     pub(crate) fn restored(saved: &KnownReadings) -> Option<Self> {
         let is_valid = saved.bins.len() <= BINS
+            && saved.forgotten.len() <= RANGES
             && usize::from(saved.next) <= saved.bins.len().min(BINS - 1)
             && (saved.bins.len() == BINS || usize::from(saved.next) == saved.bins.len())
             && saved.bins.iter().all(|known| is_clamped(known.bin));
         let mut restored = KnownReadings::new();
         restored.bins.extend(saved.bins.iter().take(BINS));
-        (restored.next, restored.forgotten) = (saved.next, saved.forgotten);
+        restored.next = saved.next;
+        restored.forgotten.extend(saved.forgotten.iter().take(RANGES));
         is_valid.then_some(restored)
     }
 }
@@ -139,6 +152,11 @@ mod tests {
             assert_eq!(known.covers(0), bin < BINS as i64);
             assert!(known.covers(bin) && known.covers(-1) && known.covers(bin + 1));
         }
+        // Another time, far away: what lies between was never taken.
+        for bin in 0..2 * BINS as i64 {
+            known.remember(1_000_000 + bin, Filter::default(), true);
+        }
+        assert!(known.covers(500_000) && !known.covers(1_000_001) && !known.covers(10));
     }
 
     #[test]

@@ -160,7 +160,8 @@ impl Resampler {
             bin: clock.bin(&self.rules, time),
         };
         let mut position = self.position(reading.bin, Some(source));
-        if matches!(position, Position::Ahead | Position::Behind) {
+        let is_far = matches!(position, Position::Ahead | Position::Behind);
+        if is_far {
             match self.judge(&reading, position == Position::Behind, on) {
                 Judgement::Believed => position = self.position(reading.bin, Some(source)),
                 Judgement::Held => return Ok(Accepted::Held),
@@ -168,15 +169,15 @@ impl Resampler {
             }
         }
         match position {
-            Position::First | Position::Inside => self.take(&reading, on),
+            Position::First | Position::Inside | Position::Ahead => self.take(&reading, on),
             // A reading of the newest time or an earlier one may be a duplicate.
             Position::Complete if !self.rules.shape.device_times || self.newest_ms().is_some_and(|newest_ms| time > newest_ms) => {
                 self.counts.surplus += 1;
                 self.known.add(reading.bin, reading.filter());
                 Ok(Accepted::Surplus)
             }
-            Position::Late if self.clocks.len() > 1 && self.clocks[usize::from(source)].is_newer(time) => {
-                // The others have not waited. They will if it comes regularly.
+            // The others have not waited, but will if its source is regular. Or it has confirmed a jump to a later bin.
+            Position::Late if is_far || (self.clocks.len() > 1 && self.clocks[usize::from(source)].is_newer(time)) => {
                 self.clocks[usize::from(source)].note(&self.rules, time, reading.arrival);
                 self.counts.clock_jump_readings += 1;
                 on(Event::ClockJumpDropped {
@@ -193,11 +194,12 @@ impl Resampler {
         }
     }
 
-    /// Emits the time steps of all open bins, as at the end of a recording.
+    /// Emits the time steps of all open bins and drops what is held, as at the end of a recording.
     pub fn close(&mut self, mut on: impl FnMut(Event<'_>)) {
         if let Some(segment) = self.segment {
             self.emit_through(segment.newest, &mut on);
         }
+        self.drop_jump(&mut on);
     }
 
     fn late(&self, bin: i64) -> Rejected {
@@ -240,7 +242,7 @@ impl Resampler {
         // A known reading is not newer, so a rejection below has changed nothing.
         let is_newer = self
             .segment
-            .is_none_or(|segment| reading.bin > segment.newest || closed > segment.passed || reading.time > segment.watermark);
+            .is_none_or(|segment| reading.bin > segment.newest || reading.time > segment.watermark);
         if is_newer {
             self.drop_jump(on);
             self.clocks[source].note(&self.rules, reading.time, reading.arrival);

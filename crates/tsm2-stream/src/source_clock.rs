@@ -51,10 +51,17 @@ impl SourceClock {
             return;
         };
         let next = self.bin(rules, newest) + 1;
-        let is_steady = (time - newest).abs_diff(rules.interval_ms) <= (rules.interval_ms / STEADY).unsigned_abs();
-        if is_steady
-            && self.bin(rules, time) != next
-            && let Some(phase) = [0, -1, 1].into_iter().find(|&phase| rules.bin(time, phase) == next)
+        let margin = rules.interval_ms / STEADY;
+        let is_steady = (time - newest).abs_diff(rules.interval_ms) <= margin.unsigned_abs();
+        // A drift over the border of moved bins costs one bin; then they lie at the multiples again.
+        let is_at_border = self.phase != 0 && rules.from_border(time, self.phase) <= margin;
+        let phases: &[i8] = match () {
+            () if is_steady => &[0, -1, 1],
+            () if is_at_border => &[0],
+            () => &[],
+        };
+        if self.bin(rules, time) != next
+            && let Some(&phase) = phases.iter().find(|&&phase| rules.bin(time, phase) == next)
         {
             (self.phase_before, self.phase, self.phase_since) = (self.phase, phase, Some(time));
         }

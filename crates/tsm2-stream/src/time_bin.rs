@@ -139,6 +139,8 @@ impl TimeBin {
             Some(times) if shape.remembers(aggregate) => times.insert(time_ms),
             _ => is_newest,
         };
+        // One that is too old for this bin is known as well when it comes again.
+        self.filter.add(reading.filter());
         if !is_new {
             return Insert::Known;
         }
@@ -168,7 +170,6 @@ impl TimeBin {
             }
             cell.finite += 1;
         }
-        self.filter.add(reading.filter());
         self.readings += 1;
         self.merged += u64::from(!is_first);
         if is_first { Insert::First } else { Insert::Merged }

@@ -62,6 +62,7 @@ fn readings_allocate_nothing() {
     for allowed_lateness_ms in [0, 5_500] {
         let mut config = ResamplerConfig::new(5, 1_000, 20);
         config.aggregates = vec![Aggregate::Last, Aggregate::Mean, Aggregate::Sum, Aggregate::Min, Aggregate::Max];
+        config.sources = vec![0, 0, 1, 1, 2];
         (config.allowed_lateness_ms, config.forward_fill_limit) = (allowed_lateness_ms, 3);
         let mut resampler = Resampler::new(config).unwrap();
         let mut rows = 0;
@@ -72,9 +73,8 @@ fn readings_allocate_nothing() {
                 let wrong = if index % 10_000 >= 9_900 { 1 << 40 } else { 0 };
                 let time_ms = index * 20 + gap + wrong - (index * 7919) % 5_000;
                 let reading = Reading {
-                    variate: index as usize % 5,
-                    value: index as f32,
-                    time_ms,
+                    arrival_ms: Some(index * 20 + gap),
+                    ..Reading::at(index as usize % 5, index as f32, time_ms)
                 };
                 let _ = resampler.push(reading, |_| rows += 1);
             }

@@ -48,7 +48,7 @@ proptest! {
                 Ok(events) => events,
                 Err(_) => { rejected += 1; continue }
             };
-            prop_assert!(events.len() as u64 <= max_gap + 2 * open + 3);
+            prop_assert!(events.len() as u64 <= 3 * max_gap + 2 * open + 8);
             longest = longest.max(save(&resampler).len());
             for event in events {
                 match event {
@@ -70,8 +70,9 @@ proptest! {
         prop_assert!(counts.readings + counts.clock_jump_readings <= taken);
         prop_assert!(counts.time_steps <= counts.readings);
         prop_assert!(counts.forward_filled <= variates as u64 * (counts.time_steps + counts.bridged_steps));
-        // A snapshot is bounded: at most 350 bytes per variate and open bin, that of the pending jump included.
-        prop_assert!(longest as u64 <= 300 + (open + 1) * (16 + 350 * variates as u64));
+        // A snapshot is bounded: the readings of 64 known bins, and at most 350 bytes per variate and open bin, those of the pending
+        // jump included.
+        prop_assert!(longest as u64 <= 500 + 64 * 32 + (open + 2) * (40 + 350 * variates as u64));
     }
 
     /// Readings in order, each within its bin, give the time steps they were made from, in whatever
@@ -135,7 +136,7 @@ proptest! {
             events.extend(push(&mut interrupted, variate, value, time_ms).unwrap_or_default());
             for &(_, back) in repeats.iter().filter(|repeat| repeat.0 == index) {
                 for &(variate, value, time_ms) in &readings[index.saturating_sub(back)..=index] {
-                    let again = interrupted.push(Reading { variate, value, time_ms }, |_| ());
+                    let again = interrupted.push(Reading::at(variate, value, time_ms), |_| ());
                     prop_assert!(!matches!(again, Ok(Accepted::Used)));
                 }
             }

@@ -70,11 +70,7 @@ fn a_time_step_has_the_time_of_its_newest_reading() {
     for (variate, time_ms) in [(1, 7), (0, 3), (0, 3 * MINUTE)] {
         resampler
             .push(
-                Reading {
-                    variate,
-                    value: 0.0,
-                    time_ms,
-                },
+                Reading::at(variate, 0.0, time_ms),
                 |event| {
                     if let Event::TimeStep(row) = event {
                         seen.push((row.time_ms, row.last_reading_ms));
@@ -268,11 +264,7 @@ fn of_a_burst_without_device_times_every_reading_counts() {
     let mut resampler = Resampler::new(config).unwrap();
     for value in 1..=100 {
         for variate in 0..2 {
-            let reading = Reading {
-                variate,
-                value: value as f32,
-                time_ms: 7,
-            };
+            let reading = Reading::at(variate, value as f32, 7);
             assert_eq!(resampler.push(reading, |_| ()), Ok(Accepted::Used));
         }
     }
@@ -298,11 +290,7 @@ fn readings_of_a_bin_that_was_complete_are_surplus_and_not_rejected() {
     // A message with both variates every 10 s, a time step a minute: the first of each six completes its bin.
     for message in 0..12 {
         for variate in 0..2 {
-            let reading = Reading {
-                variate,
-                value: message as f32,
-                time_ms: 30_000 + message * 10_000,
-            };
+            let reading = Reading::at(variate, message as f32, 30_000 + message * 10_000);
             let is_used = message % 6 == 0;
             let expected = if is_used { Accepted::Used } else { Accepted::Surplus };
             assert_eq!(resampler.push(reading, |_| ()), Ok(expected), "{message}");
@@ -321,14 +309,12 @@ fn a_gap_that_one_reading_bridges_is_bounded_and_shows_each_step() {
         Resampler::new(config(1, MAX_GAP + 1)).unwrap_err(),
         ResamplerError::MaxGap { max_gap: MAX_GAP + 1 }
     );
-    let mut resampler = resampler(1, MAX_GAP);
+    let mut config = config(1, MAX_GAP);
+    config.max_ahead = MAX_GAP;
+    let mut resampler = Resampler::new(config).unwrap();
     push(&mut resampler, 0, 1.0, 0).unwrap();
     let mut steps = 0;
-    let after = Reading {
-        variate: 0,
-        value: 2.0,
-        time_ms: (MAX_GAP as i64 + 1) * MINUTE,
-    };
+    let after = Reading::at(0, 2.0, (MAX_GAP as i64 + 1) * MINUTE);
     resampler.push(after, |_| steps += 1).unwrap();
     assert_eq!(steps, MAX_GAP + 1);
     // One further is a clock jump, which waits for its confirmation and bridges nothing.

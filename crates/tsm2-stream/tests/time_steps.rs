@@ -86,6 +86,7 @@ fn a_stream_begins_with_the_earliest_reading_that_is_not_late() {
     let mut resampler = late_resampler(&[Aggregate::Last], 5 * MINUTE as u64);
     push(&mut resampler, 0, 4.0, 10 * MINUTE).unwrap();
     push(&mut resampler, 0, 3.0, 8 * MINUTE).unwrap();
+    push(&mut resampler, 0, 4.5, 13 * MINUTE).unwrap();
     let events = push(&mut resampler, 0, 5.0, 16 * MINUTE).unwrap();
     assert_eq!(
         events,

@@ -164,11 +164,7 @@ pub fn evaluate(
     for row in 0..settings.rows.end.min(series.times_ms.len()) {
         let values = series.row(row, recording.variates.len());
         for (variate, &column) in columns.iter().enumerate() {
-            let reading = Reading {
-                variate,
-                value: values[column],
-                time_ms: series.times_ms[row],
-            };
+            let reading = Reading::at(variate, values[column], series.times_ms[row]);
             // A late or repeated reading is rejected here as it is by the daemon.
             let _ = resampler.push(reading, |event| match event {
                 Event::TimeStep(step) => failed = run.step(&step).err().or(failed.take()),

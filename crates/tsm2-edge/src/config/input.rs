@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tsm2_mqtt::TimeFormat;
-use tsm2_stream::Aggregate;
+use tsm2_stream::{Aggregate, MAX_AHEAD};
 
 use super::section::section;
 
@@ -49,6 +49,9 @@ section! {
         max_payload_bytes: usize = 64 * 1024;
         /// Longest gap in time steps that is bridged. A longer gap restarts the stream.
         max_gap: u64 = 1440;
+        /// Number of time steps that one reading may skip at once. A reading further ahead counts when its
+        /// time of arrival, another source or a second time step confirms its time.
+        max_ahead: u64 = MAX_AHEAD;
         /// Largest number of streams, stored ones included. Readings of further streams are rejected.
         max_streams: usize = 1000;
     }
@@ -65,6 +68,7 @@ allowed_lateness_s = 10.0
 forward_fill_limit = 5
 max_payload_bytes = 65536
 max_gap = 1440
+max_ahead = 3
 max_streams = 100
 
 [input.fields]

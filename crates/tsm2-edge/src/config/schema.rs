@@ -131,6 +131,7 @@ pub fn resampler(input: &Input, meta: &Metadata, interval_ms: u64) -> Result<Res
     }
     config.allowed_lateness_ms = (seconds * 1e3).round() as u64;
     config.forward_fill_limit = input.forward_fill_limit;
+    config.max_ahead = input.max_ahead;
     config.device_times = input.time_field.is_some();
     Resampler::new(config.clone())?;
     Ok(config)

@@ -25,6 +25,8 @@ use crate::state::Stored;
 
 /// Points of one future covariate that are kept.
 const MAX_POINTS: usize = 2048;
+/// 2024-01-01: the wall clock of a machine that shows an earlier time was never set.
+const CLOCK_SET_MS: i64 = 1_704_067_200_000;
 
 /// A time step and what the model makes of it.
 #[derive(Debug, Clone, Copy)]
@@ -173,7 +175,10 @@ impl<'s> Engine<'s> {
         if self.values.is_empty() || !self.begin(name) {
             return None;
         }
-        let values = self.advance(name, time_ms, on);
+        // A clock that was never set is no witness.
+        let is_witness = decoder.has_own_time() && !input.retained && input.arrival_ms >= CLOCK_SET_MS;
+        let arrival_ms = is_witness.then_some(input.arrival_ms);
+        let values = self.advance(name, time_ms, arrival_ms, on);
         let stream = self.streams.get_mut(name)?;
         stream.heard_ms = input.arrival_ms;
         if values.is_empty() {
@@ -182,7 +187,7 @@ impl<'s> Engine<'s> {
         stream.tail.entries += 1;
         Some(Accepted {
             readings: values.len() as u64,
-            entry: Entry::Readings { time_ms, values },
+            entry: Entry::of_readings(time_ms, arrival_ms, values),
         })
     }
 
@@ -253,7 +258,7 @@ impl<'s> Engine<'s> {
     }
 
     /// Resamples the values of one message and steps the model; returns the accepted ones.
-    fn advance(&mut self, name: &str, time_ms: i64, on: &mut impl FnMut(Step<'_>)) -> Vec<(u32, f32)> {
+    fn advance(&mut self, name: &str, time_ms: i64, arrival_ms: Option<i64>, on: &mut impl FnMut(Step<'_>)) -> Vec<(u32, f32)> {
         let Some(stream) = self.streams.get_mut(name) else {
             return Vec::new();
         };
@@ -263,7 +268,12 @@ impl<'s> Engine<'s> {
         for &(variate, value) in &self.values {
             let pushed = stream.push(
                 &mut self.shared,
-                Reading { variate, value, time_ms },
+                Reading {
+                    variate,
+                    value,
+                    time_ms,
+                    arrival_ms,
+                },
                 &mut |outcome| match outcome {
                     Outcome::TimeStep { step, forecast, metrics } => {
                         for &variate in forecast.expired {
@@ -285,16 +295,24 @@ impl<'s> Engine<'s> {
                         gap_s @ 0.. => info!(stream = name, gap_s, "the gap is longer than input.max_gap; the stream restarts"),
                         rollback_s => info!(stream = name, rollback_s, "the clock was corrected; the stream restarts"),
                     },
-                    Outcome::ClockJump { time_ms, readings } => {
-                        let to = tsm2_mqtt::rfc3339(time_ms);
-                        let why = format_args!("stream {name:?}: {readings} readings at {to}, a clock jump that nothing confirmed");
-                        rejections.reject("clock_jump", name, why);
+                    Outcome::ClockMoved { last_ms, next_ms } => {
+                        let (from, to) = (tsm2_mqtt::rfc3339(last_ms), tsm2_mqtt::rfc3339(next_ms));
+                        info!(stream = name, from, to, "the clock moved, and further readings confirm it");
+                    }
+                    Outcome::ClockJump {
+                        time_ms,
+                        readings,
+                        is_behind,
+                    } => {
+                        let (to, reason) = (tsm2_mqtt::rfc3339(time_ms), if is_behind { "late" } else { "clock_jump" });
+                        let why = format_args!("stream {name:?}: readings at {to}, far from the others, and nothing confirmed their time");
+                        (0..readings).for_each(|_| rejections.reject(reason, name, why));
                     }
                     Outcome::Failed(error) => rejections.reject("step", name, format_args!("stream {name:?}: {error}")),
                 },
             );
             match pushed {
-                Ok(tsm2_stream::Accepted::Used) => accepted.push((variate as u32, value)),
+                Ok(tsm2_stream::Accepted::Used | tsm2_stream::Accepted::Held) => accepted.push((variate as u32, value)),
                 // Its time step has been emitted: the log needs no entry.
                 Ok(tsm2_stream::Accepted::Surplus) => {}
                 Err(error) => rejections.reject("late", name, format_args!("stream {name:?}: {error}")),

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tsm2_bundle::Bundle;
-use tsm2_stream::{ForecasterSnapshot, ResamplerSnapshot};
+use tsm2_stream::{ForecasterSnapshot, Reading, ResamplerSnapshot, ResamplerSnapshotV1};
 
 /// Version of the records; a part of every key. Raise it with a change that old programs cannot
 /// read, and with a change of what the numbers in the model's state mean.
@@ -145,22 +145,36 @@ pub enum Entry {
         /// Time in milliseconds since 1970-01-01 UTC, and value.
         points: Vec<(i64, f32)>,
     },
+    /// Version 2: readings of one moment, accepted or held, and how long after it they arrived.
+    Arrived {
+        /// Milliseconds since 1970-01-01 UTC.
+        time_ms: i64,
+        /// Milliseconds from then to the arrival.
+        age_ms: i64,
+        /// Variate and value, in the order of acceptance.
+        values: Vec<(u32, f32)>,
+    },
 }
 
 /// The whole state of a stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Checkpoint {
-    /// Version 1.
-    V1(Box<CheckpointV1>),
+    /// Version 1: streams of one source.
+    V1(Box<CheckpointOf<ResamplerSnapshotV1>>),
+    /// Version 2.
+    V2(Box<CheckpointV2>),
 }
 
-/// See [`Checkpoint::V1`].
+/// See [`Checkpoint::V2`].
+pub type CheckpointV2 = CheckpointOf<ResamplerSnapshot>;
+
+/// A checkpoint with a resampler of one version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CheckpointV1 {
+pub struct CheckpointOf<R> {
     /// The model that wrote it.
     pub fingerprint: Fingerprint,
     /// Readings on their way to time steps.
-    pub resampler: ResamplerSnapshot,
+    pub resampler: R,
     /// The model's state, future covariates and evaluation.
     pub forecaster: ForecasterSnapshot,
 }
@@ -175,6 +189,34 @@ pub enum RecordError {
 }
 
 impl Entry {
+    /// Readings of one moment.
+    pub(crate) fn of_readings(time_ms: i64, arrival_ms: Option<i64>, values: Vec<(u32, f32)>) -> Self {
+        match arrival_ms {
+            Some(arrival_ms) => Entry::Arrived {
+                time_ms,
+                age_ms: arrival_ms.saturating_sub(time_ms),
+                values,
+            },
+            None => Entry::Readings { time_ms, values },
+        }
+    }
+
+    /// Its readings, in the order of acceptance.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = Reading> + '_ {
+        let (time_ms, age_ms, values) = match self {
+            Entry::Readings { time_ms, values } => (*time_ms, None, values.as_slice()),
+            Entry::Arrived { time_ms, age_ms, values } => (*time_ms, Some(*age_ms), values.as_slice()),
+            Entry::FutureCovariate { .. } => (0, None, [].as_slice()),
+        };
+        let arrival_ms = age_ms.map(|age_ms| time_ms.saturating_add(age_ms));
+        values.iter().map(move |&(variate, value)| Reading {
+            variate: variate as usize,
+            value,
+            time_ms,
+            arrival_ms,
+        })
+    }
+
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         encode(self)
@@ -193,9 +235,14 @@ impl Checkpoint {
     }
 
     /// A checkpoint from its bytes.
-    pub fn decode(bytes: &[u8]) -> Result<CheckpointV1, RecordError> {
+    pub fn decode(bytes: &[u8]) -> Result<CheckpointV2, RecordError> {
         match postcard::from_bytes(bytes) {
-            Ok(Checkpoint::V1(checkpoint)) => Ok(*checkpoint),
+            Ok(Checkpoint::V1(checkpoint)) => Ok(CheckpointV2 {
+                fingerprint: checkpoint.fingerprint,
+                resampler: checkpoint.resampler.into(),
+                forecaster: checkpoint.forecaster,
+            }),
+            Ok(Checkpoint::V2(checkpoint)) => Ok(*checkpoint),
             Err(_) => Err(RecordError::Damaged("checkpoint")),
         }
     }
@@ -245,10 +292,8 @@ mod tests {
 
     #[test]
     fn an_entry_of_a_row_takes_tens_of_bytes() {
-        let entry = Entry::Readings {
-            time_ms: 1_764_000_000_000,
-            values: (0..11).map(|variate| (variate, 20.5)).collect(),
-        };
+        let values = (0..11).map(|variate| (variate, 20.5)).collect();
+        let entry = Entry::of_readings(1_764_000_000_000, Some(1_764_000_000_350), values);
         let bytes = entry.encode();
         assert!(bytes.len() < 70, "{}", bytes.len());
         assert_eq!(Entry::decode(&bytes), Ok(entry));

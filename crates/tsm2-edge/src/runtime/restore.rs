@@ -1,10 +1,10 @@
 //! How a stream comes into memory: blank, from checkpoint and log, or warmed up by its log.
 
 use tracing::{info, warn};
-use tsm2_stream::{Forecaster, Reading, Resampler};
+use tsm2_stream::{Forecaster, Resampler};
 
 use crate::config::Prepared;
-use crate::runtime::record::{Checkpoint, CheckpointV1, Compatibility, Entry};
+use crate::runtime::record::{Checkpoint, CheckpointV2, Compatibility, Entry};
 use crate::runtime::stream::{Shared, Stream};
 use crate::state::Stored;
 
@@ -79,7 +79,7 @@ pub(crate) fn stored(
 }
 
 /// A stream as its checkpoint has it, where the models are the same or as compatible as `also`.
-fn restore(prepared: &Prepared, shared: &Shared<'_>, checkpoint: &CheckpointV1, also: Compatibility) -> Option<Stream> {
+fn restore(prepared: &Prepared, shared: &Shared<'_>, checkpoint: &CheckpointV2, also: Compatibility) -> Option<Stream> {
     let found = prepared.fingerprint.compatibility(&checkpoint.fingerprint);
     if found != Compatibility::Same && found != also {
         return None;
@@ -95,10 +95,7 @@ fn entry(stream: &str, bytes: &[u8]) -> Option<Entry> {
 
 /// Takes readings without their consequences.
 fn resample(resampler: &mut Resampler, entry: Entry) {
-    if let Entry::Readings { time_ms, values } = entry {
-        for (variate, value) in values {
-            let variate = variate as usize;
-            let _ = resampler.push(Reading { variate, value, time_ms }, |_| {});
-        }
+    for reading in entry.readings() {
+        let _ = resampler.push(reading, |_| {});
     }
 }

@@ -47,8 +47,10 @@ pub(crate) enum Outcome<'a> {
     },
     /// The stream starts over.
     Restart { last_ms: i64, next_ms: i64 },
-    /// Readings of an unconfirmed clock jump were dropped.
-    ClockJump { time_ms: i64, readings: u64 },
+    /// Readings far from the stream were confirmed.
+    ClockMoved { last_ms: i64, next_ms: i64 },
+    /// Readings far from the stream were dropped.
+    ClockJump { time_ms: i64, readings: u64, is_behind: bool },
     /// The model could not take a time step.
     Failed(Error),
 }
@@ -98,7 +100,16 @@ impl Stream {
                 forecaster.restart();
                 on(Outcome::Restart { last_ms, next_ms });
             }
-            Event::ClockJumpDropped { time_ms, readings } => on(Outcome::ClockJump { time_ms, readings }),
+            Event::ClockJumpConfirmed { last_ms, next_ms } => on(Outcome::ClockMoved { last_ms, next_ms }),
+            Event::ClockJumpDropped {
+                time_ms,
+                readings,
+                is_behind,
+            } => on(Outcome::ClockJump {
+                time_ms,
+                readings,
+                is_behind,
+            }),
             _ => {}
         })
     }
@@ -114,17 +125,12 @@ impl Stream {
     /// Takes an entry of the log again. `on` is called for each outcome.
     pub(crate) fn replay(&mut self, shared: &mut Shared<'_>, entry: Entry, on: &mut dyn FnMut(Outcome<'_>)) {
         self.tail.entries += 1;
-        match entry {
-            Entry::Readings { time_ms, values } => {
-                for (variate, value) in values {
-                    let variate = variate as usize;
-                    // What was accepted once is accepted again; another configuration may reject it.
-                    let _ = self.push(shared, Reading { variate, value, time_ms }, on);
-                }
-            }
-            Entry::FutureCovariate { variate, points } => {
-                let _ = self.set_future(shared, variate as usize, points);
-            }
+        for reading in entry.readings() {
+            // What was accepted once is accepted again; another configuration may reject it.
+            let _ = self.push(shared, reading, on);
+        }
+        if let Entry::FutureCovariate { variate, points } = entry {
+            let _ = self.set_future(shared, variate as usize, points);
         }
     }
 }

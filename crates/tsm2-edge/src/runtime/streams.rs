@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::observe::LiveErrors;
 use crate::runtime::admission::Admission;
-use crate::runtime::record::{Checkpoint, CheckpointV1, Fingerprint};
+use crate::runtime::record::{Checkpoint, CheckpointV2, Fingerprint};
 use crate::runtime::stream::{Stream, Tail};
 
 /// Bytes of checkpoints per time step: they may cost about twice as much as the log itself.
@@ -84,7 +84,7 @@ impl Streams {
     /// The state of a stream for the store; `None` when it is not in memory.
     pub(crate) fn checkpoint(&mut self, name: &str) -> Option<Vec<u8>> {
         let stream = self.streams.get_mut(name)?;
-        let checkpoint = Checkpoint::V1(Box::new(CheckpointV1 {
+        let checkpoint = Checkpoint::V2(Box::new(CheckpointV2 {
             fingerprint: self.fingerprint,
             resampler: stream.resampler.snapshot(),
             forecaster: stream.forecaster.snapshot(),

@@ -1,7 +1,7 @@
 //! Events of a resampler in a form that compares, and snapshots as bytes.
 #![allow(dead_code, reason = "not every test needs everything")]
 
-use tsm2_stream::{Aggregate, Event, Reading, Rejected, Resampler, ResamplerConfig, ResamplerError};
+use tsm2_stream::{Accepted, Aggregate, Event, Reading, Rejected, Resampler, ResamplerConfig, ResamplerError};
 
 pub const MINUTE: i64 = 60_000;
 
@@ -32,15 +32,21 @@ pub fn late_resampler(aggregates: &[Aggregate], allowed_lateness_ms: u64) -> Res
 /// The events that a reading caused.
 pub fn push(resampler: &mut Resampler, variate: usize, value: f32, time_ms: i64) -> Result<Vec<OwnedEvent>, Rejected> {
     let mut events = Vec::new();
-    resampler.push(Reading { variate, value, time_ms }, |event| {
+    push_reading(resampler, Reading::at(variate, value, time_ms), &mut events)?;
+    Ok(events)
+}
+
+/// Appends the events that a reading caused, without the confirmation of a clock jump.
+pub fn push_reading(resampler: &mut Resampler, reading: Reading, events: &mut Vec<OwnedEvent>) -> Result<Accepted, Rejected> {
+    resampler.push(reading, |event| {
         events.push(match event {
             Event::TimeStep(step) => OwnedEvent::TimeStep(step.time_ms, step.values.iter().map(|&v| (!v.is_nan()).then_some(v)).collect()),
             Event::Restart { last_ms, next_ms } => OwnedEvent::Restart(last_ms, next_ms),
-            Event::ClockJumpDropped { time_ms, readings } => OwnedEvent::ClockJumpDropped(time_ms, readings),
+            Event::ClockJumpDropped { time_ms, readings, .. } => OwnedEvent::ClockJumpDropped(time_ms, readings),
+            Event::ClockJumpConfirmed { .. } => return,
             _ => panic!("an event this test does not know"),
         });
-    })?;
-    Ok(events)
+    })
 }
 
 /// The resampler's snapshot as bytes.
