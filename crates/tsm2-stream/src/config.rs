@@ -162,7 +162,11 @@ impl Rules {
                 max_ms,
             })?;
         let max_ahead = max_ahead.min(max_gap);
-        let hold = if sources.iter().all(|&source| source == sources[0]) { 0 } else { (max_ahead + 1).min(MAX_HOLD) };
+        let hold = if sources.iter().all(|&source| source == sources[0]) {
+            0
+        } else {
+            (max_ahead + 1).min(MAX_HOLD)
+        };
         Ok(Rules {
             eager: lateness == 0 && aggregates.iter().all(|&aggregate| aggregate == Aggregate::Last),
             shape: Shape {
@@ -207,7 +211,9 @@ impl Rules {
     /// Whether the time of arrival confirms a reading's time: neither older than a few intervals,
     /// nor more than an interval ahead.
     pub(crate) fn agrees(&self, time_ms: i64, arrival_ms: Option<i64>) -> bool {
-        let age = arrival_ms.filter(|_| self.shape.device_times).map(|arrival_ms| arrival_ms.saturating_sub(time_ms));
+        let age = arrival_ms
+            .filter(|_| self.shape.device_times)
+            .map(|arrival_ms| arrival_ms.saturating_sub(time_ms));
         age.is_some_and(|age| (-self.interval_ms..=self.tolerance_ms()).contains(&age))
     }
 
@@ -242,7 +248,9 @@ impl fmt::Display for ResamplerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ResamplerError::NoVariates => f.write_str("the resampler has no variates; give it at least one"),
-            ResamplerError::Sources => f.write_str("the resampler needs a source for each variate, numbered from 0 to one less than the variates"),
+            ResamplerError::Sources => {
+                f.write_str("the resampler needs a source for each variate, numbered from 0 to one less than the variates")
+            }
             ResamplerError::Interval { interval_ms } => {
                 write!(f, "the sampling interval is {interval_ms} ms; choose one between 1 ms and 2^63 ms")
             }

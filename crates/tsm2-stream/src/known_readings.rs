@@ -82,11 +82,7 @@ impl KnownReadings {
 
     /// A bin with readings has been emitted or dropped.
     pub(crate) fn remember(&mut self, bin: i64, readings: Filter, is_emitted: bool) {
-        let known = KnownBin {
-            bin,
-            readings,
-            is_emitted,
-        };
+        let known = KnownBin { bin, readings, is_emitted };
         match self.bins.get_mut(usize::from(self.next)) {
             None => self.bins.push(known),
             Some(place) => {
@@ -163,7 +159,11 @@ mod tests {
     fn most_other_readings_are_new() {
         let mut filter = Filter::default();
         (0..11).for_each(|variate| filter.add(Filter::of(variate, variate as f32, 60_000)));
-        let taken_for_known = |time_ms| (0..11).filter(move |&variate| filter.has(Filter::of(variate, 0.5, time_ms))).count();
+        let taken_for_known = |time_ms| {
+            (0..11)
+                .filter(move |&variate| filter.has(Filter::of(variate, 0.5, time_ms)))
+                .count()
+        };
         let wrong: usize = (0..100).map(|index| taken_for_known(index * 1_000)).sum();
         assert!(wrong < 55, "{wrong} of 1100");
     }

@@ -283,12 +283,17 @@ impl Resampler {
             return Judgement::Believed;
         };
         let (rules, clock) = (&self.rules, &self.clocks[usize::from(reading.source)]);
-        let untrusted = if is_behind { self.late(reading.bin) } else { Rejected::UntrustedTime };
+        let untrusted = if is_behind {
+            self.late(reading.bin)
+        } else {
+            Rejected::UntrustedTime
+        };
         let has_own_time = rules.shape.device_times;
         if has_own_time && self.known.has(reading.bin, reading.filter()) {
             return Judgement::Rejected(untrusted);
         }
-        let is_confirmed = rules.agrees(reading.time, reading.arrival) && (!is_behind || rules.is_future(segment.watermark, reading.arrival));
+        let is_confirmed =
+            rules.agrees(reading.time, reading.arrival) && (!is_behind || rules.is_future(segment.watermark, reading.arrival));
         // Where a bin may have taken it before, only its arrival shows that it does not come again.
         let is_new = !has_own_time || self.known.covers(reading.bin);
         if !is_confirmed && !is_new && reading.arrival.is_none() {
@@ -346,7 +351,9 @@ impl Resampler {
 
     /// Whether another source has had a reading in the newest bins of the segment.
     fn has_others(&self, source: u16) -> bool {
-        let since = self.segment.map_or(i64::MAX, |segment| segment.newest.saturating_sub(MAX_RUN.cast_signed()));
+        let since = self
+            .segment
+            .map_or(i64::MAX, |segment| segment.newest.saturating_sub(MAX_RUN.cast_signed()));
         let others = self.clocks.iter().enumerate().filter(|&(other, _)| other != usize::from(source));
         others
             .filter_map(|(_, clock)| clock.newest_bin(&self.rules))
@@ -367,7 +374,11 @@ impl Resampler {
         }
         for is_earlier in [true, false] {
             let jump = &self.jump;
-            let (held, bin) = if is_earlier { (&jump.earlier, jump.earlier_bin) } else { (&jump.newest, jump.bin) };
+            let (held, bin) = if is_earlier {
+                (&jump.earlier, jump.earlier_bin)
+            } else {
+                (&jump.newest, jump.bin)
+            };
             let Some(time) = held.newest_ms() else { continue };
             let closed = self.rules.bin(time - self.rules.allowed_lateness_ms, 0).min(bin) - 1;
             self.reach(bin, time, closed, on);

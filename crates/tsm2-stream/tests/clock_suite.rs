@@ -27,7 +27,11 @@ const SIZES: [(&str, i64, i64); 5] = [
 ];
 
 /// Whose clocks jump: name, number of sources, number of wrong ones.
-const WHO: [(&str, u16, u16); 3] = [("the only source", 1, 1), ("one of three sources", 3, 1), ("all of three sources", 3, 3)];
+const WHO: [(&str, u16, u16); 3] = [
+    ("the only source", 1, 1),
+    ("one of three sources", 3, 1),
+    ("all of three sources", 3, 3),
+];
 
 /// SplitMix64.
 struct Rng(u64);
@@ -82,7 +86,10 @@ fn trial(sources: u16, wrong: u16, off: i64, wrong_minutes: i64, start: i64) -> 
             let on = |event: Event<'_>| {
                 if let Event::TimeStep(step) = event {
                     for (seen, value) in seen.iter_mut().zip(step.values).filter(|(_, value)| !value.is_nan()) {
-                        assert!(seen.insert(value.to_bits()), "the reading of minute {value} counted twice: off by {off}");
+                        assert!(
+                            seen.insert(value.to_bits()),
+                            "the reading of minute {value} counted twice: off by {off}"
+                        );
                     }
                 }
             };
@@ -98,7 +105,10 @@ fn trial(sources: u16, wrong: u16, off: i64, wrong_minutes: i64, start: i64) -> 
     resampler.close(|event| {
         if let Event::TimeStep(step) = event {
             for (seen, value) in seen.iter_mut().zip(step.values).filter(|(_, value)| !value.is_nan()) {
-                assert!(seen.insert(value.to_bits()), "the reading of minute {value} counted twice: off by {off}");
+                assert!(
+                    seen.insert(value.to_bits()),
+                    "the reading of minute {value} counted twice: off by {off}"
+                );
             }
         }
     });
@@ -113,7 +123,7 @@ fn trial(sources: u16, wrong: u16, off: i64, wrong_minutes: i64, start: i64) -> 
 fn table() -> String {
     let mut rng = Rng(13);
     let mut table = String::from(
-        "| clocks that jump | by | single: lost | lasting: lost | followed after | lost by the others |\n|---|---|---|---|---|---|\n",
+        "| clocks that jump | by | single: lost | lasting: lost | lasting: first reading used | lost by the others |\n|---|---|---|---|---|---|\n",
     );
     for (who, sources, wrong) in WHO {
         for (size, least, largest) in SIZES {
@@ -127,8 +137,14 @@ fn table() -> String {
                     }
                 }
                 let [single, lasting] = worst;
-                let followed = lasting.recovery.map_or("never".to_owned(), |minutes| format!("{} readings", minutes + 1));
-                let others = if wrong == sources { "".to_owned() } else { single.others_lost.max(lasting.others_lost).to_string() };
+                let followed = lasting
+                    .recovery
+                    .map_or("never".to_owned(), |minutes| format!("number {}", minutes + 1));
+                let others = if wrong == sources {
+                    "".to_owned()
+                } else {
+                    single.others_lost.max(lasting.others_lost).to_string()
+                };
                 writeln!(
                     table,
                     "| {who} | {size} {direction} | {} | {} | {followed} | {others} |",
@@ -148,7 +164,10 @@ fn check(who: &str, size: &str, [single, lasting]: [Cost; 2], is_whole: bool) {
     assert!(single.lost <= 8 && single.recovery.is_some_and(|minutes| minutes <= 7), "{context}");
     assert!(single.others_lost <= 3 && lasting.others_lost <= 3, "{context}");
     if is_whole {
-        assert!(lasting.lost <= 10 && lasting.recovery.is_some_and(|minutes| minutes <= 7), "{context}");
+        assert!(
+            lasting.lost <= 10 && lasting.recovery.is_some_and(|minutes| minutes <= 7),
+            "{context}"
+        );
     } else {
         assert!(lasting.lost <= WRONG as u64 + 4, "{context}");
     }

@@ -95,7 +95,10 @@ fn a_clock_set_ahead_or_back_for_good_is_followed_within_three_readings_and_cost
         let results = site.minutes(30, off);
         let followed = results.iter().position(|result| *result == Ok(Accepted::Used));
         assert!(followed.is_some_and(|held| held <= 2), "{off}: {results:?}");
-        assert!(results[followed.unwrap()..].iter().all(|result| *result == Ok(Accepted::Used)), "{off}");
+        assert!(
+            results[followed.unwrap()..].iter().all(|result| *result == Ok(Accepted::Used)),
+            "{off}"
+        );
         assert_eq!(site.used(), 230, "{off}: what was held is used");
         assert_eq!(site.resampler.counts().clock_rollbacks, u64::from(off < 0), "{off}");
         // And back.
@@ -111,7 +114,11 @@ fn a_clock_set_back_by_a_few_minutes_costs_only_those() {
     for off in 1..=7 {
         let mut site = one();
         site.minutes(50, 0);
-        let lost = site.minutes(30, -off).iter().filter(|result| **result != Ok(Accepted::Used)).count();
+        let lost = site
+            .minutes(30, -off)
+            .iter()
+            .filter(|result| **result != Ok(Accepted::Used))
+            .count();
         assert!(lost as i64 <= off, "{off}: {lost}");
         assert_eq!(site.resampler.counts().restarts, 0, "{off}");
     }
@@ -176,7 +183,10 @@ fn a_stream_that_begins_at_a_wrong_time_comes_right() {
         let mut site = one();
         site.minutes(1, off);
         let results = site.minutes(5, 0);
-        assert!(results[2..].iter().all(|result| *result == Ok(Accepted::Used)), "{off}: {results:?}");
+        assert!(
+            results[2..].iter().all(|result| *result == Ok(Accepted::Used)),
+            "{off}: {results:?}"
+        );
         assert_eq!(site.used(), 6, "{off}");
     }
 }
@@ -308,7 +318,10 @@ fn a_backlog_that_comes_in_a_burst_is_late_and_no_clock_rollback() {
     }
     assert!(site.minutes(10, 0).iter().all(|result| *result == Ok(Accepted::Used)));
     let counts = site.resampler.counts();
-    assert_eq!((counts.restarts, counts.readings, counts.clock_jump_readings + counts.rejected), (0, 42, 50));
+    assert_eq!(
+        (counts.restarts, counts.readings, counts.clock_jump_readings + counts.rejected),
+        (0, 42, 50)
+    );
 }
 
 #[test]
@@ -368,7 +381,9 @@ fn a_sensor_that_reports_at_half_past_each_minute_fills_every_time_step() {
             OwnedEvent::TimeStep(time_ms, _) => time_ms,
             _ => unreachable!(),
         };
-        let expected: Vec<_> = (0..200).map(|minute| OwnedEvent::TimeStep(start + minute * MINUTE, vec![Some(minute as f32)])).collect();
+        let expected: Vec<_> = (0..200)
+            .map(|minute| OwnedEvent::TimeStep(start + minute * MINUTE, vec![Some(minute as f32)]))
+            .collect();
         assert_eq!(steps, expected, "{first}");
     }
 }
@@ -382,7 +397,10 @@ fn a_sensor_that_drifts_over_the_border_of_its_bins_skips_or_merges_one_a_turn()
             push(&mut resampler, 0, index as f32, index * interval_ms + jitter).unwrap_or_default();
         }
         let counts = resampler.counts();
-        assert!(counts.bridged_steps + counts.surplus + counts.rejected <= 4, "two turns: {counts:?}");
+        assert!(
+            counts.bridged_steps + counts.surplus + counts.rejected <= 4,
+            "two turns: {counts:?}"
+        );
     }
 }
 

@@ -69,14 +69,11 @@ fn a_time_step_has_the_time_of_its_newest_reading() {
     let mut seen = Vec::new();
     for (variate, time_ms) in [(1, 7), (0, 3), (0, 3 * MINUTE)] {
         resampler
-            .push(
-                Reading::at(variate, 0.0, time_ms),
-                |event| {
-                    if let Event::TimeStep(row) = event {
-                        seen.push((row.time_ms, row.last_reading_ms));
-                    }
-                },
-            )
+            .push(Reading::at(variate, 0.0, time_ms), |event| {
+                if let Event::TimeStep(row) = event {
+                    seen.push((row.time_ms, row.last_reading_ms));
+                }
+            })
             .unwrap();
     }
     assert_eq!(seen, [(0, Some(7)), (MINUTE, None), (2 * MINUTE, None)]);

@@ -135,7 +135,9 @@ fn checkpoint(bytes: &[u8]) -> Value {
 
 fn entry(bytes: &[u8]) -> Value {
     match Entry::decode(bytes) {
-        Ok(Entry::Readings { time_ms, values }) => json!({ "time": rfc3339(time_ms), "readings": values }),
+        Ok(Entry::Readings { time_ms, values } | Entry::Arrived { time_ms, values, .. }) => {
+            json!({ "time": rfc3339(time_ms), "readings": values })
+        }
         Ok(Entry::FutureCovariate { variate, points }) => {
             let times = [points.first(), points.last()].map(|point| point.map(|(time_ms, _)| rfc3339(*time_ms)));
             json!({ "future_covariate": variate, "points": points.len(), "from": times[0], "to": times[1] })
