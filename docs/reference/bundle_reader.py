@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-DTYPES = {"F32": "<f4", "I32": "<i4", "I64": "<i8"}
+DTYPES = {"F32": "<f4", "I8": "<i1", "I32": "<i4", "I64": "<i8"}
 RATES = (0.5, 0.8, 0.95)
 DAY = 86_400_000
 
@@ -28,6 +28,9 @@ def read(path):
         begin, end = (8 + size + offset for offset in entry["data_offsets"])
         numbers = np.frombuffer(data[begin:end], DTYPES[entry["dtype"]])
         tensors[name] = numbers.reshape(entry["shape"])
+    for name in [name for name in tensors if name.endswith(".scale")]:
+        scale = tensors.pop(name)[..., None]
+        tensors[name.removesuffix(".scale")] = tensors[name.removesuffix(".scale")] * scale
     return meta, tensors
 
 
@@ -71,17 +74,20 @@ class S6:
 
 
 class Variate:
-    """Samples, normalizer, seasonal averages and future values of one variate."""
+    """Samples, normalizer, averages and future values of one variate."""
 
-    def __init__(self, half_life, period):
+    def __init__(self, half_life, half_lives, period, bins, rates):
         self.g = None if half_life is None else 2 ** (-1 / half_life)
         self.samples, self.was_read = [], False
+        self.shares = np.array([1 - 2 ** (-1 / half_life) for half_life in half_lives])
+        self.exponential, self.readings = np.zeros(len(half_lives)), 0
+        self.period, self.rates, self.visited = period, rates, 0
         self.mu, self.v, self.w, self.sigma = 0.0, 0.0, 0.0, 1.0
-        self.seasons = np.zeros((len(RATES), period))
+        self.seasons = np.zeros((len(rates), bins))
         self.known = {}
 
     def push(self, z):
-        t, period = len(self.samples), self.seasons.shape[1]
+        t = len(self.samples)
         if z is None:
             z = self.known.get(t)
         is_read = z is not None
@@ -100,21 +106,37 @@ class Variate:
             self.mu += s * delta
             self.v = (1 - s) * (self.v + s * delta * delta)
             self.sigma = np.sqrt(self.v + 1e-4)
-        if period:
-            n, place = (z - self.mu) / self.sigma, t % period
+        if is_read:
+            self.readings += 1
+            share = np.maximum(self.shares, 1 / self.readings)
+            self.exponential += share * (z - self.exponential)
+        if self.period:
+            n, place, bins = (z - self.mu) / self.sigma, self.place(t), self.seasons.shape[1]
             if first:
-                self.seasons[:, : min(t, period)] = n
-            for average, g in zip(self.seasons, RATES):
-                average[place] = n if t < period else g * average[place] + (1 - g) * n
+                self.seasons[:, : self.visited] = n
+            for average, g in zip(self.seasons, self.rates):
+                g = g ** (bins / self.period)
+                is_new = place >= self.visited
+                average[place] = n if is_new else g * average[place] + (1 - g) * n
+            self.visited = max(self.visited, place + 1)
 
-    def lags(self, count):
-        padded = [self.samples[0]] * count + self.samples
-        return (np.array(padded[len(padded) - count :]) - self.mu) / self.sigma
+    def place(self, t):
+        return t % self.period * self.seasons.shape[1] // self.period
 
-    def seasonal(self):
-        if not self.seasons.size:
+    def normalized(self, z):
+        return (np.array(z) - self.mu) / self.sigma
+
+    def lags(self, count, back=0):
+        padded = [self.samples[0]] * (count + back) + self.samples
+        end = len(padded) - back
+        return self.normalized(padded[end - count : end])
+
+    def seasonal(self, anchor):
+        if not self.period:
             return np.zeros(0)
-        return np.roll(self.seasons, -(len(self.samples) % self.seasons.shape[1]), axis=1).ravel()
+        values = self.seasons - anchor
+        values[:, self.visited :] = 0
+        return np.roll(values, -self.place(len(self.samples) - 1) - 1, axis=1).ravel()
 
     def set_future(self, values):
         self.known, known = {}, [i for i, value in enumerate(values) if value is not None]
@@ -136,28 +158,49 @@ class Variate:
 class Model:
     def __init__(self, path):
         meta, tensors = read(path)
-        assert meta["format_version"] == 1
+        assert meta["format_version"] in (1, 2)
         self.c, self.variates = meta["config"], meta["variates"]
-        self.w = {name: t.astype(float) for name, t in tensors.items() if t.dtype == "<f4"}
+        self.w = {name: t.astype(float) for name, t in tensors.items() if t.dtype.kind == "f"}
         self.m, self.h = self.c["variates"], self.c["horizon"]
         self.k = self.c.get("future_covariates", 0)
         self.f = self.m - self.k - self.c.get("past_covariates", 0)
         self.net, self.lin = self.c.get("network"), self.c.get("linear_head", {})
         normalizer = self.c["normalizer"]
         half_life = None if normalizer == "global" else normalizer["exponential"]["half_life"]
-        period = self.lin.get("season", {}).get("period", 0)
-        self.v = [Variate(half_life, period) for _ in range(self.m)]
+        season = self.lin.get("season", {})
+        period = season.get("period", 0)
+        averages = self.c.get("averages", {"count": 0})
+        intervals = max(averages["count"] - 1, 1)
+        half_lives = [
+            averages["shortest"] * (averages["longest"] / averages["shortest"]) ** (i / intervals)
+            for i in range(averages["count"])
+        ]
+        rates = (season["rate"],) if "rate" in season else RATES
+        sizes = (half_life, half_lives, period, season.get("bins", period), rates)
+        self.v = [Variate(*sizes) for _ in range(self.m)]
         if self.net:
             layers = range(self.net["layers"])
             name = "layers.{}.time."
             self.time = [[S6(self.w, name.format(l)) for _ in self.v] for l in layers]
+        self.linear = None
         if "linear_head.weight" in self.w:
-            self.expand(tensors["linear_head.blocks"])
+            self.expand(tensors.get("linear_head.blocks"))
+        if "linear_head.core.weight" in self.w:
+            names = ("step", "core", "feature")
+            step, core, feature = (self.w[f"linear_head.{name}.weight"] for name in names)
+            self.linear = step @ core.reshape(-1, *core.shape[-2:]) @ feature
 
     def expand(self, blocks):
-        lin, season = self.lin, self.v[0].seasons.size
-        features = lin.get("lags", 0) + season + (self.m - 1) * lin.get("cross_lags", 0)
-        features += 4 * lin.get("calendar", False)
+        if blocks is None:
+            weight = self.w["linear_head.weight"]
+            self.linear = weight.reshape(-1, *weight.shape[-2:])
+            return
+        lin, season, averages = self.lin, self.v[0].seasons.size, len(self.v[0].exponential)
+        features = lin.get("lags", 0) + averages * lin.get("averages", False) + season
+        features += (self.m - 1) * lin.get("cross_lags", 0)
+        common = lin.get("common_lags", 0) + averages * lin.get("common_averages", False)
+        features += self.m * common
+        features += 2 * sum(self.harmonics()) * lin.get("calendar", False)
         features += lin.get("future_covariates", False) * self.k * len(list(bands(self.h)))
         matrices = self.f if lin.get("per_variate") else 1
         flat, at = self.w["linear_head.weight"], 0
@@ -166,6 +209,10 @@ class Model:
             count = matrices * (e - s) * (q - p)
             self.linear[:, s:e, p:q] = flat[at : at + count].reshape(matrices, e - s, q - p)
             at += count
+
+    def harmonics(self):
+        calendar = self.c.get("calendar", {"day": 1, "week": 1})
+        return calendar["day"], calendar["week"]
 
     def scaled(self, m, x):
         v = self.variates[m]
@@ -178,6 +225,7 @@ class Model:
         for m, x in enumerate(readings):
             self.v[m].push(self.scaled(m, x))
         turns = [(time % DAY) / DAY, ((time + 3 * DAY) % (7 * DAY)) / (7 * DAY)]
+        turns = [k * turn for turn, n in zip(turns, self.harmonics()) for k in range(1, n + 1)]
         self.calendar = [f(2 * np.pi * turn) for turn in turns for f in (np.sin, np.cos)]
         self.future = [x for v in self.v[self.m - self.k :] for x in v.future(self.h)]
         features = self.network() if self.net else None
@@ -192,8 +240,10 @@ class Model:
         w, calendar = self.w, self.calendar if self.net.get("calendar") else []
         u = []
         for v, own in zip(self.v, w["embed.variate"]):
-            lags, future = (np.clip(x, -30, 30) for x in (v.lags(self.net["patch"]), self.future))
-            patch = np.concatenate([lags, calendar, future])
+            averages = v.normalized(v.exponential) if self.net.get("averages") else []
+            samples = np.concatenate([v.lags(self.net["patch"]), averages])
+            samples, future = (np.clip(x, -30, 30) for x in (samples, self.future))
+            patch = np.concatenate([samples, calendar, future])
             u.append(w["embed.weight"] @ patch + w["embed.bias"] + own)
         ts, vs = [np.array(u)], [np.array(u)]
         for l in range(self.net["layers"]):
@@ -235,15 +285,27 @@ class Model:
         if self.net:
             own = (m,) if self.net["head"] == "per_variate" else ()
             y = self.w["head.weight"][own] @ features[m] + self.w["head.bias"][own]
-        if "linear_head.weight" in self.w:
-            lin = self.lin
-            phi = [v.lags(lin.get("lags", 0)), v.seasonal()]
-            phi += [o.lags(lin.get("cross_lags", 0)) for o in self.v if o is not v]
+        if self.linear is not None:
+            lin, cross = self.lin, self.lin.get("cross_lags", 0)
+            phi = [self.relative(v, lin.get("lags", 0), lin.get("averages"))]
+            phi += [v.seasonal(self.anchor(v))]
+            phi += [self.relative(o, cross, False) for o in self.v if o is not v]
+            common = (lin.get("common_lags", 0), lin.get("common_averages"))
+            phi += [self.relative(o, *common) for o in self.v]
             phi += [self.calendar] if lin.get("calendar") else []
             phi += [self.future] if lin.get("future_covariates") else []
             y = y + self.linear[m if lin.get("per_variate") else 0] @ np.concatenate(phi)
+            y = y + self.anchor(v)
         scale = self.variates[m]
         return (y * v.sigma + v.mu) * scale["std"] + scale["mean"]
+
+    def anchor(self, v):
+        return v.lags(1)[0] if self.lin.get("relative") else 0.0
+
+    def relative(self, v, lags, averages):
+        numbers = v.lags(lags, 1 if self.lin.get("relative") else 0)
+        averages = v.normalized(v.exponential) if averages else []
+        return np.concatenate([numbers, averages]) - self.anchor(v)
 
 
 if __name__ == "__main__":

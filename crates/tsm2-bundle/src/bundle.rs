@@ -8,7 +8,7 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tsm2_core::{Config, Model, Scaler, layout};
+use tsm2_core::{Config, Model, Precision, Scaler, Storage, quantize, stored_layout};
 
 use crate::blocks::{self, Matrices};
 use crate::{BundleError, FORMAT_VERSION, METADATA_KEY, Metadata};
@@ -19,26 +19,69 @@ pub struct Bundle {
     meta: Metadata,
     mean: Vec<f32>,
     std: Vec<f32>,
-    /// Every tensor of the layout, one after the other.
+    /// Every tensor in single precision, one after the other; in place of a tensor of integers the scales of its rows.
     weights: Vec<f32>,
+    /// Every tensor of integers, one after the other.
+    integers: Vec<i8>,
     /// SHA-256 of the file's bytes.
     digest: [u8; 32],
 }
 
 impl Bundle {
-    /// A bundle of `weights` in the order of [`tsm2_core::layout`].
+    /// A bundle of `weights` in single precision, in the order of [`tsm2_core::layout`].
     ///
     /// # Errors
     /// Any fault of the metadata or the weights, by name.
     pub fn new(meta: Metadata, weights: Vec<f32>) -> Result<Self, BundleError> {
-        let mut bundle = Self::checked(meta, weights)?;
+        Self::with_digest(meta, weights, Vec::new())
+    }
+
+    /// The same model with its large matrices as 8-bit integers, each row with a scale.
+    ///
+    /// # Errors
+    /// Only those of [`Bundle::new`], for metadata that was valid.
+    pub fn to_int8(&self) -> Result<Self, BundleError> {
+        let mut meta = self.meta.clone();
+        meta.format_version = FORMAT_VERSION;
+        meta.config.precision = Precision::Int8;
+        let numbers = self.numbers();
+        let (mut rest, mut weights, mut integers) = (numbers.as_slice(), Vec::new(), Vec::new());
+        stored_layout(&meta.config, |_, shape, storage| {
+            let (tensor, tail) = rest.split_at(shape.iter().product());
+            rest = tail;
+            match storage {
+                Storage::Single => weights.extend_from_slice(tensor),
+                Storage::Int8 => {
+                    for row in tensor.chunks_exact(shape[shape.len() - 1]) {
+                        let start = integers.len();
+                        integers.resize(start + row.len(), 0);
+                        weights.push(quantize(row, &mut integers[start..]));
+                    }
+                }
+            }
+        })?;
+        Self::with_digest(meta, weights, integers)
+    }
+
+    /// The same model with all weights in single precision.
+    ///
+    /// # Errors
+    /// As [`Bundle::to_int8`].
+    pub fn to_single(&self) -> Result<Self, BundleError> {
+        let mut meta = self.meta.clone();
+        meta.config.precision = Precision::Single;
+        Self::new(meta, self.numbers())
+    }
+
+    fn with_digest(meta: Metadata, weights: Vec<f32>, integers: Vec<i8>) -> Result<Self, BundleError> {
+        let mut bundle = Self::checked(meta, weights, integers)?;
         bundle.digest = Sha256::digest(bundle.to_bytes()?).into();
         Ok(bundle)
     }
 
     /// A valid bundle without its digest.
-    fn checked(meta: Metadata, weights: Vec<f32>) -> Result<Self, BundleError> {
-        if meta.format_version != FORMAT_VERSION {
+    fn checked(meta: Metadata, weights: Vec<f32>, integers: Vec<i8>) -> Result<Self, BundleError> {
+        if !(1..=FORMAT_VERSION).contains(&meta.format_version) {
             return Err(BundleError::Version {
                 found: meta.format_version,
                 known: FORMAT_VERSION,
@@ -64,6 +107,7 @@ impl Bundle {
             std: meta.variates.iter().map(|v| v.std).collect(),
             meta,
             weights,
+            integers,
             digest: [0; 32],
         };
         bundle.try_model()?;
@@ -98,10 +142,54 @@ impl Bundle {
         &self.meta
     }
 
-    /// Every tensor of the layout, one after the other.
+    /// What [`tsm2_core::Model::with_int8`] takes in single precision: of a model without integers every tensor of the
+    /// layout, one after the other.
     #[must_use]
     pub fn weights(&self) -> &[f32] {
         &self.weights
+    }
+
+    /// What [`tsm2_core::Model::with_int8`] takes as integers; empty in a model without.
+    #[must_use]
+    pub fn integers(&self) -> &[i8] {
+        &self.integers
+    }
+
+    /// Bytes of all weights.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        size_of_val(self.weights.as_slice()) + self.integers.len()
+    }
+
+    /// Every tensor of the layout as numbers, one after the other; integers times their scales.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<f32> {
+        let mut numbers = Vec::new();
+        self.tensors(|_, _, tensor| numbers.extend(tensor));
+        numbers
+    }
+
+    /// Calls `visit` with name, shape and numbers of every tensor.
+    fn tensors(&self, mut visit: impl FnMut(String, &[usize], Vec<f32>)) {
+        let (mut singles, mut integers) = (self.weights.as_slice(), self.integers.as_slice());
+        let each = stored_layout(&self.meta.config, |name, shape, storage| {
+            let (count, columns) = (shape.iter().product::<usize>(), shape[shape.len() - 1]);
+            let taken = if storage == Storage::Int8 { count / columns } else { count };
+            let (single, tail) = singles.split_at(taken);
+            singles = tail;
+            let tensor = match storage {
+                Storage::Single => single.to_vec(),
+                Storage::Int8 => {
+                    let (head, tail) = integers.split_at(count);
+                    integers = tail;
+                    let rows = head.chunks_exact(columns).zip(single);
+                    rows.flat_map(|(row, scale)| row.iter().map(move |&w| scale * f32::from(w)))
+                        .collect()
+                }
+            };
+            visit(name.to_string(), shape, tensor);
+        });
+        debug_assert!(each.is_ok(), "the configuration was checked when the bundle was made");
     }
 
     /// The model, ready to step. Cheap: nothing is copied.
@@ -111,26 +199,20 @@ impl Bundle {
     }
 
     fn try_model(&self) -> Result<Model<'_>, tsm2_core::Error> {
-        Model::new(
-            &self.meta.config,
-            Scaler {
-                mean: &self.mean,
-                std: &self.std,
-            },
-            &self.weights,
-        )
+        let scaler = Scaler {
+            mean: &self.mean,
+            std: &self.std,
+        };
+        Model::with_int8(&self.meta.config, scaler, &self.weights, &self.integers)
     }
 
     fn check_finite(&self) -> Result<(), BundleError> {
-        let mut rest = self.weights.as_slice();
         let mut fault = None;
-        layout(&self.meta.config, |name, shape| {
-            let (tensor, tail) = rest.split_at(shape.iter().product());
-            rest = tail;
+        self.tensors(|name, _, tensor| {
             if fault.is_none() && tensor.iter().any(|w| !w.is_finite()) {
-                fault = Some(name.to_string());
+                fault = Some(name);
             }
-        })?;
+        });
         fault.map_or(Ok(()), |name| Err(BundleError::NotFinite { name }))
     }
 
@@ -165,7 +247,7 @@ impl Bundle {
             .ok_or(BundleError::NoMetadata { key: METADATA_KEY })?;
         let Version { format_version } = serde_json::from_str(json)?;
         let found = format_version.ok_or(BundleError::NoVersion)?;
-        if found != FORMAT_VERSION {
+        if !(1..=FORMAT_VERSION).contains(&found) {
             return Err(BundleError::Version {
                 found,
                 known: FORMAT_VERSION,
@@ -173,24 +255,35 @@ impl Bundle {
         }
         let meta: Metadata = serde_json::from_str(json)?;
         let layout = tensors_of(&meta.config)?;
-        let mut weights = Vec::new();
-        for (name, shape) in &layout {
-            if name == blocks::WEIGHT {
+        let (mut weights, mut integers) = (Vec::new(), Vec::new());
+        let mut known: HashSet<String> = HashSet::new();
+        for (name, shape, storage) in &layout {
+            if *storage == Storage::Int8 {
+                let scale = scale_of(name);
+                let data = data(&tensors, name, Dtype::I8, Some(shape))?;
+                integers.extend(data.iter().map(|&byte| i8::from_le_bytes([byte])));
+                weights.extend(values(
+                    &tensors,
+                    &scale,
+                    Dtype::F32,
+                    Some(&shape[..shape.len() - 1]),
+                    f32::from_le_bytes,
+                )?);
+                known.insert(scale);
+            } else if name == blocks::WEIGHT {
                 let list = values(&tensors, blocks::BLOCKS, Dtype::I32, None, i32::from_le_bytes)?;
                 let stored = values(&tensors, name, Dtype::F32, None, f32::from_le_bytes)?;
                 weights.extend(matrices(&meta.config).scatter(&list, &stored)?);
+                known.insert(blocks::BLOCKS.to_owned());
             } else {
                 weights.extend(values(&tensors, name, Dtype::F32, Some(shape), f32::from_le_bytes)?);
             }
+            known.insert(name.clone());
         }
-        let mut known: HashSet<&str> = layout.iter().map(|(name, _)| name.as_str()).collect();
-        if known.contains(blocks::WEIGHT) {
-            known.insert(blocks::BLOCKS);
-        }
-        if let Some(name) = tensors.names().into_iter().find(|name| !known.contains(name)) {
+        if let Some(name) = tensors.names().into_iter().find(|&name| !known.contains(name)) {
             return Err(BundleError::UnknownTensor { name: name.to_owned() });
         }
-        let mut bundle = Self::checked(meta, weights)?;
+        let mut bundle = Self::checked(meta, weights, integers)?;
         bundle.digest = Sha256::digest(bytes).into();
         Ok(bundle)
     }
@@ -200,12 +293,20 @@ impl Bundle {
     /// # Errors
     /// Only if serialisation itself fails.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
-        let mut rest = self.weights.as_slice();
+        let (mut rest, mut integers) = (self.weights.as_slice(), self.integers.as_slice());
         let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (name, shape) in tensors_of(&self.meta.config)? {
-            let (numbers, tail) = rest.split_at(shape.iter().product());
+        for (name, shape, storage) in tensors_of(&self.meta.config)? {
+            let count: usize = shape.iter().product();
+            let (rows, columns) = shape.split_at(shape.len() - 1);
+            let taken = if storage == Storage::Int8 { count / columns[0] } else { count };
+            let (numbers, tail) = rest.split_at(taken);
             rest = tail;
-            if name == blocks::WEIGHT {
+            if storage == Storage::Int8 {
+                let (head, tail) = integers.split_at(count);
+                integers = tail;
+                tensors.push((scale_of(&name), Dtype::F32, rows.to_vec(), bytes_of(numbers)));
+                tensors.push((name, Dtype::I8, shape, head.iter().flat_map(|w| w.to_le_bytes()).collect()));
+            } else if name == blocks::WEIGHT {
                 let matrices = matrices(&self.meta.config);
                 let list = matrices.blocks(numbers);
                 let stored = matrices.gather(&list, numbers);
@@ -243,11 +344,18 @@ impl Bundle {
     }
 }
 
-/// Names and shapes of the model's tensors, in canonical order.
-fn tensors_of(config: &Config) -> Result<Vec<(String, Vec<usize>)>, BundleError> {
+/// Name, shape and storage of the model's tensors, in canonical order.
+fn tensors_of(config: &Config) -> Result<Vec<(String, Vec<usize>, Storage)>, BundleError> {
     let mut tensors = Vec::new();
-    layout(config, |name, shape| tensors.push((name.to_string(), shape.to_vec())))?;
+    stored_layout(config, |name, shape, storage| {
+        tensors.push((name.to_string(), shape.to_vec(), storage))
+    })?;
     Ok(tensors)
+}
+
+/// Name of the tensor of scales of a tensor of integers.
+fn scale_of(name: &str) -> String {
+    format!("{name}.scale")
 }
 
 /// The whole matrices of the linear head.
@@ -267,13 +375,23 @@ fn values<T>(
     shape: Option<&[usize]>,
     number: fn([u8; 4]) -> T,
 ) -> Result<Vec<T>, BundleError> {
+    let data = data(tensors, name, dtype, shape)?;
+    Ok(data.as_chunks::<4>().0.iter().map(|&bytes| number(bytes)).collect())
+}
+
+/// The bytes of a tensor of the file, which has this element type and, where one is given, this shape.
+fn data<'t>(tensors: &'t SafeTensors<'_>, name: &str, dtype: Dtype, shape: Option<&[usize]>) -> Result<&'t [u8], BundleError> {
     let tensor = tensors
         .tensor(name)
         .map_err(|_| BundleError::MissingTensor { name: name.to_owned() })?;
     if tensor.dtype() != dtype {
         return Err(BundleError::Dtype {
             name: name.to_owned(),
-            needed: if dtype == Dtype::F32 { "F32" } else { "I32" },
+            needed: match dtype {
+                Dtype::F32 => "F32",
+                Dtype::I8 => "I8",
+                _ => "I32",
+            },
             dtype: format!("{:?}", tensor.dtype()),
         });
     }
@@ -284,7 +402,7 @@ fn values<T>(
             actual: tensor.shape().to_vec(),
         });
     }
-    Ok(tensor.data().as_chunks::<4>().0.iter().map(|&bytes| number(bytes)).collect())
+    Ok(tensor.data())
 }
 
 fn bytes_of(numbers: &[f32]) -> Vec<u8> {
@@ -327,6 +445,7 @@ mod tests {
             config,
             variates: vec![variate("a"), variate("b")],
             interval_ms: Some(60_000),
+            time_zone: None,
             provenance,
         }
     }
@@ -372,6 +491,48 @@ mod tests {
             1,
             "nothing else is left behind"
         );
+    }
+
+    #[test]
+    fn a_model_of_integers_is_smaller_and_forecasts_nearly_the_same() {
+        let mut meta = meta();
+        meta.config.linear_head = LinearHead {
+            relative: true,
+            lags: 9,
+            rank: 2,
+            per_variate: true,
+            ..LinearHead::default()
+        };
+        let count = parameter_count(&meta.config).expect("valid");
+        let weights = (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) * 4e-3).collect();
+        let single = Bundle::new(meta, weights).expect("valid");
+        let int8 = single.to_int8().expect("valid");
+        assert!(int8.weight_bytes() < single.weight_bytes() * 2 / 3, "{}", int8.weight_bytes());
+        let read = Bundle::from_bytes(&int8.to_bytes().expect("serialises")).expect("reads");
+        assert_eq!((read.weights(), read.integers()), (int8.weights(), int8.integers()));
+        assert_eq!(read.digest(), int8.digest());
+        let largest = |numbers: &[f32]| numbers.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+        let differences: Vec<f32> = single.numbers().iter().zip(int8.numbers()).map(|(a, b)| a - b).collect();
+        assert!(largest(&differences) <= largest(&single.numbers()) / 253.0);
+        // What is rounded once stays as it is.
+        assert_eq!(int8.to_int8().expect("valid").integers(), int8.integers());
+        let forecast = |bundle: &Bundle| {
+            let model = bundle.model();
+            let (mut state, mut scratch) = (vec![0.0; model.state_len()], vec![0.0; model.scratch_len()]);
+            let mut forecast = vec![0.0; 6];
+            for t in 0..30 {
+                let readings = [20.0 + (t % 7) as f32, 19.0 - (t % 5) as f32];
+                let mut token = model.step(&mut state, &mut scratch, &readings, 0).expect("a step");
+                token.forecast(&mut forecast).expect("a forecast");
+            }
+            forecast
+        };
+        for (a, b) in forecast(&single).iter().zip(forecast(&int8)) {
+            assert!((a - b).abs() < 0.02 * 2.5, "{a} {b}");
+        }
+        for (a, b) in forecast(&int8.to_single().expect("valid")).iter().zip(forecast(&int8)) {
+            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        }
     }
 
     #[test]
@@ -455,7 +616,10 @@ mod tests {
         };
         let seasons = demand(|config| {
             config.variates = 1000;
-            config.linear_head.season = Some(tsm2_core::Season { period: 20_000 });
+            config.linear_head.season = Some(tsm2_core::Season {
+                period: 20_000,
+                bins: None,
+            });
         });
         assert!(seasons.contains("the state of a stream"), "{seasons}");
         let lags = demand(|config| (config.variates, config.linear_head.lags) = (1000, 60_000));
@@ -473,7 +637,7 @@ mod tests {
         }
         assert_eq!(
             message(&altered(|json, _| json["format_version"] = 9.into())),
-            "format version 9 is not known; this program reads version 1"
+            "format version 9 is not known; this program reads versions 1 to 2"
         );
         let old = message(&altered(|json, _| {
             json.as_object_mut().expect("an object").remove("format_version");

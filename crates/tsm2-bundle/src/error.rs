@@ -33,7 +33,7 @@ pub enum BundleError {
     #[error("no `format_version` in the metadata: the file was written before the first release; train the model again")]
     NoVersion,
     /// A version this code does not read.
-    #[error("format version {found} is not known; this program reads version {known}")]
+    #[error("format version {found} is not known; this program reads versions 1 to {known}")]
     Version {
         /// The file's version.
         found: u32,

@@ -1,7 +1,7 @@
 //! The model file of TSM2: one safetensors file of weights with JSON metadata, fully validated.
 //!
-//! - The tensors are those that [`tsm2_core::layout`] lists: f32, row-major. The linear head is stored without its zero
-//!   columns.
+//! - The tensors are those that [`tsm2_core::layout`] lists, row-major: f32 or, the large matrices of a smaller model,
+//!   8-bit integers with a scale for each row. A whole linear head of f32 is stored without its zero columns.
 //! - The metadata entry [`METADATA_KEY`] is one JSON object, [`Metadata`]: version of the format, configuration,
 //!   variates with units and scaler, sampling interval, provenance.
 //! - `docs/reference/bundle.md` specifies the format for readers in other languages.
@@ -24,6 +24,7 @@
 //!     config,
 //!     variates: vec![variate],
 //!     interval_ms: Some(60_000),
+//!     time_zone: None,
 //!     provenance: Provenance::default(),
 //! };
 //! let bundle = Bundle::new(meta, vec![0.0; parameter_count(&config)?])?;

@@ -9,7 +9,9 @@ use tsm2_core::Config;
 pub const METADATA_KEY: &str = "tsm2";
 
 /// Version of the format that this code writes, and the newest version that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+///
+/// Version 2 added keys and tensors; a file of version 1 means the same as ever.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Metrics with the mean squared validation error at a step, which follows the name.
 const VALIDATION_MSE: &str = "validation_mse_";
@@ -18,7 +20,7 @@ const VALIDATION_MSE: &str = "validation_mse_";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
-    /// [`FORMAT_VERSION`].
+    /// From 1 to [`FORMAT_VERSION`].
     pub format_version: u32,
     /// The model's name, published with every forecast.
     pub name: String,
@@ -29,6 +31,9 @@ pub struct Metadata {
     /// Milliseconds from one time step to the next; `None` when the training data had no timestamps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_ms: Option<u64>,
+    /// IANA name of the time zone whose time of day and day of the week the model reads; `None`: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// Where the model came from.
     pub provenance: Provenance,
 }

@@ -9,11 +9,14 @@ use crate::Error;
 /// Largest number of layers (the network's view of its weights is a fixed-size array).
 pub const MAX_LAYERS: usize = 8;
 
-/// The rates g of the seasonal averages E <- g E + (1 - g) z.
+/// The rates g of the seasonal averages E <- g E + (1 - g) z, where a season has none of its own.
 pub const SEASON_RATES: [f32; 3] = [0.5, 0.8, 0.95];
 
-/// Numbers of the calendar: sine and cosine of the time of day, and of the day of the week.
-pub const CALENDAR: usize = 4;
+/// Largest number of exponential averages of a variate.
+pub const MAX_AVERAGES: usize = 16;
+
+/// Largest number of harmonics of the day, and of the week.
+const MAX_HARMONICS: usize = 64;
 
 /// Largest value of a single dimension; sizes never overflow.
 const MAX_DIMENSION: usize = 65_536;
@@ -37,8 +40,17 @@ pub struct Config {
     pub future_covariates: usize,
     /// H: steps in a forecast.
     pub horizon: usize,
+    /// How the weights of the large matrices are stored.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub precision: Precision,
     /// How samples are centred and scaled.
     pub normalizer: Normalizer,
+    /// Harmonics of the calendar, where network or linear head use it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub calendar: Calendar,
+    /// Exponential averages of every variate, where network or linear head use them.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub averages: Option<Averages>,
     /// The network; `None`: the model is its linear head.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub network: Option<NetworkConfig>,
@@ -53,7 +65,10 @@ pub struct Config {
 pub struct NetworkConfig {
     /// P: samples in a token's patch.
     pub patch: usize,
-    /// Adds sine and cosine of the time of day and of the day of the week (UTC) to every patch.
+    /// Adds the variate's exponential averages to its patch.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub averages: bool,
+    /// Adds the calendar to every patch.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub calendar: bool,
     /// D: width of a variate's features.
@@ -66,6 +81,68 @@ pub struct NetworkConfig {
     pub variate_mixer: VariateMixer,
     /// Whether variates share the head.
     pub head: Head,
+}
+
+/// Harmonics of the calendar: sine and cosine of 1, 2, .. times the time of day, then of the time of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct Calendar {
+    /// Harmonics of the day.
+    pub day: usize,
+    /// Harmonics of the week.
+    pub week: usize,
+}
+
+impl Default for Calendar {
+    fn default() -> Self {
+        Self { day: 1, week: 1 }
+    }
+}
+
+impl Calendar {
+    /// Numbers of the calendar.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        2 * (self.day + self.week)
+    }
+
+    /// Whether there are no harmonics.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Exponential averages of a variate's readings. The half-lives are evenly spaced on a logarithmic scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct Averages {
+    /// Number of averages.
+    pub count: usize,
+    /// The shortest half-life, in readings.
+    pub shortest: f32,
+    /// The longest half-life, in readings.
+    pub longest: f32,
+}
+
+impl Averages {
+    /// Half-lives in readings, the shortest first.
+    pub fn half_lives(self) -> impl Iterator<Item = f64> {
+        let (shortest, longest) = (f64::from(self.shortest), f64::from(self.longest));
+        let intervals = self.count.max(2) - 1;
+        (0..self.count).map(move |i| shortest * libm::pow(longest / shortest, i as f64 / intervals as f64))
+    }
+}
+
+/// How the weights of the large matrices are stored. All other tensors are in single precision in every model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Single,
+    /// 8-bit integers with a scale for each row.
+    Int8,
 }
 
 /// Causal normalizer of the scaled samples z.
@@ -163,19 +240,33 @@ pub enum Head {
 }
 
 /// Features of the linear head, per variate, in the order of the fields. The default has none: no linear head.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct LinearHead {
-    /// The variate's last samples, normalized with the statistics of the origin.
+    /// Lags, exponential and seasonal averages count from the newest sample of their variate, and the forecast from the
+    /// newest sample of its target: a head without a level of its own.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub relative: bool,
+    /// The variate's last samples, normalized with the statistics of the origin. Here and below, the newest sample is one
+    /// of them unless `relative`; then they end before it.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub lags: usize,
+    /// The variate's exponential averages, normalized with the statistics of the origin.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub averages: bool,
     /// Seasonal averages at the rates [`SEASON_RATES`].
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub season: Option<Season>,
     /// The last samples of every other variate, covariates included (a vector autoregression).
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub cross_lags: usize,
-    /// Sine and cosine of the time of day and of the day of the week (UTC) at the origin.
+    /// The last samples of all variates, covariates and the target itself included: the same numbers for every target.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub common_lags: usize,
+    /// The exponential averages of all variates, after each variate's common lags.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub common_averages: bool,
+    /// The calendar at the origin.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub calendar: bool,
     /// The future covariates' next values.
@@ -184,14 +275,52 @@ pub struct LinearHead {
     /// One weight matrix per target instead of a shared matrix.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub per_variate: bool,
+    /// r: every weight matrix is a product `[H, r] [r, r] [r, features]`; 0: whole matrices.
+    ///
+    /// The first and the last factor are common to all targets; the core in the middle is the target's own where
+    /// `per_variate`.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub rank: usize,
 }
 
 /// Seasonal averages of the linear head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Season {
     /// T: samples in a period.
     pub period: usize,
+    /// Places in a period, each for an equal share of its samples; absent: a place for each sample.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub bins: Option<usize>,
+    /// The one rate of the averages, between 0 and 1; absent: the [`SEASON_RATES`].
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub rate: Option<f32>,
+}
+
+impl Season {
+    /// Places in a period.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.bins.unwrap_or(self.period)
+    }
+
+    /// Number of rates.
+    #[must_use]
+    pub fn rates(&self) -> usize {
+        if self.rate.is_some() { 1 } else { SEASON_RATES.len() }
+    }
+
+    /// Numbers of the seasonal averages: of every place at each rate.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rates() * self.places()
+    }
+
+    /// Whether there are no places; never so in a valid configuration.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places() == 0
+    }
 }
 
 impl Default for Config {
@@ -202,7 +331,10 @@ impl Default for Config {
             past_covariates: 0,
             future_covariates: 0,
             horizon: 1,
+            precision: Precision::Single,
             normalizer: Normalizer::Global,
+            calendar: Calendar::default(),
+            averages: None,
             network: Some(NetworkConfig::default()),
             linear_head: LinearHead::default(),
         }
@@ -220,6 +352,7 @@ impl Default for NetworkConfig {
         };
         Self {
             patch: 8,
+            averages: false,
             calendar: false,
             d_model: 64,
             layers: 2,
@@ -270,19 +403,56 @@ impl Config {
                 "finite and at least 1",
             )?;
         }
-        require(self.linear_head.lags <= MAX_DIMENSION, "linear_head.lags", "at most 65536")?;
-        require(
-            self.linear_head.cross_lags <= MAX_DIMENSION,
-            "linear_head.cross_lags",
-            "at most 65536",
-        )?;
-        if let Some(season) = self.linear_head.season {
-            dimension("linear_head.season.period", season.period)?;
+        let head = &self.linear_head;
+        for (key, lags) in [
+            ("linear_head.lags", head.lags),
+            ("linear_head.cross_lags", head.cross_lags),
+            ("linear_head.common_lags", head.common_lags),
+            ("linear_head.rank", head.rank),
+        ] {
+            require(lags <= MAX_DIMENSION, key, "at most 65536")?;
         }
+        if let Some(season) = head.season {
+            dimension("linear_head.season.period", season.period)?;
+            require(
+                (1..=season.period).contains(&season.places()),
+                "linear_head.season.bins",
+                "from 1 to the period",
+            )?;
+            require(
+                season.rate.is_none_or(|rate| 0.0 < rate && rate < 1.0),
+                "linear_head.season.rate",
+                "between 0 and 1",
+            )?;
+        }
+        require(
+            self.calendar.day.max(self.calendar.week) <= MAX_HARMONICS,
+            "calendar",
+            "at most 64 harmonics of the day and of the week",
+        )?;
+        if let Some(Averages { count, shortest, longest }) = self.averages {
+            require((1..=MAX_AVERAGES).contains(&count), "averages.count", "from 1 to 16")?;
+            require(
+                1.0 <= shortest && shortest <= longest && longest <= MAX_DIMENSION as f32,
+                "averages",
+                "half-lives from 1 to 65536, the shortest first",
+            )?;
+        }
+        let uses_averages = head.averages || head.common_averages || self.network.is_some_and(|network| network.averages);
+        require(
+            self.averages.is_some() || !uses_averages,
+            "averages",
+            "present where network or linear head use them",
+        )?;
         require(
             !self.linear_head.future_covariates || self.future_covariates > 0,
             "linear_head.future_covariates",
             "false where the model has no future covariates",
+        )?;
+        require(
+            head.rank == 0 || head.cross_lags == 0,
+            "linear_head.cross_lags",
+            "0 in a head of a rank; use common_lags",
         )?;
         let features = self.linear_head_features_checked().ok_or(Error::Config {
             key: "linear_head",
@@ -301,7 +471,10 @@ impl Config {
             "small enough that a forecast does not exceed 2^22 numbers",
         )?;
         bounded("future_covariates", &[self.future_covariates, self.horizon + 1 + self.future_len()])?;
-        bounded("linear_head", &[self.variates, self.horizon, features])?;
+        bounded(
+            "linear_head",
+            &[self.variates, self.horizon.max(head.rank), features.max(head.rank)],
+        )?;
         bounded("linear_head", &[self.variates, self.ring_len()])?;
         self.network.map_or(Ok(()), |network| network.validate(self))
     }
@@ -332,15 +505,33 @@ impl Config {
     #[must_use]
     pub fn operations(&self) -> (usize, usize) {
         let (step, width) = self.network.map_or((0, 0), |network| (network.operations(self), network.d_model));
-        (step, self.forecast_len() * (width + self.linear_head_features()))
+        let (features, rank) = (self.linear_head_features(), self.linear_head.rank);
+        let linear = match rank {
+            0 => self.horizon * features,
+            _ => rank * (self.horizon + rank + features),
+        };
+        (step, self.targets() * (self.horizon * width + linear))
     }
 
-    /// Numbers in a patch vector: P samples, the calendar's four, and the future covariates' means. 0 without a network.
+    /// Numbers in a patch vector: P samples, exponential averages, calendar, and the future covariates' means. 0 without
+    /// a network.
     #[must_use]
     pub fn patch_len(&self) -> usize {
         self.network.map_or(0, |network| {
-            network.patch + if network.calendar { CALENDAR } else { 0 } + self.future_len()
+            network.patch + self.averages_len(network.averages) + self.calendar_len(network.calendar) + self.future_len()
         })
+    }
+
+    /// Numbers of the calendar for a part that uses it or not.
+    #[must_use]
+    pub fn calendar_len(&self, is_used: bool) -> usize {
+        if is_used { self.calendar.len() } else { 0 }
+    }
+
+    /// Exponential averages of a variate for a part that uses them or not.
+    #[must_use]
+    pub fn averages_len(&self, is_used: bool) -> usize {
+        self.averages.filter(|_| is_used).map_or(0, |averages| averages.count)
     }
 
     /// Numbers that describe the future covariates: K times the number of [`future_bands`].
@@ -357,17 +548,27 @@ impl Config {
 
     fn linear_head_features_checked(&self) -> Option<usize> {
         let head = &self.linear_head;
-        let season = head.season.map_or(0, |s| s.period * SEASON_RATES.len());
+        let own = head.lags + self.averages_len(head.averages) + head.season.map_or(0, |season| season.len());
         let cross = (self.variates - 1).checked_mul(head.cross_lags)?;
-        let calendar = if head.calendar { CALENDAR } else { 0 };
+        let common = self.variates.checked_mul(self.common_len())?;
         let future = if head.future_covariates { self.future_len() } else { 0 };
-        (head.lags + season + calendar + future).checked_add(cross)
+        (own + self.calendar_len(head.calendar) + future)
+            .checked_add(cross)?
+            .checked_add(common)
+    }
+
+    /// Numbers of each variate that every target's linear head reads.
+    #[must_use]
+    pub fn common_len(&self) -> usize {
+        self.linear_head.common_lags + self.averages_len(self.linear_head.common_averages)
     }
 
     /// Samples of each variate that the preprocessor keeps.
     pub(crate) fn ring_len(&self) -> usize {
         let patch = self.network.map_or(1, |network| network.patch);
-        patch.max(self.linear_head.lags).max(self.linear_head.cross_lags)
+        let head = &self.linear_head;
+        let newest = usize::from(head.relative);
+        patch.max(head.lags.max(head.cross_lags).max(head.common_lags) + newest)
     }
 }
 
@@ -380,7 +581,7 @@ impl NetworkConfig {
         bounded("network.d_model", &[variates, self.d_model, 2 * (self.layers + 1)])?;
         bounded(
             "network.patch",
-            &[variates.max(self.d_model), self.patch + CALENDAR + config.future_len()],
+            &[variates.max(self.d_model), config.with_network(*self).patch_len()],
         )?;
         bounded("horizon", &[variates, config.horizon, self.d_model])?;
         for mixer in [Some(self.time_mixer), self.variate_mixer.s6()].into_iter().flatten() {

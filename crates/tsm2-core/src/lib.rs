@@ -39,17 +39,20 @@ mod config;
 mod error;
 mod linear_head;
 pub mod math;
+mod matrix;
 mod model;
 mod network;
 mod preprocess;
 mod weights;
 
 pub use config::{
-    CALENDAR, Config, Head, LinearHead, MAX_LAYERS, Mlp, NetworkConfig, Normalizer, S6, SEASON_RATES, Season, VariateMixer, future_bands,
+    Averages, Calendar, Config, Head, LinearHead, MAX_AVERAGES, MAX_LAYERS, Mlp, NetworkConfig, Normalizer, Precision, S6, SEASON_RATES,
+    Season, VariateMixer, future_bands,
 };
 pub use error::Error;
 pub use math::{LAYER_NORM_EPS, layer_norm};
+pub use matrix::{Matrix, quantize};
 pub use model::{Model, Token};
 pub use network::selective_mixer::{S6Scratch, VALUE_LIMIT, scan_step};
 pub use preprocess::{PATCH_LIMIT, Preprocessor, Scaler, Z_LIMIT};
-pub use weights::{S6Weights, TensorName, layout, parameter_count};
+pub use weights::{S6Weights, Storage, TensorName, layout, parameter_count, storage_lens, stored_layout};

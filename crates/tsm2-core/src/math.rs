@@ -115,6 +115,27 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]) + tail
 }
 
+/// Inner product of integers and numbers, in the same order of additions as [`dot`].
+#[inline]
+#[must_use]
+pub fn dot_int8(a: &[i8], b: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let mut lanes = [0.0f32; LANES];
+    let (a_head, a_tail) = a.as_chunks::<LANES>();
+    let (b_head, b_tail) = b.as_chunks::<LANES>();
+    for (x, y) in a_head.iter().zip(b_head) {
+        for i in 0..LANES {
+            lanes[i] += f32::from(x[i]) * y[i];
+        }
+    }
+    let mut tail = 0.0;
+    for (x, y) in a_tail.iter().zip(b_tail) {
+        tail += f32::from(*x) * y;
+    }
+    let pairs = [lanes[0] + lanes[4], lanes[1] + lanes[5], lanes[2] + lanes[6], lanes[3] + lanes[7]];
+    (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]) + tail
+}
+
 /// out = W x with W `[out.len(), x.len()]`, row-major.
 pub(crate) fn linear(weight: &[f32], x: &[f32], out: &mut [f32]) {
     for (out, row) in out.iter_mut().zip(weight.chunks_exact(x.len())) {

@@ -31,8 +31,8 @@ pub struct Token<'t> {
     state: &'t [f32],
     /// `[M, D]`; empty without a network.
     features: &'t [f32],
-    /// Working memory for the linear head's features.
-    phi: &'t mut [f32],
+    /// Working memory of the linear head.
+    linear: &'t mut [f32],
 }
 
 impl<'a> Model<'a> {
@@ -41,7 +41,17 @@ impl<'a> Model<'a> {
     /// # Errors
     /// A fault of the configuration, the scaler, or the number of weights.
     pub fn new(config: &Config, scaler: Scaler<'a>, weights: &'a [f32]) -> Result<Self, Error> {
-        let weights = Weights::view(config, weights)?;
+        Self::with_int8(config, scaler, weights, &[])
+    }
+
+    /// A model whose large matrices may be stored as integers: `singles` and `integers` hold the tensors of
+    /// [`crate::stored_layout`] one after the other, each in its kind; in place of a tensor of integers, `singles` holds the
+    /// scales of its rows. [`crate::storage_lens`] gives both lengths.
+    ///
+    /// # Errors
+    /// A fault of the configuration, the scaler, or the number of weights.
+    pub fn with_int8(config: &Config, scaler: Scaler<'a>, singles: &'a [f32], integers: &'a [i8]) -> Result<Self, Error> {
+        let weights = Weights::view(config, singles, integers)?;
         let network = config.network.zip(weights.network);
         let model = Self {
             config: *config,
@@ -85,7 +95,7 @@ impl<'a> Model<'a> {
     /// Numbers of working memory that a step needs. Nothing in it outlives the [`Token`].
     #[must_use]
     pub fn scratch_len(&self) -> usize {
-        self.linear_head.features() + self.network.map_or(0, |network| network.scratch_len())
+        self.linear_head.scratch_len() + self.network.map_or(0, |network| network.scratch_len())
     }
 
     /// Sets the state to the state of a new stream.
@@ -118,7 +128,10 @@ impl<'a> Model<'a> {
     /// Consumes one time step and advances the state.
     ///
     /// `readings` holds M numbers in the sensors' units; a reading that is not finite is missing, and its variate stands
-    /// at its last reading. `time_ms` is the Unix time in milliseconds.
+    /// at its last reading.
+    ///
+    /// `time_ms` is the time in the model's time zone: milliseconds since the beginning of 1970 there, that is, Unix time
+    /// plus the zone's offset at that moment. Of a model without a time zone it is the Unix time.
     ///
     /// # Errors
     /// [`Error::Length`] when a slice has the wrong length; the state is untouched then.
@@ -128,7 +141,7 @@ impl<'a> Model<'a> {
         check_len("scratch", scratch.len(), self.scratch_len())?;
         let (state, recurrent) = state.split_at_mut(self.preprocessor.state_len());
         self.preprocessor.push(state, readings, time_ms)?;
-        let (phi, scratch) = scratch.split_at_mut(self.linear_head.features());
+        let (linear, scratch) = scratch.split_at_mut(self.linear_head.scratch_len());
         let features: &[f32] = match &self.network {
             Some(network) => network.step(recurrent, scratch, |variate, patch| self.preprocessor.patch(state, variate, patch)),
             None => &[],
@@ -137,7 +150,7 @@ impl<'a> Model<'a> {
             model: self,
             state,
             features,
-            phi,
+            linear,
         })
     }
 }
@@ -156,11 +169,12 @@ impl Token<'_> {
                 Some(network) => network.head(m, self.features, out),
                 None => out.fill(0.0),
             }
-            model.preprocessor.features(self.state, m, self.phi);
-            model.linear_head.add(m, self.phi, out);
+            let features = |phi: &mut [f32]| model.preprocessor.features(self.state, m, phi);
+            model.linear_head.add(m, self.linear, features, out);
             let (mean, deviation) = model.preprocessor.statistics(self.state, m);
+            let anchor = model.preprocessor.anchor(self.state, m);
             for out in out {
-                *out = (*out * deviation + mean) * scaler.std[m] + scaler.mean[m];
+                *out = ((*out + anchor) * deviation + mean) * scaler.std[m] + scaler.mean[m];
             }
         }
         Ok(())

@@ -1,13 +1,14 @@
 //! The learned tensors: names, shapes, and views into one flat slice.
 //!
 //! [`Weights::build`] walks every tensor once, in the canonical order. Two callers use this one walk: [`layout`] lists
-//! the tensors (for the model file and the trainer), [`Weights::view`] cuts them out of a flat slice (for the step).
+//! the tensors (for the model file and the trainer), [`Weights::view`] cuts them out of flat slices (for the step).
 //! So the list and the cut cannot disagree.
 
 use core::fmt;
 
-use crate::config::{Config, Head, MAX_LAYERS, Mlp, NetworkConfig, S6};
+use crate::config::{Config, Head, MAX_LAYERS, Mlp, NetworkConfig, Precision, S6};
 use crate::error::{Error, check_len};
+use crate::matrix::Matrix;
 
 /// Name of a tensor in the model file, for example `layers.0.variate.forward.conv.weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +31,42 @@ impl fmt::Display for TensorName {
     }
 }
 
+/// How a tensor is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Single precision.
+    Single,
+    /// 8-bit integers, with a scale in single precision for each row: for each number of all dimensions but the last.
+    Int8,
+}
+
 /// Calls `visit` with the name and shape (row-major) of every tensor of the model, in canonical order.
 ///
 /// # Errors
 /// A fault of the configuration.
 pub fn layout(config: &Config, mut visit: impl FnMut(TensorName, &[usize])) -> Result<(), Error> {
+    stored_layout(config, |name, shape, _| visit(name, shape))
+}
+
+/// As [`layout`], and how each tensor is stored.
+///
+/// # Errors
+/// A fault of the configuration.
+pub fn stored_layout(config: &Config, mut visit: impl FnMut(TensorName, &[usize], Storage)) -> Result<(), Error> {
     config.validate()?;
-    Weights::build(config, &mut |name, shape: &[usize]| {
-        visit(name, shape);
-        &[]
+    Weights::build(config, &mut |name, shape: &[usize], storage| {
+        visit(name, shape, stored(config, storage));
+        Matrix::default()
     });
     Ok(())
+}
+
+/// How a tensor that may be stored as `most` at the smallest is stored in this model.
+fn stored(config: &Config, most: Storage) -> Storage {
+    match config.precision {
+        Precision::Single => Storage::Single,
+        Precision::Int8 => most,
+    }
 }
 
 /// Numbers in all tensors together.
@@ -51,6 +77,25 @@ pub fn parameter_count(config: &Config) -> Result<usize, Error> {
     let mut count = 0;
     layout(config, |_, shape| count += shape.iter().product::<usize>())?;
     Ok(count)
+}
+
+/// Numbers in single precision (tensors and scales) and integers that [`crate::Model::with_int8`] takes.
+///
+/// # Errors
+/// A fault of the configuration.
+pub fn storage_lens(config: &Config) -> Result<(usize, usize), Error> {
+    let (mut singles, mut integers) = (0, 0);
+    stored_layout(config, |_, shape, storage| {
+        let count: usize = shape.iter().product();
+        match storage {
+            Storage::Single => singles += count,
+            Storage::Int8 => {
+                integers += count;
+                singles += count / shape[shape.len() - 1];
+            }
+        }
+    })?;
+    Ok((singles, integers))
 }
 
 /// Scale and shift of a LayerNorm, `[D]` each.
@@ -70,7 +115,7 @@ pub struct S6Weights<'a> {
     /// `conv.bias[E]`.
     pub conv_bias: &'a [f32],
     /// `x_proj.weight[R+2N,E]`: rows d, B, C.
-    pub x_proj: &'a [f32],
+    pub x_proj: Matrix<'a>,
     /// `b_bias[N]`.
     pub b_bias: &'a [f32],
     /// `c_bias[N]`.
@@ -96,7 +141,7 @@ impl Default for S6Weights<'_> {
             },
             conv: &[],
             conv_bias: &[],
-            x_proj: &[],
+            x_proj: Matrix::default(),
             b_bias: &[],
             c_bias: &[],
             dt_proj: &[],
@@ -111,30 +156,30 @@ impl Default for S6Weights<'_> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeMixer<'a> {
     pub norm: LayerNorm<'a>,
-    pub in_proj: &'a [f32],
+    pub in_proj: Matrix<'a>,
     pub gate_bias: &'a [f32],
     pub s6: S6Weights<'a>,
-    pub out_proj: &'a [f32],
+    pub out_proj: Matrix<'a>,
 }
 
 /// Weights of one layer's scan across variates: two directions under one gate and one output projection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct VariateScan<'a> {
-    pub in_proj: &'a [f32],
+    pub in_proj: Matrix<'a>,
     pub gate_bias: &'a [f32],
     pub forward: S6Weights<'a>,
     pub backward: S6Weights<'a>,
-    pub out_proj: &'a [f32],
+    pub out_proj: Matrix<'a>,
 }
 
 /// Weights of one layer's MLP across variates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VariateMlp<'a> {
     pub sizes: Mlp,
-    pub reduce: &'a [f32],
-    pub hidden: &'a [f32],
+    pub reduce: Matrix<'a>,
+    pub hidden: Matrix<'a>,
     pub hidden_bias: &'a [f32],
-    pub out: &'a [f32],
+    pub out: Matrix<'a>,
 }
 
 /// Coefficients of the weighted averaging of one layer (paper, equations 8 and 9).
@@ -159,71 +204,109 @@ pub(crate) struct Layer<'a> {
 /// Weights of the network.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NetworkWeights<'a> {
-    pub embed: &'a [f32],
+    pub embed: Matrix<'a>,
     pub embed_bias: &'a [f32],
     pub embed_variate: &'a [f32],
     pub layers: [Layer<'a>; MAX_LAYERS],
-    pub head: &'a [f32],
+    pub head: Matrix<'a>,
     pub head_bias: &'a [f32],
+}
+
+/// Weights of the linear head: whole matrices, or the three factors of a head of a rank. Empty without a linear head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LinearHeadWeights<'a> {
+    pub whole: Matrix<'a>,
+    pub step: Matrix<'a>,
+    pub core: Matrix<'a>,
+    pub feature: Matrix<'a>,
 }
 
 /// All learned tensors of a model, borrowed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weights<'a> {
     pub network: Option<NetworkWeights<'a>>,
-    pub linear_head: &'a [f32],
+    pub linear_head: LinearHeadWeights<'a>,
 }
 
 impl<'a> Weights<'a> {
-    /// Cuts the tensors out of `weights`, one after the other.
-    pub fn view(config: &Config, weights: &'a [f32]) -> Result<Self, Error> {
-        check_len("weights", weights.len(), parameter_count(config)?)?;
-        let mut rest = weights;
-        Ok(Self::build(config, &mut |_, shape: &[usize]| {
-            let (tensor, tail) = rest.split_at(shape.iter().product());
-            rest = tail;
-            tensor
+    /// Cuts the tensors out of `singles` and `integers`, one after the other.
+    pub fn view(config: &Config, singles: &'a [f32], integers: &'a [i8]) -> Result<Self, Error> {
+        let lens = storage_lens(config)?;
+        check_len("weights", singles.len(), lens.0)?;
+        check_len("int8 weights", integers.len(), lens.1)?;
+        let (mut singles, mut integers) = (singles, integers);
+        Ok(Self::build(config, &mut |_, shape: &[usize], storage| {
+            let (count, columns) = (shape.iter().product(), shape[shape.len() - 1]);
+            let mut take = |count| {
+                let (head, tail) = singles.split_at(count);
+                singles = tail;
+                head
+            };
+            match stored(config, storage) {
+                Storage::Single => Matrix::single(take(count), columns),
+                Storage::Int8 => {
+                    let (head, tail) = integers.split_at(count);
+                    integers = tail;
+                    Matrix::int8(head, take(count / columns), columns)
+                }
+            }
         }))
     }
 
     /// The walk over all tensors. `config` is valid.
-    fn build(config: &Config, take: &mut impl FnMut(TensorName, &[usize]) -> &'a [f32]) -> Self {
+    fn build(config: &Config, take: &mut impl FnMut(TensorName, &[usize], Storage) -> Matrix<'a>) -> Self {
         let network = config.network.map(|network| NetworkWeights::build(config, &network, take));
-        let features = config.linear_head_features();
-        let shape = [config.targets(), config.horizon, features];
-        let shape = if config.linear_head.per_variate { &shape } else { &shape[1..] };
-        let name = TensorName {
-            layer: None,
-            block: "linear_head",
-            leaf: "weight",
-        };
-        let linear_head = if features > 0 { take(name, shape) } else { &[] };
+        let linear_head = LinearHeadWeights::build(config, take);
         Self { network, linear_head }
     }
 }
 
+impl<'a> LinearHeadWeights<'a> {
+    fn build(config: &Config, take: &mut impl FnMut(TensorName, &[usize], Storage) -> Matrix<'a>) -> Self {
+        let mut take = |leaf, shape: &[usize]| {
+            let (layer, block) = (None, "linear_head");
+            take(TensorName { layer, block, leaf }, shape, Storage::Int8)
+        };
+        let (features, targets) = (config.linear_head_features(), config.targets());
+        let first = usize::from(!config.linear_head.per_variate);
+        match (features, config.linear_head.rank) {
+            (0, _) => Self::default(),
+            (_, 0) => Self {
+                whole: take("weight", &[targets, config.horizon, features][first..]),
+                ..Self::default()
+            },
+            (_, r) => Self {
+                step: take("step.weight", &[config.horizon, r]),
+                core: take("core.weight", &[targets, r, r][first..]),
+                feature: take("feature.weight", &[r, features]),
+                ..Self::default()
+            },
+        }
+    }
+}
+
 impl<'a> NetworkWeights<'a> {
-    fn build(config: &Config, network: &NetworkConfig, take: &mut impl FnMut(TensorName, &[usize]) -> &'a [f32]) -> Self {
+    fn build(config: &Config, network: &NetworkConfig, take: &mut impl FnMut(TensorName, &[usize], Storage) -> Matrix<'a>) -> Self {
         let (m, d) = (config.variates, network.d_model);
-        let mut top = |block, leaf, shape: &[usize]| take(TensorName { layer: None, block, leaf }, shape);
+        let mut top = |block, leaf, shape: &[usize], storage| take(TensorName { layer: None, block, leaf }, shape, storage);
         let mut weights = Self {
-            embed: top("embed", "weight", &[d, config.patch_len()]),
-            embed_bias: top("embed", "bias", &[d]),
-            embed_variate: top("embed", "variate", &[m, d]),
+            embed: top("embed", "weight", &[d, config.patch_len()], Storage::Int8),
+            embed_bias: top("embed", "bias", &[d], Storage::Single).plain(),
+            embed_variate: top("embed", "variate", &[m, d], Storage::Single).plain(),
             ..Self::default()
         };
         for (l, layer) in weights.layers[..network.layers].iter_mut().enumerate() {
-            *layer = Layer::build(l, m, network, &mut |block, leaf, shape: &[usize]| {
+            *layer = Layer::build(l, m, network, &mut |block, leaf, shape: &[usize], storage| {
                 let layer = Some(l);
-                take(TensorName { layer, block, leaf }, shape)
+                take(TensorName { layer, block, leaf }, shape, storage)
             });
         }
         // Covariates have features like any variate; only targets have a head.
         let shape = [config.targets(), config.horizon, d];
         let first = if network.head == Head::PerVariate { 0 } else { 1 };
-        let mut top = |block, leaf, shape: &[usize]| take(TensorName { layer: None, block, leaf }, shape);
-        weights.head = top("head", "weight", &shape[first..]);
-        weights.head_bias = top("head", "bias", &shape[first..2]);
+        let mut top = |block, leaf, shape: &[usize], storage| take(TensorName { layer: None, block, leaf }, shape, storage);
+        weights.head = top("head", "weight", &shape[first..], Storage::Int8);
+        weights.head_bias = top("head", "bias", &shape[first..2], Storage::Single).plain();
         weights
     }
 }
@@ -234,49 +317,49 @@ impl<'a> Layer<'a> {
         l: usize,
         m: usize,
         network: &NetworkConfig,
-        take: &mut impl FnMut(&'static str, &'static str, &[usize]) -> &'a [f32],
+        take: &mut impl FnMut(&'static str, &'static str, &[usize], Storage) -> Matrix<'a>,
     ) -> Self {
         let d = network.d_model;
         let mut layer = Self {
             averaging: Averaging {
-                alpha: take("average", "alpha", &[l + 1]),
-                beta: take("average", "beta", &[l + 1]),
-                theta: take("average", "theta", &[l + 2]),
-                gamma: take("average", "gamma", &[l + 1]),
+                alpha: plain(take, "average", "alpha", &[l + 1]),
+                beta: plain(take, "average", "beta", &[l + 1]),
+                theta: plain(take, "average", "theta", &[l + 2]),
+                gamma: plain(take, "average", "gamma", &[l + 1]),
             },
             ..Self::default()
         };
         let e = network.time_mixer.d_inner;
         layer.time = TimeMixer {
             norm: LayerNorm {
-                weight: take("time", "norm.weight", &[d]),
-                bias: take("time", "norm.bias", &[d]),
+                weight: plain(take, "time", "norm.weight", &[d]),
+                bias: plain(take, "time", "norm.bias", &[d]),
             },
-            in_proj: take("time", "in_proj.weight", &[2 * e, d]),
-            gate_bias: take("time", "gate_bias", &[e]),
+            in_proj: matrix(take, "time", "in_proj.weight", &[2 * e, d]),
+            gate_bias: plain(take, "time", "gate_bias", &[e]),
             s6: S6Weights::build(&network.time_mixer, "time", take),
-            out_proj: take("time", "out_proj.weight", &[d, e]),
+            out_proj: matrix(take, "time", "out_proj.weight", &[d, e]),
         };
         let (s6, mlp) = (network.variate_mixer.s6(), network.variate_mixer.mlp());
         if s6.is_some() || mlp.is_some() {
             layer.variate_norm = LayerNorm {
-                weight: take("variate", "norm.weight", &[d]),
-                bias: take("variate", "norm.bias", &[d]),
+                weight: plain(take, "variate", "norm.weight", &[d]),
+                bias: plain(take, "variate", "norm.bias", &[d]),
             };
         }
         layer.scan = s6.map(|s6| VariateScan {
-            in_proj: take("variate", "in_proj.weight", &[3 * s6.d_inner, d]),
-            gate_bias: take("variate", "gate_bias", &[s6.d_inner]),
+            in_proj: matrix(take, "variate", "in_proj.weight", &[3 * s6.d_inner, d]),
+            gate_bias: plain(take, "variate", "gate_bias", &[s6.d_inner]),
             forward: S6Weights::build(&s6, "variate.forward", take),
             backward: S6Weights::build(&s6, "variate.backward", take),
-            out_proj: take("variate", "out_proj.weight", &[d, s6.d_inner]),
+            out_proj: matrix(take, "variate", "out_proj.weight", &[d, s6.d_inner]),
         });
         layer.mlp = mlp.map(|sizes| VariateMlp {
             sizes,
-            reduce: take("variate", "mlp.reduce.weight", &[sizes.reduce, d]),
-            hidden: take("variate", "mlp.hidden.weight", &[sizes.hidden, m * sizes.reduce]),
-            hidden_bias: take("variate", "mlp.hidden.bias", &[sizes.hidden]),
-            out: take("variate", "mlp.out.weight", &[m * d, sizes.hidden]),
+            reduce: matrix(take, "variate", "mlp.reduce.weight", &[sizes.reduce, d]),
+            hidden: matrix(take, "variate", "mlp.hidden.weight", &[sizes.hidden, m * sizes.reduce]),
+            hidden_bias: plain(take, "variate", "mlp.hidden.bias", &[sizes.hidden]),
+            out: matrix(take, "variate", "mlp.out.weight", &[m * d, sizes.hidden]),
         });
         layer
     }
@@ -284,7 +367,7 @@ impl<'a> Layer<'a> {
 
 impl<'a> S6Weights<'a> {
     /// The walk over the tensors of one direction of a selective mixer.
-    fn build(sizes: &S6, block: &'static str, take: &mut impl FnMut(&'static str, &'static str, &[usize]) -> &'a [f32]) -> Self {
+    fn build(sizes: &S6, block: &'static str, take: &mut impl FnMut(&'static str, &'static str, &[usize], Storage) -> Matrix<'a>) -> Self {
         let S6 {
             d_inner: e,
             d_state: n,
@@ -293,17 +376,37 @@ impl<'a> S6Weights<'a> {
         } = *sizes;
         Self {
             sizes: *sizes,
-            conv: take(block, "conv.weight", &[e, k]),
-            conv_bias: take(block, "conv.bias", &[e]),
-            x_proj: take(block, "x_proj.weight", &[r + 2 * n, e]),
-            b_bias: take(block, "b_bias", &[n]),
-            c_bias: take(block, "c_bias", &[n]),
-            dt_proj: take(block, "dt_proj.weight", &[e, r]),
-            dt_bias: take(block, "dt_proj.bias", &[e]),
-            a_log: take(block, "a_log", &[e, n]),
-            d_skip: take(block, "d", &[e]),
+            conv: plain(take, block, "conv.weight", &[e, k]),
+            conv_bias: plain(take, block, "conv.bias", &[e]),
+            x_proj: matrix(take, block, "x_proj.weight", &[r + 2 * n, e]),
+            b_bias: plain(take, block, "b_bias", &[n]),
+            c_bias: plain(take, block, "c_bias", &[n]),
+            dt_proj: plain(take, block, "dt_proj.weight", &[e, r]),
+            dt_bias: plain(take, block, "dt_proj.bias", &[e]),
+            a_log: plain(take, block, "a_log", &[e, n]),
+            d_skip: plain(take, block, "d", &[e]),
         }
     }
+}
+
+/// A tensor that may be stored as integers.
+fn matrix<'a>(
+    take: &mut impl FnMut(&'static str, &'static str, &[usize], Storage) -> Matrix<'a>,
+    block: &'static str,
+    leaf: &'static str,
+    shape: &[usize],
+) -> Matrix<'a> {
+    take(block, leaf, shape, Storage::Int8)
+}
+
+/// A tensor that is kept in single precision.
+fn plain<'a>(
+    take: &mut impl FnMut(&'static str, &'static str, &[usize], Storage) -> Matrix<'a>,
+    block: &'static str,
+    leaf: &'static str,
+    shape: &[usize],
+) -> &'a [f32] {
+    take(block, leaf, shape, Storage::Single).plain()
 }
 
 #[cfg(test)]
@@ -364,8 +467,8 @@ mod tests {
     fn weights_of_the_wrong_length_are_refused() {
         let config = Config::default();
         let count = parameter_count(&config).expect("valid");
-        assert!(Weights::view(&config, &vec![0.0; count]).is_ok());
-        let error = Weights::view(&config, &vec![0.0; count + 1]).err();
+        assert!(Weights::view(&config, &vec![0.0; count], &[]).is_ok());
+        let error = Weights::view(&config, &vec![0.0; count + 1], &[]).err();
         assert_eq!(
             error,
             Some(Error::Length {

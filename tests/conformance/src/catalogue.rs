@@ -2,7 +2,9 @@
 //! quotients only, so that all machines draw the same numbers.
 
 use tsm2_bundle::{Bundle, FORMAT_VERSION, Metadata, Provenance, Variate};
-use tsm2_core::{Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, S6, Season, VariateMixer, layout};
+use tsm2_core::{
+    Averages, Calendar, Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, Precision, S6, Season, VariateMixer, layout,
+};
 
 use crate::{Stream, noise::Noise};
 
@@ -54,6 +56,7 @@ const MLP: Mlp = Mlp { reduce: 2, hidden: 7 };
 pub fn network() -> NetworkConfig {
     NetworkConfig {
         patch: 5,
+        averages: false,
         calendar: false,
         d_model: 8,
         layers: 2,
@@ -74,7 +77,10 @@ pub fn base() -> Config {
         past_covariates: 0,
         future_covariates: 0,
         horizon: 4,
+        precision: Precision::Single,
         normalizer: Normalizer::Global,
+        calendar: Calendar::default(),
+        averages: None,
         network: Some(network()),
         linear_head: LinearHead::default(),
     }
@@ -101,7 +107,17 @@ pub fn recipes() -> Vec<Recipe> {
     let linear = |linear_head| Config { linear_head, ..base() };
     let none = LinearHead::default();
     let exponential = Normalizer::Exponential { half_life: 6.5 };
-    let season = Some(Season { period: 7 });
+    let season = Some(Season {
+        period: 7,
+        bins: None,
+        rate: None,
+    });
+    let calendar = Calendar { day: 6, week: 2 };
+    let averages = Some(Averages {
+        count: 4,
+        shortest: 1.5,
+        longest: 96.0,
+    });
     let slow = 25_000_000; // about seven hours: the time steps pass through all of the day and of the week
     vec![
         case("unmixed", base().with_network(mixed(VariateMixer::None))),
@@ -281,6 +297,120 @@ pub fn recipes() -> Vec<Recipe> {
             faults: Faults::Extreme,
             ..case("extreme_readings", base())
         },
+        Recipe {
+            steps: 64,
+            faults: Faults::Missing,
+            interval_ms: slow,
+            ..case(
+                "averages_and_harmonics",
+                Config {
+                    normalizer: exponential,
+                    calendar,
+                    averages,
+                    ..linear(LinearHead {
+                        lags: 2,
+                        averages: true,
+                        season: Some(Season {
+                            period: 14,
+                            bins: Some(5),
+                            rate: None,
+                        }),
+                        common_lags: 1,
+                        common_averages: true,
+                        calendar: true,
+                        ..none
+                    })
+                    .with_network(NetworkConfig {
+                        averages: true,
+                        calendar: true,
+                        ..network()
+                    })
+                },
+            )
+        },
+        Recipe {
+            steps: 64,
+            faults: Faults::Missing,
+            ..case(
+                "relative_head",
+                Config {
+                    averages,
+                    ..linear(LinearHead {
+                        relative: true,
+                        lags: 3,
+                        averages: true,
+                        season: Some(Season {
+                            period: 40,
+                            bins: Some(20),
+                            rate: Some(0.7),
+                        }),
+                        common_lags: 2,
+                        common_averages: true,
+                        per_variate: true,
+                        ..none
+                    })
+                },
+            )
+        },
+        case(
+            "head_of_a_rank",
+            Config {
+                variates: 5,
+                past_covariates: 1,
+                horizon: 9,
+                network: None,
+                averages,
+                ..linear(LinearHead {
+                    relative: true,
+                    lags: 6,
+                    averages: true,
+                    common_lags: 1,
+                    per_variate: true,
+                    rank: 4,
+                    ..none
+                })
+            },
+        ),
+        case(
+            "integers",
+            Config {
+                precision: Precision::Int8,
+                averages,
+                ..linear(LinearHead {
+                    relative: true,
+                    lags: 5,
+                    averages: true,
+                    per_variate: true,
+                    rank: 2,
+                    ..none
+                })
+                .with_network(per_variate)
+            },
+        ),
+        case(
+            "integers_and_a_whole_head",
+            Config {
+                precision: Precision::Int8,
+                ..linear(LinearHead {
+                    lags: 5,
+                    season,
+                    cross_lags: 2,
+                    ..none
+                })
+            },
+        ),
+        case(
+            "shared_head_of_a_rank",
+            Config {
+                normalizer: exponential,
+                ..linear(LinearHead {
+                    lags: 6,
+                    season,
+                    rank: 3,
+                    ..none
+                })
+            },
+        ),
     ]
 }
 
@@ -300,15 +430,21 @@ pub fn bundle(name: &str, config: &Config, interval_ms: i64, seed: u64) -> Bundl
         mean: [20.0, -5.0, 0.25][m % 3],
         std: [2.5, 1.5, 0.125][m % 3],
     });
-    let meta = Metadata {
+    let mut meta = Metadata {
         format_version: FORMAT_VERSION,
         name: name.to_owned(),
         config: *config,
         variates: variates.collect(),
         interval_ms: u64::try_from(interval_ms).ok(),
+        time_zone: None,
         provenance: Provenance::default(),
     };
-    Bundle::new(meta, weights).expect("the catalogue's models are valid")
+    meta.config.precision = Precision::Single;
+    let bundle = Bundle::new(meta, weights).expect("the catalogue's models are valid");
+    match config.precision {
+        Precision::Single => bundle,
+        Precision::Int8 => bundle.to_int8().expect("the same model"),
+    }
 }
 
 /// Element `i` of a tensor, from a number in [-1, 1): about the sizes that trained tensors have.

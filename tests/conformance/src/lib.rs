@@ -38,6 +38,12 @@ macro_rules! with_cases {
             missing_readings
             missing_readings_global
             extreme_readings
+            averages_and_harmonics
+            relative_head
+            head_of_a_rank
+            integers
+            integers_and_a_whole_head
+            shared_head_of_a_rank
         }
     };
 }

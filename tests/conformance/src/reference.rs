@@ -135,11 +135,19 @@ impl Reference {
                 add(&mut y, own("head.bias", per_variate));
             }
             let phi = self.history.features(config, m);
-            if !phi.is_empty() {
-                add(&mut y, &linear(own("linear_head.weight", config.linear_head.per_variate), &phi));
+            let head = &config.linear_head;
+            if phi.is_empty() {
+                // No linear head.
+            } else if head.rank == 0 {
+                add(&mut y, &linear(own("linear_head.weight", head.per_variate), &phi));
+            } else {
+                let projected = linear(self.tensors.get("linear_head.feature.weight"), &phi);
+                let mixed = linear(own("linear_head.core.weight", head.per_variate), &projected);
+                add(&mut y, &linear(self.tensors.get("linear_head.step.weight"), &mixed));
             }
+            let anchor = self.history.anchor(config, m);
             let (mean, deviation) = self.history.statistics(config, m, self.history.samples() - 1);
-            out.extend(y.iter().map(|y| (y * deviation + mean) * self.std[m] + self.mean[m]));
+            out.extend(y.iter().map(|y| ((y + anchor) * deviation + mean) * self.std[m] + self.mean[m]));
         }
         out
     }

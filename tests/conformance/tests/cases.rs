@@ -67,7 +67,7 @@ fn check(engine: &Engine, name: &str) {
 fn file_is_the_references(name: &str) {
     let (file, made) = (Case::open(name), Case::make(&recipe(name)));
     assert_eq!(file.bundle.meta(), made.bundle.meta());
-    assert_eq!(file.bundle.weights(), made.bundle.weights());
+    assert_eq!(file.bundle.numbers(), made.bundle.numbers());
     assert_eq!(file.stream.times, made.stream.times);
     let numbers = |case: &Case| [case.stream.readings.clone(), case.stream.future.clone()].concat();
     let bits = |case: &Case| numbers(case).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -83,6 +83,7 @@ fn every_tensor_changes_the_forecasts(name: &str) {
         return; // Extreme readings hide every tensor; this case tests the limits alone.
     }
     let case = Case::make(&recipe);
+    let single = case.bundle.to_single().expect("the same model");
     let mut start = 0;
     let mut tensors = Vec::new();
     layout(&recipe.config, |tensor, shape| {
@@ -92,11 +93,11 @@ fn every_tensor_changes_the_forecasts(name: &str) {
     })
     .expect("valid");
     for (tensor, range) in tensors {
-        let mut weights = case.bundle.weights().to_vec();
+        let mut weights = single.numbers();
         for (i, weight) in weights[range].iter_mut().enumerate() {
             *weight += if i % 2 == 0 { 0.3 } else { -0.2 };
         }
-        let changed = Bundle::new(case.bundle.meta().clone(), weights).expect("valid");
+        let changed = Bundle::new(single.meta().clone(), weights).expect("valid");
         let difference = Distance::new(&case.bundle, &reference::run(&changed, &case.stream), &case.expected).forecasts;
         assert!(difference > VISIBLE, "{tensor} changes the forecasts by {difference:.1e} only");
     }

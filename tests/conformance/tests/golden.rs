@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use candle_core::{D, Device, Tensor};
 use tsm2_conformance::tolerance::relative_difference;
 use tsm2_core::math::{dot, silu, softplus};
-use tsm2_core::{S6, S6Scratch, S6Weights, scan_step};
+use tsm2_core::{Matrix, S6, S6Scratch, S6Weights, scan_step};
 use tsm2_train::ops::{ScanOptions, conv_silu, gate, selective_scan};
 
 type File = HashMap<String, Tensor>;
@@ -69,7 +69,7 @@ fn block_by_steps(file: &File) -> Vec<f32> {
         sizes,
         conv: &conv,
         conv_bias: &conv_bias,
-        x_proj: &x_proj,
+        x_proj: Matrix::single(&x_proj, e),
         b_bias: &no_bias,
         c_bias: &no_bias,
         dt_proj: &dt_proj,

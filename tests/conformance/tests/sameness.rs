@@ -81,7 +81,11 @@ fn an_exponential_normalizer_and_a_long_linear_head() {
             normalizer: Normalizer::Exponential { half_life: 128.0 },
             linear_head: LinearHead {
                 lags: 336,
-                season: Some(Season { period: 24 }),
+                season: Some(Season {
+                    period: 24,
+                    bins: None,
+                    rate: None,
+                }),
                 cross_lags: 4,
                 ..LinearHead::default()
             },

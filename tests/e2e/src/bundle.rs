@@ -58,6 +58,7 @@ pub fn write(folder: &Path, name: &str, variates: &[&str], interval_ms: Option<u
             })
             .collect(),
         interval_ms,
+        time_zone: None,
         provenance: Provenance::default(),
     };
     let path = folder.join(format!("{name}.safetensors"));

@@ -45,6 +45,7 @@ impl Export<'_> {
             config,
             variates: self.table.names.iter().enumerate().map(variate).collect(),
             interval_ms: self.table.interval_ms,
+            time_zone: None,
             provenance,
         };
         Bundle::new(meta, weights)

@@ -61,7 +61,11 @@ pub fn recording(rows: usize) -> String {
 pub fn bundle(folder: &Folder) -> PathBuf {
     let linear_head = LinearHead {
         lags: 4,
-        season: Some(Season { period: 20 }),
+        season: Some(Season {
+            period: 20,
+            bins: None,
+            rate: None,
+        }),
         ..LinearHead::default()
     };
     let config = Config {
@@ -94,6 +98,7 @@ pub fn bundle(folder: &Folder) -> PathBuf {
         config,
         variates: vec![variate("a", 0.0, 0.7), variate("b", 10.5, 0.35), variate("c", 103.0, 2.0)],
         interval_ms: Some(60_000),
+        time_zone: None,
         provenance: Provenance {
             code_version: "0.1.0".into(),
             data: "recording.csv".into(),

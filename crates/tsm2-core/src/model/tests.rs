@@ -44,11 +44,15 @@ fn config() -> Config {
         network: Some(network()),
         linear_head: LinearHead {
             lags: 5,
-            season: Some(Season { period: 4 }),
+            season: Some(Season {
+                period: 4,
+                bins: None,
+                rate: None,
+            }),
             cross_lags: 2,
             calendar: true,
-            future_covariates: false,
             per_variate: true,
+            ..LinearHead::default()
         },
         ..Config::default()
     }
@@ -322,4 +326,61 @@ fn wrong_lengths_are_errors_and_leave_the_state_alone() {
         Model::new(&run.config, scaler, &run.weights).err(),
         Some(Error::Scaler { variate: 1 })
     );
+}
+
+#[test]
+fn a_head_of_a_rank_is_the_product_of_its_factors() {
+    let linear_head = LinearHead {
+        relative: true,
+        lags: 3,
+        per_variate: true,
+        ..LinearHead::default()
+    };
+    let whole = Config {
+        variates: 2,
+        horizon: 4,
+        network: None,
+        linear_head,
+        ..Config::default()
+    };
+    let ranked = Config {
+        linear_head: LinearHead { rank: 2, ..linear_head },
+        ..whole
+    };
+    let number = |i: usize| ((i * 37 + 11) % 19) as f32 / 19.0 - 0.5;
+    let (step, core, feature): (Vec<f32>, Vec<f32>, Vec<f32>) = (
+        (0..8).map(number).collect(),
+        (8..16).map(number).collect(),
+        (16..22).map(number).collect(),
+    );
+    let product = |target: usize, row: usize, column: usize| -> f32 {
+        let of_core = |i: usize, j: usize| core[(target * 2 + i) * 2 + j];
+        let terms = (0..2).flat_map(|i| (0..2).map(move |j| (i, j)));
+        terms
+            .map(|(i, j)| step[row * 2 + i] * of_core(i, j) * feature[j * 3 + column])
+            .sum()
+    };
+    let rows = (0..2).flat_map(|target| (0..4).map(move |row| (target, row)));
+    let weights: Vec<f32> = rows
+        .flat_map(|(target, row)| (0..3).map(move |column| product(target, row, column)))
+        .collect();
+    let factors = [step.clone(), core.clone(), feature.clone()].concat();
+    let forecast = |config: &Config, weights: &[f32]| {
+        let scaler = Scaler {
+            mean: &[1.0, 2.0],
+            std: &[2.0, 3.0],
+        };
+        let model = Model::new(config, scaler, weights).expect("valid");
+        let (mut state, mut scratch) = (vec![0.0; model.state_len()], vec![0.0; model.scratch_len()]);
+        let mut forecast = vec![0.0; 8];
+        for t in 0..9 {
+            let readings = [number(3 * t), number(5 * t + 1)];
+            let mut token = model.step(&mut state, &mut scratch, &readings, 0).expect("a step");
+            token.forecast(&mut forecast).expect("a forecast");
+        }
+        forecast
+    };
+    for (x, y) in forecast(&whole, &weights).iter().zip(forecast(&ranked, &factors)) {
+        assert!((x - y).abs() < 1e-5, "{x} {y}");
+    }
 }

@@ -5,7 +5,7 @@ pub(crate) mod selective_mixer;
 mod variate_mixer;
 
 use crate::config::{Config, Head, NetworkConfig};
-use crate::math::{dot, layer_norm};
+use crate::math::layer_norm;
 use crate::weights::NetworkWeights;
 use averaging::{add_scaled, average};
 use selective_mixer::{time_mixer, time_scratch_len};
@@ -77,9 +77,9 @@ impl<'a> Network<'a> {
         let (u, copy) = outputs[..2 * md].split_at_mut(md);
         for (m, u) in u.chunks_exact_mut(d).enumerate() {
             patch(m, numbers);
-            let rows = w.embed.chunks_exact(numbers.len());
-            for ((u, row), bias) in u.iter_mut().zip(rows).zip(w.embed_bias) {
-                *u = dot(row, numbers) + bias;
+            w.embed.apply(numbers, u);
+            for (u, bias) in u.iter_mut().zip(w.embed_bias) {
+                *u += bias;
             }
             for (u, e) in u.iter_mut().zip(&w.embed_variate[m * d..]) {
                 *u += e;
@@ -118,10 +118,12 @@ impl<'a> Network<'a> {
     pub fn head(&self, m: usize, features: &[f32], out: &mut [f32]) {
         let (d, h) = (self.config.d_model, self.horizon);
         let own = if self.config.head == Head::PerVariate { m } else { 0 };
-        let (weight, bias) = (&self.weights.head[own * h * d..], &self.weights.head_bias[own * h..]);
-        let y = &features[m * d..(m + 1) * d];
-        for ((out, row), bias) in out.iter_mut().zip(weight.chunks_exact(d)).zip(bias) {
-            *out = dot(row, y) + bias;
+        self.weights
+            .head
+            .rows(own * h..(own + 1) * h)
+            .apply(&features[m * d..(m + 1) * d], out);
+        for (out, bias) in out.iter_mut().zip(&self.weights.head_bias[own * h..]) {
+            *out += bias;
         }
     }
 }

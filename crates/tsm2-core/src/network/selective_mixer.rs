@@ -3,7 +3,7 @@
 //! Equations: Mamba (arXiv 2312.00752), algorithm 2 and equation 2; TSM2 (arXiv 2403.19888), section 3.
 
 use crate::config::S6;
-use crate::math::{dot, exp, layer_norm, linear, silu, softplus};
+use crate::math::{exp, layer_norm, linear, silu, softplus};
 use crate::weights::{S6Weights, TimeMixer};
 
 /// Limit of the values v before the convolution, on both sides.
@@ -83,7 +83,7 @@ impl S6Weights<'_> {
             past.copy_within(e.., 0);
             past[(k - 2) * e..].copy_from_slice(v);
         }
-        linear(self.x_proj, c, scratch.dbc);
+        self.x_proj.apply(c, scratch.dbc);
         let (d, bc) = scratch.dbc.split_at_mut(r);
         let (b, c_out) = bc.split_at_mut(n);
         for i in 0..n {
@@ -136,14 +136,12 @@ pub(crate) fn time_mixer(w: &TimeMixer<'_>, state: &mut [f32], x: &mut [f32], sc
     let mut s6_scratch = S6Scratch::new(&w.s6, rest);
     for (x, state) in x.chunks_exact_mut(d).zip(state.chunks_exact_mut(w.s6.state_len())) {
         layer_norm(x, w.norm.weight, w.norm.bias, xn);
-        linear(&w.in_proj[..e * d], x, v);
+        w.in_proj.rows(0..e).apply(x, v);
         limit(v);
-        linear(&w.in_proj[e * d..], xn, g);
+        w.in_proj.rows(e..2 * e).apply(xn, g);
         w.s6.step(state, v, &mut s6_scratch, y);
         gate(y, g, w.gate_bias);
-        for (x, row) in x.iter_mut().zip(w.out_proj.chunks_exact(e)) {
-            *x += dot(row, y);
-        }
+        w.out_proj.add(y, x);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The mixers across the variates of one token: a bidirectional selective scan, and an MLP. Neither has a state in time.
 
 use crate::config::{Mlp, S6};
-use crate::math::{dot, gelu, linear};
+use crate::math::gelu;
 use crate::network::selective_mixer::{S6Scratch, gate, limit};
 use crate::weights::{VariateMlp, VariateScan};
 
@@ -15,20 +15,20 @@ pub(crate) fn scan_scratch_len(sizes: &S6, variates: usize) -> usize {
 /// `[M, D]`.
 pub(crate) fn variate_scan(w: &VariateScan<'_>, x: &mut [f32], xn: &[f32], scratch: &mut [f32]) {
     let e = w.forward.sizes.d_inner;
-    let d = w.out_proj.len() / e;
+    let d = w.in_proj.columns();
     let variates = x.len() / d;
     let (y, rest) = scratch.split_at_mut(variates * e);
     let (y_direction, rest) = rest.split_at_mut(variates * e);
     let (v, rest) = rest.split_at_mut(e);
     let (state, rest) = rest.split_at_mut(w.forward.state_len());
     let of_variate = |m: usize| m * d..(m + 1) * d;
-    for (direction, rows) in [(&w.forward, 0..e * d), (&w.backward, e * d..2 * e * d)] {
+    for (direction, rows) in [(&w.forward, 0..e), (&w.backward, e..2 * e)] {
         let backward = rows.start > 0;
         let mut s6_scratch = S6Scratch::new(direction, rest);
         state.fill(0.0);
         for i in 0..variates {
             let m = if backward { variates - 1 - i } else { i };
-            linear(&w.in_proj[rows.clone()], &x[of_variate(m)], v);
+            w.in_proj.rows(rows.clone()).apply(&x[of_variate(m)], v);
             limit(v);
             direction.step(state, v, &mut s6_scratch, &mut y_direction[m * e..(m + 1) * e]);
         }
@@ -42,11 +42,9 @@ pub(crate) fn variate_scan(w: &VariateScan<'_>, x: &mut [f32], xn: &[f32], scrat
     }
     for m in 0..variates {
         let y = &mut y[m * e..(m + 1) * e];
-        linear(&w.in_proj[2 * e * d..], &xn[of_variate(m)], v);
+        w.in_proj.rows(2 * e..3 * e).apply(&xn[of_variate(m)], v);
         gate(y, v, w.gate_bias);
-        for (out, weights) in x[of_variate(m)].iter_mut().zip(w.out_proj.chunks_exact(e)) {
-            *out += dot(weights, y);
-        }
+        w.out_proj.add(y, &mut x[of_variate(m)]);
     }
 }
 
@@ -58,18 +56,16 @@ pub(crate) fn mlp_scratch_len(sizes: &Mlp, variates: usize) -> usize {
 /// Adds the MLP: each variate's `xn_m` is reduced to r numbers, and one hidden layer over all M r numbers adds to
 /// `out`. `xn` and `out` are `[M, D]`.
 pub(crate) fn variate_mlp(w: &VariateMlp<'_>, xn: &[f32], out: &mut [f32], scratch: &mut [f32]) {
-    let d = w.reduce.len() / w.sizes.reduce;
+    let d = w.reduce.columns();
     let variates = xn.len() / d;
     let (reduced, rest) = scratch.split_at_mut(variates * w.sizes.reduce);
     let hidden = &mut rest[..w.sizes.hidden];
     for (xn, reduced) in xn.chunks_exact(d).zip(reduced.chunks_exact_mut(w.sizes.reduce)) {
-        linear(w.reduce, xn, reduced);
+        w.reduce.apply(xn, reduced);
     }
-    linear(w.hidden, reduced, hidden);
+    w.hidden.apply(reduced, hidden);
     for (h, bias) in hidden.iter_mut().zip(w.hidden_bias) {
         *h = gelu(*h + bias);
     }
-    for (out, row) in out.iter_mut().zip(w.out.chunks_exact(w.sizes.hidden)) {
-        *out += dot(row, hidden);
-    }
+    w.out.add(hidden, out);
 }

@@ -1,21 +1,28 @@
-//! Calendar: sine and cosine of the time of day and of the day of the week, in UTC. The week begins on Monday.
+//! Calendar: sine and cosine of harmonics of the time of day and of the time of the week. The week begins on Monday.
+//!
+//! The time is that of the model's time zone, so that habits stay at their hour in summer and in winter; see
+//! [`crate::Model::step`].
+
+use crate::config::Calendar;
 
 const DAY_MS: i64 = 86_400_000;
 
 /// Unix time began on a Thursday, three days after a Monday.
 const MONDAY_MS: i64 = 3 * DAY_MS;
 
-/// Stores the positions of a Unix time within its day and its week, each in [0, 1).
+/// Stores the positions of a time within its day and its week, each in [0, 1).
 pub(crate) fn store(fractions: &mut [f32], time_ms: i64) {
     let position = |time: i64, cycle: i64| (time.rem_euclid(cycle) as f64 / cycle as f64) as f32;
     fractions[0] = position(time_ms, DAY_MS);
     fractions[1] = position(time_ms.wrapping_add(MONDAY_MS), 7 * DAY_MS);
 }
 
-/// Writes sine and cosine of each position; nothing into an empty `out`.
-pub(crate) fn read(fractions: &[f32], out: &mut [f32]) {
-    for (pair, fraction) in out.chunks_exact_mut(2).zip(fractions) {
-        let angle = core::f32::consts::TAU * fraction;
+/// Writes sine and cosine of each harmonic, those of the day first; nothing into an empty `out`.
+pub(crate) fn read(calendar: Calendar, fractions: &[f32], out: &mut [f32]) {
+    let of_cycle = |(&fraction, count): (&f32, usize)| (1..=count).map(move |harmonic| fraction * harmonic as f32);
+    let turns = fractions.iter().zip([calendar.day, calendar.week]).flat_map(of_cycle);
+    for (pair, turns) in out.chunks_exact_mut(2).zip(turns) {
+        let angle = core::f32::consts::TAU * (turns - libm::floorf(turns));
         pair[0] = libm::sinf(angle);
         pair[1] = libm::cosf(angle);
     }

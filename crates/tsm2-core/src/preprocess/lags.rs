@@ -27,10 +27,11 @@ impl Ring {
         ring[self.slot(t) * self.variates + v] = z;
     }
 
-    /// Writes the last `out.len()` of `t` samples of variate `v`, oldest first, normalized with `statistics`.
-    pub fn read(&self, ring: &[f32], t: u64, v: usize, statistics: (f32, f32), out: &mut [f32]) {
+    /// Writes the last `out.len()` of the `t` samples of variate `v` without the newest `back`, oldest first, normalized with
+    /// `statistics`.
+    pub fn read(&self, ring: &[f32], t: u64, v: usize, back: usize, statistics: (f32, f32), out: &mut [f32]) {
         let (mean, deviation) = statistics;
-        let mut slot = self.slot(t + (self.len - out.len()) as u64);
+        let mut slot = self.slot(t + (self.len - out.len() - back) as u64);
         for value in out {
             *value = (ring[slot * self.variates + v] - mean) / deviation;
             slot = if slot + 1 == self.len { 0 } else { slot + 1 };

@@ -1,10 +1,11 @@
-//! From readings to the inputs of network and linear head: scaler, missing readings, normalizer, lags, seasonal
-//! averages, calendar, future covariates.
+//! From readings to the inputs of network and linear head: scaler, missing readings, normalizer, lags, exponential and
+//! seasonal averages, calendar, future covariates.
 //!
 //! Nothing here is learned by gradient descent. The trainer runs this same code over its data, so network and linear
 //! head read the same numbers in training and on the device. All memory lies in the caller's state slice. Every
 //! number in it is an ordinary `f32`: saving and restoring the slice restores the preprocessor bit for bit.
 
+mod averages;
 mod calendar;
 mod covariates;
 mod lags;
@@ -16,8 +17,9 @@ mod seasonal;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{CALENDAR, Config};
+use crate::config::Config;
 use crate::error::{Error, check_len};
+use averages::ExponentialAverages;
 use covariates::FutureCovariates;
 use lags::Ring;
 use normalizer::RunningStatistics;
@@ -66,7 +68,9 @@ struct Layout {
     statistics: Span,
     /// `[samples, M]`: the ring of the last samples.
     lags: Span,
-    /// `[M, rates, T]`: seasonal averages.
+    /// `[M, 1 + 2 averages]`: exponential averages.
+    averages: Span,
+    /// `[M, rates, places]`: seasonal averages.
     seasonal: Span,
     /// `[K, 2 + H + 1 + B]`: future covariates.
     future: Span,
@@ -80,12 +84,20 @@ struct Parts<'s> {
     seen: &'s mut [f32],
     statistics: &'s mut [f32],
     lags: &'s mut [f32],
+    averages: &'s mut [f32],
     seasonal: &'s mut [f32],
     future: &'s mut [f32],
 }
 
 impl Layout {
-    fn new(variates: usize, statistics: &RunningStatistics, ring: &Ring, seasonal: &Seasonal, future: &FutureCovariates) -> Self {
+    fn new(
+        variates: usize,
+        statistics: &RunningStatistics,
+        ring: &Ring,
+        averages: &ExponentialAverages,
+        seasonal: &Seasonal,
+        future: &FutureCovariates,
+    ) -> Self {
         let mut start = 0;
         let mut part = |len| {
             let span = Span { start, len };
@@ -99,6 +111,7 @@ impl Layout {
             seen: part(variates),
             statistics: part(variates * statistics.width()),
             lags: part(ring.state_len()),
+            averages: part(variates * averages.width()),
             seasonal: part(variates * seasonal.width()),
             future: part(future.state_len()),
         }
@@ -115,6 +128,7 @@ impl Layout {
         let (seen, rest) = rest.split_at_mut(self.seen.len);
         let (statistics, rest) = rest.split_at_mut(self.statistics.len);
         let (lags, rest) = rest.split_at_mut(self.lags.len);
+        let (averages, rest) = rest.split_at_mut(self.averages.len);
         let (seasonal, future) = rest.split_at_mut(self.seasonal.len);
         Parts {
             counter,
@@ -123,6 +137,7 @@ impl Layout {
             seen,
             statistics,
             lags,
+            averages,
             seasonal,
             future,
         }
@@ -136,6 +151,7 @@ pub struct Preprocessor<'a> {
     scaler: Scaler<'a>,
     statistics: RunningStatistics,
     ring: Ring,
+    averages: ExponentialAverages,
     seasonal: Seasonal,
     future: FutureCovariates,
     layout: Layout,
@@ -151,14 +167,16 @@ impl<'a> Preprocessor<'a> {
         scaler.validate(config.variates)?;
         let statistics = RunningStatistics::new(config.normalizer);
         let ring = Ring::new(config.variates, config.ring_len());
-        let seasonal = Seasonal::new(config.linear_head.season.map(|season| season.period));
+        let averages = ExponentialAverages::new(config.averages);
+        let seasonal = Seasonal::new(config.linear_head.season);
         let future = FutureCovariates::new(config);
         Ok(Self {
             config: *config,
             scaler,
-            layout: Layout::new(config.variates, &statistics, &ring, &seasonal, &future),
+            layout: Layout::new(config.variates, &statistics, &ring, &averages, &seasonal, &future),
             statistics,
             ring,
+            averages,
             seasonal,
             future,
         })
@@ -204,8 +222,8 @@ impl<'a> Preprocessor<'a> {
         samples(self.layout.counter.of(state))
     }
 
-    /// Consumes one time step: `[M]` readings in the sensors' units, not finite where missing. `time_ms` is its Unix
-    /// time; only the time of day and the day of the week are used. `state` has [`Preprocessor::state_len`] numbers,
+    /// Consumes one time step: `[M]` readings in the sensors' units, not finite where missing. `time_ms` is its local time
+    /// as in [`crate::Model::step`]; only the time of day and the day of the week are used. `state` has [`Preprocessor::state_len`] numbers,
     /// all zero at the start.
     ///
     /// # Errors
@@ -226,6 +244,9 @@ impl<'a> Preprocessor<'a> {
             }
             let (mean, deviation) = self.statistics.statistics(numbers);
             self.ring.push(parts.lags, t, v, sample.z, sample.first);
+            if read.is_some() {
+                self.averages.push(of_variate(parts.averages, v, self.averages.width()), sample.z);
+            }
             let averages = of_variate(parts.seasonal, v, self.seasonal.width());
             self.seasonal.push(averages, t, (sample.z - mean) / deviation, sample.first);
             if let Some(k) = k {
@@ -253,53 +274,85 @@ impl<'a> Preprocessor<'a> {
         self.layout.last.of(state)[variate]
     }
 
-    /// Writes the patch vector of a variate: its last P samples, normalized with the statistics of now, oldest first;
-    /// the calendar; the features of all future covariates. `out` has [`Config::patch_len`] numbers.
+    /// What the linear head's forecast of a variate counts from, normalized with the statistics of now: the newest sample,
+    /// or 0 for a head that is not relative.
+    #[must_use]
+    pub fn anchor(&self, state: &[f32], variate: usize) -> f32 {
+        let (mean, deviation) = self.statistics(state, variate);
+        match self.config.linear_head.relative {
+            true => (self.newest(state, variate) - mean) / deviation,
+            false => 0.0,
+        }
+    }
+
+    /// Writes the patch vector of a variate: its last P samples, oldest first, and its exponential averages, normalized
+    /// with the statistics of now; the calendar; the features of all future covariates. `out` has
+    /// [`Config::patch_len`] numbers.
     pub fn patch(&self, state: &[f32], variate: usize, out: &mut [f32]) {
         let Some(network) = self.config.network else { return };
-        let (lags, rest) = out.split_at_mut(network.patch);
-        let (calendar, future) = rest.split_at_mut(if network.calendar { CALENDAR } else { 0 });
-        self.normalized(state, variate, lags);
-        calendar::read(self.layout.time.of(state), calendar);
+        let (own, rest) = out.split_at_mut(network.patch + self.config.averages_len(network.averages));
+        let (calendar, future) = rest.split_at_mut(self.config.calendar_len(network.calendar));
+        self.normalized(state, variate, network.patch, 0, own);
+        calendar::read(self.config.calendar, self.layout.time.of(state), calendar);
         self.future.read(self.layout.future.of(state), future);
-        for number in lags.iter_mut().chain(future) {
+        for number in own.iter_mut().chain(future) {
             *number = number.clamp(-PATCH_LIMIT, PATCH_LIMIT);
         }
     }
 
     /// Writes the linear head's feature vector phi of a variate. `out` has [`Config::linear_head_features`] numbers:
-    /// 1. its lags, oldest first;
+    /// 1. its lags, oldest first, and its exponential averages;
     /// 2. its seasonal averages, rate by rate, the place visited longest ago first;
     /// 3. the other variates' last samples, variate by variate, oldest first;
-    /// 4. the calendar;
-    /// 5. the features of all future covariates.
+    /// 4. the common features: of every variate the last samples, oldest first, and the exponential averages;
+    /// 5. the calendar;
+    /// 6. the features of all future covariates.
     pub fn features(&self, state: &[f32], variate: usize, out: &mut [f32]) {
-        let head = &self.config.linear_head;
-        let (lags, rest) = out.split_at_mut(head.lags);
+        let (config, head) = (&self.config, &self.config.linear_head);
+        let (own, rest) = out.split_at_mut(head.lags + config.averages_len(head.averages));
         let (season, rest) = rest.split_at_mut(self.seasonal.width());
-        let (cross, rest) = rest.split_at_mut((self.config.variates - 1) * head.cross_lags);
-        let (calendar, future) = rest.split_at_mut(if head.calendar { CALENDAR } else { 0 });
-        self.normalized(state, variate, lags);
+        let (cross, rest) = rest.split_at_mut((config.variates - 1) * head.cross_lags);
+        let (common, rest) = rest.split_at_mut(config.variates * config.common_len());
+        let (calendar, future) = rest.split_at_mut(config.calendar_len(head.calendar));
+        self.relative(state, variate, head.lags, own);
         let averages = self.layout.seasonal.of(state);
         let averages = &averages[variate * self.seasonal.width()..][..self.seasonal.width()];
-        self.seasonal.read(averages, self.samples(state), season);
+        let anchor = self.anchor(state, variate);
+        self.seasonal.read(averages, self.samples(state), anchor, season);
+        season.iter_mut().for_each(|average| *average -= anchor);
         if head.cross_lags > 0 {
             let others = (0..self.config.variates).filter(|&other| other != variate);
             for (other, out) in others.zip(cross.chunks_exact_mut(head.cross_lags)) {
-                self.normalized(state, other, out);
+                self.relative(state, other, head.cross_lags, out);
             }
         }
-        calendar::read(self.layout.time.of(state), calendar);
+        for (other, out) in common.chunks_exact_mut(config.common_len().max(1)).enumerate() {
+            self.relative(state, other, head.common_lags, out);
+        }
+        calendar::read(config.calendar, self.layout.time.of(state), calendar);
         if head.future_covariates {
             self.future.read(self.layout.future.of(state), future);
         }
     }
 
-    /// The last `out.len()` samples of a variate, oldest first, normalized with the statistics of now.
-    fn normalized(&self, state: &[f32], variate: usize, out: &mut [f32]) {
-        let ring = self.layout.lags.of(state);
+    /// The last `lags` samples of a variate, oldest first, and its exponential averages in the rest of `out`, as the linear
+    /// head reads them.
+    fn relative(&self, state: &[f32], variate: usize, lags: usize, out: &mut [f32]) {
+        let anchor = self.anchor(state, variate);
+        self.normalized(state, variate, lags, usize::from(self.config.linear_head.relative), out);
+        out.iter_mut().for_each(|number| *number -= anchor);
+    }
+
+    /// `lags` samples of a variate, oldest first, the last of them `back` samples old, and its exponential averages in the
+    /// rest of `out`, normalized with the statistics of now.
+    fn normalized(&self, state: &[f32], variate: usize, lags: usize, back: usize, out: &mut [f32]) {
+        let (lags, averages) = out.split_at_mut(lags);
         let statistics = self.statistics(state, variate);
-        self.ring.read(ring, self.samples(state), variate, statistics, out);
+        self.ring
+            .read(self.layout.lags.of(state), self.samples(state), variate, back, statistics, lags);
+        let width = self.averages.width();
+        let numbers = &self.layout.averages.of(state)[variate * width..(variate + 1) * width];
+        self.averages.read(numbers, statistics, averages);
     }
 }
 

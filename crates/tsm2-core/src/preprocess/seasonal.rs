@@ -1,27 +1,42 @@
-//! Seasonal averages: for each place in the season and each of the [`SEASON_RATES`] an average over the season's cycles.
+//! Seasonal averages: for each place in the season and each rate an average over the season's cycles.
 //!
-//! A sample is normalized with the statistics of its own time, and not again at the origin. The first visit of a place
-//! stores the value; each later visit makes E <- g E + (1 - g) z. A place that was never visited holds 0.
+//! A place stands for one sample of a period or, with fewer bins, for several neighbours. A sample is normalized with the
+//! statistics of its own time, and not again at the origin. The first sample of a place is stored; each later one makes
+//! E <- g E + (1 - g) z, where g is the rate of the cycles to the power of 1 / samples of a place. A place that was never
+//! visited holds 0.
 
-use crate::config::SEASON_RATES;
+use crate::config::{SEASON_RATES, Season};
 
-/// The averages `[rates, T]` of one variate at a time.
+/// The averages `[rates, places]` of one variate at a time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seasonal {
     /// T; 0: no seasonal averages.
     period: usize,
+    places: usize,
+    /// The rate of each sample; the first `count` are used.
+    rates: [f32; SEASON_RATES.len()],
+    count: usize,
 }
 
 impl Seasonal {
-    pub fn new(period: Option<usize>) -> Self {
+    pub fn new(season: Option<Season>) -> Self {
+        let (period, places) = season.map_or((0, 0), |season| (season.period, season.places()));
+        let rate = |rate: f32| match period == places {
+            true => rate,
+            false => libm::pow(f64::from(rate), places as f64 / period as f64) as f32,
+        };
+        let own = season.and_then(|season| season.rate);
         Self {
-            period: period.unwrap_or(0),
+            period,
+            places,
+            rates: own.map_or(SEASON_RATES, |own| [own; SEASON_RATES.len()]).map(rate),
+            count: season.map_or(0, |season| season.rates()),
         }
     }
 
     /// Numbers per variate, both of state and of features.
     pub fn width(&self) -> usize {
-        SEASON_RATES.len() * self.period
+        self.count * self.places
     }
 
     /// Counts sample `t` of a variate; with `first` the sample stands for all samples so far.
@@ -29,13 +44,13 @@ impl Seasonal {
         if self.period == 0 {
             return;
         }
-        let place = (t % self.period as u64) as usize;
-        let visited = t.min(self.period as u64) as usize;
-        for (averages, rate) in averages.chunks_exact_mut(self.period).zip(SEASON_RATES) {
+        let place = self.place(t);
+        let visited = self.visited(t);
+        for (averages, rate) in averages.chunks_exact_mut(self.places).zip(self.rates) {
             if first {
                 averages[..visited].fill(normalized);
             }
-            averages[place] = if t < self.period as u64 {
+            averages[place] = if place >= visited {
                 normalized
             } else {
                 rate * averages[place] + (1.0 - rate) * normalized
@@ -43,16 +58,33 @@ impl Seasonal {
         }
     }
 
-    /// Writes the averages of a variate after `t` samples: rate by rate, the place visited longest ago first.
-    pub fn read(&self, averages: &[f32], t: u64, out: &mut [f32]) {
+    /// Writes the averages of a variate after `t` samples: rate by rate, the place visited longest ago first; `unvisited`
+    /// for a place that was never visited.
+    pub fn read(&self, averages: &[f32], t: u64, unvisited: f32, out: &mut [f32]) {
         if self.period == 0 {
             return;
         }
-        let oldest = (t % self.period as u64) as usize;
-        for (out, averages) in out.chunks_exact_mut(self.period).zip(averages.chunks_exact(self.period)) {
+        let oldest = if t == 0 { 0 } else { (self.place(t - 1) + 1) % self.places };
+        let missing = self.places - self.visited(t);
+        for (out, averages) in out.chunks_exact_mut(self.places).zip(averages.chunks_exact(self.places)) {
             let (head, tail) = averages.split_at(oldest);
             out[..tail.len()].copy_from_slice(tail);
             out[tail.len()..].copy_from_slice(head);
+            out[..missing].fill(unvisited);
         }
+    }
+
+    /// Places, from the first on, that `t` samples have visited.
+    fn visited(&self, t: u64) -> usize {
+        match t {
+            0 => 0,
+            _ if t < self.period as u64 => self.place(t - 1) + 1,
+            _ => self.places,
+        }
+    }
+
+    /// The place of sample `t`. A period and its places are at most 2^16.
+    fn place(&self, t: u64) -> usize {
+        ((t % self.period as u64) * self.places as u64 / self.period as u64) as usize
     }
 }

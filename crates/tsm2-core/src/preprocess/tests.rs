@@ -1,6 +1,6 @@
 use super::normalizer::VARIANCE_EPS;
 use super::*;
-use crate::{LinearHead, NetworkConfig, Normalizer, SEASON_RATES, Season};
+use crate::{Averages, Calendar, LinearHead, NetworkConfig, Normalizer, SEASON_RATES, Season};
 
 const ONE: Scaler = Scaler { mean: &[0.0], std: &[1.0] };
 
@@ -74,7 +74,11 @@ fn a_missing_reading_is_forward_filled_and_a_late_first_reading_stands_for_the_p
     assert_eq!(patch, [2.0; 4]);
 
     let linear_head = LinearHead {
-        season: Some(Season { period: 2 }),
+        season: Some(Season {
+            period: 2,
+            bins: None,
+            rate: None,
+        }),
         ..LinearHead::default()
     };
     let mut averages = [0.0; 6];
@@ -124,7 +128,11 @@ fn a_day_without_readings_leaves_the_exponential_statistics_unchanged() {
 fn features_are_lags_then_seasons_then_the_others() {
     let linear_head = LinearHead {
         lags: 2,
-        season: Some(Season { period: 3 }),
+        season: Some(Season {
+            period: 3,
+            bins: None,
+            rate: None,
+        }),
         cross_lags: 2,
         ..LinearHead::default()
     };
@@ -157,6 +165,154 @@ fn features_are_lags_then_seasons_then_the_others() {
         assert_eq!(phi[2 + 3 * g..5 + 3 * g], [2.0, average(0.0, 3.0, rate), average(1.0, 4.0, rate)]);
     }
     assert_eq!((&phi[..2], &phi[11..]), ([3.0, 4.0].as_slice(), [13.0, 14.0].as_slice()));
+}
+
+/// A model that is its linear head.
+fn head(linear_head: LinearHead) -> Config {
+    Config {
+        network: None,
+        averages: Some(Averages {
+            count: 2,
+            shortest: 2.0,
+            longest: 8.0,
+        }),
+        linear_head,
+        ..Config::default()
+    }
+}
+
+fn phi(config: &Config, samples: impl IntoIterator<Item = f32>) -> Vec<f32> {
+    let (preprocessor, state) = run(config, samples);
+    let mut phi = vec![0.0; config.linear_head_features()];
+    preprocessor.features(&state, 0, &mut phi);
+    phi
+}
+
+#[test]
+fn an_exponential_average_is_the_mean_of_few_readings_and_weighs_many_by_their_age() {
+    let config = head(LinearHead {
+        averages: true,
+        ..LinearHead::default()
+    });
+    assert_eq!(phi(&config, [f32::NAN, f32::NAN]), [0.0, 0.0]);
+    assert_eq!(phi(&config, [f32::NAN, 4.0]), [4.0, 4.0]);
+    // A missing reading changes nothing.
+    assert_eq!(phi(&config, [1.0, f32::NAN, 2.0, f32::NAN]), [1.5, 1.5]);
+    let readings: Vec<f32> = (0..400).map(noise).collect();
+    for (average, half_life) in phi(&config, readings.iter().copied()).into_iter().zip([2.0, 8.0]) {
+        let weights = (0..400).map(|age| 0.5f64.powf(f64::from(age) / half_life));
+        let sums = readings.iter().rev().zip(weights.clone()).map(|(&x, w)| f64::from(x) * w);
+        let expected = sums.sum::<f64>() / weights.sum::<f64>();
+        assert!((f64::from(average) - expected).abs() < 1e-6, "{half_life}: {average} {expected}");
+    }
+}
+
+#[test]
+fn a_slow_average_does_not_stand_still() {
+    let mut config = head(LinearHead {
+        averages: true,
+        ..LinearHead::default()
+    });
+    config.averages = Some(Averages {
+        count: 1,
+        shortest: 65_536.0,
+        longest: 65_536.0,
+    });
+    // From 1 to 1.001 within four half-lives: the steps are far smaller than single precision resolves.
+    let readings = (0..100_000).map(|_| 1.0).chain((0..4 * 65_536).map(|_| 1.001));
+    let average = phi(&config, readings)[0];
+    assert!((average - (1.0 + 0.001 * 15.0 / 16.0)).abs() < 1e-6, "{average}");
+}
+
+#[test]
+fn a_relative_head_reads_differences_to_the_newest_samples() {
+    let config = head(LinearHead {
+        relative: true,
+        lags: 2,
+        averages: true,
+        season: Some(Season {
+            period: 4,
+            bins: None,
+            rate: None,
+        }),
+        common_lags: 1,
+        ..LinearHead::default()
+    });
+    let phi_at = |level: f32| phi(&config, [1.0, 2.0, 4.0].map(|x| x + level));
+    let phi = phi_at(0.0);
+    assert_eq!(phi[..2], [-3.0, -2.0], "the samples before the newest");
+    // The place that was never visited has no difference; then the places of the three samples.
+    assert_eq!(phi[4..8], [0.0, -3.0, -2.0, 0.0]);
+    assert_eq!(phi[16], -2.0);
+    for (x, y) in phi.iter().zip(phi_at(16.0)) {
+        assert!((x - y).abs() < 1e-5, "the level does not matter");
+    }
+    let (preprocessor, state) = run(&config, [1.0, 5.0]);
+    assert_eq!(preprocessor.anchor(&state, 0), 5.0);
+}
+
+#[test]
+fn a_season_of_few_bins_averages_neighbouring_samples() {
+    let config = head(LinearHead {
+        season: Some(Season {
+            period: 6,
+            bins: Some(2),
+            rate: None,
+        }),
+        ..LinearHead::default()
+    });
+    // A period of three samples near 1 and three near 5, many times over.
+    let phi = phi(&config, (0..600).map(|t| if t % 6 < 3 { 1.0 } else { 5.0 }));
+    for pair in phi.chunks_exact(2) {
+        assert!((pair[0] - 1.0).abs() < 1e-4 && (pair[1] - 5.0).abs() < 1e-4, "{phi:?}");
+    }
+    let once = super::tests::phi(&config, [1.0, 1.0, 1.0, 7.0]);
+    assert_eq!(once, [1.0, 7.0, 1.0, 7.0, 1.0, 7.0]);
+}
+
+#[test]
+fn common_features_are_the_same_for_every_target() {
+    let config = Config {
+        variates: 2,
+        ..head(LinearHead {
+            common_lags: 2,
+            common_averages: true,
+            ..LinearHead::default()
+        })
+    };
+    let (mean, std) = ([0.0; 2], [1.0; 2]);
+    let preprocessor = Preprocessor::new(&config, Scaler { mean: &mean, std: &std }).expect("valid");
+    let mut state = vec![0.0; preprocessor.state_len()];
+    for readings in [[1.0, 10.0], [2.0, 20.0]] {
+        preprocessor.push(&mut state, &readings, 0).expect("two readings");
+    }
+    for variate in 0..2 {
+        let mut phi = [0.0; 8];
+        preprocessor.features(&state, variate, &mut phi);
+        assert_eq!(phi, [1.0, 2.0, 1.5, 1.5, 10.0, 20.0, 15.0, 15.0]);
+    }
+}
+
+#[test]
+fn harmonics_turn_several_times_a_day() {
+    let config = Config {
+        calendar: Calendar { day: 3, week: 2 },
+        ..head(LinearHead {
+            calendar: true,
+            ..LinearHead::default()
+        })
+    };
+    let preprocessor = Preprocessor::new(&config, ONE).expect("valid");
+    let mut state = vec![0.0; preprocessor.state_len()];
+    let monday_at_six = 1_704_067_200_000 + 6 * 3_600_000;
+    preprocessor.push(&mut state, &[0.0], monday_at_six).expect("one reading");
+    let mut phi = [0.0; 10];
+    preprocessor.features(&state, 0, &mut phi);
+    let turns = [1.0 / 4.0, 2.0 / 4.0, 3.0 / 4.0, 1.0 / 28.0, 2.0 / 28.0];
+    let expected = turns.map(|turns: f32| (core::f32::consts::TAU * turns).sin_cos());
+    for (pair, (sin, cos)) in phi.chunks_exact(2).zip(expected) {
+        assert!((pair[0] - sin).abs() < 1e-5 && (pair[1] - cos).abs() < 1e-5, "{phi:?}");
+    }
 }
 
 #[test]
@@ -264,7 +420,11 @@ fn the_parts_of_the_state_lie_one_after_the_other() {
         normalizer: Normalizer::Exponential { half_life: 8.0 },
         network: patches(4, false),
         linear_head: LinearHead {
-            season: Some(Season { period: 5 }),
+            season: Some(Season {
+                period: 5,
+                bins: None,
+                rate: None,
+            }),
             ..LinearHead::default()
         },
         ..Config::default()
@@ -279,6 +439,7 @@ fn the_parts_of_the_state_lie_one_after_the_other() {
         (layout.seen, 3),
         (layout.statistics, 3 * 7),
         (layout.lags, 4 * 3),
+        (layout.averages, 0),
         (layout.seasonal, 3 * 3 * 5),
         (layout.future, 2 + 7 + 5),
     ];

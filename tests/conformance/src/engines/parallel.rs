@@ -101,7 +101,7 @@ impl<'b> Parallel<'b> {
     fn tokens(&mut self, stretch: &Stream) -> Tokens {
         let config = self.model.config();
         let preprocessor = self.model.preprocessor();
-        let weights = tensor(self.bundle, "linear_head.weight").unwrap_or(&[]);
+        let matrices = linear_head(self.bundle);
         let mut tokens = Tokens::default();
         let mut patch = vec![0.0; config.patch_len()];
         let mut phi = vec![0.0; config.linear_head_features()];
@@ -117,18 +117,13 @@ impl<'b> Parallel<'b> {
             }
             for m in 0..config.targets() {
                 preprocessor.features(state, m, &mut phi);
-                let own = if config.linear_head.per_variate {
-                    m * config.horizon * phi.len()
-                } else {
-                    0
-                };
+                let anchor = preprocessor.anchor(state, m);
                 let linear = match phi.len() {
                     0 => vec![0.0; config.horizon],
-                    features => weights[own..]
-                        .chunks_exact(features)
-                        .take(config.horizon)
-                        .map(|row| dot(row, &phi))
-                        .collect(),
+                    features => {
+                        let own = &matrices[if matrices.len() > 1 { m } else { 0 }];
+                        own.chunks_exact(features).map(|row| anchor + dot(row, &phi)).collect()
+                    }
                 };
                 let (mean, deviation) = preprocessor.statistics(state, m);
                 tokens.origins.push((linear, mean, deviation));
@@ -154,7 +149,36 @@ impl<'b> Parallel<'b> {
     }
 }
 
+/// The linear head's matrices `[H, features]`, one or one for each target; none without a linear head.
+fn linear_head(bundle: &Bundle) -> Vec<Vec<f32>> {
+    let config = &bundle.meta().config;
+    let features = config.linear_head_features();
+    let tensor = |name: &str| tensor(bundle, &format!("linear_head.{name}weight"));
+    if let Some(whole) = tensor("") {
+        return whole.chunks_exact(config.horizon * features).map(<[f32]>::to_vec).collect();
+    }
+    let (Some(step), Some(core), Some(feature)) = (tensor("step."), tensor("core."), tensor("feature.")) else {
+        return Vec::new();
+    };
+    let r = config.linear_head.rank;
+    let of_core = |core: &[f32]| product(&product(step, core, r), feature, r);
+    core.chunks_exact(r * r).map(of_core).collect()
+}
+
+/// A B, with B of `inner` rows.
+fn product(a: &[f32], b: &[f32], inner: usize) -> Vec<f32> {
+    let columns = b.len() / inner;
+    let column = |j: usize| b.iter().skip(j).step_by(columns).copied().collect::<Vec<f32>>();
+    let columns: Vec<_> = (0..columns).map(column).collect();
+    a.chunks_exact(inner)
+        .flat_map(|row| columns.iter().map(|column| dot(row, column)))
+        .collect()
+}
+
 /// A whole stream from a zero state, in one pass.
+///
+/// The trainer knows single precision only: integers are multiplied by their scales first.
 pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
-    Parallel::new(bundle).advance(stream)
+    let single = bundle.to_single().expect("the same model");
+    Parallel::new(&single).advance(stream)
 }

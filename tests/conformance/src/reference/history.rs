@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use tsm2_core::{Config, NetworkConfig, Normalizer, SEASON_RATES};
+use tsm2_core::{Config, NetworkConfig, Normalizer, SEASON_RATES, Season};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// 1970-01-01 was a Thursday; the first Monday came four days later.
@@ -19,8 +19,8 @@ pub struct History {
     z: Vec<Vec<f64>>,
     /// `[M][t]`: whether an exponential normalizer counts it.
     counted: Vec<Vec<bool>>,
-    /// Which variates have been read.
-    read: Vec<bool>,
+    /// `[M]`: the readings alone, scaled; a known future value counts as one.
+    readings: Vec<Vec<f64>>,
     /// `[M]`: by number of sample the values that were last set, scaled, up to the last known one.
     known: Vec<BTreeMap<usize, f64>>,
     time_ms: i64,
@@ -32,7 +32,7 @@ impl History {
         Self {
             z: vec![Vec::new(); variates],
             counted: vec![Vec::new(); variates],
-            read: vec![false; variates],
+            readings: vec![Vec::new(); variates],
             known: vec![BTreeMap::new(); variates],
             time_ms: 0,
         }
@@ -64,12 +64,13 @@ impl History {
             let past = &mut self.z[m];
             let own = x.is_finite().then(|| ((f64::from(x) - mean[m]) / std[m]).clamp(-1000.0, 1000.0));
             let read = own.or(self.known[m].get(&past.len()).copied());
-            self.counted[m].push(read.is_some() || !self.read[m]);
+            let is_unread = self.readings[m].is_empty();
+            self.counted[m].push(read.is_some() || is_unread);
             if let Some(z) = read {
-                if !self.read[m] {
+                if is_unread {
                     past.fill(z);
-                    self.read[m] = true;
                 }
+                self.readings[m].push(z);
                 past.push(z);
             } else {
                 past.push(past.last().copied().unwrap_or(0.0));
@@ -99,13 +100,56 @@ impl History {
         (mu, (variance + 1e-4).sqrt())
     }
 
-    /// The last `count` samples of variate `m`, oldest first, normalized with the statistics of now; the first sample stands before itself.
-    fn last(&self, config: &Config, m: usize, count: usize) -> Vec<f64> {
+    /// `count` samples of variate `m`, oldest first, the last one `back` samples old, normalized with the statistics of now; the
+    /// first sample stands before itself.
+    fn last(&self, config: &Config, m: usize, count: usize, back: usize) -> Vec<f64> {
         let now = self.samples() - 1;
         let (mu, sd) = self.statistics(config, m, now);
         (0..count)
-            .map(|i| (self.z[m][(now + i + 1).saturating_sub(count)] - mu) / sd)
+            .map(|i| (self.z[m][(now + i + 1).saturating_sub(count + back)] - mu) / sd)
             .collect()
+    }
+
+    /// The exponential averages of variate `m`, normalized with the statistics of now. The share of the n-th reading is at least
+    /// 1 / n.
+    fn averages(&self, config: &Config, m: usize) -> Vec<f64> {
+        let (mu, sd) = self.statistics(config, m, self.samples() - 1);
+        let Some(averages) = config.averages else { return Vec::new() };
+        let (shortest, longest) = (f64::from(averages.shortest), f64::from(averages.longest));
+        let of_half_life = |i: usize| {
+            let exponent = if averages.count > 1 {
+                i as f64 / (averages.count - 1) as f64
+            } else {
+                0.0
+            };
+            let half_life = shortest.powf(1.0 - exponent) * longest.powf(exponent);
+            let mut average = 0.0;
+            for (n, z) in self.readings[m].iter().enumerate() {
+                let share = (1.0 - 0.5f64.powf(1.0 / half_life)).max(1.0 / (n + 1) as f64);
+                average = (1.0 - share) * average + share * z;
+            }
+            (average - mu) / sd
+        };
+        (0..averages.count).map(of_half_life).collect()
+    }
+
+    /// What the head's forecast of variate `m` counts from.
+    pub fn anchor(&self, config: &Config, m: usize) -> f64 {
+        if config.linear_head.relative {
+            self.last(config, m, 1, 0)[0]
+        } else {
+            0.0
+        }
+    }
+
+    /// Samples of variate `m` and, where asked for, its averages, as the linear head reads them.
+    fn for_head(&self, config: &Config, m: usize, lags: usize, averages: bool) -> Vec<f64> {
+        let mut numbers = self.last(config, m, lags, usize::from(config.linear_head.relative));
+        if averages {
+            numbers.extend(self.averages(config, m));
+        }
+        numbers.iter_mut().for_each(|x| *x -= self.anchor(config, m));
+        numbers
     }
 
     /// Features of the future covariates, `[K, B]`: of each the means over bands of steps, relative to its newest sample,
@@ -132,18 +176,22 @@ impl History {
         means
     }
 
-    /// Sine and cosine of the time of day and of the day of the week.
-    fn calendar(&self) -> Vec<f64> {
-        let angles = [turn(self.time_ms, DAY_MS), turn(self.time_ms - FIRST_MONDAY_MS, 7 * DAY_MS)];
-        angles.iter().flat_map(|angle| [angle.sin(), angle.cos()]).collect()
+    /// Sine and cosine of multiples of the time of day and of the time of the week.
+    fn calendar(&self, config: &Config) -> Vec<f64> {
+        let day = (1..=config.calendar.day).map(|k| k as f64 * turn(self.time_ms, DAY_MS));
+        let week = (1..=config.calendar.week).map(|k| k as f64 * turn(self.time_ms - FIRST_MONDAY_MS, 7 * DAY_MS));
+        day.chain(week).flat_map(|angle| [angle.sin(), angle.cos()]).collect()
     }
 
-    /// A token's patch vector of variate `m`: samples, then the calendar, then the future covariates.
+    /// A token's patch vector of variate `m`: samples and averages, then the calendar, then the future covariates.
     pub fn patch(&self, config: &Config, network: &NetworkConfig, m: usize) -> Vec<f64> {
-        let samples = self.last(config, m, network.patch);
-        let mut patch: Vec<f64> = samples.into_iter().map(|x| x.clamp(-30.0, 30.0)).collect();
+        let mut own = self.last(config, m, network.patch, 0);
+        if network.averages {
+            own.extend(self.averages(config, m));
+        }
+        let mut patch: Vec<f64> = own.into_iter().map(|x| x.clamp(-30.0, 30.0)).collect();
         if network.calendar {
-            patch.extend(self.calendar());
+            patch.extend(self.calendar(config));
         }
         patch.extend(self.future(config).into_iter().map(|x| x.clamp(-30.0, 30.0)));
         patch
@@ -152,17 +200,20 @@ impl History {
     /// The linear head's feature vector phi of variate `m`.
     pub fn features(&self, config: &Config, m: usize) -> Vec<f64> {
         let head = &config.linear_head;
-        let mut phi = self.last(config, m, head.lags);
+        let mut phi = self.for_head(config, m, head.lags, head.averages);
         if let Some(season) = head.season {
-            for rate in SEASON_RATES {
-                phi.extend(self.seasonal(config, m, season.period, f64::from(rate)));
+            for rate in season.rate.map_or(SEASON_RATES.to_vec(), |rate| vec![rate]) {
+                phi.extend(self.seasonal(config, m, season, f64::from(rate)));
             }
         }
         for other in (0..config.variates).filter(|&other| other != m) {
-            phi.extend(self.last(config, other, head.cross_lags));
+            phi.extend(self.for_head(config, other, head.cross_lags, false));
+        }
+        for other in 0..config.variates {
+            phi.extend(self.for_head(config, other, head.common_lags, head.common_averages));
         }
         if head.calendar {
-            phi.extend(self.calendar());
+            phi.extend(self.calendar(config));
         }
         if head.future_covariates {
             phi.extend(self.future(config));
@@ -170,17 +221,22 @@ impl History {
         phi
     }
 
-    /// The seasonal averages at one rate, oldest first; a place in the season that no sample has visited holds 0.
-    fn seasonal(&self, config: &Config, m: usize, period: usize, rate: f64) -> Vec<f64> {
-        let mut averages: Vec<Option<f64>> = vec![None; period];
+    /// The seasonal averages at one rate, oldest first, relative to the head's anchor; a place in the season that no sample has
+    /// visited holds 0. Neighbouring samples share a place, in which the rate is spread over them.
+    fn seasonal(&self, config: &Config, m: usize, season: Season, rate: f64) -> Vec<f64> {
+        let bins = season.bins.unwrap_or(season.period);
+        let rate = rate.powf(bins as f64 / season.period as f64);
+        let bin = |t: usize| t % season.period * bins / season.period;
+        let mut averages: Vec<Option<f64>> = vec![None; bins];
         for t in 0..self.samples() {
             let (mu, sd) = self.statistics(config, m, t);
             let z_norm = (self.z[m][t] - mu) / sd;
-            let average = &mut averages[t % period];
+            let average = &mut averages[bin(t)];
             *average = Some(average.map_or(z_norm, |e| rate * e + (1.0 - rate) * z_norm));
         }
-        averages.rotate_left(self.samples() % period);
-        averages.into_iter().map(|e| e.unwrap_or(0.0)).collect()
+        averages.rotate_left((bin(self.samples() - 1) + 1) % bins);
+        let anchor = self.anchor(config, m);
+        averages.into_iter().map(|e| e.map_or(0.0, |e| e - anchor)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ impl Tensors {
     /// The tensors of a bundle.
     pub fn of(bundle: &Bundle) -> Self {
         let mut tensors = HashMap::new();
-        let mut weights = bundle.weights().iter().map(|&w| f64::from(w));
+        let mut weights = bundle.numbers().into_iter().map(f64::from);
         layout(&bundle.meta().config, |name, shape| {
             let tensor = weights.by_ref().take(shape.iter().product()).collect();
             tensors.insert(name.to_string(), tensor);

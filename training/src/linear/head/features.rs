@@ -1,6 +1,6 @@
 //! Feature sets of the linear head that are tried.
 
-use tsm2_core::{CALENDAR, Config, LinearHead, SEASON_RATES};
+use tsm2_core::{Config, LinearHead, SEASON_RATES};
 
 /// Numbers of lags tried.
 pub(super) const LAGS: [usize; 7] = [1, 4, 12, 24, 96, 256, 512];
@@ -23,7 +23,7 @@ pub(super) fn positions(config: &Config, widest: &LinearHead, narrow: &LinearHea
     }
     let mut start = cross + others * widest.cross_lags;
     for (wide, keep, count) in [
-        (widest.calendar, narrow.calendar, CALENDAR),
+        (widest.calendar, narrow.calendar, config.calendar.len()),
         (widest.future_covariates, narrow.future_covariates, config.future_len()),
     ] {
         let end = start + if wide { count } else { 0 };
@@ -54,6 +54,7 @@ pub(super) fn candidates(widest: &LinearHead) -> Vec<LinearHead> {
                 calendar,
                 future_covariates,
                 per_variate,
+                ..LinearHead::default()
             };
             list.push(linear_head(false, 0));
             if lags <= PER_VARIATE_LAGS {

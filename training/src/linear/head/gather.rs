@@ -116,6 +116,7 @@ fn widest(config: &Config, rows: usize, period: Option<usize>) -> (LinearHead, u
         calendar: config.network.is_some_and(|network| network.calendar),
         future_covariates: config.future_covariates > 0,
         per_variate: true,
+        ..LinearHead::default()
     };
     let cross_lags = CROSS_LAGS
         .into_iter()
@@ -124,7 +125,11 @@ fn widest(config: &Config, rows: usize, period: Option<usize>) -> (LinearHead, u
         .unwrap_or(0);
     let season = period
         .filter(|t| t * SEASON_RATES.len() <= WIDEST)
-        .map(|period| Season { period })
+        .map(|period| Season {
+            period,
+            bins: None,
+            rate: None,
+        })
         .filter(|&season| small(with_lags(LAGS[0], Some(season), cross_lags)));
     let possible: Vec<LinearHead> = LAGS
         .into_iter()

@@ -102,6 +102,7 @@ impl fmt::Display for FittedMap {
             calendar,
             future_covariates,
             per_variate,
+            ..
         } = self.linear_head;
         let mut features = Vec::new();
         features.extend((lags > 0).then(|| format!("{lags} lags")));

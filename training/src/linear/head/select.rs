@@ -73,6 +73,7 @@ pub(super) fn best_of(gathered: &Gathered, normalizer: Normalizer, config: &Conf
         calendar: chosen().any(|f| f.linear_head.calendar),
         future_covariates: chosen().any(|f| f.linear_head.future_covariates),
         per_variate: chosen().any(|f| f.linear_head.per_variate),
+        ..LinearHead::default()
     };
     let features = Config { linear_head, ..*config }.linear_head_features();
     let mut weights = vec![Array2::<f64>::zeros((config.horizon, features)); if linear_head.per_variate { config.targets() } else { 1 }];
