@@ -3,7 +3,7 @@
 //! Every struct is taken apart without `..`: a field that is added to the core's configuration does
 //! not compile here until it has its word. A change of the walk is a new [`crate::VERSION`].
 
-use tsm2_core::{Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, S6, Season, VariateMixer};
+use tsm2_core::{Averages, Calendar, Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, Precision, S6, Season, VariateMixer};
 
 use crate::error::BlobError;
 
@@ -20,7 +20,10 @@ pub(crate) fn config(words: &mut impl Words, config: &Config) -> Result<Config, 
         past_covariates,
         future_covariates,
         horizon,
+        precision,
         normalizer,
+        calendar: Calendar { day, week },
+        averages,
         network,
         linear_head,
     } = *config;
@@ -29,7 +32,16 @@ pub(crate) fn config(words: &mut impl Words, config: &Config) -> Result<Config, 
         past_covariates: size(words, "past_covariates", past_covariates)?,
         future_covariates: size(words, "future_covariates", future_covariates)?,
         horizon: size(words, "horizon", horizon)?,
+        precision: match flag(words, "precision", precision == Precision::Int8)? {
+            true => Precision::Int8,
+            false => Precision::Single,
+        },
         normalizer: self::normalizer(words, normalizer)?,
+        calendar: Calendar {
+            day: size(words, "calendar.day", day)?,
+            week: size(words, "calendar.week", week)?,
+        },
+        averages: self::averages(words, averages)?,
         network: match flag(words, "network", network.is_some())? {
             true => Some(self::network(words, network.unwrap_or_default())?),
             false => None,
@@ -38,13 +50,27 @@ pub(crate) fn config(words: &mut impl Words, config: &Config) -> Result<Config, 
     })
 }
 
+fn averages(words: &mut impl Words, averages: Option<Averages>) -> Result<Option<Averages>, BlobError> {
+    let Averages { count, shortest, longest } = averages.unwrap_or(Averages {
+        count: 0,
+        shortest: 0.0,
+        longest: 0.0,
+    });
+    let averages = Averages {
+        count: size(words, "averages.count", count)?,
+        shortest: number(words, "averages.shortest", shortest)?,
+        longest: number(words, "averages.longest", longest)?,
+    };
+    Ok((averages.count > 0).then_some(averages))
+}
+
 fn normalizer(words: &mut impl Words, normalizer: Normalizer) -> Result<Normalizer, BlobError> {
     let (kind, half_life) = match normalizer {
         Normalizer::Global => (0, 0.0),
         Normalizer::Exponential { half_life } => (1, half_life),
     };
     let kind = words("normalizer", kind)?;
-    let half_life = f32::from_bits(words("normalizer.exponential.half_life", half_life.to_bits())?);
+    let half_life = number(words, "normalizer.exponential.half_life", half_life)?;
     match kind {
         0 => Ok(Normalizer::Global),
         1 => Ok(Normalizer::Exponential { half_life }),
@@ -55,6 +81,7 @@ fn normalizer(words: &mut impl Words, normalizer: Normalizer) -> Result<Normaliz
 fn network(words: &mut impl Words, network: NetworkConfig) -> Result<NetworkConfig, BlobError> {
     let NetworkConfig {
         patch,
+        averages,
         calendar,
         d_model,
         layers,
@@ -64,6 +91,7 @@ fn network(words: &mut impl Words, network: NetworkConfig) -> Result<NetworkConf
     } = network;
     Ok(NetworkConfig {
         patch: size(words, "network.patch", patch)?,
+        averages: flag(words, "network.averages", averages)?,
         calendar: flag(words, "network.calendar", calendar)?,
         d_model: size(words, "network.d_model", d_model)?,
         layers: size(words, "network.layers", layers)?,
@@ -129,30 +157,59 @@ fn mlp(words: &mut impl Words, sizes: Mlp) -> Result<Mlp, BlobError> {
 
 fn linear_head(words: &mut impl Words, head: LinearHead) -> Result<LinearHead, BlobError> {
     let LinearHead {
+        relative,
         lags,
+        averages,
         season,
         cross_lags,
+        common_lags,
+        common_averages,
         calendar,
         future_covariates,
         per_variate,
+        rank,
     } = head;
     Ok(LinearHead {
+        relative: flag(words, "linear_head.relative", relative)?,
         lags: size(words, "linear_head.lags", lags)?,
-        season: match size(words, "linear_head.season.period", season.map_or(0, |Season { period }| period))? {
-            0 => None,
-            period => Some(Season { period }),
-        },
+        averages: flag(words, "linear_head.averages", averages)?,
+        season: self::season(words, season)?,
         cross_lags: size(words, "linear_head.cross_lags", cross_lags)?,
+        common_lags: size(words, "linear_head.common_lags", common_lags)?,
+        common_averages: flag(words, "linear_head.common_averages", common_averages)?,
         calendar: flag(words, "linear_head.calendar", calendar)?,
         future_covariates: flag(words, "linear_head.future_covariates", future_covariates)?,
         per_variate: flag(words, "linear_head.per_variate", per_variate)?,
+        rank: size(words, "linear_head.rank", rank)?,
     })
+}
+
+/// A period of 0 means no season, 0 bins and a rate of 0 mean absent.
+fn season(words: &mut impl Words, season: Option<Season>) -> Result<Option<Season>, BlobError> {
+    let Season { period, bins, rate } = season.unwrap_or(Season {
+        period: 0,
+        bins: None,
+        rate: None,
+    });
+    let period = size(words, "linear_head.season.period", period)?;
+    let bins = size(words, "linear_head.season.bins", bins.unwrap_or(0))?;
+    let rate = number(words, "linear_head.season.rate", rate.unwrap_or(0.0))?;
+    let season = Season {
+        period,
+        bins: (bins > 0).then_some(bins),
+        rate: (rate != 0.0).then_some(rate),
+    };
+    Ok((period > 0).then_some(season))
 }
 
 /// A size fits a word, since no size of a valid configuration exceeds 65,536.
 fn size(words: &mut impl Words, key: &'static str, size: usize) -> Result<usize, BlobError> {
     let word = words(key, u32::try_from(size).unwrap_or(u32::MAX))?;
     usize::try_from(word).map_err(|_| BlobError::Option { key, word })
+}
+
+fn number(words: &mut impl Words, key: &'static str, number: f32) -> Result<f32, BlobError> {
+    Ok(f32::from_bits(words(key, number.to_bits())?))
 }
 
 fn flag(words: &mut impl Words, key: &'static str, flag: bool) -> Result<bool, BlobError> {

@@ -1,7 +1,9 @@
 //! Blobs of every configuration come back as they were; every wrong blob is one clear error.
 
 use tsm2_blob::{Blob, BlobError, CHECKSUM, MAGIC, Parts, VERSION, write};
-use tsm2_core::{Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, S6, Scaler, Season, VariateMixer, parameter_count};
+use tsm2_core::{
+    Averages, Calendar, Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, S6, Scaler, Season, VariateMixer, parameter_count,
+};
 
 const S6_SIZES: S6 = S6 {
     d_inner: 6,
@@ -96,11 +98,16 @@ fn every_configuration_comes_back_as_it_was() {
     });
     let linear_head = LinearHead {
         lags: 4,
-        season: Some(Season { period: 7 }),
+        season: Some(Season {
+            period: 7,
+            bins: None,
+            rate: None,
+        }),
         cross_lags: 2,
         calendar: true,
         future_covariates: true,
         per_variate: true,
+        ..LinearHead::default()
     };
     configs.push(Config {
         variates: 5,
@@ -108,6 +115,30 @@ fn every_configuration_comes_back_as_it_was() {
         network: None,
         linear_head,
         ..config()
+    });
+    configs.push(Config {
+        calendar: Calendar { day: 6, week: 2 },
+        averages: Some(Averages {
+            count: 3,
+            shortest: 1.5,
+            longest: 48.0,
+        }),
+        linear_head: LinearHead {
+            relative: true,
+            averages: true,
+            season: Some(Season {
+                period: 12,
+                bins: Some(5),
+                rate: Some(0.75),
+            }),
+            cross_lags: 0,
+            common_lags: 1,
+            common_averages: true,
+            future_covariates: false,
+            rank: 2,
+            ..linear_head
+        },
+        ..config().with_network(NetworkConfig { averages: true, ..network })
     });
     for config in configs {
         let flash = blob_of(config);
