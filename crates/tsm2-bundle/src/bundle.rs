@@ -619,6 +619,7 @@ mod tests {
             config.linear_head.season = Some(tsm2_core::Season {
                 period: 20_000,
                 bins: None,
+                rate: None,
             });
         });
         assert!(seasons.contains("the state of a stream"), "{seasons}");
