@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tracing::info;
 use tsm2_mqtt::FieldError;
 pub use tsm2_stream::Counts;
-use tsm2_stream::{ForecasterConfig, Monitor, Reading, Workspace};
+use tsm2_stream::{ForecasterConfig, Reading, Workspace};
 
 use crate::config::{Address, Kind, Prepared};
 use crate::observe::{InputMetrics, RejectionLog};
@@ -19,6 +19,7 @@ use crate::runtime::admission::Admission;
 use crate::runtime::record::Entry;
 use crate::runtime::restore;
 pub use crate::runtime::restore::Loaded;
+pub use crate::runtime::step::Step;
 use crate::runtime::stream::{Outcome, Shared};
 use crate::runtime::streams::Streams;
 use crate::state::Stored;
@@ -27,28 +28,6 @@ use crate::state::Stored;
 const MAX_POINTS: usize = 2048;
 /// 2024-01-01: the wall clock of a machine that shows an earlier time was never set.
 const CLOCK_SET_MS: i64 = 1_704_067_200_000;
-
-/// A time step and what the model makes of it.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Step<'a> {
-    /// Name of the stream.
-    pub stream: &'a str,
-    /// Time of the time bin, milliseconds since 1970-01-01 UTC.
-    pub time_ms: i64,
-    /// Time of the last reading used; `None` for a step that bridges a gap.
-    pub last_reading_ms: Option<i64>,
-    /// The time step, NaN where missing. Shape `[M]`.
-    pub values: &'a [f32],
-    /// The forecast in the sensors' units; step 0 is the next time step. Shape `[targets][H]`.
-    pub mean: &'a [f32],
-    /// Lower bounds, shape `[targets][H]`.
-    pub lower: &'a [f32],
-    /// Upper bounds, shape `[targets][H]`.
-    pub upper: &'a [f32],
-    /// Evaluation of earlier forecasts, once in a horizon of time steps.
-    pub metrics: Option<&'a Monitor>,
-}
 
 /// One message, with its address parsed.
 #[derive(Debug, Clone, Copy)]
@@ -297,7 +276,7 @@ impl<'s> Engine<'s> {
                     },
                     Outcome::ClockMoved { last_ms, next_ms } => {
                         let (from, to) = (tsm2_mqtt::rfc3339(last_ms), tsm2_mqtt::rfc3339(next_ms));
-                        info!(stream = name, from, to, "the clock moved, and further readings confirm it");
+                        info!(stream = name, from, to, "the clock moved, and later readings confirm it");
                     }
                     Outcome::ClockJump {
                         time_ms,

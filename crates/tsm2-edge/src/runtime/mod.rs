@@ -21,6 +21,7 @@ mod restore;
 mod router;
 pub mod signals;
 pub mod source;
+mod step;
 mod stop;
 mod stored;
 mod stream;
