@@ -134,9 +134,27 @@ impl Evaluate {
         if !evaluation.devices.is_empty() {
             writeln!(out, "{}", print_devices(&evaluation))?;
         }
+        writeln!(out, "{}", print_sensors(&evaluation))?;
         writeln!(out, "{}", summary(&evaluation))?;
         Ok(())
     }
+}
+
+/// A row per target: its mean absolute error in its own unit at each horizon, of the model and of naive.
+fn print_sensors(evaluation: &Evaluation) -> Printed {
+    let horizons = evaluation.horizons();
+    let mut header = vec!["sensor".to_owned(), "unit".to_owned()];
+    for horizon in &horizons {
+        header.extend([format!("MAE at {horizon}"), "naive".to_owned()]);
+    }
+    let mut printed = super::common::printed(header, 2);
+    for sensor in evaluation.sensors.chunks(horizons.len().max(1)) {
+        let number = |number: Option<f64>| number.map_or_else(String::new, |number| format!("{number:.4}"));
+        let mut row = vec![sensor[0].name.clone(), sensor[0].unit.clone().unwrap_or_default()];
+        row.extend(sensor.iter().flat_map(|errors| [number(errors.mae), number(errors.naive_mae)]));
+        printed.add_row(row);
+    }
+    printed
 }
 
 /// Prints a note for a baseline that would be too large.
@@ -208,7 +226,9 @@ fn add_neural_baselines(
             path.display()
         );
         let tally = Tally::new(&z, table.targets(), &test, &horizons)?;
-        let errors = baseline.tally(table, scaler, tally)?.errors()?.total;
+        let errors = baseline.tally(table, scaler, tally)?.errors()?;
+        evaluation.details.insert(kind.name(), errors.details);
+        let errors = errors.total;
         match kind {
             NeuralKind::Gru => evaluation.baselines.gru = Some(errors),
             NeuralKind::Mlp => evaluation.baselines.mlp = Some(errors),
@@ -264,34 +284,42 @@ pub fn print(evaluation: &Evaluation) -> Printed {
     printed
 }
 
-/// The comparison in one sentence, and the model against the best baseline at each horizon.
+/// The comparison in one sentence, and the model against the best baseline at each horizon, with the interval that chance allows.
 pub fn summary(evaluation: &Evaluation) -> String {
-    /// Differences below this count as none.
+    /// Without an interval, differences below this count as none.
     const MARGIN: f64 = 0.02;
-    let ratios: Vec<_> = (0..evaluation.results.len())
-        .map(|i| best(&evaluation.results, &evaluation.baselines, i))
-        .collect();
-    let line = |(result, (name, ratio)): (&HorizonError, &(&str, f64))| {
-        let percent = (ratio - 1.0) * 100.0;
-        format!("- at {} steps: squared error {percent:+.1} % against {name}", result.horizon)
+    let compare = |i: usize| {
+        let (name, ratio) = best(&evaluation.results, &evaluation.baselines, i);
+        let interval = evaluation.ratio_interval(name, i);
+        (name, ratio, interval, interval.unwrap_or((ratio - MARGIN, ratio + MARGIN)))
     };
-    let all = |test: &dyn Fn(f64) -> bool| ratios.iter().all(|(_, ratio)| test(*ratio));
-    let sentence = if all(&|ratio| ratio < 1.0 - MARGIN) {
+    let compared: Vec<_> = (0..evaluation.results.len()).map(compare).collect();
+    let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
+    let line = |(result, (name, ratio, interval, _)): (&HorizonError, &(&str, f64, Option<(f64, f64)>, (f64, f64)))| {
+        let interval = interval.map_or_else(String::new, |(low, high)| format!(" (95 %: {} to {})", percent(low), percent(high)));
+        format!(
+            "- at {} steps: squared error {} against {name}{interval}",
+            result.horizon,
+            percent(*ratio)
+        )
+    };
+    let all = |test: &dyn Fn((f64, f64)) -> bool| compared.iter().all(|(.., bounds)| test(*bounds));
+    let sentence = if all(&|(_, high)| high < 1.0) {
         "The model is better than every baseline at every horizon."
-    } else if all(&|ratio| ratio > 1.0 + MARGIN) {
+    } else if all(&|(low, _)| low > 1.0) {
         "A baseline is better than the model at every horizon."
-    } else if all(&|ratio| ratio <= 1.0 + MARGIN) {
+    } else if all(&|(low, _)| low <= 1.0) {
         "The model is as good as the best baseline or better at every horizon."
     } else {
         "The model is better at some horizons and worse at others."
     };
-    let lines = evaluation.results.iter().zip(&ratios).map(line);
+    let lines = evaluation.results.iter().zip(&compared).map(line);
     std::iter::once(sentence.to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::evaluate::BaselineErrors;
+    use std::collections::BTreeMap;
 
     use super::*;
 
@@ -319,8 +347,44 @@ mod tests {
                 mlp: Some(errors([5.0, 5.0])),
             },
             devices: Vec::new(),
+            sensors: Vec::new(),
             period: None,
+            details: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn the_summary_tells_what_chance_allows() {
+        use crate::evaluate::Details;
+        use tsm2_stream::ErrorSums;
+
+        let mut evaluation = evaluation([0.9, 1.0]);
+        let block = |squared: f64| ErrorSums {
+            weight: 1.0,
+            absolute: 0.0,
+            squared,
+        };
+        let details = |squared: &dyn Fn(usize) -> f64| {
+            let blocks = (0..10).map(|i| block(squared(i))).collect();
+            let details = Details {
+                targets: Vec::new(),
+                blocks,
+            };
+            vec![details; 2]
+        };
+        evaluation.details = BTreeMap::from([
+            ("tsm2", details(&|i| if i % 2 == 0 { 0.1 } else { 1.7 })),
+            ("naive", details(&|_| 1.0)),
+        ]);
+        let text = summary(&evaluation);
+        assert!(
+            text.starts_with("The model is as good as") && text.contains("naive (95 %: -"),
+            "{text}"
+        );
+        assert!(
+            text.contains("-50.0 % against seasonal-naive\n") || text.ends_with("-50.0 % against seasonal-naive"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -373,7 +437,7 @@ mod tests {
     fn json_is_as_documented() {
         let json = serde_json::to_value(evaluation([0.9, 1.0])).unwrap();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(&json), ["baselines", "protocol", "results"]);
+        assert_eq!(keys(&json), ["baselines", "protocol", "results", "sensors"]);
         assert_eq!(
             keys(&json["baselines"]),
             ["gru", "linear", "linear_all", "linear_head", "mlp", "naive", "seasonal_naive"]

@@ -1,5 +1,7 @@
 //! The errors of a model and of its baselines at the same origins.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use tsm2_core::Model;
 
@@ -9,7 +11,8 @@ use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
 use crate::evaluate::model::{Protocol, model_errors};
-use crate::evaluate::tally::{ErrorsByDevice, EvaluateError, HorizonError, Tally};
+use crate::evaluate::significance::ratio_interval;
+use crate::evaluate::tally::{Details, ErrorsByDevice, EvaluateError, HorizonError, Tally};
 
 /// The file of the linear head alone, beside the file of a model that also has a network.
 pub const LINEAR_HEAD: &str = "linear.safetensors";
@@ -26,9 +29,29 @@ pub struct Evaluation {
     /// The same of each device, those that are held out last; none of a recording of one device.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceErrors>,
+    /// Errors of the model at each target and horizon, in the target's own unit.
+    pub sensors: Vec<SensorErrors>,
     /// The season that seasonal-naive repeats; `None` if the training data has none and it repeats the last reading.
     #[serde(skip)]
     pub period: Option<usize>,
+    /// The errors in detail, by forecaster, `tsm2` being the model.
+    #[serde(skip)]
+    pub details: BTreeMap<&'static str, Vec<Details>>,
+}
+
+/// Errors of a target at one horizon, in its own unit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SensorErrors {
+    /// The target.
+    pub name: String,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// Steps ahead.
+    pub horizon: usize,
+    /// Mean absolute error of the model; `None` without a reading.
+    pub mae: Option<f64>,
+    /// Mean absolute error of naive.
+    pub naive_mae: Option<f64>,
 }
 
 /// The errors of a model on one device, and of its baselines.
@@ -61,9 +84,36 @@ impl Evaluation {
             }
             if part == Part::Test {
                 self.baselines.linear_head = Some(errors.total);
+                self.details.insert("linear-head", errors.details);
             }
         }
         Ok(())
+    }
+
+    /// The 95 % interval of the model's squared error relative to a baseline's, at the i-th horizon; `None` where it is not known.
+    #[must_use]
+    pub fn ratio_interval(&self, baseline: &str, i: usize) -> Option<(f64, f64)> {
+        let blocks = |name: &str| Some(self.details.get(name)?.get(i)?.blocks.as_slice());
+        ratio_interval(blocks("tsm2")?, blocks(baseline)?)
+    }
+
+    /// The errors of every target, from the details of model and naive.
+    fn sensor_errors(&self, table: &Table, scaler: &Scaler) -> Vec<SensorErrors> {
+        let mae = |forecaster: &str, i: usize, v: usize| {
+            let sums = self.details.get(forecaster)?.get(i)?.targets.get(v)?;
+            Some(sums.mean()?.mae * f64::from(scaler.std[v]))
+        };
+        let mut sensors = Vec::new();
+        for v in 0..table.targets() {
+            sensors.extend(self.horizons().into_iter().enumerate().map(|(i, horizon)| SensorErrors {
+                name: table.names[v].clone(),
+                unit: table.units[v].clone(),
+                horizon,
+                mae: mae("tsm2", i, v),
+                naive_mae: mae("naive", i, v),
+            }));
+        }
+        sensors
     }
 
     /// The horizons.
@@ -143,12 +193,14 @@ pub fn evaluate(
         results: Vec::new(),
         baselines: BaselineErrors::default(),
         devices: Vec::new(),
+        sensors: Vec::new(),
         period: baselines.period,
+        details: BTreeMap::new(),
     };
     for part in measured(table) {
         let pieces = table.part(split, part);
         let own = model_errors(model, table, scaler, &pieces, horizons, protocol, tick)?;
-        let (total, by_device) = baselines.errors(table, scaler, &pieces, horizons)?;
+        let (total, by_device, details) = baselines.errors(table, scaler, &pieces, horizons)?;
         if table.runs.devices().len() > 1 {
             let devices = own.devices.into_iter().zip(by_device);
             evaluation
@@ -162,8 +214,11 @@ pub fn evaluate(
         }
         if part == Part::Test {
             (evaluation.results, evaluation.baselines) = (own.total, total);
+            evaluation.details = details;
+            evaluation.details.insert("tsm2", own.details);
         }
     }
+    evaluation.sensors = evaluation.sensor_errors(table, scaler);
     Ok(evaluation)
 }
 
@@ -213,7 +268,7 @@ impl Baselines {
         scaler: &Scaler,
         pieces: &Pieces,
         horizons: &[usize],
-    ) -> Result<(BaselineErrors, Vec<BaselineErrors>), EvaluateError> {
+    ) -> Result<(BaselineErrors, Vec<BaselineErrors>, BTreeMap<&'static str, Vec<Details>>), EvaluateError> {
         let z = scaler.standardise_targets(table);
         let blank = Tally::new(&z, table.targets(), pieces, horizons)?;
         let longest = horizons.iter().copied().max().unwrap_or(1);
@@ -239,6 +294,9 @@ impl Baselines {
             ..BaselineErrors::default()
         };
         let by_device = (0..naive.devices.len()).map(|i| of(&|errors| errors.devices[i].1.clone()));
-        Ok((of(&|errors| errors.total.clone()), by_device.collect()))
+        let named = [("naive", &naive), ("seasonal-naive", &seasonal), ("linear", &linear)];
+        let named = named.into_iter().chain(linear_all.as_ref().map(|errors| ("linear-all", errors)));
+        let details = named.map(|(name, errors)| (name, errors.details.clone())).collect();
+        Ok((of(&|errors| errors.total.clone()), by_device.collect(), details))
     }
 }

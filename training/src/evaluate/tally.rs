@@ -36,7 +36,21 @@ pub struct ErrorsByDevice {
     pub total: Vec<HorizonError>,
     /// By number of the device; a device without a reading to compare with is left out.
     pub devices: Vec<(usize, Vec<HorizonError>)>,
+    /// Over all devices in detail, by horizon.
+    pub details: Vec<Details>,
 }
+
+/// Sums of errors at one horizon, taken apart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Details {
+    /// By target.
+    pub targets: Vec<ErrorSums>,
+    /// By block of consecutive origins, each at least as long as the longest horizon.
+    pub blocks: Vec<ErrorSums>,
+}
+
+/// Blocks of the origins at most.
+const BLOCKS: usize = 100;
 
 /// Why there are no figures.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +100,10 @@ pub struct Tally<'z> {
     origins: Vec<Range<usize>>,
     /// By device.
     sums: Vec<Vec<HorizonSums>>,
+    /// By horizon.
+    details: Vec<Details>,
+    /// Origins of a block.
+    block: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -110,12 +128,19 @@ impl<'z> Tally<'z> {
             ..HorizonSums::default()
         };
         let devices = pieces.iter().map(|piece| piece.device + 1).max().unwrap_or(1);
+        let block = (pieces.rows() / BLOCKS).max(horizons.iter().copied().max().unwrap_or(1));
+        let details = Details {
+            targets: vec![ErrorSums::default(); variates],
+            blocks: vec![ErrorSums::default(); pieces.rows() / block + 1],
+        };
         Ok(Tally {
             z,
             variates,
             pieces,
             origins: pieces.origins(horizons.iter().copied().min().unwrap_or(1)).collect(),
             sums: vec![horizons.iter().map(blank).collect(); devices],
+            details: vec![details; horizons.len()],
+            block,
         })
     }
 
@@ -139,9 +164,12 @@ impl<'z> Tally<'z> {
     pub fn add(&mut self, origin: usize, forecast: &[f32]) {
         let width = forecast.len() / self.variates;
         let Some(piece) = self.pieces.find(origin) else { return };
-        let sums = self.sums[piece.device].iter_mut();
-        for sums in sums.filter(|sums| origin + sums.horizon <= piece.rows.end) {
+        let before = self.pieces.iter().take_while(|other| other.rows.start < piece.rows.start);
+        let place = before.map(|piece| piece.rows.len()).sum::<usize>() + origin - piece.rows.start;
+        let sums = self.sums[piece.device].iter_mut().zip(&mut self.details);
+        for (sums, details) in sums.filter(|(sums, _)| origin + sums.horizon <= piece.rows.end) {
             sums.origins += 1;
+            let block = &mut details.blocks[place / self.block];
             for (m, forecast) in forecast.chunks_exact(width).enumerate() {
                 for (step, forecast) in forecast[..sums.horizon].iter().enumerate() {
                     let reading = self.z[(origin + step) * self.variates + m];
@@ -149,7 +177,10 @@ impl<'z> Tally<'z> {
                         sums.missing += 1;
                         continue;
                     }
-                    sums.errors.add(f64::from(forecast - reading));
+                    let error = f64::from(forecast - reading);
+                    sums.errors.add(error);
+                    block.add(error);
+                    details.targets[m].add(error);
                 }
             }
         }
@@ -159,6 +190,11 @@ impl<'z> Tally<'z> {
     pub fn merge(&mut self, other: &Tally<'_>) {
         let pairs = self.sums.iter_mut().zip(&other.sums);
         pairs.for_each(|(sums, other)| merge(sums, other));
+        for (details, other) in self.details.iter_mut().zip(&other.details) {
+            let pairs = details.targets.iter_mut().zip(&other.targets);
+            let pairs = pairs.chain(details.blocks.iter_mut().zip(&other.blocks));
+            pairs.for_each(|(sums, other)| *sums += *other);
+        }
     }
 
     /// What the sums come to.
@@ -171,6 +207,7 @@ impl<'z> Tally<'z> {
         let devices = self.sums.iter().enumerate();
         Ok(ErrorsByDevice {
             total: self.means(&total)?,
+            details: self.details.clone(),
             devices: devices
                 .filter_map(|(device, sums)| Some((device, self.means(sums).ok()?)))
                 .collect(),
