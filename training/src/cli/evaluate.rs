@@ -4,8 +4,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::data::runs::Part;
-use crate::data::scale::Scaler;
-use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
 use crate::evaluate::neural::{self, Neural};
 use crate::evaluate::{BaselineErrors, Evaluation, HorizonError, LINEAR_HEAD, Protocol, Tally, evaluate};
@@ -13,11 +11,12 @@ use crate::network::baseline::NeuralKind;
 use anyhow::{anyhow, ensure};
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
-use indicatif::{ProgressBar, ProgressStyle};
 use tsm2_bundle::{Bundle, Metadata};
 
 use super::lines::{Cell, csv_to};
+use super::progress::Counter;
 use super::reading::Reading;
+use super::subject::{Opened, Subject};
 
 /// Measure a model on test rows, beside baselines.
 ///
@@ -38,21 +37,11 @@ use super::reading::Reading;
   tsm2 evaluate --model etth1/model.safetensors --data ETTh1.csv --split 8640,2880,2880 --horizons 96 --protocol reset --json"
 )]
 pub struct Evaluate {
-    /// The model file
-    #[arg(long, value_name = "BUNDLE")]
-    model: PathBuf,
-    /// Recording with a column for each of the model's variates; a file for each device, or parts of one recording with --join
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
-    data: Vec<PathBuf>,
+    #[command(flatten)]
+    subject: Subject,
     /// Devices that were held out of the training: all of their rows are measured on
     #[arg(long, value_name = "DEVICE,..", value_delimiter = ',')]
     hold_out: Vec<String>,
-    /// Training, validation and test part, in rows or in fractions [default: as the model was trained]
-    #[arg(long, value_name = "A,B,C")]
-    split: Option<SplitSpec>,
-    /// Horizons: errors are averaged over steps 1 to H [default: all steps of the model]
-    #[arg(long, value_name = "H,..", value_delimiter = ',')]
-    horizons: Vec<usize>,
     /// State of the model before each origin
     #[arg(long, value_enum, default_value_t = ProtocolName::Carried)]
     protocol: ProtocolName,
@@ -80,36 +69,34 @@ enum ProtocolName {
 impl Evaluate {
     /// Evaluates and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (bundle, table) = super::common::open(&self.model, &self.data, &self.reading)?;
-        let table = table.hold_out(&self.hold_out)?;
+        let opened = self.subject.open(&self.reading, &self.hold_out)?;
+        let Opened {
+            path,
+            bundle,
+            table,
+            split,
+            scaler,
+            horizons,
+        } = &opened;
         let (meta, model) = (bundle.meta(), bundle.model());
         let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", table.path.display());
-        let split = super::common::split(self.split, &self.model, meta, &table)?;
-        let horizons = if self.horizons.is_empty() {
-            vec![meta.config.horizon]
-        } else {
-            self.horizons
-        };
         let protocol = match self.protocol {
             ProtocolName::Carried => Protocol::Carried,
             ProtocolName::Reset => Protocol::Reset,
         };
-        let style = ProgressStyle::with_template("origins {wide_bar} {pos}/{len} {eta} left")?;
-        let test = table.part(&split, Part::Test);
-        let bar = ProgressBar::new(test.rows() as u64).with_style(style);
-        let evaluation = evaluate(&model, &table, &super::common::scaler(meta), &split, &horizons, protocol, &|| {
-            bar.inc(1)
-        });
-        bar.finish_and_clear();
+        let test = table.part(split, Part::Test);
+        let progress = Counter::new("origins", test.rows());
+        let evaluation = evaluate(&model, table, scaler, split, horizons, protocol, &|| progress.tick());
+        drop(progress);
         let mut evaluation = evaluation.map_err(|error| name(&error))?;
-        if let Err(reason) = add_neural_baselines(&mut evaluation, &self.model, meta, (&table, &super::common::scaler(meta)), &split) {
+        if let Err(reason) = add_neural_baselines(&mut evaluation, &opened) {
             super::common::note(format_args!("gru and mlp are left out: {reason}"));
         }
-        if let Some(linear_head) = linear_head(&self.model, meta)? {
-            let joined = evaluation.add_linear_head(&linear_head.model(), &table, &super::common::scaler(meta), &split);
+        if let Some(linear_head) = linear_head(path, meta)? {
+            let joined = evaluation.add_linear_head(&linear_head.model(), table, scaler, split);
             joined.map_err(|error| name(&error))?;
         }
-        note_left_out(&evaluation, &table);
+        note_left_out(&evaluation, table);
 
         if let Some(path) = &self.csv {
             return csv_to(path, &HEADER, &lines(&meta.name, &evaluation), out);
@@ -200,13 +187,16 @@ fn lines(model: &str, evaluation: &Evaluation) -> Vec<Vec<Cell>> {
 }
 
 /// Measures the neural baselines whose files lie beside the model; or why that is not possible.
-fn add_neural_baselines(
-    evaluation: &mut Evaluation,
-    model: &Path,
-    meta: &Metadata,
-    (table, scaler): (&Table, &Scaler),
-    split: &Split,
-) -> anyhow::Result<()> {
+fn add_neural_baselines(evaluation: &mut Evaluation, opened: &Opened) -> anyhow::Result<()> {
+    let Opened {
+        path: model,
+        bundle,
+        table,
+        split,
+        scaler,
+        ..
+    } = opened;
+    let meta = bundle.meta();
     let horizons = evaluation.horizons();
     let z = scaler.standardise_targets(table);
     let test = table.part(split, Part::Test);

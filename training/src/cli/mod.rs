@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod lines;
 pub mod progress;
 pub mod reading;
+pub mod subject;
 pub mod train;
 
 use std::io::Write;

@@ -1,6 +1,8 @@
 //! Progress on stderr: a bar on a terminal, and a line now and then where stderr is a file or a pipe.
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -79,5 +81,40 @@ impl Progress {
     /// All is done.
     pub fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Progress of one task that several threads work on.
+#[derive(Debug)]
+pub struct Counter {
+    task: &'static str,
+    total: usize,
+    done: AtomicUsize,
+    progress: Mutex<Progress>,
+}
+
+impl Counter {
+    /// Of `total` pieces of work.
+    #[must_use]
+    pub fn new(task: &'static str, total: usize) -> Self {
+        Self {
+            task,
+            total,
+            done: AtomicUsize::new(0),
+            progress: Mutex::default(),
+        }
+    }
+
+    /// One more is done.
+    pub fn tick(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.step(self.task, done, self.total, "");
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.progress.get_mut().unwrap_or_else(PoisonError::into_inner).end();
     }
 }

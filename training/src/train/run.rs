@@ -39,6 +39,9 @@ use crate::network::baseline::NeuralKind;
 /// Share of the time that each neural baseline gets.
 const BASELINE: f64 = 0.15;
 
+/// Share of the time for the errors on the validation part and for the files.
+const LAST: f64 = 0.05;
+
 /// A baseline with more weights is not trained: training takes several times their memory.
 const MOST_WEIGHTS: usize = 20_000_000;
 
@@ -160,10 +163,10 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     if let Budget::Time(time) = budget {
         decide(&mut decisions, format!("time: {} s", time.as_secs_f64().round()), report);
     }
-    // Each part ends when its share of the time is over; updates are the same for all.
-    let end = |share: f64| match budget {
+    // Each network has a share of the time; updates are the same for all.
+    let end = |share: f64, from: Duration| match budget {
         Budget::Updates(updates) => End::Updates(updates),
-        Budget::Time(time) => End::At(time.mul_f64(share)),
+        Budget::Time(time) => End::At(from + time.mul_f64(share)),
     };
     let shared = if options.baselines {
         BASELINE * NeuralKind::ALL.len() as f64
@@ -183,7 +186,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             ..TrainerOptions::default()
         },
         device: &options.device,
-        end: end(1.0 - shared),
+        end: end(1.0 - shared - LAST, Duration::ZERO),
         stop: &options.stop,
     };
     let config = tsm2_core::Config {
@@ -251,13 +254,13 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     ];
     fs::write(&metrics, evaluate::metrics_csv(lines)).map_err(out(&metrics))?;
 
-    for (i, kind) in NeuralKind::ALL.into_iter().enumerate().filter(|_| options.baselines) {
+    for kind in NeuralKind::ALL.into_iter().filter(|_| options.baselines) {
         if options.stop.is_set() {
             break;
         }
         let setting = Setting {
             name: kind.name(),
-            end: end(1.0 - shared + BASELINE * (i + 1) as f64),
+            end: end(BASELINE, clock.used()),
             statics: None,
             ..setting.clone()
         };

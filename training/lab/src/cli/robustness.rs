@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use crate::robustness::{Gap as Length, PERCENT, PerturbedErrors, RobustnessTest, START_POINTS};
 use anyhow::anyhow;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use tsm2_train::data::runs::Part;
-use tsm2_train::data::split::SplitSpec;
 use tsm2_train::evaluate::EvaluateError;
 
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
+use tsm2_train::cli::progress::Counter;
 use tsm2_train::cli::reading::Reading;
+use tsm2_train::cli::subject::{Opened, Subject};
 
 /// Errors while 0, 5, 15 and 30 % of the readings are missing at random, of the model and of the naive baseline.
 #[derive(Args)]
@@ -47,18 +47,8 @@ pub struct ColdStart {
 /// The model, the data, and where the figures go. Errors are those of `tsm2 evaluate`, on the test rows.
 #[derive(Args)]
 struct Options {
-    /// The model file
-    #[arg(long, value_name = "BUNDLE")]
-    model: PathBuf,
-    /// CSV with a column for each of the model's variates; others are left out
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
-    /// Training, validation and test part, in rows or in fractions [default: as the model was trained]
-    #[arg(long, value_name = "A,B,C")]
-    split: Option<SplitSpec>,
-    /// Steps ahead up to which errors are averaged [default: all the model forecasts]
-    #[arg(long, value_name = "H,..", value_delimiter = ',')]
-    horizons: Vec<usize>,
+    #[command(flatten)]
+    subject: Subject,
     /// Seed of the missing readings, and of the start points of gaps and cold starts
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -150,15 +140,16 @@ impl Options {
         measure: impl Fn(&RobustnessTest<'_>, &(dyn Fn() + Sync)) -> Measured,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
-        let (bundle, table) = common::open(&self.model, std::slice::from_ref(&self.data), &Reading::default())?;
+        let Opened {
+            bundle,
+            table,
+            split,
+            scaler,
+            horizons,
+            ..
+        } = self.subject.open(&Reading::default(), &[])?;
         let table = table.unbroken()?;
-        let (meta, model, scaler) = (bundle.meta(), bundle.model(), common::scaler(bundle.meta()));
-        let split = common::split(self.split, &self.model, meta, &table)?;
-        let horizons = if self.horizons.is_empty() {
-            vec![meta.config.horizon]
-        } else {
-            self.horizons.clone()
-        };
+        let (meta, model) = (bundle.meta(), bundle.model());
         let test = RobustnessTest {
             model: &model,
             table: &table,
@@ -167,17 +158,16 @@ impl Options {
             horizons: &horizons,
             seed: self.seed,
         };
-        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {eta} left")?;
-        let bar = ProgressBar::new(length(&test) as u64).with_style(style).with_prefix(unit);
-        let lines = measure(&test, &|| bar.inc(1));
-        bar.finish_and_clear();
-        let lines = lines.map_err(|error| anyhow!("{}: {error}", self.data.display()))?;
+        let progress = Counter::new(unit, length(&test));
+        let lines = measure(&test, &|| progress.tick());
+        drop(progress);
+        let lines = lines.map_err(|error| anyhow!("{}: {error}", table.path.display()))?;
         match &self.csv {
             Some(path) => lines::csv_to(path, header, &lines, out)?,
             None if self.json => lines::json(header, &lines, out)?,
             None => {
                 let printed = lines::table(header, 0, &lines);
-                writeln!(out, "{} on rows {:?} of {}", meta.name, test.rows, self.data.display())?;
+                writeln!(out, "{} on rows {:?} of {}", meta.name, test.rows, table.path.display())?;
                 writeln!(out, "{printed}")?;
             }
         }

@@ -1,0 +1,70 @@
+//! The model and the test rows of every command that measures.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tsm2_bundle::Bundle;
+
+use super::common;
+use super::reading::Reading;
+use crate::data::scale::Scaler;
+use crate::data::split::{Split, SplitSpec};
+use crate::data::table::Table;
+
+/// Which model is measured on which rows, at which horizons.
+#[derive(Args, Clone, Debug)]
+pub struct Subject {
+    /// The model file
+    #[arg(long, value_name = "BUNDLE")]
+    model: PathBuf,
+    /// Recording with a column for each of the model's variates; a file for each device, or parts of one recording with --join
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// Training, validation and test part, in rows or in fractions [default: as the model was trained]
+    #[arg(long, value_name = "A,B,C")]
+    split: Option<SplitSpec>,
+    /// Horizons: errors are averaged over steps 1 to H [default: all steps of the model]
+    #[arg(long, value_name = "H,..", value_delimiter = ',')]
+    horizons: Vec<usize>,
+}
+
+/// What was asked for, read.
+#[derive(Debug)]
+pub struct Opened {
+    /// The model's file.
+    pub path: PathBuf,
+    /// The model.
+    pub bundle: Bundle,
+    /// The recording.
+    pub table: Table,
+    /// Its parts.
+    pub split: Split,
+    /// The scaler of the model's training rows.
+    pub scaler: Scaler,
+    /// Steps ahead, at least one number.
+    pub horizons: Vec<usize>,
+}
+
+impl Subject {
+    /// Reads the model and the recording; these devices are held out.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files; a column or a device that is not there; a split that does not fit.
+    pub fn open(&self, reading: &Reading, hold_out: &[String]) -> anyhow::Result<Opened> {
+        let (bundle, table) = common::open(&self.model, &self.data, reading)?;
+        let table = table.hold_out(hold_out)?;
+        let split = common::split(self.split, &self.model, bundle.meta(), &table)?;
+        let horizons = match self.horizons.as_slice() {
+            [] => vec![bundle.meta().config.horizon],
+            some => some.to_vec(),
+        };
+        Ok(Opened {
+            path: self.model.clone(),
+            scaler: common::scaler(bundle.meta()),
+            bundle,
+            table,
+            split,
+            horizons,
+        })
+    }
+}
