@@ -1,5 +1,6 @@
 //! One model of several like devices.
 
+#[expect(dead_code, reason = "recordings and models of its own")]
 mod common;
 #[path = "common/refused.rs"]
 mod refused;
