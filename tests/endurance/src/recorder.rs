@@ -109,7 +109,8 @@ impl Seen {
         let topic = packets::topic(publish);
         if topic.ends_with("/status") {
             self.online += u64::from(&publish.payload[..] == b"online");
-        } else if topic.contains("/forecast/") {
+        // An empty message removes the retained one of a stream that is forgotten.
+        } else if topic.contains("/forecast/") && !publish.payload.is_empty() {
             let payload: Value = serde_json::from_slice(&publish.payload).expect("a forecast is JSON");
             let origin = payload["origin"].as_str().expect("the origin is text").to_owned();
             self.forecasts.entry((topic, origin)).or_default().push(numbers(&payload["mean"]));

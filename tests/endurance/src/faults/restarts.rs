@@ -15,14 +15,16 @@ pub(super) async fn stop(scale: &Scale) -> FaultResult {
     let mut bed = TestBed::start(scale.seed, "state.commit_every_readings = 20").await;
     let generator = bed.feed(Feed::default());
     let times = scale.kills.div_ceil(2);
-    for _ in 0..times {
+    for time in 0..times {
+        // Before it is online it may not listen to signals yet.
+        bed.is_online(1 + u64::from(time)).await;
         pause(rng.below(LONGEST_MS)).await;
         bed.stop_daemon().await;
         bed.start_daemon();
         bed.clear_fault();
     }
     let rows = generator.stop().await;
-    let how = format!("{times} times by SIGTERM, 0 to {LONGEST_MS} ms after the start");
+    let how = format!("{times} times by SIGTERM, 0 to {LONGEST_MS} ms after it came online");
     let mut result = finish(bed, "stop under load", how, rows).await;
     result.require(result.passed == result.due, "a forecast never passed");
     result.require(result.lost_by_broker == 0, "the broker lost readings");
