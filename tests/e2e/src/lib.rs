@@ -5,6 +5,8 @@
 
 pub mod bundle;
 pub mod data;
+#[cfg(target_os = "linux")]
+pub mod device;
 pub mod engine;
 pub mod http;
 pub mod process;

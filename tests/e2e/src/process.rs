@@ -59,6 +59,16 @@ impl Program {
     }
 }
 
+/// The path of `tsm2-edge`.
+pub fn edge() -> &'static Path {
+    EDGE.path()
+}
+
+/// The path of `tsm2`.
+pub fn tsm2() -> &'static Path {
+    TSM2.path()
+}
+
 /// Runs a command of `tsm2-edge` to its end.
 pub fn run(arguments: &[&str]) -> Output {
     EDGE.run(arguments)
