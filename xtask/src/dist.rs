@@ -23,7 +23,7 @@ pub struct Dist {
     /// Build these targets only
     #[arg(value_enum, default_values_t = Target::ALL)]
     targets: Vec<Target>,
-    /// Folder for the results [default: dist in cargo's target folder]
+    /// Folder for the results [default: packages in cargo's target folder]
     #[arg(long)]
     out: Option<PathBuf>,
     /// Pack the programs that were built before
@@ -37,7 +37,7 @@ impl Dist {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("xtask lies in the workspace")?;
-        let out = self.out.unwrap_or_else(|| binary::target_folder(workspace).join("dist"));
+        let out = self.out.unwrap_or_else(|| binary::target_folder(workspace).join("packages"));
         fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
         let budget = Budget::read(&workspace.join("firmware/linux/budget.toml"))?;
         let contents = Contents {

@@ -32,11 +32,8 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Forecast(forecast::Forecast),
     Inspect(inspect::Inspect),
-<<<<<<< HEAD
     Export(export::Export),
-=======
     Deploy(deploy::Deploy),
->>>>>>> 1909c34 (tsm2 deploy: a bundle and a configuration to a device by OpenSSH)
 }
 
 impl Tsm2 {
@@ -48,11 +45,8 @@ impl Tsm2 {
             Command::Evaluate(command) => command.run(out),
             Command::Forecast(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
-<<<<<<< HEAD
             Command::Export(command) => command.run(out),
-=======
             Command::Deploy(command) => command.run(out),
->>>>>>> 1909c34 (tsm2 deploy: a bundle and a configuration to a device by OpenSSH)
         }
     }
 }

@@ -27,8 +27,8 @@ const STATUS: &str = include_str!("status.sh");
 
 /// The configuration on the device before the swap.
 const CANDIDATE: &str = "tsm2-edge.toml.candidate";
-/// A package and what dpkg unpacks from it.
-const PACKAGE_SHARE: u64 = 4;
+/// How many times the bytes of a package are needed: the package, and what dpkg unpacks from it.
+const PACKAGE_SHARE: usize = 4;
 
 /// Bring a bundle and a configuration to a device, restart the daemon there, and go back if it does not become ready.
 #[derive(Args)]

@@ -111,7 +111,7 @@ impl Device {
             "--",
         ]);
         let sudo = if self.sudo { "sudo -n " } else { "" };
-        let words = [script, "tsm2-deploy"].iter().chain(arguments).map(|word| quoted(word));
+        let words = [script, "tsm2-deploy"].into_iter().chain(arguments.iter().copied()).map(quoted);
         let line = words.fold(format!("{sudo}sh -c"), |line, word| format!("{line} {word}"));
         command.arg(&self.destination.0).arg(line);
         command
