@@ -30,6 +30,24 @@ mkdir /run/sshd
 exec /usr/sbin/sshd -D -e -f \"$PWD/sshd_config\"
 ";
 
+/// Carries a connection until so many bytes went to the device.
+const BREAKING: &str = r#"
+import os, socket, sys, threading
+
+device, left = socket.create_connection(("127.0.0.1", int(sys.argv[1]))), int(sys.argv[2])
+
+def answer():
+    while data := device.recv(65536):
+        os.write(1, data)
+    os._exit(0)
+
+threading.Thread(target=answer, daemon=True).start()
+while left > 0 and (data := os.read(0, min(left, 65536))):
+    device.sendall(data)
+    left -= len(data)
+os._exit(0)
+"#;
+
 /// A device. Dropping it ends its processes and removes all that was copied to it.
 pub struct Device {
     namespace: Child,
@@ -118,7 +136,8 @@ impl Device {
     /// The same for a connection that breaks after so many bytes to the device.
     pub fn arguments_of_a_connection_that_breaks(&self, bytes: u32) -> Vec<String> {
         let port = self.port;
-        let proxy = format!("ProxyCommand bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 & head -c {bytes} >&3; kill $!'\n");
+        fs::write(self.at("breaking.py"), BREAKING).expect("a file");
+        let proxy = format!("ProxyCommand python3 {}/breaking.py {port} {bytes}\n", self.folder.path().display());
         let file = self.at("breaking");
         fs::write(&file, ssh_config(self.folder.path(), port, &proxy)).expect("a file");
         vec!["device".into(), "--ssh-config".into(), file.display().to_string()]

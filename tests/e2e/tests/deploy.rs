@@ -85,7 +85,9 @@ async fn a_bundle_becomes_forecasts_and_another_replaces_it() {
     assert!(done && !text.contains("copied site-"), "{text}");
     assert_eq!(device.files(), files);
 
-    // Another model takes the place of the first, whose file goes.
+    // Another model takes the place of the first, whose file goes; by a user who may use sudo.
+    device.replace("id", "#!/bin/sh\necho 1000\n");
+    device.replace("sudo", "#!/bin/sh\n[ \"$1\" = -n ] && shift && exec \"$@\"\n");
     let folder = tempdir().unwrap();
     let other = bundle::random(folder.path(), "it's $(another) one", &["temp", "power"], 3, Some(60_000));
     let (done, text) = deploy(device.arguments(), &other, &config, &[]);
@@ -165,6 +167,11 @@ fn a_deployment_that_cannot_work_is_refused_before_anything_is_copied() {
     let package = file(&site, "tsm2-edge_0.1.0_amd64.deb");
     std::fs::write(&package, vec![0; 1 << 20]).unwrap();
     refused(&model, &["--package", package.to_str().unwrap()], "bytes free at /etc/tsm2-edge");
+
+    device.replace("id", "#!/bin/sh\necho 1000\n");
+    device.replace("sudo", "#!/bin/sh\nexit 1\n");
+    refused(&model, &[], "allow sudo on the device");
+    device.replace("id", "#!/bin/sh\necho 0\n");
 
     device.replace("date", "#!/bin/sh\necho 86400\n");
     refused(&model, &[], "the clocks of the device and of this machine differ");

@@ -21,17 +21,19 @@ fn systemd_analyze(arguments: &[&str], unit: &Path) -> Option<Output> {
 }
 
 #[test]
-fn the_unit_is_valid() {
+fn the_units_are_valid() {
     let folder = tempdir().unwrap();
-    let unit = folder.path().join("tsm2-edge.service");
-    // The program need not be installed where this runs.
-    let text = std::fs::read_to_string(packaging().join("tsm2-edge.service")).unwrap();
-    std::fs::write(&unit, text.replace("/usr/bin/tsm2-edge", "/bin/true")).unwrap();
-    let Some(output) = systemd_analyze(&["verify"], &unit) else {
-        return;
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    for name in ["tsm2-edge.service", "first-boot.service"] {
+        let unit = folder.path().join(name);
+        // The program need not be installed where this runs.
+        let text = std::fs::read_to_string(packaging().join(name)).unwrap();
+        std::fs::write(&unit, text.replace("/usr/bin/tsm2-edge", "/bin/true")).unwrap();
+        let Some(output) = systemd_analyze(&["verify"], &unit) else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+    }
 }
 
 #[test]

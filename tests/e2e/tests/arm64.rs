@@ -1,0 +1,87 @@
+//! The Debian package for 64-bit ARM, under qemu: its daemon with a real broker, and its life in a root folder of Debian.
+//!
+//! `TSM2_ARM64_DEB` names the package, which `cargo xtask dist arm64` builds. Without it the tests are skipped.
+
+#![cfg(target_os = "linux")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::tempdir;
+use tsm2_e2e::process::Running;
+use tsm2_e2e::site::{self, Site};
+use tsm2_mqtt_testkit::mosquitto::Mosquitto;
+use tsm2_mqtt_testkit::require::skip;
+
+const QEMU: &str = "qemu-aarch64-static";
+
+/// The package; `None` after [`skip`] without it or without one of these programs.
+fn package(programs: &[&str]) -> Option<PathBuf> {
+    let Some(deb) = std::env::var_os("TSM2_ARM64_DEB") else {
+        skip("TSM2_ARM64_DEB does not name the package that `cargo xtask dist arm64` builds");
+        return None;
+    };
+    for program in programs {
+        let version = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if version.is_err() {
+            skip(&format!("{program} is not installed"));
+            return None;
+        }
+    }
+    Some(deb.into())
+}
+
+fn succeeds(command: &mut Command) {
+    let output = command.output().unwrap();
+    let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    println!("{}", text.concat());
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text.concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_on_arm64_gives_the_forecasts_of_this_machine_to_the_bit_and_resumes() {
+    let (Some(broker), Some(deb)) = (Mosquitto::start(), package(&["dpkg-deb", QEMU])) else {
+        return;
+    };
+    let folder = tempdir().unwrap();
+    succeeds(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(folder.path()));
+    let site = Site::new(broker.port(), "state.path = 'state'\n");
+    let start = || {
+        let mut command = Command::new(QEMU);
+        command.arg(folder.path().join("usr/bin/tsm2-edge")).args(["run", &site.config(), "--json"]);
+        Running::start_program(&mut command)
+    };
+    let expected = site.expected(0..12);
+    let mut client = site.client().await;
+    let daemon = start();
+    for index in 0..8 {
+        assert_eq!(site::exchange(&mut client, index).await, expected[index as usize], "row {index}");
+    }
+    daemon.kill();
+    let daemon = start();
+    for index in 8..12 {
+        assert_eq!(site::exchange(&mut client, index).await, expected[index as usize], "row {index}");
+    }
+    assert_eq!(site::summary(daemon)["rejected"], 0);
+}
+
+#[test]
+fn the_package_is_installed_upgraded_removed_and_purged() {
+    let Some(deb) = package(&["dpkg-deb", "debootstrap", "unshare", "setpriv", QEMU]) else {
+        return;
+    };
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let scripts = workspace.join("tests/packages");
+    if !rustix::process::geteuid().is_root() {
+        return skip("a root folder of Debian needs root");
+    }
+    let foreign = Command::new(scripts.join("arm64")).arg("true").output().unwrap();
+    if !foreign.status.success() {
+        return skip(&format!("no qemu of its own: {}", String::from_utf8_lossy(&foreign.stderr)));
+    }
+    // Kept between runs: made in minutes.
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arm64-root");
+    succeeds(Command::new(scripts.join("root")).arg(&root));
+    let bundle = workspace.join("models/building/model.safetensors");
+    succeeds(Command::new(scripts.join("lifecycle")).args([&deb, &bundle, &root]));
+}
