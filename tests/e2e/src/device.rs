@@ -72,7 +72,8 @@ impl Device {
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let at = |name: &str| folder.path().join(name);
+        let path = folder.path().to_owned();
+        let at = |name: &str| path.join(name);
         let port = free_port();
         for key in ["host", "user"] {
             let mut command = Command::new("ssh-keygen");
@@ -81,23 +82,21 @@ impl Device {
         }
         fs::create_dir(at("bin")).expect("a folder");
         symlink(process::edge(), at("bin/tsm2-edge")).expect("a link");
-        let device = |namespace| Device { namespace, folder, port };
         let text = |name: &str, text: String| fs::write(at(name), text).expect("a file");
         text("bin/systemctl", SYSTEMCTL.into());
         fs::set_permissions(at("bin/systemctl"), fs::Permissions::from_mode(0o755)).expect("permissions");
-        let path = at("");
-        let path = path.display();
+        let shown = path.display();
         text(
             "sshd_config",
             format!(
-                "Port {port}\nListenAddress 127.0.0.1\nHostKey {path}host\nAuthorizedKeysFile {path}user.pub\nPidFile none\n\
+                "Port {port}\nListenAddress 127.0.0.1\nHostKey {shown}/host\nAuthorizedKeysFile {shown}/user.pub\nPidFile none\n\
                  UsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
-                 SetEnv PATH={path}bin:/usr/bin:/bin\n"
+                 SetEnv PATH={shown}/bin:/usr/bin:/bin\n"
             ),
         );
         let key = fs::read_to_string(at("host.pub")).expect("a key");
         text("known_hosts", format!("[127.0.0.1]:{port} {key}"));
-        text("ssh_config", ssh_config(folder.path(), port, ""));
+        text("ssh_config", ssh_config(&path, port, ""));
         let namespace = Command::new("unshare")
             .args([
                 "--mount",
@@ -111,11 +110,11 @@ impl Device {
                 "sh",
                 space,
             ])
-            .current_dir(folder.path())
+            .current_dir(&path)
             .stdin(Stdio::null())
             .spawn()
             .expect("unshare starts");
-        let mut device = device(namespace);
+        let mut device = Device { namespace, folder, port };
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if device.namespace.try_wait().expect("a process").is_some() {

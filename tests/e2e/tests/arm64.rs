@@ -22,7 +22,11 @@ fn package(programs: &[&str]) -> Option<PathBuf> {
         return None;
     };
     for program in programs {
-        let version = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let version = Command::new(program)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         if version.is_err() {
             skip(&format!("{program} is not installed"));
             return None;
@@ -48,7 +52,9 @@ async fn the_daemon_on_arm64_gives_the_forecasts_of_this_machine_to_the_bit_and_
     let site = Site::new(broker.port(), "state.path = 'state'\n");
     let start = || {
         let mut command = Command::new(QEMU);
-        command.arg(folder.path().join("usr/bin/tsm2-edge")).args(["run", &site.config(), "--json"]);
+        command
+            .arg(folder.path().join("usr/bin/tsm2-edge"))
+            .args(["run", &site.config(), "--json"]);
         Running::start_program(&mut command)
     };
     let expected = site.expected(0..12);
