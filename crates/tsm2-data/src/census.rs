@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::rows::{Drops, Rows};
 use crate::source::Source;
-use crate::time::formats::{DAY, ORDERS, Zone, days, is_short_date, parse};
+use crate::time::formats::{DAY, ORDERS, Zone, days, is_short_date, month_of_year, parse};
 
 /// What a file holds.
 pub(crate) struct Census {
@@ -86,6 +86,8 @@ pub(crate) struct TimeStats {
     pub date_only: u64,
     /// Times of day without a date.
     pub clock_only: u64,
+    /// Months or quarters.
+    pub months: u64,
     pub zoned: u64,
     /// Cells that are no time.
     pub bad: Vec<(u64, String)>,
@@ -300,7 +302,7 @@ impl Tally {
 
 impl TimeStats {
     fn add(&mut self, line: u64, cell: &[u8]) {
-        if self.dates + self.clock_only == 0 && self.bad.len() == 2 && line > PATIENCE {
+        if self.dates + self.clock_only + self.months == 0 && self.bad.len() == 2 && line > PATIENCE {
             return;
         }
         let mut found = None;
@@ -332,6 +334,7 @@ impl TimeStats {
                 }
             }
         }
+        self.months += u64::from(found.is_none() && month_of_year(cell).is_some());
         match found {
             None if self.bad.len() < 2 => self.bad.push((line, String::from_utf8_lossy(cell).into_owned())),
             None => {}

@@ -113,6 +113,9 @@ impl Roles<'_> {
         if !self.options.columns.is_empty() && !self.options.columns.contains(name) {
             return dropped("not named by --columns".into());
         }
+        if self.options.ignore.contains(name) {
+            return dropped("named by --ignore".into());
+        }
         let missing = MissingValues(&self.options.missing_values);
         let numbers = column.all_numbers();
         let are_numbers_states = numbers == 0 || column.min >= 0.0 && column.max <= 1.0 && column.is_whole;

@@ -193,7 +193,13 @@ enum Typed {
 fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialect, Error> {
     let width = width(lines).unwrap_or(1);
     let typed = typed(lines, width);
-    let body = (0..lines.len()).find(|&at| is_row(&lines[at], &typed, lines[..at].iter().any(|above| is_header_like(above, width))));
+    let looks_like_row = |at: usize| is_row(&lines[at], &typed, lines[..at].iter().any(|above| is_header_like(above, width)));
+    // A line of numbers within a description is no row: rows follow one another.
+    let goes_on = |at: usize| {
+        let next = at + 1..lines.len().min(at + 5);
+        next.clone().filter(|&at| looks_like_row(at)).count() * 2 >= next.len()
+    };
+    let body = (0..lines.len()).find(|&at| looks_like_row(at) && goes_on(at));
     let Some(body) = body else {
         let header = lines.iter().any(|line| line.cells.iter().any(|cell| !cell.is_empty()));
         let path = source.path.into();
@@ -338,6 +344,7 @@ fn is_header_like(line: &Line, width: usize) -> bool {
     ];
     is_near
         && named * 2 >= cells.len()
+        && !cells.iter().all(|cell| cell.iter().all(|byte| b"-=:_+".contains(byte)))
         && !ANNOTATIONS.iter().any(|annotation| cells[0].starts_with(annotation))
         && cells
             .iter()

@@ -1,6 +1,8 @@
 //! Errors of the reader: what is wrong, where, and what to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::report::DroppedColumn;
 
 /// A recording that cannot be read as asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,16 @@ pub enum Error {
         format: &'static str,
         /// What to do.
         remedy: &'static str,
+    },
+    /// A text that begins as JSON and does not go on as such.
+    #[error("{}: line {line} of the JSON text: {problem}: mend or remove it", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
     },
     /// No file was given.
     #[error("no file given: name at least one recording")]
@@ -122,12 +134,22 @@ pub enum Error {
         remedy: &'static str,
     },
     /// No column holds readings.
-    #[error("{}: no column of numbers among {columns}", path.display())]
+    #[error("{}: no column of numbers {columns}", path.display())]
     NoNumericColumn {
         /// The file.
         path: PathBuf,
         /// The columns, each with the reason why it is left out.
         columns: String,
+    },
+    /// Rows of several sensors without times.
+    #[error("{}: column `{column}` names the sensor of each row ({examples}), and no column holds times: record them too (mosquitto_sub -F '%I %t %p'), or give --series {column} for a device each", path.display())]
+    NamesWithoutTime {
+        /// The file.
+        path: PathBuf,
+        /// The column of names.
+        column: String,
+        /// Some of them.
+        examples: String,
     },
     /// An option names a column that does not exist.
     #[error("{}: {option}: there is no column `{column}`; the file has {columns}", path.display())]
@@ -213,6 +235,19 @@ pub enum Error {
         /// What is wrong, and what would be right.
         problem: String,
     },
+}
+
+impl Error {
+    pub(crate) fn no_numeric_column(path: &Path, dropped: &[DroppedColumn]) -> Error {
+        let column = |column: &DroppedColumn| format!("`{}` ({})", column.name, column.reason);
+        Error::NoNumericColumn {
+            path: path.into(),
+            columns: match dropped {
+                [] => "beside the time".into(),
+                dropped => format!("among {}", dropped.iter().map(column).collect::<Vec<_>>().join(", ")),
+            },
+        }
+    }
 }
 
 /// A cell as an error or a report shows it: a stray quote may have swallowed much text.

@@ -1,10 +1,12 @@
 //! One file: from its layout to rows of times and numbers, oldest first.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use crate::cells::Decimal;
+use crate::cells::{self, Decimal};
 use crate::census::Census;
 use crate::columns::{MissingValues, Role, Roles, Values, unique_names};
+use crate::day_rows::DayRows;
 use crate::dialect::Dialect;
 use crate::encoding::Encoding;
 use crate::error::{Error, list};
@@ -12,7 +14,7 @@ use crate::long::{self, Long};
 use crate::names;
 use crate::options::Options;
 use crate::report::DroppedColumn;
-use crate::rows::Reason;
+use crate::rows::{Reason, Rows};
 use crate::source::Source;
 use crate::table::{Plan, Table};
 use crate::time::columns::Finder;
@@ -39,10 +41,29 @@ pub(crate) struct File {
 
 impl File {
     pub fn read(path: &Path, bytes: Option<&[u8]>, options: &Options) -> Result<File, Error> {
-        let source = Source::open(path, bytes, options.encoding.as_deref())?;
-        let dialect = Dialect::find(&source, options)?;
+        let mut source = Source::open(path, bytes, options.encoding.as_deref())?;
+        let mut dialect = Dialect::find(&source, options)?;
+        let mut day_rows = None;
+        if let Some(found) = DayRows::find(&dialect)
+            && let Some(table) = found.to_csv(&source, &dialect)?
+        {
+            day_rows = Some(format!(
+                "a row a day: the columns `{}` to `{}` are times of day",
+                found.first(&dialect),
+                found.last(&dialect)
+            ));
+            source = source.with_table(table);
+            dialect = Dialect::find(
+                &source,
+                &Options {
+                    delimiter: None,
+                    ..options.clone()
+                },
+            )?;
+        }
         let census = Census::take(&source, &dialect)?;
         let mut notes = dialect.notes.clone();
+        notes.extend(day_rows);
         if source.encoding != Encoding::Utf8 {
             notes.push(format!("the text is read as {}", source.encoding.name()));
         }
@@ -152,6 +173,9 @@ impl Reader<'_> {
 
     fn wide(&self) -> Result<File, Error> {
         let device = self.device()?;
+        for name in &self.options.ignore {
+            self.position(name, "--ignore")?;
+        }
         let roles = Roles {
             source: self.source,
             census: self.census,
@@ -181,15 +205,10 @@ impl Reader<'_> {
             plan = order.into_iter().map(|at| plan[at].clone()).collect();
         }
         if plan.is_empty() {
-            let columns = dropped
-                .iter()
-                .map(|column| format!("`{}` ({})", column.name, column.reason))
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(Error::NoNumericColumn {
-                path: self.source.path.into(),
-                columns,
-            });
+            return Err(Error::no_numeric_column(self.source.path, &dropped));
+        }
+        if self.time.is_none() && device.is_none() && !self.options.force && plan.len() == 1 {
+            self.check_names(plan[0].0)?;
         }
         let precise = self.differences(&plan)?;
         let states = plan.iter().map(|(_, values)| values.has_states).collect();
@@ -235,6 +254,25 @@ impl Reader<'_> {
         Ok(file)
     }
 
+    /// Refuses a column of names beside the only column of numbers, in rows without times: they are of several sensors.
+    fn check_names(&self, value: usize) -> Result<(), Error> {
+        let is_topic = |word: &str| word.contains('/') || word.contains('.') && !word.contains(' ');
+        let is_names = |&c: &usize| {
+            let texts = &self.census.columns[c].texts;
+            let recurs =
+                texts.words.len() > 1 && texts.others == 0 && texts.count == self.census.rows && texts.words.iter().all(|word| word.1 > 1);
+            c != value && recurs && (names::is_series_name(&self.names[c]) || texts.words.iter().all(|word| is_topic(&word.0)))
+        };
+        match (0..self.names.len()).find(is_names) {
+            None => Ok(()),
+            Some(c) => Err(Error::NamesWithoutTime {
+                path: self.source.path.into(),
+                column: self.names[c].clone(),
+                examples: list(self.census.columns[c].texts.words.iter().take(4).map(|word| word.0.as_str())),
+            }),
+        }
+    }
+
     /// Places of the counters whose increase is wanted.
     fn differences(&self, plan: &[(usize, Values)]) -> Result<Vec<usize>, Error> {
         let mut precise = Vec::new();
@@ -273,10 +311,18 @@ impl Reader<'_> {
             rows: self.census.rows,
         };
         let table = Table::read(self.source, self.dialect, &plan)?;
+        let unit_column = (0..self.names.len()).find(|c| names::is_unit(&self.names[*c]) && *c != long.value && !long.names.contains(c));
+        let units = match unit_column {
+            Some(c) => self.units(c, &long.names)?,
+            None => HashMap::new(),
+        };
         let mut dropped = Vec::new();
         for c in 0..self.names.len() {
-            let is_used =
-                c == long.value || long.names.contains(&c) || device == Some(c) || self.time.is_some_and(|time| time.columns.contains(&c));
+            let is_used = c == long.value
+                || Some(c) == unit_column
+                || long.names.contains(&c)
+                || device == Some(c)
+                || self.time.is_some_and(|time| time.columns.contains(&c));
             if !is_used {
                 let reason = if self.census.columns[c].filled == 0 {
                     "all cells are empty"
@@ -299,7 +345,7 @@ impl Reader<'_> {
             .names
             .names
             .iter()
-            .map(|name| (format!("{prefix}{name}"), unit.clone()))
+            .map(|name| (format!("{prefix}{name}"), units.get(name).or(unit.as_ref()).cloned()))
             .collect();
         let states = vec![false; table.names.names.len()];
         let note = format!(
@@ -312,7 +358,7 @@ impl Reader<'_> {
             .missing
             .words
             .iter()
-            .filter(|(word, ..)| !crate::cells::is_common_missing(word.as_bytes()));
+            .filter(|(word, ..)| !cells::is_common_missing(word.as_bytes()));
         let uncommon: Vec<String> = uncommon
             .map(|(word, count, line)| format!("`{word}` in {count} cells (first in line {line})"))
             .collect();
@@ -328,6 +374,33 @@ impl Reader<'_> {
         file.is_long = true;
         self.settle_names(&mut file)?;
         Ok(file)
+    }
+
+    /// The unit in column `c` of each name of a long table.
+    fn units(&self, c: usize, names: &[usize]) -> Result<HashMap<String, String>, Error> {
+        let (mut keys, mut spare, mut units) = (long::Keys::default(), Vec::new(), Vec::<Option<String>>::new());
+        let mut rows = Rows::open(self.source, self.dialect)?;
+        while let Some((line, record)) = rows.next()? {
+            let unit = cells::name(cells::trim(record.get(c).unwrap_or_default()));
+            let key = keys.number(names.iter().map(|&c| record.get(c).unwrap_or_default()), &mut spare);
+            let Some(key) = key.filter(|_| !unit.is_empty()) else { continue };
+            units.resize(units.len().max(key as usize + 1), None);
+            match &units[key as usize] {
+                None => units[key as usize] = Some(unit),
+                Some(known) if *known != unit && !self.options.force => {
+                    return Err(Error::MixedUnits {
+                        path: self.source.path.into(),
+                        line,
+                        column: keys.names[key as usize].clone(),
+                        unit,
+                        other: known.clone(),
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        let named = keys.names.into_iter().zip(units);
+        Ok(named.filter_map(|(name, unit)| Some((name, unit?))).collect())
     }
 
     /// Drops what a long table names but gives no number for, and orders as `--columns` does.

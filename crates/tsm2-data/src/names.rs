@@ -1,151 +1,16 @@
 //! Column names that have a meaning, in the common languages.
 
 /// Words for a time, in lower case.
-const TIME: &[&str] = &[
-    "time",
-    "date",
-    "datetime",
-    "timestamp",
-    "timestamps",
-    "when",
-    "ts",
-    "ds",
-    "dt",
-    "tmstamp",
-    "epoch",
-    "unix",
-    "unixtime",
-    "dates",
-    "times",
-    "zeit",
-    "datum",
-    "zeitstempel",
-    "uhrzeit",
-    "zeitpunkt",
-    "fecha",
-    "hora",
-    "heure",
-    "horodatage",
-    "horodate",
-    "ora",
-    "orario",
-    "tijd",
-    "tijdstip",
-    "tidspunkt",
-    "dato",
-    "tid",
-    "klokkeslett",
-    "czas",
-    "godzina",
-    "čas",
-    "aika",
-    "päivä",
-    "pvm",
-    "время",
-    "дата",
-    "时间",
-    "日期",
-    "時間",
-    "日時",
-    "日付",
-    "시간",
-    "날짜",
-    "utc",
-    "tiempo",
-    "elapsed",
-    "datahora",
-    "datumzeit",
-    "jour",
-    "instant",
-    "zaman",
-    "tarih",
-    "saat",
-    "idő",
-    "dátum",
-];
+const TIME: &str = "time date datetime timestamp timestamps when ts ds dt tmstamp epoch unix unixtime dates times zeit datum zeitstempel \
+    uhrzeit zeitpunkt fecha hora heure horodatage horodate ora orario tijd tijdstip tidspunkt dato tid klokkeslett czas \
+    godzina čas aika päivä pvm время дата 时间 日期 時間 日時 日付 시간 날짜 utc tiempo elapsed datahora datumzeit jour instant zaman \
+    tarih saat idő dátum datenum";
 
 /// Words that say more about a time.
-const BESIDE: &[&str] = &[
-    "local",
-    "gmt",
-    "utc",
-    "measurement",
-    "measured",
-    "sample",
-    "sampling",
-    "record",
-    "recorded",
-    "event",
-    "start",
-    "end",
-    "begin",
-    "from",
-    "to",
-    "created",
-    "updated",
-    "changed",
-    "last",
-    "at",
-    "of",
-    "the",
-    "and",
-    "y",
-    "e",
-    "et",
-    "und",
-    "en",
-    "de",
-    "la",
-    "in",
-    "von",
-    "bis",
-    "mess",
-    "messung",
-    "valid",
-    "obs",
-    "observation",
-    "logger",
-    "log",
-    "server",
-    "device",
-    "system",
-    "reading",
-    "received",
-    "iso",
-    "iso8601",
-    "s",
-    "ms",
-    "us",
-    "ns",
-    "sec",
-    "seconds",
-    "min",
-    "minutes",
-    "h",
-    "hr",
-    "hours",
-    "d",
-    "days",
-    "since",
-    "unix",
-    "cet",
-    "cest",
-    "mez",
-    "mesz",
-    "est",
-    "edt",
-    "pst",
-    "pdt",
-    "bst",
-    "interval",
-    "index",
-    "hh",
-    "mm",
-    "ss",
-    "yyyy",
-    "dd",
-    "stamp",
-];
+const BESIDE: &str = "local gmt utc measurement measured sample sampling record recorded event start end begin from to created updated \
+    changed last at of the and y e et und en de la in von bis mess messung valid obs observation logger log server device \
+    system reading received iso iso8601 s ms us ns sec seconds min minutes h hr hours d days since unix cet cest mez mesz \
+    est edt pst pdt bst interval index hh mm ss yyyy dd stamp";
 
 /// Whole names of times that the words do not cover.
 const WHOLE: &[&str] = &[
@@ -163,6 +28,11 @@ const WHOLE: &[&str] = &[
     "start_ts",
     "time stamp",
 ];
+
+/// Whether a list of words, with blanks between them, has this one.
+fn is_in(words: &str, word: &str) -> bool {
+    words.split(' ').any(|known| known == word)
+}
 
 /// A name in lower case, as words.
 fn words(name: &str) -> Vec<String> {
@@ -196,12 +66,9 @@ pub(crate) fn is_time(name: &str) -> bool {
         return true;
     }
     let words = words(name);
-    let is_time = |word: &String| TIME.contains(&word.as_str());
+    let is_time = |word: &String| is_in(TIME, word);
     let is_zone = |word: &String| word.chars().all(|c| c.is_ascii_digit());
-    words.iter().any(is_time)
-        && words
-            .iter()
-            .all(|word| is_time(word) || BESIDE.contains(&word.as_str()) || is_zone(word))
+    words.iter().any(is_time) && words.iter().all(|word| is_time(word) || is_in(BESIDE, word) || is_zone(word))
 }
 
 /// A part of a date in a column of its own.
@@ -212,8 +79,11 @@ pub(crate) enum Part {
     Day,
     DayOfYear,
     Hour,
+    /// Hour and minute as one number, such as 1430.
+    Clock,
     Minute,
     Second,
+    Millisecond,
 }
 
 /// The part of a date that a column of this name holds.
@@ -221,7 +91,7 @@ pub(crate) fn part(name: &str) -> Option<Part> {
     let words = words(name);
     let last = match &words[..] {
         [only] => only.as_str(),
-        [first, rest @ ..] if rest.iter().all(|word| BESIDE.contains(&word.as_str())) => first.as_str(),
+        [first, rest @ ..] if rest.iter().all(|word| is_in(BESIDE, word)) => first.as_str(),
         _ => return None,
     };
     Some(match last {
@@ -230,6 +100,8 @@ pub(crate) fn part(name: &str) -> Option<Part> {
         "day" | "dy" | "tag" | "día" | "dia" | "jour" | "giorno" | "dag" | "dom" | "dd" => Part::Day,
         "doy" | "dayofyear" | "jday" | "julian" => Part::DayOfYear,
         "hour" | "hr" | "hh" | "stunde" | "hora" | "heure" | "ora" | "uur" | "hours" => Part::Hour,
+        "hhmm" | "hrmn" => Part::Clock,
+        "ms" | "msec" | "millis" | "millisecond" | "milliseconds" | "millisekunde" | "millisekunden" => Part::Millisecond,
         "minute" | "min" | "minuto" | "minuut" | "mins" => Part::Minute,
         "second" | "sec" | "sekunde" | "segundo" | "seconde" | "secondo" => Part::Second,
         _ => return None,
@@ -248,6 +120,19 @@ pub(crate) fn elapsed_unit(name: &str) -> Option<(&'static str, f64)> {
             _ => return None,
         })
     })
+}
+
+/// Whether a column of this name may hold the beginning or end of an interval.
+pub(crate) fn is_bound(name: &str) -> bool {
+    let words = words(name);
+    !words.is_empty() && words.iter().all(|word| is_in(BESIDE, word) || is_in(TIME, word))
+}
+
+const UNITS: &str = "unit units unit_of_measurement uom einheit unité unite unidad eenheid";
+
+/// Whether a column of this name holds the unit of each value of a long table.
+pub(crate) fn is_unit(name: &str) -> bool {
+    is_in(UNITS, &name.trim().to_lowercase().replace(' ', "_"))
 }
 
 /// Whether a column of this name counts rows.
@@ -277,105 +162,27 @@ pub(crate) fn is_row_number(name: &str) -> bool {
         )
 }
 
+const SERIES: &str = "entity_id varname var_name variablename variable_name unique_id series metric metric_name variable variate sensor \
+    sensor_id sensor_name sensorid sensorname _field field tag tagname tag_name name parameter param channel signal point \
+    point_name pointname item item_id measurement quantity statistic_id topic key attribute type id messstelle kanal größe \
+    serie capteur variabele device device_id measure datapoint register label timeseries ts_id source location";
+
 /// Whether a column of this name tells the series of a long table apart.
 pub(crate) fn is_series_name(name: &str) -> bool {
-    matches!(
-        name.trim().to_lowercase().as_str(),
-        "entity_id"
-            | "varname"
-            | "var_name"
-            | "variablename"
-            | "variable_name"
-            | "unique_id"
-            | "series"
-            | "metric"
-            | "metric_name"
-            | "variable"
-            | "variate"
-            | "sensor"
-            | "sensor_id"
-            | "sensor_name"
-            | "sensorid"
-            | "sensorname"
-            | "_field"
-            | "field"
-            | "tag"
-            | "tagname"
-            | "tag_name"
-            | "tag name"
-            | "name"
-            | "parameter"
-            | "param"
-            | "channel"
-            | "signal"
-            | "point"
-            | "point_name"
-            | "pointname"
-            | "point name"
-            | "item"
-            | "item_id"
-            | "measurement"
-            | "quantity"
-            | "statistic_id"
-            | "topic"
-            | "key"
-            | "attribute"
-            | "type"
-            | "id"
-            | "messstelle"
-            | "kanal"
-            | "größe"
-            | "serie"
-            | "capteur"
-            | "variabele"
-            | "device"
-            | "device_id"
-            | "measure"
-            | "datapoint"
-            | "register"
-            | "label"
-            | "timeseries"
-            | "ts_id"
-            | "source"
-            | "location"
-    )
+    is_in(SERIES, &name.trim().to_lowercase().replace(' ', "_"))
 }
+
+const VALUES: &str = "value varvalue var_value variablevalue state _value y val wert valor valeur reading values messwert measurement_value \
+    target data_value mean numeric_value waarde valore v double float_value";
 
 /// Whether a column of this name holds the values of a long table.
 pub(crate) fn is_value_name(name: &str) -> bool {
-    matches!(
-        name.trim().to_lowercase().as_str(),
-        "value"
-            | "varvalue"
-            | "var_value"
-            | "variablevalue"
-            | "state"
-            | "_value"
-            | "y"
-            | "val"
-            | "wert"
-            | "valor"
-            | "valeur"
-            | "reading"
-            | "values"
-            | "messwert"
-            | "measurement_value"
-            | "target"
-            | "data_value"
-            | "mean"
-            | "numeric_value"
-            | "waarde"
-            | "valore"
-            | "v"
-            | "double"
-            | "float_value"
-    )
+    is_in(VALUES, &name.trim().to_lowercase().replace(' ', "_"))
 }
+
+const DEVICES: &str = "device device_id unique_id location source id name item_id";
 
 /// Whether a column of this name tells devices apart rather than variates, where there are several columns of numbers.
 pub(crate) fn is_device_name(name: &str) -> bool {
-    matches!(
-        name.trim().to_lowercase().as_str(),
-        "device" | "device_id" | "unique_id" | "location" | "source" | "id" | "name" | "item_id"
-    )
+    is_in(DEVICES, &name.trim().to_lowercase().replace(' ', "_"))
 }

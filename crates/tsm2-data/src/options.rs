@@ -15,7 +15,7 @@ pub use tsm2_stream::Aggregate;
 pub struct Options {
     /// `--time-column`: the column of times, or the columns of date and time of day. Empty: found.
     pub time_column: Vec<String>,
-    /// `--time-format`: `dmy`, `mdy`, `ymd`; `unix-s`, `unix-ms`, `unix-us`, `unix-ns`; `excel`; `elapsed-s`, `elapsed-min`,
+    /// `--time-format`: `dmy`, `mdy`, `ymd`; `unix-s`, `unix-ms`, `unix-us`, `unix-ns`; `excel`; `matlab`; `elapsed-s`, `elapsed-min`,
     /// `elapsed-h`, `elapsed-d`; or a pattern such as `%d.%m.%Y %H:%M`.
     pub time_format: Option<String>,
     /// `--time-zone`: zone of times without an offset, as an IANA name or `+01:00`. `None`: UTC.
@@ -24,6 +24,8 @@ pub struct Options {
     pub columns: Vec<String>,
     /// `--keep`: columns to read as variates although they look like a row number, a clock or a text.
     pub keep: Vec<String>,
+    /// `--ignore`: columns to leave out.
+    pub ignore: Vec<String>,
     /// `--delimiter`. `None`: found.
     pub delimiter: Option<char>,
     /// `--decimal`: `.` or `,`. `None`: found.
@@ -76,6 +78,7 @@ impl Default for Options {
             time_zone: None,
             columns: Vec::new(),
             keep: Vec::new(),
+            ignore: Vec::new(),
             delimiter: None,
             decimal: None,
             encoding: None,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::devices::{Device, drop_clocks, join, match_variates, sorted};
 use crate::error::Error;
 use crate::file::File;
+use crate::months;
 use crate::options::{Options, Steps};
 use crate::recording::{Clock, Recording, Series, Variate, whole};
 use crate::regular::{Regular, as_written};
@@ -66,20 +67,20 @@ fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recor
         })
         .collect();
     if variates.is_empty() {
-        let columns = dropped_columns
-            .iter()
-            .map(|column| format!("`{}` ({})", column.name, column.reason))
-            .collect::<Vec<_>>()
-            .join(", ");
-        return Err(Error::NoNumericColumn {
-            path: files[0].0.clone(),
-            columns,
-        });
+        return Err(Error::no_numeric_column(&files[0].0, &dropped_columns));
     }
     if options.join {
         join(&mut devices);
     }
-    let clock = files[0].1.time.as_ref().map_or(Clock::None, |time| time.clock);
+    let mut clock = files[0].1.time.as_ref().map_or(Clock::None, |time| time.clock);
+    if options.steps == Steps::Regular
+        && options.interval_ms.is_none()
+        && clock == Clock::Calendar
+        && let Some(months) = months::apart(&devices)
+    {
+        notes.push(months::note(months));
+        clock = Clock::None;
+    }
     let statistics = statistics(&devices, &files[0].1, variates.len());
     let mut shape = Shape::default();
     let mut rows = devices

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::encoding::{self, Decoded, Encoding, Survey};
 use crate::line_protocol;
+use crate::unpack;
 
 /// Bytes read at a time.
 pub(crate) const BUFFER: usize = 128 * 1024;
@@ -22,6 +23,8 @@ pub(crate) struct Source<'a> {
     /// Whether lines end with a carriage return alone.
     return_lines: bool,
     line_protocol: bool,
+    /// The text of JSON as a table.
+    table: Option<Vec<u8>>,
     /// SHA-256 of the bytes as stored, in hexadecimal.
     pub sha256: String,
 }
@@ -43,6 +46,7 @@ impl<'a> Source<'a> {
             encoding: Encoding::Utf8,
             return_lines: false,
             line_protocol: false,
+            table: None,
             sha256: String::new(),
         };
         source.compression = source.find_compression()?;
@@ -79,11 +83,62 @@ impl<'a> Source<'a> {
         };
         let head = source.head(4096)?;
         source.line_protocol = line_protocol::is_line_protocol(&String::from_utf8_lossy(whole_lines(&head)));
+        source.refuse_documents(&head)?;
+        if head.contains(&b'{') {
+            source.unpack_json()?;
+        }
         Ok(source)
     }
 
+    /// A table that another one was turned into; its errors and its digest are those of the file.
+    pub fn with_table(self, table: Vec<u8>) -> Self {
+        Source {
+            table: Some(table),
+            ..self
+        }
+    }
+
+    fn unpack_json(&mut self) -> Result<(), Error> {
+        let mut text = Vec::new();
+        let read = self.text()?.read_to_end(&mut text);
+        self.checked(read)?;
+        match unpack::to_csv(&String::from_utf8_lossy(&text)) {
+            None => Ok(()),
+            Some(Ok(table)) => {
+                self.table = Some(table);
+                Ok(())
+            }
+            Some(Err((line, problem))) => Err(Error::Json {
+                path: self.path.into(),
+                line,
+                problem,
+            }),
+        }
+    }
+
+    /// Refuses texts that are no tables, with what to do.
+    fn refuse_documents(&self, head: &[u8]) -> Result<(), Error> {
+        let start = String::from_utf8_lossy(head.trim_ascii_start()).to_lowercase();
+        let (format, remedy) = match start {
+            _ if start.starts_with("<!doctype html") || start.starts_with("<html") => {
+                ("a web page", "download the readings themselves, or save the table as CSV")
+            }
+            _ if start.starts_with("<?xml") => ("XML", "export the readings as CSV"),
+            _ if start.starts_with("%pdf") => ("PDF", "export the readings as CSV"),
+            _ => return Ok(()),
+        };
+        Err(Error::Unsupported {
+            path: self.path.into(),
+            format,
+            remedy,
+        })
+    }
+
     /// The text from its start, without a byte order mark; line protocol as a table.
-    pub fn text(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
+    pub fn text(&self) -> Result<Box<dyn BufRead + '_>, Error> {
+        if let Some(table) = &self.table {
+            return Ok(Box::new(table.as_slice()));
+        }
         let text = self.decoded()?;
         Ok(match self.line_protocol {
             true => Box::new(BufReader::with_capacity(BUFFER, line_protocol::Table::new(text))),

@@ -15,7 +15,7 @@ pub struct Reading {
     /// Column of times, or the columns of date and time of day [default: found]
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     time_column: Vec<String>,
-    /// dmy, mdy or ymd; unix-s, unix-ms, unix-us or unix-ns; excel; elapsed-s, elapsed-min, elapsed-h or elapsed-d; or a pattern
+    /// dmy, mdy or ymd; unix-s, unix-ms, unix-us or unix-ns; excel; matlab; elapsed-s, elapsed-min, elapsed-h or elapsed-d; or a pattern
     /// such as %d.%m.%Y %H:%M [default: found]
     #[arg(long, value_name = "FORMAT")]
     time_format: Option<String>,
@@ -28,6 +28,9 @@ pub struct Reading {
     /// Columns to read although they look like a row number, a clock or a text
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     keep: Vec<String>,
+    /// Columns to leave out, whatever they hold
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    ignore: Vec<String>,
     /// Character between cells [default: found]
     #[arg(long, value_name = "CHARACTER")]
     delimiter: Option<char>,
@@ -84,6 +87,7 @@ impl Reading {
             time_zone: self.time_zone.clone(),
             columns: self.columns.clone(),
             keep: self.keep.clone(),
+            ignore: self.ignore.clone(),
             delimiter: self.delimiter,
             decimal: self.decimal.as_ref().and_then(|text| text.chars().next()),
             encoding: self.encoding.clone(),

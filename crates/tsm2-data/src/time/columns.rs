@@ -16,8 +16,8 @@ use crate::time::zone;
 const ENOUGH: u64 = 98;
 /// Unix time of these years may be recognised, in seconds.
 const UNIX: std::ops::Range<f64> = 473_385_600.0..4_102_444_800.0;
-/// Excel's days of 1950 to 2100.
-const EXCEL: std::ops::Range<f64> = 18_264.0..73_051.0;
+/// Days of 1950 to 2100 by Excel and by MATLAB, and their day of 1970-01-01.
+const DAYS: [(&str, std::ops::Range<f64>, f64); 2] = [("excel", 18_264.0..73_051.0, 25_569.0), ("matlab", 712_224.0..767_011.0, 719_529.0)];
 
 /// What finding the time needs to know.
 pub(crate) struct Finder<'a> {
@@ -51,6 +51,7 @@ impl Finder<'_> {
         };
         if let Some(found) = &mut found {
             found.zone = zone;
+            self.add_milliseconds(found);
         }
         Ok(found)
     }
@@ -82,8 +83,39 @@ impl Finder<'_> {
         }
     }
 
+    /// A column of milliseconds beside times that end in seconds, as controllers write them.
+    fn add_milliseconds(&self, found: &mut TimeColumns) {
+        let ends_in_seconds = matches!(found.how, How::Text(_)) || matches!(found.how, How::Count(scale) if scale == 1e3);
+        let is_milliseconds = |&c: &usize| {
+            let column = &self.census.columns[c];
+            names::part(&self.names[c]) == Some(Part::Millisecond)
+                && !found.columns.contains(&c)
+                && !self.options.columns.contains(&self.names[c])
+                && column.is_whole
+                && column.numbers == column.filled
+                && column.filled == self.census.rows
+                && (0.0..1000.0).contains(&column.min)
+                && (0.0..1000.0).contains(&column.max)
+        };
+        let others = |c: usize| {
+            let is_other = |other: usize| other != c && !found.columns.contains(&other) && self.census.columns[other].all_numbers() > 0;
+            (0..self.names.len()).any(is_other)
+        };
+        if !ends_in_seconds || found.clock != Clock::Calendar {
+            return;
+        }
+        if let Some(c) = (0..self.names.len()).find(is_milliseconds).filter(|&c| others(c)) {
+            found
+                .notes
+                .push(format!("column `{}` is read as the milliseconds of the time", self.names[c]));
+            found.columns.push(c);
+            found.milliseconds = Some(c);
+        }
+    }
+
     fn by_cells(&self) -> Result<Option<TimeColumns>, Error> {
-        let columns = || self.census.columns.iter().enumerate();
+        let is_ignored = |c: usize| self.options.ignore.contains(&self.names[c]);
+        let columns = || self.census.columns.iter().enumerate().filter(|&(c, _)| !is_ignored(c));
         let named = |c: usize| names::is_time(&self.names[c]);
         let is_date = |column: &Column| column.times.dates * 100 >= column.filled * ENOUGH && column.times.dates > 0;
         let date = columns()
@@ -120,12 +152,22 @@ impl Finder<'_> {
         if let Some(parts) = self.parts(None) {
             return Ok(Some(parts));
         }
-        if let Some((c, _)) = numbers().find(|&(c, column)| named(c) && (is_compact(column) || is_excel(column))) {
+        if let Some((c, _)) = numbers().find(|&(c, column)| named(c) && (is_compact(column) || days_of(column).is_some())) {
             return self.of_column(c).map(Some);
         }
         // Numbers that are times in the common units and do not fall, whatever the column is called.
         let rises = |column: &Column| column.rise.rises > 2 && column.rise.falls == 0 || column.rise.falls > 2 && column.rise.rises == 0;
         if let Some((c, _)) = numbers().find(|(_, column)| column.is_whole && rises(column) && unix_scale(column).is_some()) {
+            return self.of_column(c).map(Some);
+        }
+        // Device after device, as statistics with a `start` are exported.
+        let mostly_rises = |column: &Column| column.rise.rises > 2 && column.rise.falls * 20 <= column.rise.rises;
+        if let Some((c, _)) = numbers()
+            .find(|&(c, column)| names::is_bound(&self.names[c]) && column.is_whole && mostly_rises(column) && unix_scale(column).is_some())
+        {
+            return self.of_column(c).map(Some);
+        }
+        if let Some((c, _)) = columns().find(|&(_, column)| are_months(column)) {
             return self.of_column(c).map(Some);
         }
         if let Some((c, _)) = numbers().find(|&(c, column)| {
@@ -177,9 +219,16 @@ impl Finder<'_> {
     }
 
     fn unreadable(&self, c: usize, column: &Column) -> Error {
-        let known = "--time-format dmy, mdy, ymd, unix-s, unix-ms, unix-us, unix-ns, excel, elapsed-s, elapsed-h or a pattern such as '%d.%m.%Y %H:%M'; or --time-format none to read the rows without times";
+        let known = "--time-format dmy, mdy, ymd, unix-s, unix-ms, unix-us, unix-ns, excel, matlab, elapsed-s, elapsed-h or a pattern such as '%d.%m.%Y %H:%M'; or --time-format none to read the rows without times";
+        let has_year = |cell: &str| {
+            let digits = cell.bytes().filter(u8::is_ascii_digit).count();
+            digits > 10 || cell.split(|c: char| !c.is_ascii_digit()).any(|part| part.len() == 4)
+        };
         let remedy = match column.times.clock_only * 2 > column.filled {
             true => "it holds a time of day without a date: name the columns of both by --time-column DATE,TIME, or give --time-format none to read the rows without times".into(),
+            false if !column.times.bad.is_empty() && !column.times.bad.iter().any(|(_, cell)| has_year(cell)) => {
+                format!("is it a date without a year? Then write the year before each; otherwise give {known}")
+            }
             false => format!("give {known}"),
         };
         let mut examples = column
@@ -240,6 +289,9 @@ impl Finder<'_> {
             notes.retain(|note| !note.is_empty());
             return Ok(Self::found(columns, How::Text(order), format, Clock::Calendar, notes));
         }
+        if are_months(column) {
+            return Ok(Self::found(vec![c], How::Month, "months".into(), Clock::Calendar, Vec::new()));
+        }
         if column.bare_numbers() * 100 >= column.filled * ENOUGH {
             if is_compact(column) {
                 return Ok(Self::found(
@@ -253,8 +305,8 @@ impl Finder<'_> {
             if let Some((scale, name)) = unix_scale(column) {
                 return Ok(Self::found(vec![c], How::Count(scale), name.into(), Clock::Calendar, Vec::new()));
             }
-            if is_excel(column) {
-                return Ok(Self::found(vec![c], How::Excel, "excel".into(), Clock::Calendar, Vec::new()));
+            if let Some((name, epoch)) = days_of(column) {
+                return Ok(Self::found(vec![c], How::Days(epoch), name.into(), Clock::Calendar, Vec::new()));
             }
             if let Some((name, scale)) = names::elapsed_unit(&self.names[c]) {
                 return Ok(Self::found(vec![c], How::Count(scale), name.into(), Clock::Elapsed, Vec::new()));
@@ -305,7 +357,8 @@ impl Finder<'_> {
             "elapsed-min" => count(6e4, Clock::Elapsed),
             "elapsed-h" => count(3.6e6, Clock::Elapsed),
             "elapsed-d" => count(8.64e7, Clock::Elapsed),
-            "excel" => Some((How::Excel, Clock::Calendar)),
+            "excel" => Some((How::Days(DAYS[0].2), Clock::Calendar)),
+            "matlab" => Some((How::Days(DAYS[1].2), Clock::Calendar)),
             pattern => Some((How::Pattern(pattern.to_owned()), Clock::Calendar)),
         }?;
         Some(Self::found(columns, how, format.to_owned(), clock, Vec::new()))
@@ -318,6 +371,7 @@ impl Finder<'_> {
             format,
             clock,
             zone: TimeZone::UTC,
+            milliseconds: None,
             notes,
         }
     }
@@ -403,11 +457,16 @@ impl Finder<'_> {
             Part::Day => 1.0..=31.0,
             Part::DayOfYear => 1.0..=366.0,
             Part::Hour => 0.0..=24.0,
+            Part::Clock => 0.0..=2400.0,
             Part::Minute | Part::Second => 0.0..=59.999,
+            Part::Millisecond => 0.0..=999.0,
         };
         let mut found: Vec<(Part, usize)> = Vec::new();
         for (c, column) in self.census.columns.iter().enumerate() {
-            let Some(part) = names::part(&self.names[c]) else { continue };
+            let Some(mut part) = names::part(&self.names[c]) else { continue };
+            if part == Part::Hour && column.max > 24.0 && column.is_whole {
+                part = Part::Clock;
+            }
             let range = range(part);
             let fits = column.numbers > 0 && column.numbers == column.filled && range.contains(&column.min) && range.contains(&column.max);
             if fits && found.iter().all(|(known, _)| *known != part) {
@@ -416,8 +475,8 @@ impl Finder<'_> {
         }
         let has = |part: Part| found.iter().any(|(known, _)| *known == part);
         if let Some((date, order)) = date {
-            found.retain(|(part, _)| matches!(part, Part::Hour | Part::Minute | Part::Second));
-            if !found.iter().any(|(part, _)| *part == Part::Hour) {
+            found.retain(|(part, _)| *part >= Part::Hour);
+            if !found.iter().any(|(part, _)| matches!(part, Part::Hour | Part::Clock)) {
                 return None;
             }
             let columns = std::iter::once(date).chain(found.iter().map(|(_, c)| *c)).collect();
@@ -467,11 +526,17 @@ fn is_compact(column: &Column) -> bool {
         && column.times.fixed == column.filled
 }
 
-fn is_excel(column: &Column) -> bool {
-    EXCEL.contains(&column.min)
-        && EXCEL.contains(&column.max)
-        && column.rise.rises + column.rise.falls > 0
-        && (!column.is_whole || column.rise.uneven == 0)
+/// The program whose count of days the numbers are, and its day of 1970-01-01.
+fn days_of(column: &Column) -> Option<(&'static str, f64)> {
+    let counts = column.rise.rises + column.rise.falls > 0 && (!column.is_whole || column.rise.uneven == 0);
+    let found = DAYS
+        .iter()
+        .find(|(_, days, _)| days.contains(&column.min) && days.contains(&column.max));
+    found.filter(|_| counts).map(|&(name, _, epoch)| (name, epoch))
+}
+
+fn are_months(column: &Column) -> bool {
+    column.times.months > 2 && column.times.months == column.filled && column.times.dates == 0
 }
 
 fn words(order: Order) -> &'static str {

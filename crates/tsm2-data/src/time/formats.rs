@@ -344,6 +344,10 @@ impl<'a> Cursor<'a> {
             _ => return None,
         };
         ahead.at += 1;
+        // `7:05p`
+        if ahead.is_over() && self.bytes.contains(&b':') {
+            return Some((is_pm, ahead.at));
+        }
         let dotted = ahead.take(b'.').is_some();
         (matches!(ahead.peek()?, b'm' | b'M')).then_some(())?;
         ahead.at += 1;
@@ -400,6 +404,33 @@ impl<'a> Cursor<'a> {
         }
         Some(())
     }
+}
+
+/// The first day of a month or a quarter: `2024-03`, `03/2024`, `Mar-24`, `March 2024`, `2024Q1`, `Q1 2024`.
+pub(crate) fn month_of_year(cell: &[u8]) -> Option<Date> {
+    let text = std::str::from_utf8(cell).ok()?;
+    let parts: Vec<&str> = text.split(['-', '/', '.', ' ', '_']).filter(|part| !part.is_empty()).collect();
+    let parts = match parts[..] {
+        [only] => [only.get(..4)?, only.get(4..)?],
+        [first, second] => [first, second],
+        _ => return None,
+    };
+    let quarter = |part: &str| {
+        let number = part.strip_prefix(['Q', 'q', 'T'])?.parse::<i8>().ok()?;
+        (1..=4).contains(&number).then_some(number * 3 - 2)
+    };
+    let is_number = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+    let of = |year: &str, of_year: &str| {
+        let month = match () {
+            () if is_number(of_year, 2) && is_number(year, 4) && text.len() == 7 => of_year.parse().ok()?,
+            () if of_year.bytes().all(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) => month(of_year.as_bytes())?,
+            () => quarter(of_year)?,
+        };
+        let digits = year.len();
+        (is_number(year, 4) || is_number(year, 2)).then_some(())?;
+        date_of(year.parse().ok()?, digits, month as u64, 1)
+    };
+    of(parts[0], parts[1]).or_else(|| of(parts[1], parts[0]))
 }
 
 /// A date whose year may have two digits.

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::cells::{Decimal, number, plain, trim};
 use crate::names::Part;
 use crate::recording::Clock;
-use crate::time::formats::{Order, Zone, civil_ms, days, parse};
+use crate::time::formats::{Order, Zone, civil_ms, days, month_of_year, parse};
 
 /// The columns of the time and how they are read.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct TimeColumns {
     pub clock: Clock,
     /// Zone of cells without one.
     pub zone: TimeZone,
+    /// Column of milliseconds, the last of `columns`.
+    pub milliseconds: Option<usize>,
     pub notes: Vec<String>,
 }
 
@@ -28,8 +30,10 @@ pub(crate) enum How {
     Text(Order),
     /// A number of which one counts so many milliseconds, from 1970 or an unknown start.
     Count(f64),
-    /// Days since 1899-12-30.
-    Excel,
+    /// Days since an epoch, and the day of 1970-01-01.
+    Days(f64),
+    /// A month or a quarter: its first day.
+    Month,
     /// Parts of the date in columns of their own; the first may be a whole date.
     Parts(Vec<Part>, Option<Order>),
     /// A pattern of `strptime`.
@@ -48,7 +52,18 @@ pub(crate) enum Moment {
 impl TimeColumns {
     /// The moment of a row.
     pub fn read(&self, record: &ByteRecord) -> Option<Moment> {
-        let cell = |at: usize| self.columns.get(at).and_then(|&c| record.get(c)).map(trim);
+        let Some(c) = self.milliseconds else {
+            return self.read_columns(record, &self.columns);
+        };
+        let milliseconds = plain(trim(record.get(c)?))? as i64;
+        Some(match self.read_columns(record, &self.columns[..self.columns.len() - 1])? {
+            Moment::Utc(ms) => Moment::Utc(ms + milliseconds),
+            Moment::Civil(ms) => Moment::Civil(ms + milliseconds),
+        })
+    }
+
+    fn read_columns(&self, record: &ByteRecord, columns: &[usize]) -> Option<Moment> {
+        let cell = |at: usize| columns.get(at).and_then(|&c| record.get(c)).map(trim);
         match &self.how {
             How::Text(order) => {
                 let first = parse(cell(0)?, *order)?;
@@ -71,15 +86,16 @@ impl TimeColumns {
                 }
             }
             How::Count(scale) => Some(Moment::Utc(scaled(cell(0)?, *scale)?)),
-            How::Excel => {
+            How::Days(epoch) => {
                 let days = number(cell(0)?, Decimal::Dot).or_else(|| number(cell(0)?, Decimal::Comma))?;
                 // To the second: a serial has no more digits.
-                let seconds = ((days - 25_569.0) * 86_400.0).round();
+                let seconds = ((days - epoch) * 86_400.0).round();
                 (seconds.abs() < 1e12).then(|| Moment::Civil(seconds as i64 * 1000))
             }
+            How::Month => Some(Moment::Civil(civil_ms(month_of_year(cell(0)?)?, 0))),
             How::Parts(parts, order) => self.of_parts(record, parts, *order),
             How::Pattern(pattern) => {
-                let cells: Vec<&[u8]> = (0..self.columns.len()).filter_map(cell).collect();
+                let cells: Vec<&[u8]> = (0..columns.len()).filter_map(cell).collect();
                 let text = String::from_utf8(cells.join(&b' ')).ok()?;
                 let broken = jiff::fmt::strtime::parse(pattern, &text).ok()?;
                 if broken.offset().is_some() {
@@ -111,8 +127,13 @@ impl TimeColumns {
                 Part::Day => day = value,
                 Part::DayOfYear => day_of_year = Some(value),
                 Part::Hour => clock += value * 3600.0,
+                Part::Clock => {
+                    (value % 100.0 < 60.0).then_some(())?;
+                    clock += (value / 100.0).floor() * 3600.0 + value % 100.0 * 60.0;
+                }
                 Part::Minute => clock += value * 60.0,
                 Part::Second => clock += value,
+                Part::Millisecond => clock += value / 1000.0,
             }
         }
         if let Some(year) = year {

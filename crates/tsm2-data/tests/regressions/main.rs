@@ -4,6 +4,7 @@ mod damage;
 mod dialects;
 mod long_tables;
 mod never_silent;
+mod other_kinds;
 mod shared_cases;
 mod steps;
 mod times;

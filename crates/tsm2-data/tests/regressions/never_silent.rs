@@ -23,7 +23,7 @@ fn a_time_column_that_cannot_be_read_was_dropped_as_text() {
         ("Datum,a", "2024|03|04 {}"),
         ("when measured,a", "2024/03-04 {}:00"),
         ("fecha y hora,a", "4 de 3 de 2024 {}"),
-        ("Month,a", "2024-03"),
+        ("Month,a", "2024-13"),
     ] {
         let message = error(table(header, 60, |row| {
             format!("{},{:.1}", cell.replace("{}", &clock(row)), reading(row))

@@ -1,0 +1,91 @@
+//! A table with a row a day and a column for each time of day, as meters export, as a table with a row for each time.
+
+use crate::cells::trim;
+use crate::dialect::Dialect;
+use crate::error::Error;
+use crate::rows::Rows;
+use crate::source::Source;
+use crate::time::formats::{ORDERS, Order, parse};
+
+/// Times of day from which on the columns are a day.
+const LEAST: usize = 12;
+
+/// Times of day in columns, beside a date.
+pub(crate) struct DayRows {
+    /// Columns, and the time of day of each as text.
+    clocks: Vec<(usize, String)>,
+}
+
+impl DayRows {
+    pub fn find(dialect: &Dialect) -> Option<DayRows> {
+        let clocks: Vec<(usize, String)> = dialect
+            .names
+            .iter()
+            .enumerate()
+            .filter_map(|(c, name)| Some((c, clock(name)?)))
+            .collect();
+        let others = dialect.names.len() - clocks.len();
+        (clocks.len() >= LEAST && (1..=LEAST).contains(&others)).then_some(DayRows { clocks })
+    }
+
+    /// Name of the first column.
+    pub fn first<'d>(&self, dialect: &'d Dialect) -> &'d str {
+        &dialect.names[self.clocks[0].0]
+    }
+
+    /// Name of the last column.
+    pub fn last<'d>(&self, dialect: &'d Dialect) -> &'d str {
+        &dialect.names[self.clocks[self.clocks.len() - 1].0]
+    }
+
+    /// The table as CSV: the other columns, `time of day`, `value`. `None` when no other column holds dates.
+    pub fn to_csv(&self, source: &Source<'_>, dialect: &Dialect) -> Result<Option<Vec<u8>>, Error> {
+        let others: Vec<usize> = (0..dialect.names.len())
+            .filter(|c| self.clocks.iter().all(|(other, _)| other != c))
+            .collect();
+        let is_date = |cell: &[u8]| {
+            ORDERS
+                .iter()
+                .any(|&order| parse(cell, order).is_some_and(|parsed| parsed.date.is_some()))
+        };
+        let mut writer = csv::WriterBuilder::new().delimiter(b';').from_writer(Vec::new());
+        let mut rows = Rows::open(source, dialect)?;
+        let mut has_date = false;
+        let header = others
+            .iter()
+            .map(|&c| dialect.names[c].as_bytes())
+            .chain([&b"time of day"[..], b"value"]);
+        let failed = |error: csv::Error| Error::Read {
+            path: source.path.into(),
+            source: std::io::Error::other(error),
+        };
+        writer.write_record(header).map_err(failed)?;
+        while let Some((_, record)) = rows.next()? {
+            let cell = |c: usize| trim(record.get(c).unwrap_or_default());
+            has_date |= others.iter().any(|&c| is_date(cell(c)));
+            for (c, clock) in &self.clocks {
+                let cells = others.iter().map(|&c| cell(c)).chain([clock.as_bytes(), cell(*c)]);
+                writer.write_record(cells).map_err(failed)?;
+            }
+        }
+        let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+        Ok(has_date.then_some(bytes))
+    }
+}
+
+/// The time of day that a name is: `07:15`, `07:15-07:30` (its beginning), `H7` and `HE7` (the hour that ends then).
+fn clock(name: &str) -> Option<String> {
+    let name = name.trim();
+    let first = name.split(['-', '–']).next()?.trim();
+    if first.contains(':') {
+        let parsed = parse(first.as_bytes(), Order::Ymd)?;
+        return (parsed.date.is_none() && parsed.nanoseconds.is_some()).then(|| first.to_owned());
+    }
+    let hour: u32 = ["HE", "Hour ", "Hour_", "Hour", "H"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))?
+        .trim()
+        .parse()
+        .ok()?;
+    (1..=24).contains(&hour).then(|| format!("{:02}:00", hour - 1))
+}

@@ -1,0 +1,205 @@
+//! JSON as a table: JSON lines, arrays of objects, objects of arrays, and logs of messages (`TOPIC {..}`, `TIME TOPIC {..}`).
+//!
+//! Each object is a row; the members of nested objects are columns of their own, named by their path, or by its last part where that is
+//! unique. Objects in an array under a key become rows with the key in a column `key`.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::names;
+
+/// Columns beyond which the text is no recording.
+const MOST_COLUMNS: usize = 20_000;
+
+/// The text as CSV; `None` when it is no JSON. `Err`: the line that is none, and what is wrong.
+pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
+    let text = text.trim_start_matches('\u{feff}');
+    let first = text.lines().find(|line| !line.trim().is_empty())?;
+    let is_document = || serde_json::from_str::<Value>(text).is_ok();
+    let shape = match text.trim_start().as_bytes().first()? {
+        b'[' | b'{' if is_document() => Shape::Document,
+        _ => {
+            let (prefix, object) = parts(first)?;
+            serde_json::from_str::<Value>(object)
+                .ok()?
+                .is_object()
+                .then_some(Shape::Lines(prefix.len()))?
+        }
+    };
+    let mut columns = Columns::default();
+    Some(rows(text, shape, &mut |row| columns.take(&row)).and_then(|()| {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let names = columns.names();
+        let mut write = |cells: &[String]| writer.write_record(cells).map_err(|error| (0, error.to_string()));
+        write(&names)?;
+        let mut cells = vec![String::new(); names.len()];
+        let mut result = Ok(());
+        rows(text, shape, &mut |row| {
+            cells.iter_mut().for_each(String::clear);
+            for (path, value) in row {
+                if let Some(&at) = columns.places.get(&path) {
+                    cells[at] = value;
+                }
+            }
+            if result.is_ok() {
+                result = write(&cells);
+            }
+            Ok(())
+        })?;
+        result?;
+        writer.into_inner().map_err(|error| (0, error.to_string()))
+    }))
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    /// One document.
+    Document,
+    /// An object in each line, with so many words before it.
+    Lines(usize),
+}
+
+type Row = Vec<(String, String)>;
+
+/// The words before an object in a line, at most a time and a topic, and the object.
+fn parts(line: &str) -> Option<(Vec<&str>, &str)> {
+    let at = line.find('{')?;
+    let prefix: Vec<&str> = line[..at].split_whitespace().collect();
+    (prefix.len() <= 3).then_some((prefix, line[at..].trim()))
+}
+
+/// Calls `take` with each row.
+fn rows(text: &str, shape: Shape, take: &mut dyn FnMut(Row) -> Result<(), (usize, String)>) -> Result<(), (usize, String)> {
+    let Shape::Lines(words) = shape else {
+        let document: Value = serde_json::from_str(text).map_err(|error| (error.line(), error.to_string()))?;
+        return document_rows(&document, &[], take);
+    };
+    let topics = |line: &str| parts(line).and_then(|(prefix, _)| prefix.last().map(|topic| (*topic).to_owned()));
+    let first = topics(text.trim_start());
+    // The messages of several topics become a long table: a row for each member.
+    let several = words > 0 && text.lines().filter_map(topics).any(|topic| Some(&topic) != first.as_ref());
+    for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+        let broken = |what: String| (line + 1, what);
+        let (prefix, object) = parts(text).ok_or_else(|| broken("no object".into()))?;
+        let object: Value = match serde_json::from_str(object) {
+            Ok(object) => object,
+            // A cut last line.
+            Err(error) if error.is_eof() => continue,
+            Err(error) => return Err(broken(error.to_string())),
+        };
+        let mut row = Row::new();
+        let (time, topic) = match prefix.as_slice() {
+            [time @ .., topic] => (time.join(" "), *topic),
+            [] => (String::new(), ""),
+        };
+        if !time.is_empty() {
+            row.push(("time".into(), time));
+        }
+        if several {
+            let mut members = Row::new();
+            flatten(&object, topic, &mut members);
+            if row.is_empty() {
+                let own = object
+                    .as_object()
+                    .and_then(|members| members.iter().find(|(name, _)| names::is_time(name)));
+                own.iter().for_each(|(_, time)| flatten(time, "time", &mut row));
+            }
+            for (name, value) in members {
+                let cells = [("name".to_owned(), name), ("value".to_owned(), value)];
+                take(row.iter().cloned().chain(cells).collect())?;
+            }
+            continue;
+        }
+        if !topic.is_empty() {
+            row.push(("topic".into(), topic.to_owned()));
+        }
+        flatten(&object, "", &mut row);
+        take(row)?;
+    }
+    Ok(())
+}
+
+/// The objects in the arrays of a document are its rows.
+fn document_rows(
+    value: &Value,
+    above: &[(String, String)],
+    take: &mut dyn FnMut(Row) -> Result<(), (usize, String)>,
+) -> Result<(), (usize, String)> {
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| document_rows(item, above, take)),
+        Value::Object(members) if members.values().any(holds_objects) => members.iter().try_for_each(|(key, value)| {
+            let mut above = above.to_vec();
+            if members.len() > 1 {
+                above.push(("key".into(), key.clone()));
+            }
+            match holds_objects(value) {
+                true => document_rows(value, &above, take),
+                false => Ok(()),
+            }
+        }),
+        object => {
+            let mut row = above.to_vec();
+            flatten(object, "", &mut row);
+            take(row)
+        }
+    }
+}
+
+/// Whether a value is an array of objects, or an array of such arrays.
+fn holds_objects(value: &Value) -> bool {
+    value
+        .as_array()
+        .is_some_and(|items| items.iter().any(|item| item.is_object() || holds_objects(item)))
+}
+
+/// Adds the members of a value, each with its path.
+fn flatten(value: &Value, path: &str, row: &mut Row) {
+    let below = |name: &str| match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| flatten(value, &below(name), row)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(at, item)| flatten(item, &below(&at.to_string()), row)),
+        Value::Null => row.push((path.to_owned(), String::new())),
+        Value::String(text) => row.push((path.to_owned(), text.clone())),
+        other => row.push((path.to_owned(), other.to_string())),
+    }
+}
+
+#[derive(Default)]
+struct Columns {
+    paths: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+impl Columns {
+    fn take(&mut self, row: &Row) -> Result<(), (usize, String)> {
+        for (path, _) in row {
+            if !self.places.contains_key(path) {
+                if self.paths.len() == MOST_COLUMNS {
+                    return Err((0, format!("more than {MOST_COLUMNS} different members")));
+                }
+                self.places.insert(path.clone(), self.paths.len());
+                self.paths.push(path.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The last part of each path, where no other path ends in it.
+    fn names(&self) -> Vec<String> {
+        fn last(path: &str) -> &str {
+            path.rsplit('.').next().unwrap_or(path)
+        }
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        self.paths.iter().for_each(|path| *counts.entry(last(path)).or_default() += 1);
+        let is_name = |name: &str| counts[name] == 1 && name.parse::<f64>().is_err();
+        let name = |path: &String| if is_name(last(path)) { last(path).to_owned() } else { path.clone() };
+        self.paths.iter().map(name).collect()
+    }
+}
