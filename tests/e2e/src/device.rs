@@ -145,6 +145,8 @@ impl Device {
     /// Puts a program before the others in the path of the device.
     pub fn replace(&self, program: &str, script: &str) {
         let file = self.at("bin").join(program);
+        // Never through the link to the program of the workspace.
+        let _ = fs::remove_file(&file);
         fs::write(&file, script).expect("a file");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("permissions");
     }

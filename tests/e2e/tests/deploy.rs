@@ -42,6 +42,14 @@ fn status(device: &Device) -> String {
     text
 }
 
+fn wait_until(what: &str, is: &dyn Fn() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < TIMEOUT, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn file(site: &Site, name: &str) -> PathBuf {
     site.path().join(name)
 }
@@ -113,12 +121,13 @@ async fn a_daemon_that_never_becomes_ready_is_rolled_back() {
     assert!(status(&device).contains("inactive, disabled"));
 
     assert!(deploy(device.arguments(), &model, &config, &[]).0);
-    let before = (device.files(), device.read("etc/tsm2-edge/tsm2-edge.toml"));
+    let before = device.read("etc/tsm2-edge/tsm2-edge.toml");
     let folder = tempdir().unwrap();
     let other = bundle::random(folder.path(), "other", &["temp", "power"], 3, Some(60_000));
     let (done, text) = deploy(device.arguments(), &other, &lost, &["--timeout", "3"]);
     assert!(!done, "{text}");
-    assert_eq!(device.read("etc/tsm2-edge/tsm2-edge.toml"), before.1);
+    assert_eq!(device.read("etc/tsm2-edge/tsm2-edge.toml"), before);
+    wait_until("connected again", &|| status(&device).contains("connected to the broker"));
     let mut client = site.client().await;
     assert_eq!(site::exchange(&mut client, 0).await, site.expected(0..1)[0]);
 
@@ -131,7 +140,7 @@ async fn a_daemon_that_never_becomes_ready_is_rolled_back() {
         !done && text.contains("input.topic") && text.contains("nothing was changed"),
         "{text}"
     );
-    assert_eq!(device.read("etc/tsm2-edge/tsm2-edge.toml"), before.1);
+    assert_eq!(device.read("etc/tsm2-edge/tsm2-edge.toml"), before);
     assert!(status(&device).contains("active, enabled"));
 }
 
@@ -193,11 +202,7 @@ async fn a_lost_connection_leaves_nothing_half_done() {
     // While the model is copied.
     let (done, text) = deploy(device.arguments_of_a_connection_that_breaks(1 << 20), &model, &config, &[]);
     assert!(!done && text.contains("connection"), "{text}");
-    let begun = Instant::now();
-    while device.files().iter().any(|name| name.starts_with(".incoming")) {
-        assert!(begun.elapsed() < TIMEOUT, "{:?}", device.files());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("removed", &|| !device.files().iter().any(|name| name.starts_with(".incoming")));
     assert_eq!(device.files(), [""; 0], "no part of a file keeps a name");
     let (done, text) = deploy(device.arguments(), &model, &config, &[]);
     assert!(done && text.ends_with("ready\n"), "the same command completes: {text}");
@@ -213,13 +218,6 @@ async fn a_lost_connection_leaves_nothing_half_done() {
         .arg(&model);
     command.arg("--config").arg(&lost).stdin(Stdio::null()).stdout(Stdio::null());
     let mut deployment = command.spawn().unwrap();
-    let wait_until = |what: &str, is: &dyn Fn() -> bool| {
-        let begun = Instant::now();
-        while !is() {
-            assert!(begun.elapsed() < TIMEOUT, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
     wait_until("swapped", &|| device.read("etc/tsm2-edge/tsm2-edge.toml") != before);
     let pid = deployment.id().to_string();
     assert!(
