@@ -1,4 +1,5 @@
-//! Topic templates: `sensors/{stream}/telemetry`, `plant/{stream}/{variate}/state`.
+//! Topic templates: `sensors/{stream}/telemetry`, `plant/{stream}/+/{variate}/state`. `+` is a level
+//! whose name does not matter. Levels may be empty, so a topic may begin with `/`.
 //!
 //! Invariant: a captured name is one non-empty topic level of at most [`MAX_NAME`] bytes without
 //! control characters. It can stand in a topic, a file name or a log line unchanged.
@@ -15,14 +16,11 @@ const MAX_NAME: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// The text or one of its levels is empty.
-    #[error("topic {template:?} has an empty level; remove the extra /")]
-    EmptyLevel {
-        /// The template.
-        template: String,
-    },
-    /// A wildcard or a control character.
-    #[error("topic {template:?} contains {character:?}; write a placeholder as {{stream}} and {{variate}}")]
+    /// The text is empty.
+    #[error("the topic is empty; write its levels, with placeholders as {{stream}} and {{variate}}")]
+    Empty,
+    /// A wildcard of several levels, a `+` that is not a whole level, or a control character.
+    #[error("topic {template:?} contains {character:?}; a level that does not matter is +, placeholders are {{stream}} and {{variate}}")]
     Character {
         /// The template.
         template: String,
@@ -72,6 +70,8 @@ pub enum TopicError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Level {
     Text(String),
+    /// `+`: any name.
+    Any,
     Stream,
     Variate,
 }
@@ -109,13 +109,17 @@ impl Template {
     /// Parses a template. A placeholder takes a whole level.
     pub fn parse(template: &str) -> Result<Self, TemplateError> {
         let text = template.to_owned();
-        if let Some(character) = template.chars().find(|c| matches!(c, '+' | '#') || c.is_control()) {
-            return Err(TemplateError::Character { template: text, character });
+        if template.is_empty() {
+            return Err(TemplateError::Empty);
         }
         let mut levels = Vec::new();
         for level in template.split('/') {
+            let is_bad = |c: &char| matches!(c, '+' | '#') || c.is_control();
+            if let Some(character) = level.chars().find(is_bad).filter(|_| level != "+") {
+                return Err(TemplateError::Character { template: text, character });
+            }
             let level = match level {
-                "" => return Err(TemplateError::EmptyLevel { template: text }),
+                "+" => Level::Any,
                 TEMPLATE_STREAM => Level::Stream,
                 TEMPLATE_VARIATE => Level::Variate,
                 other if other.contains(['{', '}']) => {
@@ -127,7 +131,7 @@ impl Template {
                 other => Level::Text(other.to_owned()),
             };
             let placeholder = match &level {
-                Level::Text(_) => None,
+                Level::Text(_) | Level::Any => None,
                 Level::Stream => Some(TEMPLATE_STREAM),
                 Level::Variate => Some(TEMPLATE_VARIATE),
             };
@@ -157,18 +161,24 @@ impl Template {
         self.levels.contains(&Level::Variate)
     }
 
+    /// Whether it has a level whose name does not matter.
+    pub fn has_any(&self) -> bool {
+        self.levels.contains(&Level::Any)
+    }
+
     /// The filter to subscribe to: each placeholder becomes `+`.
     pub fn filter(&self) -> String {
         self.fill("+", "+")
     }
 
-    /// The topic of a stream and a variate.
+    /// The topic of a stream and a variate; a filter where the template has `+`.
     pub fn fill(&self, stream: &str, variate: &str) -> String {
         let levels: Vec<&str> = self
             .levels
             .iter()
             .map(|level| match level {
                 Level::Text(text) => text.as_str(),
+                Level::Any => "+",
                 Level::Stream => stream,
                 Level::Variate => variate,
             })
@@ -216,11 +226,14 @@ impl Template {
         };
         let mut captured = Captured::default();
         let mut rest = topic.split('/');
-        for level in &self.levels {
+        for (index, level) in self.levels.iter().enumerate() {
             let got = rest.next().ok_or_else(no_match)?;
             match level {
                 Level::Text(text) if text == got => continue,
                 Level::Text(_) => return Err(no_match()),
+                // The broker's own topics match no wildcard.
+                Level::Any if index == 0 && got.starts_with('$') => return Err(no_match()),
+                Level::Any => continue,
                 Level::Stream => captured.stream = Some(got),
                 Level::Variate => captured.variate = Some(got),
             }

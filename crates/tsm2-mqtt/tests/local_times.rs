@@ -1,21 +1,33 @@
 //! Local times: daylight saving in spring and autumn, and zones that need none.
 
 use jiff::tz::TimeZone;
-use tsm2_mqtt::{Decoder, DecoderOptions, PayloadError, PayloadShape, TimeFormat, rfc3339};
+use tsm2_mqtt::{Decoder, DecoderOptions, Field, Outcome, Path, Payload, PayloadError, rfc3339};
 
 /// Reads `time` in `zone` after a reading at `newest`, both as text; the time in UTC.
 fn read(zone: Option<&str>, time: &str, newest: Option<&str>) -> Result<String, PayloadError> {
     let decoder = Decoder::new(DecoderOptions {
-        shape: PayloadShape::Single("value".into()),
-        time: Some("time".into()),
-        time_format: TimeFormat::Auto,
+        fields: vec![Field::at(Path::parse("value").unwrap())],
+        time: Some(Path::parse("time").unwrap()),
         time_zone: zone.map(|name| TimeZone::get(name).unwrap()),
         max_payload: 1000,
         max_depth: 4,
+        ..DecoderOptions::default()
     });
-    let newest_ms = newest.map(|time| time.parse::<jiff::Timestamp>().unwrap().as_millisecond());
-    let payload = format!(r#"{{"value": 1, "time": "{time}"}}"#);
-    decoder.decode("t", payload.as_bytes(), 0, newest_ms, |_, _, _| ()).map(rfc3339)
+    let text = format!(r#"{{"value": 1, "time": "{time}"}}"#);
+    let payload = Payload {
+        topic: "t",
+        bytes: text.as_bytes(),
+        arrival_ms: 0,
+        newest_ms: newest.map(|time| time.parse::<jiff::Timestamp>().unwrap().as_millisecond()),
+        field: None,
+    };
+    let mut read = 0;
+    decoder.decode(&payload, |outcome| {
+        if let Outcome::Value { time_ms, .. } = outcome {
+            read = time_ms;
+        }
+    })?;
+    Ok(rfc3339(read))
 }
 
 fn berlin(time: &str, newest: Option<&str>) -> String {

@@ -1,43 +1,74 @@
 //! Payloads: what sensors send, and what nobody should.
 
 use proptest::prelude::*;
-use tsm2_mqtt::{Decoder, DecoderOptions, FieldError, PayloadError, PayloadShape, TimeFormat, rfc3339};
+use tsm2_mqtt::{
+    Decoder, DecoderOptions, Field, Outcome, Path, Payload, PayloadError, PayloadError as FieldError, PayloadShape, TimeFormat, rfc3339,
+};
 
 const ARRIVAL: i64 = 1_700_000_000_000;
 
-fn decoder(shape: PayloadShape, time: Option<&str>, time_format: TimeFormat) -> Decoder {
+/// The layout of the values: a field at each path, or one value.
+enum Layout {
+    Fields(Vec<String>),
+    Single(String),
+}
+
+fn decoder(layout: Layout, time: Option<&str>, time_format: TimeFormat) -> Decoder {
+    let field = |path: &String| Field::at(Path::parse(path).unwrap());
+    let (shape, fields) = match &layout {
+        Layout::Fields(paths) => (PayloadShape::Fields, paths.iter().map(field).collect()),
+        Layout::Single(path) => (PayloadShape::Topic, vec![field(path)]),
+    };
     Decoder::new(DecoderOptions {
         shape,
-        time: time.map(str::to_owned),
+        fields,
+        time: time.map(|path| Path::parse(path).unwrap()),
         time_format,
-        time_zone: None,
         max_payload: 65_536,
         max_depth: 16,
+        ..DecoderOptions::default()
     })
 }
 
 fn fields(names: &[&str]) -> Decoder {
-    decoder(
-        PayloadShape::Fields(names.iter().map(|n| (*n).to_string()).collect()),
-        None,
-        TimeFormat::Auto,
-    )
+    let names = names.iter().map(|n| (*n).to_string()).collect();
+    decoder(Layout::Fields(names), None, TimeFormat::Auto)
 }
 
 fn single() -> Decoder {
-    decoder(PayloadShape::Single("value".into()), None, TimeFormat::Auto)
+    decoder(Layout::Single("value".into()), None, TimeFormat::Auto)
+}
+
+fn payload(bytes: &[u8]) -> Payload<'_> {
+    Payload {
+        topic: "t/1",
+        bytes,
+        arrival_ms: ARRIVAL,
+        newest_ms: None,
+        field: Some(0),
+    }
 }
 
 type Values = Vec<Result<Option<f32>, FieldError>>;
 
-/// Values with NaN as None, so that they compare.
-fn decode(decoder: &Decoder, payload: &[u8]) -> Result<(i64, Values), PayloadError> {
-    let mut values = Vec::new();
-    let time_ms = decoder.decode("t/1", payload, ARRIVAL, None, |_, index, value| {
-        assert_eq!(index, values.len());
-        values.push(value.map(|v| (!v.is_nan()).then_some(v)));
+/// Time and values, with NaN as None, so that they compare.
+fn decode(decoder: &Decoder, bytes: &[u8]) -> Result<(i64, Values), PayloadError> {
+    let (mut values, mut time) = (Values::new(), ARRIVAL);
+    decoder.decode(&payload(bytes), |outcome| {
+        values.push(match outcome {
+            Outcome::Value { time_ms, field, value } => {
+                assert_eq!(field, values.len());
+                time = time_ms;
+                Ok((!value.is_nan()).then_some(value))
+            }
+            Outcome::Absent { field } => Err(FieldError::Missing {
+                topic: "t/1".into(),
+                field: decoder.options().fields[field].path.as_str().to_owned(),
+            }),
+            Outcome::Fault(error) => Err(error),
+        });
     })?;
-    Ok((time_ms, values))
+    Ok((time, values))
 }
 
 fn one(decoder: &Decoder, payload: &str) -> Result<Option<f32>, FieldError> {
@@ -193,7 +224,7 @@ fn what_is_no_payload_is_refused_with_its_topic() {
 
 #[test]
 fn times_are_read_in_each_format() {
-    let shape = || PayloadShape::Fields(vec!["v".into()]);
+    let shape = || Layout::Fields(vec!["v".into()]);
     let at = |format: TimeFormat, time: &str| {
         decode(
             &decoder(shape(), Some("meta.time"), format),
@@ -228,11 +259,7 @@ fn times_are_read_in_each_format() {
         assert!(matches!(at(format, time), Err(PayloadError::BadTime { .. })), "{format:?} {time}");
     }
     assert!(matches!(at(TimeFormat::Auto, "null"), Err(PayloadError::NoTime { .. })));
-    let bare = decode(
-        &decoder(PayloadShape::Single("value".into()), Some("time"), TimeFormat::Auto),
-        b"21.5",
-    )
-    .unwrap_err();
+    let bare = decode(&decoder(Layout::Single("value".into()), Some("time"), TimeFormat::Auto), b"21.5").unwrap_err();
     assert_eq!(
         bare,
         PayloadError::NoTime {
@@ -272,8 +299,8 @@ proptest! {
 
 #[test]
 fn points_in_time_are_read_whole_or_not_at_all() {
-    let decoder = decoder(PayloadShape::Single("people".into()), Some("at"), TimeFormat::Auto);
-    let points = |payload: &str| decoder.points("t/1", payload.as_bytes(), None);
+    let decoder = decoder(Layout::Single("people".into()), Some("at"), TimeFormat::Auto);
+    let points = |text: &str| decoder.points(&payload(text.as_bytes()));
     let read = points(r#"[{"at": "2026-03-02T08:00:00Z", "people": 7}, {"at": 1772442000, "people": "12.5"}]"#).unwrap();
     assert_eq!(read, [(1_772_438_400_000, 7.0), (1_772_442_000_000, 12.5)]);
     assert!(points(r#"[{"at": 5, "people": null}]"#).unwrap()[0].1.is_nan());

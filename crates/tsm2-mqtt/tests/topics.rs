@@ -53,10 +53,8 @@ fn topics_that_do_not_match_are_refused() {
 #[test]
 fn templates_that_are_none_are_refused_by_name() {
     let refused = |template: &str| Template::parse(template).unwrap_err();
-    for template in ["", "/a", "a//b", "a/"] {
-        assert!(matches!(refused(template), TemplateError::EmptyLevel { .. }), "{template}");
-    }
-    for template in ["a/+/b", "a/#", "a/\n"] {
+    assert_eq!(refused(""), TemplateError::Empty);
+    for template in ["a/x+/b", "a/#", "#", "a/\n", "+{stream}"] {
         assert!(matches!(refused(template), TemplateError::Character { .. }), "{template}");
     }
     for template in ["a/x{stream}", "a/{streams}", "a/{", "a/{Stream}/b"] {
@@ -73,6 +71,17 @@ fn templates_that_are_none_are_refused_by_name() {
         refused("a/{sensor}/b").to_string().contains("\"{sensor}\""),
         "the message names the culprit"
     );
+}
+
+#[test]
+fn a_level_may_be_empty_or_without_meaning() {
+    let template = Template::parse("/{stream}/+/state").unwrap();
+    assert_eq!(template.filter(), "/+/+/state");
+    assert_eq!(template.capture("/a/sensor/state").unwrap().stream, Some("a"));
+    assert!(template.capture("/a//state").is_ok() && template.capture("a/sensor/state").is_err());
+    let any = Template::parse("+/x").unwrap();
+    assert!(any.capture("a/x").is_ok() && any.capture("$SYS/x").is_err());
+    assert!(any.overlaps(&Template::parse("{stream}/x").unwrap()));
 }
 
 #[test]

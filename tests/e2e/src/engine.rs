@@ -38,15 +38,15 @@ impl<'s> TestEngine<'s> {
         };
         let input = Input {
             topic,
-            address,
+            address: &address,
             payload,
             retained,
             arrival_ms,
         };
         let forecasts = self.metrics.input.forecasts.clone();
         match self.engine.take(&input, |step| forecasts.inc_by(on(step))) {
-            Some(Accepted { entry, readings }) => {
-                self.log.push(entry.encode());
+            Some(Accepted { entries, readings }) => {
+                self.log.extend(entries.iter().map(|entry| entry.encode()));
                 readings
             }
             None => 0,

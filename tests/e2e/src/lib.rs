@@ -4,6 +4,7 @@
 //! its process.
 
 pub mod bundle;
+pub mod cases;
 pub mod data;
 #[cfg(target_os = "linux")]
 pub mod device;

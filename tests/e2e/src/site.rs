@@ -81,6 +81,15 @@ impl Site {
     }
 }
 
+/// Waits until no time bin of a minute ends within the next seconds, for messages whose time of arrival counts.
+pub async fn within_a_minute() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let second = now.expect("a clock after 1970").as_secs() % 60;
+    if (22..30).contains(&second) {
+        tokio::time::sleep(std::time::Duration::from_secs(31 - second)).await;
+    }
+}
+
 /// The readings of row `index`.
 pub fn row(index: i64) -> [f32; 2] {
     [20.0 + (index % 7) as f32, 3.5 - (index % 4) as f32]

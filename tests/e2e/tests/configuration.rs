@@ -5,8 +5,8 @@ use std::path::Path;
 use tempfile::tempdir;
 use tsm2_e2e::{bundle, process};
 use tsm2_edge::config::{
-    Aggregate, BrokerError, Config, ConfigError, HttpSectionError, ModelError, OutputError, PrepareError, SchemaError, StateError, Tls,
-    TopicsError, prepare,
+    Aggregate, BrokerError, Config, ConfigError, HttpSectionError, ModelError, OutputError, PrepareError, SchemaError, SourceError,
+    StateError, Tls, TopicsError, prepare,
 };
 
 const TOPIC: &str = "sensors/{stream}/telemetry";
@@ -249,8 +249,8 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     );
     assert_refused!(
         &timed,
-        set_topic("bed/+/x"),
-        PrepareError::Topics(TopicsError::Template { .. }),
+        set_topic("bed/x+/y"),
+        PrepareError::Source(SourceError::Template { .. }),
         "input.topic",
         "'+'"
     );
@@ -270,7 +270,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     assert_refused!(
         &timed,
         |c| drop(c.input.fields.insert("tmp".into(), "x".into())),
-        PrepareError::Schema(SchemaError::UnknownVariate { .. }),
+        PrepareError::Source(SourceError::UnknownVariate { .. }),
         "input.fields.tmp",
         "a, b/c"
     );
@@ -302,20 +302,20 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     assert_refused!(
         &timed,
         zoned(Some("t"), "Europe/Berlim"),
-        PrepareError::Schema(SchemaError::TimeZone { .. }),
+        PrepareError::Source(SourceError::TimeZone { .. }),
         "input.time_zone",
         "Berlim"
     );
     assert_refused!(
         &timed,
         zoned(None, "Europe/Berlin"),
-        PrepareError::Schema(SchemaError::ZoneWithoutTime),
+        PrepareError::Source(SourceError::Key { .. }),
         "input.time_field"
     );
     assert_refused!(
         &timed,
         |c| drop(c.input.fields.insert("a".into(), "b/c".into())),
-        PrepareError::Topics(TopicsError::SameName { .. }),
+        PrepareError::Source(SourceError::SameName { .. }),
         "\"a\"",
         "\"b/c\""
     );
@@ -443,7 +443,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     );
     assert_refused!(
         &told,
-        ahead("a//{variate}"),
+        ahead("a/#/{variate}"),
         PrepareError::Topics(TopicsError::Template { .. }),
         "input.future_covariates_topic"
     );

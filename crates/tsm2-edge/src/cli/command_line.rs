@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::backtest::Backtest;
 use super::clear_session::ClearSession;
+use super::discover::Discover;
 use super::replay::Replay;
 use super::run::Run;
 use super::state::State;
@@ -26,6 +27,7 @@ enum Command {
     Validate(Validate),
     Replay(Box<Replay>),
     Backtest(Backtest),
+    Discover(Box<Discover>),
     ClearSession(ClearSession),
     State(State),
 }
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Validate(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Backtest(command) => command.run(),
+        Command::Discover(command) => command.run(),
         Command::ClearSession(command) => command.run(),
         Command::State(command) => command.run(),
     };

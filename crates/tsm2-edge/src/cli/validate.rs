@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tsm2_bundle::Variate;
 
-use super::common;
+use super::{common, explain};
 use crate::config::{Config, Prepared, prepare};
 use crate::runtime::published::largest_payload;
 
@@ -15,11 +15,15 @@ const DOCUMENTED_LIMIT: usize = 262_144;
 
 /// Check a configuration and its model without connecting
 #[derive(Args)]
-#[command(after_long_help = "Example:
-  tsm2-edge validate /etc/tsm2-edge/tsm2-edge.toml")]
+#[command(after_long_help = "Examples:
+  tsm2-edge validate /etc/tsm2-edge/tsm2-edge.toml
+  tsm2-edge validate tsm2-edge.toml --message zigbee2mqtt/kitchen '{\"temperature\": 21.5}'")]
 pub(super) struct Validate {
     /// Configuration, TOML; TSM2_EDGE__SECTION__KEY in the environment overrides a key
     config: PathBuf,
+    /// Show what becomes of a message; hex:00ff stands for bytes
+    #[arg(long, num_args = 2, value_names = ["TOPIC", "PAYLOAD"])]
+    message: Option<Vec<String>>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -29,6 +33,13 @@ impl Validate {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = Config::load(&self.config)?;
         let prepared = prepare(&config)?;
+        if let Some([topic, payload]) = self.message.as_deref() {
+            let message = explain::Message::read(&prepared, topic, payload)?;
+            return common::print(match self.json {
+                true => message.json().to_string(),
+                false => message.text(),
+            });
+        }
         let found = Found::of(&prepared);
         common::print(match self.json {
             true => found.json().to_string(),
@@ -52,7 +63,7 @@ impl<'p> Found<'p> {
     fn of(prepared: &'p Prepared) -> Self {
         let meta = prepared.bundle.meta();
         let names = |variates: &'p [Variate]| variates.iter().map(|variate| variate.name.as_str()).collect();
-        let largest_message = largest_payload(&meta.name, meta.config.horizon);
+        let largest_message = largest_payload(&meta.name, meta.config.horizon, &prepared.publication);
         let mut warnings = prepared.warnings.0.clone();
         if largest_message > DOCUMENTED_LIMIT {
             warnings.push(format!(
@@ -126,6 +137,7 @@ impl<'p> Found<'p> {
             config.broker.client_id,
             if config.broker.tls.is_some() { "with" } else { "without" }
         ));
+        lines.extend(explain::sources(prepared));
         lines.push(format!("subscribes to      {}", prepared.topics.filters().join(", ")));
         for target in 0..self.targets.len() {
             lines.push(format!("publishes          {}", prepared.topics.forecast("<stream>", target)));

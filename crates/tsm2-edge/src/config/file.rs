@@ -1,7 +1,8 @@
 //! The configuration file and the environment variables that override it.
 //!
 //! A variable `TSM2_EDGE__SECTION__KEY` replaces the key of that section;
-//! `TSM2_EDGE__INPUT__FIELDS__name` replaces the field of a variate. Paths are relative to the file.
+//! `TSM2_EDGE__INPUT__FIELDS__name` replaces the field of a variate. Sections `[[source]]` have no
+//! variables. Paths are relative to the file.
 //! Paths of secrets and certificates may begin with `$CREDENTIALS_DIRECTORY/`, where systemd puts
 //! the files of a unit's `LoadCredential=`.
 //!
@@ -18,6 +19,7 @@ use super::input::Input;
 use super::log::Log;
 use super::model::Model;
 use super::output::Output;
+use super::source::Source;
 use super::state::State;
 
 /// Prefix of the environment variables that override keys.
@@ -76,6 +78,9 @@ pub struct Config {
     pub model: Model,
     /// Where readings come from.
     pub input: Input,
+    /// Sources beside the short form in `input`.
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
     /// Where forecasts go.
     pub output: Output,
     /// What outlives the process.
@@ -173,7 +178,7 @@ impl Config {
     fn complete(self, file: &Path) -> Result<Self, ConfigError> {
         for (key, is_missing) in [
             ("model.bundle", self.model.bundle.as_os_str().is_empty()),
-            ("input.topic", self.input.topic.is_empty()),
+            ("input.topic", self.input.topic.is_empty() && self.sources.is_empty()),
         ] {
             if is_missing {
                 return Err(ConfigError::Key {

@@ -8,12 +8,14 @@ use tsm2_stream::{Aggregate, MAX_AHEAD};
 use super::section::section;
 
 section! {
-    /// Where readings come from.
+    /// Where readings come from. With `topic` it is the short form of one source; `fields`, `value` and
+    /// the keys of the time then say how its payloads are read. Without `topic` there are sections
+    /// `[[source]]`, and the other keys concern all of them.
     Input in "input" {
-        /// Topic template of the readings. `{stream}` stands for the stream. With `{variate}` each topic
-        /// carries one value (a number, or an object with it); without it each payload is a JSON object
-        /// with a field per variate.
-        topic: String = String::new() => "required";
+        /// Topic template of the readings. `{stream}` stands for the stream, `+` for a level that does not
+        /// matter. With `{variate}` each topic carries one value (a number, a word, or an object with it);
+        /// without it each payload is a JSON object with a field per variate, or an array of such objects.
+        topic: String = String::new() => "required without `[[source]]`";
         /// Topic template of the future covariates, with `{variate}`. Required by a model that has future
         /// covariates; unused by others.
         future_covariates_topic: Option<String> = None;
@@ -21,16 +23,17 @@ section! {
         stream: Option<String> = None;
         /// Names of the streams to serve. Readings of others are rejected.
         streams: Option<Vec<String>> = None => "any";
-        /// For each variate: the path of its field in the payload (`room1.temperature`), or its name in
-        /// the topic.
+        /// For each variate: the path of its field in the payload (`room1.temperature`, or a JSONPath that
+        /// begins with `$`), or its name in the topic.
         fields: BTreeMap<String, String> = BTreeMap::new() => "the variate's name";
         /// Path of the value in an object that carries one value, and in each point of a future covariate.
         value: String = "value".into();
         /// Path of the time in the payload. Without it the time of arrival counts. In a point of a future
         /// covariate the default is `time`.
         time_field: Option<String> = None;
-        /// Format of that time: `rfc3339`, `unix_s`, `unix_ms` or `auto`. `auto` reads text as RFC 3339
-        /// and a number as milliseconds from 10^11 on, else as seconds.
+        /// Format of that time: `rfc3339`, `unix_s`, `unix_ms`, `unix_us`, `unix_ns` or `auto`. `auto` reads
+        /// text as RFC 3339, and a number below 10^11 as seconds, below 10^14 as milliseconds, below 10^17
+        /// as microseconds, else as nanoseconds.
         time_format: TimeFormat = TimeFormat::default() => "`\"auto\"`";
         /// IANA name of the time zone of times without an offset. Without it such times are rejected.
         time_zone: Option<String> = None;

@@ -3,6 +3,7 @@
 //! [`Config`] has the right types. [`prepare()`] checks that its parts fit together and makes what
 //! each part of the daemon needs.
 
+mod address;
 mod broker;
 mod file;
 mod http;
@@ -12,13 +13,18 @@ mod memory;
 mod model;
 mod output;
 mod prepare;
+mod preset;
 pub mod reference;
 mod schema;
 mod secret;
 mod section;
+mod source;
+mod sources;
 mod state;
 mod topics;
+mod words;
 
+pub use address::{Address, AddressError, Kind, Route};
 pub use broker::{Broker, BrokerError, Tls};
 pub use file::{Config, ConfigError, ENV_PREFIX};
 pub use http::{Http, HttpSectionError};
@@ -26,10 +32,14 @@ pub use input::Input;
 pub use log::{Log, LogFormat, LogLevel};
 pub use memory::{TooLarge, per_stream};
 pub use model::{Model, ModelError};
-pub use output::{Output, OutputError};
+pub use output::{Limits, Output, OutputError, Publication};
 pub use prepare::{PrepareError, Prepared, prepare};
+pub use preset::Preset;
 pub use schema::{Schema, SchemaError, forecaster, resampler};
 pub use secret::Warnings;
+pub use source::{Decimal, Format, Missing, OneOrMore, Source, Units, Value, ValueOrPath, Values, Word};
+pub use sources::{PreparedSource, SourceError};
 pub use state::{Durability, State, StateError};
-pub use topics::{Address, AddressError, Kind, Topics, TopicsError};
+pub use topics::{Topics, TopicsError};
 pub use tsm2_stream::Aggregate;
+pub use words::known_word;

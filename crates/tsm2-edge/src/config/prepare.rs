@@ -12,9 +12,10 @@ use super::file::Config;
 use super::http::HttpSectionError;
 use super::memory::{self, TooLarge};
 use super::model::ModelError;
-use super::output::OutputError;
+use super::output::{OutputError, Publication};
 use super::schema::{Schema, SchemaError};
 use super::secret::Warnings;
+use super::sources::{self, SourceError};
 use super::state::{Durability, StateError};
 use super::topics::{Topics, TopicsError};
 use crate::observe::http::HttpOptions;
@@ -30,7 +31,10 @@ pub enum PrepareError {
     /// Section `model`.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Topics of the sections `input` and `output`.
+    /// Sections `source`, or the topic and fields of section `input`.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Topics of the sections `input`, `source` and `output`.
     #[error(transparent)]
     Topics(#[from] TopicsError),
     /// The other keys of section `input`.
@@ -61,6 +65,8 @@ pub struct Prepared {
     pub bundle: Bundle,
     /// Topics in and out.
     pub topics: Topics,
+    /// What of a forecast is published.
+    pub publication: Publication,
     /// Payloads to readings to time steps to forecasts.
     pub schema: Schema,
     /// The session with the broker.
@@ -94,6 +100,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         broker,
         model,
         input,
+        sources,
         output,
         state,
         http,
@@ -108,8 +115,15 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
     let bundle = model.open()?;
     let meta = bundle.meta();
     let interval_ms = model.interval_ms(meta)?;
-    let topics = Topics::new(input, &output.prefix, meta)?;
-    let schema = Schema::new(input, &topics, meta, interval_ms, output.coverage)?;
+    let publication = output.publication(meta)?;
+    let sources = sources::sources(input, sources, meta)?;
+    let unread = meta.variates.iter().enumerate();
+    let unread = unread.filter(|(variate, _)| !sources.iter().any(|source| source.variates.contains(variate)));
+    warnings
+        .0
+        .extend(unread.map(|(_, variate)| format!("no source has the variate {:?}; the model never sees it", variate.name)));
+    let topics = Topics::new(input, &sources, &output.prefix, meta)?;
+    let schema = Schema::new(input, &sources, meta, interval_ms, output.coverage)?;
     let bytes_per_stream = memory::per_stream(&bundle, &schema.resampler, output.coverage);
     let in_memory = durability
         .as_ref()
@@ -131,6 +145,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         forget_after: state.forget_after(),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         topics,
+        publication,
         schema,
         session,
         bytes_per_stream,
@@ -148,8 +163,6 @@ impl Prepared {
     /// Log entries of a stream that are kept to warm up another model.
     pub(crate) fn warmup_entries(&self) -> usize {
         let steps = self.state.as_ref().map_or(0, |state| state.warmup_steps as usize);
-        // A topic per variate gives an entry per variate and time step.
-        let entries_per_step = if self.topics.has_variate() { self.topics.inputs().len() } else { 1 };
-        steps.saturating_mul(entries_per_step)
+        steps.saturating_mul(self.topics.messages_per_step())
     }
 }

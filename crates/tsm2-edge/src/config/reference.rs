@@ -10,6 +10,7 @@ use super::log::Log;
 use super::model::Model;
 use super::output::Output;
 use super::section::Section;
+use super::source::{Source, Value};
 use super::state::State;
 use crate::observe::Metrics;
 use crate::observe::REASONS;
@@ -24,6 +25,8 @@ pub fn sections() -> Vec<Section> {
         Tls::section(),
         Model::section(),
         Input::section(),
+        Source::section(),
+        Value::section(),
         Output::section(),
         State::section(),
         Http::section(),

@@ -1,15 +1,12 @@
 //! Schema: how payloads become readings, readings become time steps, and time steps become forecasts.
 
-use jiff::tz::TimeZone;
 use tsm2_bundle::Metadata;
-use tsm2_mqtt::{Decoder, DecoderOptions, PayloadShape};
+use tsm2_mqtt::{Decoder, DecoderOptions, Field, Path, PathError};
 use tsm2_stream::{ForecasterConfig, Resampler, ResamplerConfig, ResamplerError, initial_widths};
 
 use super::input::Input;
-use super::topics::Topics;
+use super::sources::{MAX_DEPTH, PreparedSource, SourceError, zone_of};
 
-/// Deepest nesting of JSON that is read.
-const MAX_DEPTH: usize = 32;
 /// Field of the time in a point of a future covariate without `input.time_field`.
 const TIME_OF_POINT: &str = "time";
 
@@ -39,14 +36,16 @@ pub enum SchemaError {
     #[error("input: {0}")]
     Resampler(#[from] ResamplerError),
     /// The time zone does not exist.
-    #[error("input.time_zone: {name:?} is not an IANA time zone; write it as Europe/Berlin")]
-    TimeZone {
-        /// The name.
-        name: String,
+    #[error(transparent)]
+    TimeZone(#[from] SourceError),
+    /// A path that cannot be used.
+    #[error("{key}: {source}")]
+    Path {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: PathError,
     },
-    /// A zone for times that are not read.
-    #[error("input.time_zone needs input.time_field: the time of arrival has no zone")]
-    ZoneWithoutTime,
     /// A number that must not be zero.
     #[error("{key} is 0; set it to at least 1")]
     Zero {
@@ -58,8 +57,6 @@ pub enum SchemaError {
 /// See the module.
 #[derive(Debug)]
 pub struct Schema {
-    /// Payloads of readings.
-    pub readings: Decoder,
     /// Payloads of future covariates.
     pub future_covariates: Decoder,
     /// Readings to time steps.
@@ -71,32 +68,42 @@ pub struct Schema {
 impl Schema {
     /// # Errors
     /// Why no reading could become a forecast.
-    pub(super) fn new(input: &Input, topics: &Topics, meta: &Metadata, interval_ms: u64, coverage: f32) -> Result<Self, SchemaError> {
+    pub(super) fn new(
+        input: &Input,
+        sources: &[PreparedSource],
+        meta: &Metadata,
+        interval_ms: u64,
+        coverage: f32,
+    ) -> Result<Self, SchemaError> {
         if input.max_payload_bytes == 0 {
             return Err(SchemaError::Zero {
                 key: "input.max_payload_bytes",
             });
         }
-        let shape = match topics.has_variate() {
-            true => PayloadShape::Single(input.value.clone()),
-            false => PayloadShape::Fields(topics.inputs().to_vec()),
+        let path = |key, text| Path::parse(text).map_err(|source| SchemaError::Path { key, source });
+        let points = DecoderOptions {
+            fields: vec![Field::at(path("input.value", &input.value)?)],
+            time: Some(path("input.time_field", input.time_field.as_deref().unwrap_or(TIME_OF_POINT))?),
+            time_format: input.time_format,
+            time_zone: input.time_zone.as_ref().map(|name| zone_of("input.time_zone", name)).transpose()?,
+            max_payload: input.max_payload_bytes,
+            max_depth: MAX_DEPTH,
+            ..DecoderOptions::default()
         };
-        let time_zone = time_zone(input)?;
-        let decoder = |shape, time| {
-            Decoder::new(DecoderOptions {
-                shape,
-                time,
-                time_format: input.time_format,
-                time_zone: time_zone.clone(),
-                max_payload: input.max_payload_bytes,
-                max_depth: MAX_DEPTH,
-            })
-        };
-        let time_of_point = input.time_field.clone().unwrap_or_else(|| TIME_OF_POINT.to_owned());
+        let mut resampler = resampler(input, meta, interval_ms)?;
+        let mut ids = 0;
+        for source in sources {
+            // A topic per variate is a sensor per variate.
+            let sensors = if source.template.has_variate() { source.variates.len() } else { 1 };
+            for (index, &variate) in source.variates.iter().enumerate() {
+                resampler.sources[variate] = ids + (index % sensors) as u16;
+            }
+            ids += sensors as u16;
+        }
+        resampler.device_times = sources.iter().any(|source| source.decoder.has_own_time());
         Ok(Schema {
-            readings: decoder(shape, input.time_field.clone()),
-            future_covariates: decoder(PayloadShape::Single(input.value.clone()), Some(time_of_point)),
-            resampler: resampler(input, meta, interval_ms)?,
+            future_covariates: Decoder::new(points),
+            resampler,
             forecaster: forecaster(meta, interval_ms, coverage),
         })
     }
@@ -108,18 +115,13 @@ impl Schema {
 /// Why no reading could become one.
 pub fn resampler(input: &Input, meta: &Metadata, interval_ms: u64) -> Result<ResamplerConfig, SchemaError> {
     let names: Vec<&str> = meta.variates.iter().map(|variate| variate.name.as_str()).collect();
-    for (key, named) in [
-        ("input.fields", input.fields.keys().collect::<Vec<_>>()),
-        ("input.aggregates", input.aggregates.keys().collect()),
-    ] {
-        if let Some(name) = named.iter().find(|name| !names.contains(&name.as_str())) {
-            return Err(SchemaError::UnknownVariate {
-                key,
-                name: (*name).clone(),
-                model: meta.name.clone(),
-                known: names.join(", "),
-            });
-        }
+    if let Some(name) = input.aggregates.keys().find(|name| !names.contains(&name.as_str())) {
+        return Err(SchemaError::UnknownVariate {
+            key: "input.aggregates",
+            name: name.clone(),
+            model: meta.name.clone(),
+            known: names.join(", "),
+        });
     }
     let mut config = ResamplerConfig::new(names.len(), interval_ms, input.max_gap);
     for (aggregate, name) in config.aggregates.iter_mut().zip(&names) {
@@ -145,13 +147,4 @@ pub fn forecaster(meta: &Metadata, interval_ms: u64, coverage: f32) -> Forecaste
         coverage,
         initial_widths: initial_widths(deviations, meta.config.horizon, coverage, meta.validation_mse()),
     }
-}
-
-fn time_zone(input: &Input) -> Result<Option<TimeZone>, SchemaError> {
-    let Some(name) = &input.time_zone else { return Ok(None) };
-    if input.time_field.is_none() {
-        return Err(SchemaError::ZoneWithoutTime);
-    }
-    let unknown = |_| SchemaError::TimeZone { name: name.clone() };
-    TimeZone::get(name).map(Some).map_err(unknown)
 }

@@ -75,7 +75,7 @@ macro_rules! section {
                     path: $path,
                     about: joined(&[$($about),+]),
                     keys: vec![$( Key {
-                        name: stringify!($key),
+                        name: stringify!($key).trim_start_matches("r#"),
                         default: default_text(&default.$key, [$($words)?].first().copied()),
                         meaning: joined(&[$($meaning),+]),
                     } ),+],

@@ -1,11 +1,13 @@
 //! Topics: what a topic that arrives names, and where forecasts are published.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use tsm2_bundle::Metadata;
-use tsm2_mqtt::{TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};
+use tsm2_mqtt::{TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, topic_level};
 
+use super::address::{Address, AddressError, Kind, Route};
 use super::input::Input;
+use super::sources::PreparedSource;
 
 /// Topics that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +22,10 @@ pub enum TopicsError {
         source: TemplateError,
     },
     /// The template names no stream, and no key does.
-    #[error("input.topic: {template:?} has no {TEMPLATE_STREAM}; add it, or name the one stream with input.stream")]
+    #[error("{key}: {template:?} has no {TEMPLATE_STREAM}; add it, or name the one stream with input.stream")]
     NoStream {
+        /// The key of the template.
+        key: String,
         /// The template.
         template: String,
     },
@@ -29,9 +33,19 @@ pub enum TopicsError {
     #[error("{key}: {template:?} has {TEMPLATE_STREAM}, and input.stream names a stream; remove one of the two")]
     TwoStreams {
         /// The key of the template.
-        key: &'static str,
+        key: String,
         /// The template.
         template: String,
+    },
+    /// Topics that name their stream at different places.
+    #[error("{key}: one topic can match {template:?} and {other:?}, which have {TEMPLATE_STREAM} at different levels; make them distinct")]
+    Crossed {
+        /// The key of the template.
+        key: String,
+        /// The template.
+        template: String,
+        /// The template of the other source.
+        other: String,
     },
     /// A name that no topic can have.
     #[error("{key}: {name:?} cannot be the name of a stream; remove `/`, `+`, `#` and control characters")]
@@ -58,15 +72,17 @@ pub enum TopicsError {
         placeholder: &'static str,
     },
     /// Readings and future covariates would have the same topics.
-    #[error("input.future_covariates_topic: {template:?} also matches topics of input.topic {topic:?}; make them distinct")]
+    #[error("input.future_covariates_topic: {template:?} also matches topics of {key} {topic:?}; make them distinct")]
     Overlap {
         /// The template.
         template: String,
+        /// The key of the other.
+        key: String,
         /// The other.
         topic: String,
     },
-    /// Two variates would read the same field or publish to the same topic.
-    #[error("the variates {first:?} and {second:?} both use the name {name:?}; make them distinct in input.fields or rename one")]
+    /// Two variates would publish to the same topic.
+    #[error("the forecasts of {first:?} and {second:?} would have the same topic level {name:?}; rename one of the variates")]
     SameName {
         /// One variate.
         first: String,
@@ -79,7 +95,7 @@ pub enum TopicsError {
     #[error("{key}: {template:?} also matches {topic:?}, where this daemon publishes; change it or output.prefix")]
     Loop {
         /// The template's key.
-        key: &'static str,
+        key: String,
         /// The template.
         template: String,
         /// Topics published to.
@@ -87,87 +103,21 @@ pub enum TopicsError {
     },
 }
 
-/// What a topic names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address<'t> {
-    /// The stream.
-    pub stream: &'t str,
-    /// What the payload contains.
-    pub kind: Kind,
-}
-
-/// What a payload contains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Readings of one variate, or of all when the topic names none.
-    Readings {
-        /// Index of the variate.
-        variate: Option<usize>,
-    },
-    /// Future values of one variate.
-    FutureCovariate {
-        /// Index of the variate.
-        variate: usize,
-    },
-}
-
-/// A topic whose messages cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AddressError {
-    /// It does not match a template.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    /// Neither the topic nor the configuration names a stream.
-    #[error("the topic names no stream; set input.stream")]
-    NoStream,
-    /// The model does not have the variate.
-    #[error("topic {topic:?}: the model has no variate {variate:?}")]
-    UnknownVariate {
-        /// The topic.
-        topic: String,
-        /// The variate.
-        variate: String,
-    },
-    /// The stream is not served.
-    #[error("stream {stream:?} is not in input.streams")]
-    UnknownStream {
-        /// The stream.
-        stream: String,
-    },
-}
-
-impl AddressError {
-    /// The reason under which it is counted.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            AddressError::Topic(_) | AddressError::NoStream => "topic",
-            AddressError::UnknownVariate { .. } => "unknown_variate",
-            AddressError::UnknownStream { .. } => "unknown_stream",
-        }
-    }
-
-    /// The source that is logged once.
-    pub fn source_name(&self) -> String {
-        match self {
-            AddressError::UnknownVariate { variate, .. } => variate.clone(),
-            AddressError::UnknownStream { stream } => stream.clone(),
-            other => other.to_string(),
-        }
-    }
-}
-
 /// Topics of the daemon, in and out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Topics {
-    readings: Template,
+    sources: Vec<PreparedSource>,
+    /// The sources of topics without wildcards.
+    exact: HashMap<String, Vec<usize>>,
+    /// The other sources.
+    patterns: Vec<usize>,
     future_covariates: Option<Template>,
-    /// The stream where the topic names none.
+    /// The stream where the topics name none.
     stream: Option<String>,
     /// The streams to serve; any when absent.
     streams: Option<BTreeSet<String>>,
-    /// For each variate its name in an input topic, or its field.
-    inputs: Vec<String>,
+    /// The variates, in the model's order.
+    variates: Vec<String>,
     /// For each target its level in an output topic.
     outputs: Vec<String>,
     prefix: String,
@@ -176,47 +126,53 @@ pub struct Topics {
 impl Topics {
     /// # Errors
     /// Why no message could be read or published.
-    pub(super) fn new(input: &Input, prefix: &str, meta: &Metadata) -> Result<Self, TopicsError> {
-        const KEY: &str = "input.topic";
-        let readings = Template::parse(&input.topic).map_err(|source| TopicsError::Template { key: KEY, source })?;
-        let stream = stream_name(input, &readings)?;
-        let names: Vec<&str> = meta.variates.iter().map(|variate| variate.name.as_str()).collect();
-        let inputs: Vec<String> = names
-            .iter()
-            .map(|&name| input.fields.get(name).map_or(name, String::as_str).to_owned())
-            .collect();
+    pub(super) fn new(input: &Input, sources: &[PreparedSource], prefix: &str, meta: &Metadata) -> Result<Self, TopicsError> {
+        let stream = stream_name(input, sources)?;
+        let variates: Vec<String> = meta.variates.iter().map(|variate| variate.name.clone()).collect();
         let outputs: Vec<String> = meta.targets().iter().map(|variate| topic_level(&variate.name)).collect();
-        distinct(&names, &inputs)?;
-        distinct(&names, &outputs)?;
+        distinct(&variates, &outputs)?;
+        let mut exact = HashMap::<String, Vec<usize>>::new();
+        let mut patterns = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            match source.template.filter().contains('+') {
+                true => patterns.push(index),
+                false => exact.entry(source.template.as_str().to_owned()).or_default().push(index),
+            }
+        }
         let topics = Topics {
-            future_covariates: future_covariates(input, &readings, meta)?,
-            readings,
+            exact,
+            patterns,
+            future_covariates: future_covariates(input, sources, meta)?,
+            sources: sources.to_vec(),
             stream,
             streams: input.streams.as_ref().map(|streams| streams.iter().cloned().collect()),
-            inputs,
+            variates,
             outputs,
             prefix: prefix.to_owned(),
         };
-        topics.check_loop(KEY, &topics.readings)?;
+        for source in sources {
+            topics.check_loop(format!("{}.topic", source.key), &source.template)?;
+        }
         if let Some(template) = &topics.future_covariates {
-            topics.check_loop("input.future_covariates_topic", template)?;
+            topics.check_loop(FUTURE_KEY.to_owned(), template)?;
         }
         Ok(topics)
     }
 
     /// Whether the daemon would receive what it publishes.
-    fn check_loop(&self, key: &'static str, template: &Template) -> Result<(), TopicsError> {
+    fn check_loop(&self, key: String, template: &Template) -> Result<(), TopicsError> {
         let filter = template.filter();
         let streams: Vec<&str> = match (&self.stream, &self.streams) {
             (Some(stream), _) => vec![stream],
             (None, Some(streams)) => streams.iter().map(String::as_str).collect(),
             (None, None) => vec!["+"],
         };
-        let by_variate = streams
-            .iter()
-            .flat_map(|stream| (0..self.outputs.len()).flat_map(|variate| [self.forecast(stream, variate), self.metrics(stream, variate)]));
-        let published = by_variate.chain([self.status()]).find(|topic| overlap(&filter, topic));
-        match published {
+        let by_stream = |stream: &&str| {
+            let residuals = (0..self.outputs.len()).map(|variate| self.residual(stream, variate));
+            residuals.chain(self.retained_of(stream)).collect::<Vec<_>>()
+        };
+        let published = streams.iter().flat_map(by_stream).chain([self.status()]);
+        match { published }.find(|topic| overlap(&filter, topic)) {
             None => Ok(()),
             Some(topic) => Err(TopicsError::Loop {
                 key,
@@ -231,37 +187,76 @@ impl Topics {
     /// # Errors
     /// Why its message cannot be used.
     pub fn parse<'t>(&'t self, topic: &'t str) -> Result<Address<'t>, AddressError> {
-        let future = self.future_covariates.as_ref();
-        if let Some(template) = future.filter(|template| template.capture(topic).is_ok()) {
-            let (stream, variate) = self.capture(template, topic)?;
-            let variate = variate.unwrap_or_default();
+        if let Some(template) = &self.future_covariates
+            && let Ok(captured) = template.capture(topic)
+        {
+            let name = captured.variate.unwrap_or_default();
+            let variate = self.variates.iter().position(|variate| variate == name);
             return Ok(Address {
-                stream,
-                kind: Kind::FutureCovariate { variate },
+                stream: self.served(captured.stream)?,
+                kind: Kind::FutureCovariate {
+                    variate: variate.ok_or_else(|| unknown(topic, name))?,
+                },
             });
         }
-        let (stream, variate) = self.capture(&self.readings, topic)?;
-        Ok(Address {
-            stream,
-            kind: Kind::Readings { variate },
-        })
+        let (mut stream, mut routes, mut last) = (None, Vec::new(), None);
+        for &source in self.exact.get(topic).into_iter().flatten() {
+            routes.push(Route { source, field: None });
+        }
+        for &source in &self.patterns {
+            let captured = match self.sources[source].template.capture(topic) {
+                Ok(captured) => captured,
+                Err(error) => {
+                    last = Some(error.into());
+                    continue;
+                }
+            };
+            let field = captured.variate.map(|name| self.sources[source].field(name).ok_or(name));
+            match field.transpose() {
+                Ok(field) => {
+                    stream = captured.stream;
+                    routes.push(Route { source, field });
+                }
+                Err(name) => last = Some(unknown(topic, name)),
+            }
+        }
+        match (routes.is_empty(), last) {
+            (false, _) => Ok(Address {
+                stream: self.served(stream)?,
+                kind: Kind::Readings(routes),
+            }),
+            (true, Some(error)) if self.sources.len() == 1 => Err(error),
+            (true, _) => Err(AddressError::NoSource {
+                topic: topic.chars().take(120).collect(),
+            }),
+        }
     }
 
-    fn capture<'t>(&'t self, template: &Template, topic: &'t str) -> Result<(&'t str, Option<usize>), AddressError> {
-        let captured = template.capture(topic)?;
-        let stream = captured.stream.or(self.stream.as_deref()).ok_or(AddressError::NoStream)?;
-        let index = |variate: &str| {
-            let found = self.inputs.iter().position(|input| input == variate);
-            found.ok_or_else(|| AddressError::UnknownVariate {
-                topic: topic.to_owned(),
-                variate: variate.to_owned(),
-            })
-        };
-        let variate = captured.variate.map(index).transpose()?;
+    fn served<'t>(&'t self, captured: Option<&'t str>) -> Result<&'t str, AddressError> {
+        let stream = captured.or(self.stream.as_deref()).ok_or(AddressError::NoStream)?;
         match self.serves(stream) {
-            true => Ok((stream, variate)),
+            true => Ok(stream),
             false => Err(AddressError::UnknownStream { stream: stream.to_owned() }),
         }
+    }
+
+    /// The sources of readings.
+    pub fn sources(&self) -> &[PreparedSource] {
+        &self.sources
+    }
+
+    /// Whether any source is Sparkplug B.
+    pub fn has_sparkplug(&self) -> bool {
+        self.sources.iter().any(|source| source.is_sparkplug)
+    }
+
+    /// Messages that one time step may take at most: a log entry each.
+    pub fn messages_per_step(&self) -> usize {
+        let by_source = self.sources.iter().map(|source| match source.template.has_variate() {
+            true => source.variates.len(),
+            false => 1,
+        });
+        by_source.sum()
     }
 
     /// Whether `input.streams` admits the stream.
@@ -269,14 +264,9 @@ impl Topics {
         self.streams.as_ref().is_none_or(|streams| streams.contains(stream))
     }
 
-    /// Whether each topic carries the readings of one variate.
-    pub fn has_variate(&self) -> bool {
-        self.readings.has_variate()
-    }
-
-    /// For each variate its name in an input topic, or its field.
-    pub fn inputs(&self) -> &[String] {
-        &self.inputs
+    /// Number of variates.
+    pub fn variates(&self) -> usize {
+        self.variates.len()
     }
 
     /// Number of target variates.
@@ -284,12 +274,16 @@ impl Topics {
         self.outputs.len()
     }
 
-    /// The filters to subscribe to.
+    /// The filters to subscribe to, none within another one: a broker may send a message once for
+    /// each.
     pub fn filters(&self) -> Vec<String> {
-        std::iter::once(&self.readings)
-            .chain(&self.future_covariates)
-            .map(Template::filter)
-            .collect()
+        let of_sources = self.sources.iter().flat_map(PreparedSource::filters);
+        let all: Vec<String> = of_sources.chain(self.future_covariates.as_ref().map(Template::filter)).collect();
+        let is_needed = |(index, filter): &(usize, &String)| {
+            let others = all.iter().enumerate();
+            !{ others }.any(|(other, by)| covers(by, filter) && (by != *filter || other < *index))
+        };
+        all.iter().enumerate().filter(is_needed).map(|(_, filter)| filter.clone()).collect()
     }
 
     /// Topic of the forecasts of a target variate of a stream.
@@ -306,6 +300,14 @@ impl Topics {
     /// When there is no such target.
     pub fn metrics(&self, stream: &str, variate: usize) -> String {
         format!("{}/{stream}/metrics/{}", self.prefix, self.outputs[variate])
+    }
+
+    /// Topic of the residuals of a target variate of a stream.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    pub fn residual(&self, stream: &str, variate: usize) -> String {
+        format!("{}/{stream}/residual/{}", self.prefix, self.outputs[variate])
     }
 
     /// Topic of the daemon's availability.
@@ -327,27 +329,50 @@ fn overlap(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.iter().zip(&other).all(|(a, b)| a == b || *a == "+" || *b == "+")
 }
 
-fn stream_name(input: &Input, template: &Template) -> Result<Option<String>, TopicsError> {
+/// Whether every topic of a filter matches another filter; `+` is their only wildcard.
+fn covers(by: &str, filter: &str) -> bool {
+    let (by, filter): (Vec<&str>, Vec<&str>) = (by.split('/').collect(), filter.split('/').collect());
+    by.len() == filter.len() && by.iter().zip(&filter).all(|(by, level)| by == level || *by == "+")
+}
+
+fn unknown(topic: &str, variate: &str) -> AddressError {
+    AddressError::UnknownVariate {
+        topic: topic.to_owned(),
+        variate: variate.to_owned(),
+    }
+}
+
+fn stream_name(input: &Input, sources: &[PreparedSource]) -> Result<Option<String>, TopicsError> {
     let is_name = |name: &String| !name.is_empty() && topic_level(name) == *name;
     let bad = |key, name: &String| Err(TopicsError::StreamName { key, name: name.clone() });
     if let Some(name) = input.streams.iter().flatten().find(|name| !is_name(name)) {
         return bad("input.streams", name);
     }
-    let text = template.as_str().to_owned();
-    match (&input.stream, template.has_stream()) {
-        (None, false) => Err(TopicsError::NoStream { template: text }),
-        (Some(_), true) => Err(TopicsError::TwoStreams {
-            key: "input.topic",
-            template: text,
-        }),
-        (Some(name), false) if !is_name(name) => bad("input.stream", name),
-        (name, _) => Ok(name.clone()),
+    if let Some(name) = input.stream.as_ref().filter(|name| !is_name(name)) {
+        return bad("input.stream", name);
     }
+    let level = |template: &Template| template.as_str().split('/').position(|level| level == TEMPLATE_STREAM);
+    for (index, source) in sources.iter().enumerate() {
+        let (key, template) = (format!("{}.topic", source.key), source.template.as_str().to_owned());
+        match (&input.stream, source.template.has_stream()) {
+            (None, false) => return Err(TopicsError::NoStream { key, template }),
+            (Some(_), true) => return Err(TopicsError::TwoStreams { key, template }),
+            _ => {}
+        }
+        let crosses =
+            |other: &&PreparedSource| other.template.overlaps(&source.template) && level(&other.template) != level(&source.template);
+        if let Some(other) = sources[..index].iter().find(crosses) {
+            let other = other.template.as_str().to_owned();
+            return Err(TopicsError::Crossed { key, template, other });
+        }
+    }
+    Ok(input.stream.clone())
 }
 
+const FUTURE_KEY: &str = "input.future_covariates_topic";
+
 /// The template of the future covariates, where the model has some.
-fn future_covariates(input: &Input, readings: &Template, meta: &Metadata) -> Result<Option<Template>, TopicsError> {
-    const KEY: &str = "input.future_covariates_topic";
+fn future_covariates(input: &Input, sources: &[PreparedSource], meta: &Metadata) -> Result<Option<Template>, TopicsError> {
     let names: Vec<&str> = meta.future_covariates().iter().map(|variate| variate.name.as_str()).collect();
     if names.is_empty() {
         return Ok(None);
@@ -359,37 +384,38 @@ fn future_covariates(input: &Input, readings: &Template, meta: &Metadata) -> Res
             model: meta.name.clone(),
             variates: names.join(", "),
         })?;
-    let template = Template::parse(text).map_err(|source| TopicsError::Template { key: KEY, source })?;
+    let template = Template::parse(text).map_err(|source| TopicsError::Template { key: FUTURE_KEY, source })?;
     let lacks = |placeholder| TopicsError::NoPlaceholder {
         template: text.clone(),
         placeholder,
     };
-    match (template.has_variate(), template.has_stream(), readings.has_stream()) {
+    match (template.has_variate(), template.has_stream(), input.stream.is_none()) {
         (false, ..) => return Err(lacks(TEMPLATE_VARIATE)),
         (_, false, true) => return Err(lacks(TEMPLATE_STREAM)),
         (_, true, false) => {
             return Err(TopicsError::TwoStreams {
-                key: KEY,
+                key: FUTURE_KEY.to_owned(),
                 template: text.clone(),
             });
         }
         _ => {}
     }
-    match template.overlaps(readings) {
-        true => Err(TopicsError::Overlap {
+    match sources.iter().find(|source| template.overlaps(&source.template)) {
+        Some(source) => Err(TopicsError::Overlap {
             template: text.clone(),
-            topic: readings.as_str().to_owned(),
+            key: format!("{}.topic", source.key),
+            topic: source.template.as_str().to_owned(),
         }),
-        false => Ok(Some(template)),
+        None => Ok(Some(template)),
     }
 }
 
-fn distinct(names: &[&str], used: &[String]) -> Result<(), TopicsError> {
+fn distinct(names: &[String], used: &[String]) -> Result<(), TopicsError> {
     for (second, name) in used.iter().enumerate() {
         if let Some(first) = used[..second].iter().position(|other| other == name) {
             return Err(TopicsError::SameName {
-                first: names[first].into(),
-                second: names[second].into(),
+                first: names[first].clone(),
+                second: names[second].clone(),
                 name: name.clone(),
             });
         }
@@ -411,7 +437,8 @@ mod tests {
     fn topics(topic: &str, stream: Option<&str>) -> Result<Topics, TopicsError> {
         let mut input = Input::new(topic);
         input.stream = stream.map(str::to_owned);
-        Topics::new(&input, "tsm2", &meta())
+        let sources = super::super::sources::sources(&input, &[], &meta()).expect("valid sources");
+        Topics::new(&input, &sources, "tsm2", &meta())
     }
 
     #[test]
@@ -438,11 +465,12 @@ mod tests {
     #[test]
     fn a_topic_names_stream_and_variate() {
         let topics = topics("sensors/{stream}/{variate}", None).unwrap();
-        let readings = |variate| Address {
+        let route = Route { source: 0, field: Some(6) };
+        let address = Address {
             stream: "a",
-            kind: Kind::Readings { variate: Some(variate) },
+            kind: Kind::Readings(vec![route]),
         };
-        assert_eq!(topics.parse("sensors/a/OT"), Ok(readings(6)));
+        assert_eq!(topics.parse("sensors/a/OT"), Ok(address));
         assert_eq!(topics.parse("sensors/a/nothing").unwrap_err().reason(), "unknown_variate");
         assert_eq!(topics.parse("sensors/a").unwrap_err().reason(), "topic");
         assert_eq!(topics.forecast("a", 6), "tsm2/a/forecast/OT");

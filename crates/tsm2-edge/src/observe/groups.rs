@@ -13,7 +13,7 @@ use super::definition::{Definer, group};
 use super::recent_rejections::RecentRejections;
 
 /// Reasons of `tsm2_edge_rejected_total`, and what each means.
-pub const REASONS: [(&str, &str); 20] = [
+pub const REASONS: [(&str, &str); 25] = [
     ("topic", "the topic does not match the template, or its stream name cannot be used"),
     ("unknown_stream", "the stream is not in `input.streams`"),
     ("unknown_variate", "the model has no variate of the name in the topic"),
@@ -23,10 +23,21 @@ pub const REASONS: [(&str, &str); 20] = [
     ("too_deep", "the JSON is nested too deeply"),
     ("not_json", "the payload is not JSON"),
     ("not_an_object", "the payload is JSON but not an object"),
-    ("no_time", "the field of `input.time_field` is missing"),
-    ("bad_time", "the field of `input.time_field` is not a time"),
-    ("field_missing", "the field of a variate is missing"),
+    ("not_line_protocol", "the payload is not Influx line protocol"),
+    (
+        "not_sparkplug",
+        "the payload is not Sparkplug B, or has more nodes or metrics than are remembered",
+    ),
+    (
+        "unknown_alias",
+        "a Sparkplug metric whose alias no birth has named; the node is asked for its births",
+    ),
+    ("no_time", "the field of `time_field` is missing"),
+    ("bad_time", "the field of `time_field` is not a time"),
+    ("field_missing", "a point of a future covariate has no value"),
     ("not_a_number", "the field of a variate is not a number"),
+    ("out_of_range", "a number outside of `valid`; the reading is missing"),
+    ("ambiguous", "a path selects several values"),
     ("late", "the time bin has been closed, or the reading is a duplicate"),
     ("clock_jump", "a time far ahead that no second time bin confirmed"),
     ("not_points", "a future covariate is not a list of points"),

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::groups::InputMetrics;
 
@@ -35,6 +35,13 @@ impl RejectionLog {
         if self.is_first(reason, source) {
             warn!(reason, "{why}; further ones are only counted");
             self.metrics.recent_rejections.push(reason, why.to_string());
+        }
+    }
+
+    /// Logs once for each `source` what may be intended, without counting it.
+    pub fn note(&mut self, source: &str, what: impl Display) {
+        if self.is_first("note", source) {
+            info!("{what}");
         }
     }
 

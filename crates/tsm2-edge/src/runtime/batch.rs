@@ -115,16 +115,19 @@ impl<A: Acknowledge> OpenBatch<A> {
         self.number
     }
 
-    /// Adds the entry of one message, which lies under `key`.
+    /// Adds the entries of one message, which lie under `key`.
     pub(crate) fn add(&mut self, key: String, accepted: &Accepted) {
         self.opened.get_or_insert_with(Instant::now);
         self.readings += accepted.readings;
         if self.collapsed.contains(&key) {
             return;
         }
-        let entry = accepted.entry.encode();
-        self.bytes += entry.len();
-        self.state.streams.entry(key).or_default().entries.push(entry);
+        let update = self.state.streams.entry(key).or_default();
+        for entry in &accepted.entries {
+            let entry = entry.encode();
+            self.bytes += entry.len();
+            update.entries.push(entry);
+        }
         if self.bytes > MAX_BYTES {
             self.collapse();
         }
@@ -249,10 +252,10 @@ mod tests {
 
     fn accepted(points: usize) -> Accepted {
         Accepted {
-            entry: Entry::FutureCovariate {
+            entries: vec![Entry::FutureCovariate {
                 variate: 0,
                 points: vec![(0, 0.5); points],
-            },
+            }],
             readings: 1,
         }
     }

@@ -26,6 +26,7 @@ use crate::runtime::forecasts::Forecasts;
 use crate::runtime::patience::Patience;
 use crate::runtime::queue::RoundRobinQueue;
 use crate::runtime::router::Router;
+use crate::runtime::sparkplug::Translating;
 use crate::runtime::stop::Stop;
 use crate::runtime::stored;
 use crate::runtime::worker::Worker;
@@ -193,11 +194,7 @@ impl Daemon {
                 durable: durable.clone(),
                 uncommitted: uncommitted.clone(),
                 in_flight: receiver.in_flight(),
-                forecasts: Forecasts {
-                    prepared: prepared.clone(),
-                    publisher: publisher.clone(),
-                    recent: prepared.http.is_some().then(|| recent.clone()),
-                },
+                forecasts: Forecasts::new(prepared.clone(), publisher.clone(), prepared.http.is_some().then(|| recent.clone())),
                 patience: patience(Component::Worker(number)),
                 admission: admission.clone(),
                 metrics: metrics.clone(),
@@ -207,14 +204,16 @@ impl Daemon {
         }
         // The writer ends when the last worker has ended.
         drop(batches);
+        let in_flight = receiver.in_flight();
+        let source = Translating::new(receiver, prepared.clone(), publisher.clone(), metrics.input.clone());
         let router = Router {
             prepared,
             queues: queues.clone(),
-            in_flight: receiver.in_flight(),
+            in_flight,
             metrics: metrics.input.clone(),
             heartbeat: health.watch(Component::Router),
         };
-        let mut routing = tokio::spawn(router.run(receiver));
+        let mut routing = tokio::spawn(router.run(source));
         health.started_up();
 
         let mut dropped = 0;

@@ -3,17 +3,17 @@
 //!
 //! 1. Streams never touch each other.
 //! 2. Input that cannot be used is counted, logged once and skipped.
-//! 3. Each message that changed its stream gives one log entry. Replaying the entries gives the
-//!    same stream.
+//! 3. Each message that changed its stream gives log entries, one for each time in it. Replaying the
+//!    entries gives the same stream.
 
 use std::sync::Arc;
 
 use tracing::info;
-use tsm2_mqtt::FieldError;
+use tsm2_mqtt::{Outcome as Decoded, Payload};
 pub use tsm2_stream::Counts;
 use tsm2_stream::{ForecasterConfig, Reading, Workspace};
 
-use crate::config::{Address, Kind, Prepared};
+use crate::config::{Address, Kind, Prepared, Route};
 use crate::observe::{InputMetrics, RejectionLog};
 use crate::runtime::admission::Admission;
 use crate::runtime::record::Entry;
@@ -35,7 +35,7 @@ pub struct Input<'m> {
     /// Topic, for log messages.
     pub topic: &'m str,
     /// What the topic names.
-    pub address: Address<'m>,
+    pub address: &'m Address<'m>,
     /// Payload.
     pub payload: &'m [u8],
     /// Whether the broker had stored it.
@@ -47,8 +47,8 @@ pub struct Input<'m> {
 /// What a message changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
-    /// For the log.
-    pub entry: Entry,
+    /// For the log, in order.
+    pub entries: Vec<Entry>,
     /// Readings accepted.
     pub readings: u64,
 }
@@ -60,8 +60,18 @@ pub struct Engine<'s> {
     pub(crate) streams: Streams,
     metrics: InputMetrics,
     rejections: RejectionLog,
-    /// The values of the message at hand, by variate.
-    values: Vec<(usize, f32)>,
+    /// The values of the message at hand.
+    values: Vec<Value>,
+}
+
+/// A value of a message.
+#[derive(Debug, Clone, Copy)]
+struct Value {
+    variate: usize,
+    time_ms: i64,
+    value: f32,
+    /// Wall clock at arrival, where it can testify to `time_ms`.
+    arrival_ms: Option<i64>,
 }
 
 impl<'s> Engine<'s> {
@@ -83,8 +93,8 @@ impl<'s> Engine<'s> {
                 },
                 model,
             },
-            streams: Streams::new(prepared.fingerprint, prepared.topics.inputs().len(), admission),
-            values: Vec::with_capacity(prepared.topics.inputs().len()),
+            streams: Streams::new(prepared.fingerprint, prepared.topics.variates(), admission),
+            values: Vec::with_capacity(prepared.topics.variates()),
             rejections: RejectionLog::new(metrics.clone()),
             metrics,
             prepared,
@@ -111,63 +121,110 @@ impl<'s> Engine<'s> {
     /// Returns `None` when nothing changed.
     pub fn take(&mut self, input: &Input<'_>, mut on: impl FnMut(Step<'_>)) -> Option<Accepted> {
         self.metrics.messages.inc();
-        match input.address.kind {
-            Kind::Readings { variate } => self.take_readings(input, variate, &mut on),
-            Kind::FutureCovariate { variate } => self.take_future(input, variate),
+        match &input.address.kind {
+            Kind::Readings(routes) => self.take_readings(input, routes, &mut on),
+            Kind::FutureCovariate { variate } => self.take_future(input, *variate),
         }
     }
 
-    fn take_readings(&mut self, input: &Input<'_>, variate: Option<usize>, on: &mut impl FnMut(Step<'_>)) -> Option<Accepted> {
-        let &Input { topic, address, .. } = input;
-        let (name, decoder) = (address.stream, &self.prepared.schema.readings);
-        if input.retained && !decoder.has_own_time() {
-            let why =
-                format_args!("topic {topic:?}: a retained message without a time of its own; set input.time_field or publish unretained");
-            self.rejections.reject("retained", topic, why);
-            return None;
-        }
-        let newest_ms = self.streams.get(name).and_then(|stream| stream.resampler.newest_ms());
-        self.values.clear();
-        let (rejections, values) = (&mut self.rejections, &mut self.values);
-        let decoded = decoder.decode(topic, input.payload, input.arrival_ms, newest_ms, |_, field, value| match value {
-            Ok(value) => values.push((variate.unwrap_or(field), value)),
-            Err(error) => {
-                let (FieldError::Missing { field, .. } | FieldError::NotANumber { field, .. }) = &error else {
-                    return;
-                };
-                rejections.reject(error.reason(), &format!("{topic} {field}"), &error);
-            }
-        });
-        let time_ms = match decoded {
-            Ok(time_ms) => time_ms,
-            Err(error) => {
-                self.rejections.reject(error.reason(), topic, &error);
-                return None;
-            }
-        };
-        // What the broker had stored must neither begin a stream nor move its clock.
-        if input.retained && !self.streams.get(name).is_some_and(|stream| stream.resampler.expects(time_ms)) {
-            let why = format_args!("topic {topic:?}: a retained message that does not continue its stream");
-            self.rejections.reject("retained", topic, why);
-            return None;
-        }
+    fn take_readings(&mut self, input: &Input<'_>, routes: &[Route], on: &mut impl FnMut(Step<'_>)) -> Option<Accepted> {
+        let name = input.address.stream;
+        self.decode(input, routes);
+        self.drop_unexpected(input);
         if self.values.is_empty() || !self.begin(name) {
             return None;
         }
-        // A clock that was never set is no witness.
-        let is_witness = decoder.has_own_time() && !input.retained && input.arrival_ms >= CLOCK_SET_MS;
-        let arrival_ms = is_witness.then_some(input.arrival_ms);
-        let values = self.advance(name, time_ms, arrival_ms, on);
+        // A batch may begin with its newest reading, which would make the others late.
+        if !self.values.is_sorted_by_key(|value| value.time_ms) {
+            self.values.sort_by_key(|value| value.time_ms);
+        }
+        let values = std::mem::take(&mut self.values);
+        let mut accepted = Accepted {
+            entries: Vec::new(),
+            readings: 0,
+        };
+        for moment in values.chunk_by(|one, next| (one.time_ms, one.arrival_ms) == (next.time_ms, next.arrival_ms)) {
+            let Value { time_ms, arrival_ms, .. } = moment[0];
+            let values = self.advance(name, moment, on);
+            accepted.readings += values.len() as u64;
+            if !values.is_empty() {
+                accepted.entries.push(Entry::of_readings(time_ms, arrival_ms, values));
+            }
+        }
+        self.values = values;
         let stream = self.streams.get_mut(name)?;
         stream.heard_ms = input.arrival_ms;
-        if values.is_empty() {
-            return None;
+        stream.tail.entries += accepted.entries.len() as u64;
+        (!accepted.entries.is_empty()).then_some(accepted)
+    }
+
+    /// Reads a payload as each of its sources does.
+    fn decode(&mut self, input: &Input<'_>, routes: &[Route]) {
+        let &Input { topic, address, .. } = input;
+        let newest_ms = self.streams.get(address.stream).and_then(|stream| stream.resampler.newest_ms());
+        self.values.clear();
+        let (rejections, values) = (&mut self.rejections, &mut self.values);
+        let (mut absent, mut is_used) = (None, false);
+        for route in routes {
+            let source = &self.prepared.topics.sources()[route.source];
+            if input.retained && !source.decoder.has_own_time() {
+                let why =
+                    format_args!("topic {topic:?}: a retained message without a time of its own; set time_field or publish unretained");
+                rejections.reject("retained", topic, why);
+                is_used = true;
+                continue;
+            }
+            let payload = Payload {
+                topic,
+                bytes: input.payload,
+                arrival_ms: input.arrival_ms,
+                newest_ms,
+                field: route.field,
+            };
+            // A clock that was never set is no witness.
+            let is_witness = source.decoder.has_own_time() && !input.retained && input.arrival_ms >= CLOCK_SET_MS;
+            let arrival_ms = is_witness.then_some(input.arrival_ms);
+            let decoded = source.decoder.decode(&payload, |outcome| match outcome {
+                Decoded::Value { time_ms, field, value } => {
+                    let variate = source.variates[field];
+                    values.push(Value {
+                        variate,
+                        time_ms,
+                        value,
+                        arrival_ms,
+                    });
+                }
+                Decoded::Absent { field } => absent = absent.or(Some((source, field))),
+                Decoded::Fault(error) => {
+                    is_used = true;
+                    rejections.reject(error.reason(), &format!("{topic} {}", error.field()), &error);
+                }
+            });
+            if let Err(error) = decoded {
+                is_used = true;
+                rejections.reject(error.reason(), topic, &error);
+            }
         }
-        stream.tail.entries += 1;
-        Some(Accepted {
-            readings: values.len() as u64,
-            entry: Entry::of_readings(time_ms, arrival_ms, values),
-        })
+        if let (Some((source, field)), true) = (absent, values.is_empty() && !is_used) {
+            let path = source.decoder.options().fields[field].path.as_str();
+            let what = format_args!("topic {topic:?}: a message has no field {path:?}; that is no fault if others have it");
+            rejections.note(topic, what);
+        }
+    }
+
+    /// What the broker had stored must neither begin a stream nor move its clock.
+    fn drop_unexpected(&mut self, input: &Input<'_>) {
+        let &Input { topic, address, .. } = input;
+        if !input.retained || self.values.is_empty() {
+            return;
+        }
+        let stream = self.streams.get(address.stream);
+        self.values
+            .retain(|value| stream.is_some_and(|stream| stream.resampler.expects(value.time_ms)));
+        if self.values.is_empty() {
+            let why = format_args!("topic {topic:?}: a retained message that does not continue its stream");
+            self.rejections.reject("retained", topic, why);
+        }
     }
 
     /// Future values of one variate replace earlier ones. They may be retained, and may come before
@@ -177,7 +234,14 @@ impl<'s> Engine<'s> {
         let name = address.stream;
         let decoder = &self.prepared.schema.future_covariates;
         let newest_ms = self.streams.get(name).and_then(|stream| stream.resampler.newest_ms());
-        let points = match decoder.points(topic, input.payload, newest_ms) {
+        let payload = Payload {
+            topic,
+            bytes: input.payload,
+            arrival_ms: input.arrival_ms,
+            newest_ms,
+            field: None,
+        };
+        let points = match decoder.points(&payload) {
             Ok(points) => points,
             Err(error) => {
                 self.rejections.reject(error.reason(), topic, &error);
@@ -205,10 +269,10 @@ impl<'s> Engine<'s> {
         stream.tail.entries += 1;
         Some(Accepted {
             readings: 1,
-            entry: Entry::FutureCovariate {
+            entries: vec![Entry::FutureCovariate {
                 variate: variate as u32,
                 points,
-            },
+            }],
         })
     }
 
@@ -236,15 +300,21 @@ impl<'s> Engine<'s> {
         }
     }
 
-    /// Resamples the values of one message and steps the model; returns the accepted ones.
-    fn advance(&mut self, name: &str, time_ms: i64, arrival_ms: Option<i64>, on: &mut impl FnMut(Step<'_>)) -> Vec<(u32, f32)> {
+    /// Resamples the values of one moment and steps the model; returns the accepted ones.
+    fn advance(&mut self, name: &str, moment: &[Value], on: &mut impl FnMut(Step<'_>)) -> Vec<(u32, f32)> {
         let Some(stream) = self.streams.get_mut(name) else {
             return Vec::new();
         };
         let (rejections, variates) = (&mut self.rejections, &self.prepared.bundle.meta().variates);
         let before = stream.resampler.counts();
-        let mut accepted = Vec::with_capacity(self.values.len());
-        for &(variate, value) in &self.values {
+        let mut accepted = Vec::with_capacity(moment.len());
+        for &Value {
+            variate,
+            time_ms,
+            value,
+            arrival_ms,
+        } in moment
+        {
             let pushed = stream.push(
                 &mut self.shared,
                 Reading {

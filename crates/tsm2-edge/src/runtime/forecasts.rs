@@ -1,13 +1,16 @@
 //! Forecasts on their way out: what the daemon publishes for a time step, as retained messages.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use tsm2_mqtt::{Message, Publisher, rfc3339};
 
-use crate::config::Prepared;
+use crate::config::{Prepared, Publication};
 use crate::page::Recent;
+use crate::runtime::derived::{self, Residual};
 use crate::runtime::engine::Step;
 use crate::runtime::patience::{Cut, Patience};
 use crate::runtime::published::{ForecastMessage, MetricsMessage, seconds};
@@ -18,9 +21,27 @@ pub(crate) struct Forecasts {
     pub(crate) publisher: Publisher,
     /// For the web page, where HTTP is served.
     pub(crate) recent: Option<Arc<Recent>>,
+    /// For residuals: the newest forecast of each stream. A start begins without.
+    expected: RefCell<HashMap<String, Expected>>,
+}
+
+/// The forecast of the next time step.
+struct Expected {
+    time_ms: i64,
+    /// For each target: mean, lower and upper bound.
+    targets: Vec<[f32; 3]>,
 }
 
 impl Forecasts {
+    pub(crate) fn new(prepared: Arc<Prepared>, publisher: Publisher, recent: Option<Arc<Recent>>) -> Self {
+        Forecasts {
+            prepared,
+            publisher,
+            recent,
+            expected: RefCell::default(),
+        }
+    }
+
     /// Publishes a forecast per target variate, and now and then the evaluation of earlier ones.
     /// Returns how many forecasts. A step that bridges a gap has none: the reading that ended the
     /// gap is there already.
@@ -34,29 +55,87 @@ impl Forecasts {
         let prepared = &self.prepared;
         let (meta, origin) = (prepared.bundle.meta(), rfc3339(origin_ms));
         let interval_ms = i64::try_from(prepared.schema.resampler.interval_ms).unwrap_or(i64::MAX);
+        let step_time = step.time_ms;
         let start = rfc3339(step.time_ms.saturating_add(interval_ms));
         let horizon = meta.config.horizon;
+        let Publication {
+            steps,
+            limits,
+            extremes,
+            thresholds,
+            ..
+        } = &prepared.publication;
+        let time = |step: usize| rfc3339(step_time.saturating_add(interval_ms.saturating_mul(step as i64)));
         for variate in 0..prepared.topics.targets() {
-            let steps = variate * horizon..(variate + 1) * horizon;
+            let (all, limits) = (variate * horizon..(variate + 1) * horizon, limits[variate]);
+            let part = |numbers: &[f32]| derived::selected(&numbers[all.clone()], steps, limits);
+            let (newest, thresholds) = (step.values[variate], &thresholds[variate]);
+            let mean = match *extremes || !thresholds.is_empty() {
+                true => derived::selected(&step.mean[all.clone()], &[], limits),
+                false => Vec::new(),
+            };
             let forecast = ForecastMessage {
                 origin: &origin,
                 start: &start,
                 interval_s: seconds(prepared.schema.resampler.interval_ms),
-                mean: &step.mean[steps.clone()],
-                lower: &step.lower[steps.clone()],
-                upper: &step.upper[steps],
+                step: steps,
+                mean: part(step.mean),
+                lower: part(step.lower),
+                upper: part(step.upper),
                 coverage: prepared.schema.forecaster.coverage,
                 model: &meta.name,
+                maximum: extremes.then(|| derived::extreme(&mean, 1.0, time)).flatten(),
+                minimum: extremes.then(|| derived::extreme(&mean, -1.0, time)).flatten(),
+                crossings: (!thresholds.is_empty()).then(|| derived::crossings(newest, &mean, thresholds, time)),
             };
-            self.send_json(patience, prepared.topics.forecast(step.stream, variate), &forecast)?;
+            self.send_json(patience, prepared.topics.forecast(step.stream, variate), &forecast, true)?;
+        }
+        if prepared.publication.residuals {
+            self.publish_residuals(patience, &step, interval_ms)?;
         }
         if let Some(monitor) = step.metrics {
             for variate in 0..prepared.topics.targets() {
                 let metrics = MetricsMessage::of(monitor, variate, &origin, &meta.name);
-                self.send_json(patience, prepared.topics.metrics(step.stream, variate), &metrics)?;
+                self.send_json(patience, prepared.topics.metrics(step.stream, variate), &metrics, true)?;
             }
         }
         Ok(prepared.topics.targets() as u64)
+    }
+
+    /// The readings of a time step beside the forecast of them.
+    fn publish_residuals(&self, patience: &Patience, step: &Step<'_>, interval_ms: i64) -> Result<(), Cut> {
+        let (prepared, horizon) = (&self.prepared, self.prepared.bundle.meta().config.horizon);
+        let targets = (0..prepared.topics.targets()).map(|variate| {
+            let first = variate * horizon;
+            [step.mean[first], step.lower[first], step.upper[first]]
+        });
+        let next = Expected {
+            time_ms: step.time_ms.saturating_add(interval_ms),
+            targets: targets.collect(),
+        };
+        let Some(expected) = self.expected.borrow_mut().insert(step.stream.to_owned(), next) else {
+            return Ok(());
+        };
+        if expected.time_ms != step.time_ms {
+            return Ok(());
+        }
+        for (variate, &[mean, lower, upper]) in expected.targets.iter().enumerate() {
+            let value = step.values[variate];
+            if value.is_nan() {
+                continue;
+            }
+            let residual = Residual {
+                time: rfc3339(step.time_ms),
+                value,
+                expected: mean,
+                lower,
+                upper,
+                score: derived::score(value, mean, lower, upper),
+                model: &prepared.bundle.meta().name,
+            };
+            self.send_json(patience, prepared.topics.residual(step.stream, variate), &residual, false)?;
+        }
+        Ok(())
     }
 
     /// Removes the retained messages of a stream: empty ones replace them.
@@ -64,22 +143,19 @@ impl Forecasts {
         if let Some(recent) = &self.recent {
             recent.forget(stream);
         }
+        self.expected.borrow_mut().remove(stream);
         let mut topics = self.prepared.topics.retained_of(stream).into_iter();
-        topics.try_for_each(|topic| self.send(patience, topic, Bytes::new()))
+        topics.try_for_each(|topic| self.send(patience, topic, Bytes::new(), true))
     }
 
-    fn send_json(&self, patience: &Patience, topic: String, content: &impl Serialize) -> Result<(), Cut> {
+    fn send_json(&self, patience: &Patience, topic: String, content: &impl Serialize, retain: bool) -> Result<(), Cut> {
         // Numbers and text are always JSON.
-        self.send(patience, topic, serde_json::to_vec(content).unwrap_or_default().into())
+        self.send(patience, topic, serde_json::to_vec(content).unwrap_or_default().into(), retain)
     }
 
-    /// Hands a retained message to the session, after waiting for room.
-    fn send(&self, patience: &Patience, topic: String, payload: Bytes) -> Result<(), Cut> {
-        let message = Message {
-            topic,
-            payload,
-            retain: true,
-        };
+    /// Hands a message to the session, after waiting for room.
+    fn send(&self, patience: &Patience, topic: String, payload: Bytes, retain: bool) -> Result<(), Cut> {
+        let message = Message { topic, payload, retain };
         patience.wait(self.publisher.publish(message))?.map_err(|_| Cut)
     }
 }

@@ -11,6 +11,7 @@
 mod admission;
 mod batch;
 pub mod daemon;
+mod derived;
 pub mod engine;
 mod forecasts;
 mod patience;
@@ -21,6 +22,7 @@ mod restore;
 mod router;
 pub mod signals;
 pub mod source;
+mod sparkplug;
 mod step;
 mod stop;
 mod stored;

@@ -3,6 +3,9 @@
 use serde::Serialize;
 use tsm2_stream::{MAX_METRIC_STEPS, Monitor};
 
+use crate::config::Publication;
+use crate::runtime::derived::{Crossing, Extreme};
+
 /// The `f32` with the longest JSON text.
 const WIDEST: f32 = -1_234_567_900_000.0;
 /// The time with the longest JSON text.
@@ -17,16 +20,28 @@ pub(crate) struct ForecastMessage<'a> {
     pub(crate) start: &'a str,
     /// Time between steps.
     pub(crate) interval_s: serde_json::Number,
+    /// The published steps, from 1; absent: all.
+    #[serde(skip_serializing_if = "<[usize]>::is_empty")]
+    pub(crate) step: &'a [usize],
     /// By step, in the unit of the sensor.
-    pub(crate) mean: &'a [f32],
+    pub(crate) mean: Vec<f32>,
     /// Lower bound of the prediction interval.
-    pub(crate) lower: &'a [f32],
+    pub(crate) lower: Vec<f32>,
     /// Upper bound of the prediction interval.
-    pub(crate) upper: &'a [f32],
+    pub(crate) upper: Vec<f32>,
     /// Share of readings that the interval should contain.
     pub(crate) coverage: f32,
     /// Name of the model.
     pub(crate) model: &'a str,
+    /// The largest value of `mean` over all steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) maximum: Option<Extreme>,
+    /// The smallest one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) minimum: Option<Extreme>,
+    /// Where `mean` crosses thresholds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) crossings: Option<Vec<Crossing>>,
 }
 
 /// The live metrics of one variate.
@@ -85,18 +100,38 @@ impl<'a> MetricsMessage<'a> {
 
 /// The largest payload, in bytes, that a model of this name and horizon publishes. A broker with a
 /// smaller limit (mosquitto: `message_size_limit`) drops messages without an error to the client.
-pub(crate) fn largest_payload(model: &str, horizon: usize) -> usize {
+pub(crate) fn largest_payload(model: &str, horizon: usize, publication: &Publication) -> usize {
     let numbers = vec![WIDEST; horizon];
+    let published = match publication.steps.len() {
+        0 => horizon,
+        steps => steps,
+    };
+    let extreme = || Extreme {
+        value: WIDEST,
+        step: horizon,
+        time: WIDEST_TIME.to_owned(),
+    };
+    let crossing = Crossing {
+        threshold: WIDEST,
+        rising: false,
+        step: horizon,
+        time: WIDEST_TIME.to_owned(),
+    };
+    let crossings = publication.thresholds.iter().map(Vec::len).max().unwrap_or(0);
     let steps = horizon.min(MAX_METRIC_STEPS);
     let forecast = ForecastMessage {
         origin: WIDEST_TIME,
         start: WIDEST_TIME,
         interval_s: seconds(u64::MAX),
-        mean: &numbers,
-        lower: &numbers,
-        upper: &numbers,
+        step: &publication.steps,
+        mean: numbers[..published].to_vec(),
+        lower: numbers[..published].to_vec(),
+        upper: numbers[..published].to_vec(),
         coverage: WIDEST,
         model,
+        maximum: publication.extremes.then(extreme),
+        minimum: publication.extremes.then(extreme),
+        crossings: (crossings > 0).then(|| vec![crossing; crossings]),
     };
     let metrics = MetricsMessage {
         origin: WIDEST_TIME,

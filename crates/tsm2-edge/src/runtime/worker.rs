@@ -158,7 +158,7 @@ impl<A: Acknowledge> Worker<A> {
         }
         let input = Input {
             topic: &message.topic,
-            address: Address { stream: &stream, kind },
+            address: &Address { stream: &stream, kind },
             payload: &message.payload,
             retained: message.retained,
             arrival_ms: unix_ms(message.arrived),

@@ -285,7 +285,13 @@ mod tests {
                 time_ms: message.into(),
                 values: vec![(0, 1.0)],
             };
-            open.add(format!("stream {worker}"), &Accepted { entry, readings: 1 });
+            open.add(
+                format!("stream {worker}"),
+                &Accepted {
+                    entries: vec![entry],
+                    readings: 1,
+                },
+            );
             open.add_ack(Ack(message, self.events.clone()));
             open.close(worker).unwrap()
         }

@@ -13,7 +13,7 @@ pub fn topic(data: &[u8]) {
         return;
     };
     let filter = template.filter();
-    assert!(!filter.contains(['{', '}', '#']) && filter.split('/').all(|level| !level.is_empty()));
+    assert!(!filter.contains(['{', '}', '#']) && !filter.is_empty());
     assert!(filter.split('/').all(|level| level == "+" || !level.contains('+')));
     assert_eq!(Template::parse(template.as_str()).as_ref(), Ok(&template));
     for topic in lines {
@@ -24,7 +24,7 @@ pub fn topic(data: &[u8]) {
                 assert!(!name.is_empty() && name.len() <= 128 && !name.contains('/') && !name.chars().any(char::is_control));
             }
             let filled = template.fill(captured.stream.unwrap_or_default(), captured.variate.unwrap_or_default());
-            assert_eq!(filled, topic);
+            assert!(template.has_any() || filled == topic, "{filled:?}");
         }
         let name = topic_level(topic);
         assert!(!name.contains(['/', '+', '#']) && topic_level(&name) == name);

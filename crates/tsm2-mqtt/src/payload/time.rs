@@ -1,7 +1,8 @@
-//! Times in payloads: RFC 3339 text, local time without an offset, or seconds or milliseconds since 1970.
+//! Times in payloads: RFC 3339 text, local time without an offset, or a number of seconds to
+//! nanoseconds since 1970.
 //!
-//! Invariants: a time that is taken lies between the years 1 and 9999, in milliseconds; text without an offset is a time only where a zone
-//! was named.
+//! Invariants: a time that is taken lies between the years 1 and 9999, in milliseconds; text without
+//! an offset is a time only where a zone was named.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -14,7 +15,9 @@ use serde_json::Value;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TimeFormat {
-    /// Text is RFC 3339, or local time where a zone is named; a number is milliseconds from 10^11 on (the year 1973), seconds below.
+    /// Text is RFC 3339, or local time where a zone is named. A number below 10^11 is seconds, below
+    /// 10^14 milliseconds, below 10^17 microseconds, else nanoseconds: right for the years 1973 to
+    /// 5138.
     #[default]
     Auto,
     /// `2026-01-31T12:00:00Z`, with any offset; without one where a zone is named.
@@ -23,17 +26,20 @@ pub enum TimeFormat {
     UnixS,
     /// Milliseconds since 1970-01-01 UTC.
     UnixMs,
+    /// Microseconds since 1970-01-01 UTC.
+    UnixUs,
+    /// Nanoseconds since 1970-01-01 UTC.
+    UnixNs,
 }
 
-/// Below this a number in format `auto` is seconds.
-const AUTO_MILLISECONDS: f64 = 1e11;
 /// The years 1 to 9999.
 const RANGE_MS: core::ops::RangeInclusive<f64> = -62_135_596_800_000.0..=253_402_300_799_999.0;
 
 impl TimeFormat {
-    /// Milliseconds since 1970-01-01 UTC; `None` when `value` is no time in this format. Text without an offset is local time in `zone`, as
-    /// [`local`] reads it.
-    pub(crate) fn read(self, value: &Value, zone: Option<&TimeZone>, newest_ms: Option<i64>) -> Option<i64> {
+    /// Milliseconds since 1970-01-01 UTC; `None` when `value` is no time in this format. Text without an
+    /// offset is local time in `zone`; of the two passes of an hour in autumn the one nearer to
+    /// `newest_ms` is meant.
+    pub fn read(self, value: &Value, zone: Option<&TimeZone>, newest_ms: Option<i64>) -> Option<i64> {
         match value {
             Value::String(text) => self.read_text(text.trim(), zone, newest_ms),
             Value::Number(number) => self.read_number(number.as_f64()?),
@@ -54,9 +60,16 @@ impl TimeFormat {
     fn read_number(self, number: f64) -> Option<i64> {
         let ms = match self {
             TimeFormat::Rfc3339 => return None,
+            TimeFormat::UnixS => number * 1e3,
             TimeFormat::UnixMs => number,
-            TimeFormat::Auto if number.abs() >= AUTO_MILLISECONDS => number,
-            TimeFormat::Auto | TimeFormat::UnixS => number * 1e3,
+            TimeFormat::UnixUs => number / 1e3,
+            TimeFormat::UnixNs => number / 1e6,
+            TimeFormat::Auto => match number.abs() {
+                ..1e11 => number * 1e3,
+                ..1e14 => number,
+                ..1e17 => number / 1e3,
+                _ => number / 1e6,
+            },
         };
         let ms = ms.round();
         RANGE_MS.contains(&ms).then_some(ms as i64)

@@ -1,4 +1,4 @@
-//! What is known ahead: told over MQTT it moves the forecasts as the model alone would, outlives the daemon with the stream, and ends.
+//! Future covariates: published over MQTT they move the forecasts as the model alone would, outlive the daemon with the stream, and end.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Variates that are read but not forecast: they step the model like any other, and nothing is published, judged or measured of them.
+//! Past covariates: they step the model like any other variate, and nothing is published or measured of them.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use tsm2_edge::config::prepare;
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 use tsm2_mqtt_testkit::test_client::numbers;
 
-/// Writes a bundle of these variates, the last `exogenous` of which are only read.
-fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon: usize) -> PathBuf {
+/// Writes a bundle of these variates, the last `past_covariates` of which are only read.
+fn model(folder: &Path, name: &str, variates: &[&str], past_covariates: usize, horizon: usize) -> PathBuf {
     let config = Config {
-        past_covariates: exogenous,
+        past_covariates,
         linear_head: LinearHead {
             lags: 2,
             cross_lags: 2,
@@ -31,7 +31,7 @@ fn model(folder: &Path, name: &str, variates: &[&str], exogenous: usize, horizon
 }
 
 #[test]
-fn a_missing_exogenous_reading_stands_at_its_last_and_the_row_has_a_forecast_of_the_others() {
+fn a_missing_past_covariate_stands_at_its_last_and_the_row_has_a_forecast_of_the_others() {
     let folder = tempdir().unwrap();
     let path = model(folder.path(), "m", &["a", "b", "valve"], 1, HORIZON);
     let prepared = prepare(&EdgeConfig::new(&path, "s/{stream}")).unwrap();
