@@ -92,7 +92,7 @@ impl Schema {
         };
         let mut resampler = resampler(input, meta, interval_ms)?;
         let mut ids = 0;
-        for source in sources {
+        for source in sources.iter().filter(|source| !source.variates.is_empty()) {
             // A topic per variate is a sensor per variate.
             let sensors = if source.template.has_variate() { source.variates.len() } else { 1 };
             for (index, &variate) in source.variates.iter().enumerate() {
