@@ -16,8 +16,13 @@ const MINUTE: u64 = 60_000;
 
 /// A folder with a model `m.safetensors` of these variates and a configuration `edge.toml`.
 fn folder(variates: &[&str], port: u16, text: &str) -> TempDir {
+    folder_every(MINUTE, variates, port, text)
+}
+
+/// The same with other time steps.
+fn folder_every(interval_ms: u64, variates: &[&str], port: u16, text: &str) -> TempDir {
     let folder = tempdir().unwrap();
-    bundle::random(folder.path(), "m", variates, HORIZON, Some(MINUTE));
+    bundle::random(folder.path(), "m", variates, HORIZON, Some(interval_ms));
     let text = format!("model.bundle = 'm.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\n{text}");
     std::fs::write(folder.path().join("edge.toml"), text).unwrap();
     folder
@@ -197,6 +202,45 @@ async fn batches_are_taken_one_reading_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_reading_a_month_ahead_costs_only_itself() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let Some(messages) = cases::messages("30-a-month-ahead", "messages.tsv") else {
+        return;
+    };
+    let text = "[[source]]\ntopic = 'p1/{stream}/telemetry'\ntime_field = 'time'\nvalues = ['import_kw']\n\
+                [[source]]\ntopic = 'the/{stream}/end'\nvalues = { end = '$' }\n";
+    let folder = folder_every(60 * MINUTE, &["import_kw", "end"], broker.port(), text);
+    let summary = run(&broker, &folder, &messages, "the/house/end").await;
+    // 120 hours. The hour of the wrong time is bridged, and the last one is still open.
+    assert_eq!(
+        (&summary["readings"], &summary["rejected"]),
+        (&json!(119), &json!({ "clock_jump": 1 })),
+        "{summary}"
+    );
+    assert_eq!(
+        (&summary["time_steps"], &summary["bridged_time_steps"]),
+        (&json!(118), &json!(1)),
+        "{summary}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_that_reports_at_the_half_minute_fills_every_time_step() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let Some(messages) = cases::messages("34-half-way", "messages.tsv") else {
+        return;
+    };
+    let text = "[[source]]\ntopic = 'meter/{stream}/telemetry'\ntime_field = 'time'\nvalues = ['temperature', 'power']\n\
+                [[source]]\ntopic = 'the/{stream}/end'\nvalues = { end = '$' }\n";
+    let folder = folder(&["temperature", "power", "end"], broker.port(), text);
+    let summary = run(&broker, &folder, &messages, "the/a/end").await;
+    assert_eq!((&summary["readings"], &summary["rejected"]), (&json!(240), &json!({})), "{summary}");
+    let none = (&json!(0), &json!(0));
+    assert_eq!((&summary["bridged_time_steps"], &summary["merged_readings"]), none, "{summary}");
+    assert_eq!(summary["time_steps"], 119, "the last minute is still open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_are_states_or_missing_readings_at_once() {
     let Some(broker) = Mosquitto::start() else { return };
     let Some(messages) = cases::messages("32-unavailable-and-on-off", "messages.tsv") else {
@@ -227,6 +271,7 @@ async fn words_are_states_or_missing_readings_at_once() {
         });
     }
     assert_eq!(rows[6], [Some(55.5), Some(20.4), Some(1.0)]);
+    assert_eq!((rows[7][0], rows[8][1]), (None, None), "a missing reading is not forward-filled");
 }
 
 /// Messages in the form that the makers document.
