@@ -312,7 +312,8 @@ async fn zigbee2mqtt_tasmota_esphome_and_a_shelly_join_into_one_model() {
         )
     };
     // 12:00 in Berlin in winter; arrival times are of the same minute.
-    let (noon_s, messages) = (1_768_474_800_i64, |minute: i64| {
+    let noon_s = 1_768_474_800_i64;
+    let messages = |minute: i64| {
         let time = format!("2026-01-15T12:0{minute}:02");
         [
             (
@@ -336,7 +337,7 @@ async fn zigbee2mqtt_tasmota_esphome_and_a_shelly_join_into_one_model() {
                 shelly(noon_s + 60 * minute, r#""switch:0":{"id":0,"apower":41.5}"#),
             ),
         ]
-    });
+    };
     let prepared = prepare(&Config::load(Path::new(&file(&folder))).unwrap()).unwrap();
     let mut engine = TestEngine::new(&prepared);
     let mut rows = Vec::new();
