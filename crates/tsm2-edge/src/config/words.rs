@@ -37,13 +37,14 @@ pub fn known_word(word: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::{STATES, known_word};
+    use std::path::Path;
     use tsm2_data::{Options, read_bytes};
 
     #[test]
     fn words_are_numbers_as_in_recordings() {
         for (on, off) in STATES {
             let table = format!("time,state\n2026-01-01 00:00:00,{on}\n2026-01-01 00:01:00,{off}\n2026-01-01 00:02:00,{on}\n");
-            let (recording, _) = read_bytes("table.csv", table.as_bytes(), &Options::default()).expect("a recording");
+            let (recording, _) = read_bytes(Path::new("table.csv"), table.as_bytes(), &Options::default()).expect("a recording");
             assert_eq!(recording.series[0].values, [1.0, 0.0, 1.0], "{on} {off}");
             assert_eq!((known_word(on), known_word(&off.to_uppercase())), (Some(1.0), Some(0.0)));
         }

@@ -143,11 +143,7 @@ impl Bench {
                 durable: durable.clone(),
                 uncommitted: uncommitted.clone(),
                 in_flight: self.ends.2.in_flight(),
-                forecasts: Forecasts {
-                    prepared: self.prepared.clone(),
-                    publisher: self.ends.1.clone(),
-                    recent: None,
-                },
+                forecasts: Forecasts::new(self.prepared.clone(), self.ends.1.clone(), None),
                 patience: patience(Component::Worker(number)),
                 admission: Arc::new(Admission::new(self.prepared.max_streams)),
                 metrics: self.metrics.clone(),
@@ -259,12 +255,13 @@ async fn a_long_gap_calls_back_for_each_time_step_so_that_heartbeats_go_on() {
         let arrived = arrived.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let input = Input {
             topic: &topic,
-            address: bench.prepared.topics.parse(&topic).unwrap(),
+            address: &bench.prepared.topics.parse(&topic).unwrap(),
             payload: &payload,
             retained: false,
             arrival_ms: arrived.as_millis() as i64,
         };
-        tail.push(engine.take(&input, |_| steps += 1).unwrap().entry.encode());
+        let accepted = engine.take(&input, |_| steps += 1).unwrap();
+        tail.extend(accepted.entries.iter().map(|entry| entry.encode()));
     }
     assert_eq!(steps, 1001);
     let (mut replayed, stored) = (0, Stored { checkpoint: None, tail });
