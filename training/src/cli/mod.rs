@@ -6,6 +6,7 @@ pub mod describe;
 pub mod evaluate;
 pub mod export;
 pub mod forecast;
+pub mod import;
 pub mod inspect;
 pub mod lines;
 pub mod progress;
@@ -28,6 +29,7 @@ pub struct Tsm2 {
 #[derive(Subcommand)]
 enum Command {
     Describe(describe::Describe),
+    Import(import::Import),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Forecast(forecast::Forecast),
@@ -41,6 +43,7 @@ impl Tsm2 {
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         match self.command {
             Command::Describe(command) => command.run(out),
+            Command::Import(command) => command.run(out),
             Command::Train(command) => command.run(out),
             Command::Evaluate(command) => command.run(out),
             Command::Forecast(command) => command.run(out),

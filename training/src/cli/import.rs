@@ -1,0 +1,76 @@
+//! `tsm2 import`: recordings from the databases of other programs.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use crate::data::home_assistant::{HomeAssistant, Kind};
+
+/// Write a recording from the database of another program.
+#[derive(Args)]
+pub struct Import {
+    #[command(subcommand)]
+    source: Source,
+}
+
+#[derive(Subcommand)]
+enum Source {
+    #[command(name = "homeassistant")]
+    HomeAssistant(HomeAssistantArgs),
+}
+
+/// From the database of Home Assistant's recorder (SQLite).
+///
+/// Copy home-assistant_v2.db, with home-assistant_v2.db-wal if it is there, to this machine first. The recording has a row for
+/// each change of a state, as the button "Download data" writes it.
+#[derive(Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "Examples:
+  tsm2 import homeassistant --db home-assistant_v2.db
+  tsm2 import homeassistant --db home-assistant_v2.db --entity sensor.hall,sensor.cellar --output house.csv
+  tsm2 import homeassistant --db home-assistant_v2.db --entity sensor.hall --statistics --output years.csv"
+)]
+struct HomeAssistantArgs {
+    /// The database
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// Entities to read [default: print a list of all]
+    #[arg(long, value_name = "ENTITY,..", value_delimiter = ',')]
+    entity: Vec<String>,
+    /// Hourly long-term statistics instead of states
+    #[arg(long)]
+    statistics: bool,
+    /// The recording to write, or - for the standard output
+    #[arg(long, value_name = "FILE", default_value = "recording.csv")]
+    output: PathBuf,
+}
+
+impl Import {
+    /// Reads and writes.
+    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let Source::HomeAssistant(args) = self.source;
+        let database = HomeAssistant::open(&args.db)?;
+        let kind = if args.statistics { Kind::Statistics } else { Kind::States };
+        if args.entity.is_empty() {
+            let mut printed = super::common::printed(["entity", "rows"], 1);
+            for entity in database.entities(kind)? {
+                printed.add_row([entity.id, entity.rows.to_string()]);
+            }
+            writeln!(out, "{printed}")?;
+            super::common::note("give --entity to write some of them");
+            return Ok(());
+        }
+        if args.output.as_os_str() == "-" {
+            database.export(kind, &args.entity, out)?;
+            return Ok(());
+        }
+        let file = File::create(&args.output).with_context(|| format!("{}: cannot be written", args.output.display()))?;
+        let rows = database.export(kind, &args.entity, BufWriter::new(file))?;
+        writeln!(out, "{rows} rows in {}", args.output.display())?;
+        Ok(())
+    }
+}
