@@ -1,7 +1,6 @@
 //! One model of several like devices.
 
 #[expect(dead_code, reason = "recordings and models of its own")]
-#[expect(dead_code, reason = "this test needs less of it")]
 mod common;
 #[path = "common/refused.rs"]
 mod refused;
