@@ -215,7 +215,7 @@ fn evaluate_measures_the_neural_baselines_beside_the_model() {
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
     let printed = stdout(tsm2(brief(&data, &out)));
     assert!(
-        printed.contains("validation rows 280..320") && printed.contains("tsm2 evaluate"),
+        printed.contains("validation part, rows 280..320") && printed.contains("tsm2 evaluate"),
         "{printed}"
     );
     let (model, gru) = (out.join("model.safetensors"), out.join("gru.safetensors"));

@@ -299,7 +299,7 @@ pub fn summary(evaluation: &Evaluation) -> String {
     } else if all(&|(low, _)| low > 1.0) {
         "A baseline is better than the model at every horizon."
     } else if all(&|(low, _)| low <= 1.0) {
-        "The model is as good as the best baseline or better at every horizon."
+        "No baseline is clearly better than the model at any horizon."
     } else {
         "The model is better at some horizons and worse at others."
     };
@@ -368,7 +368,7 @@ mod tests {
         ]);
         let text = summary(&evaluation);
         assert!(
-            text.starts_with("The model is as good as") && text.contains("naive (95 %: -"),
+            text.starts_with("No baseline is clearly better") && text.contains("naive (95 %: -"),
             "{text}"
         );
         assert!(
@@ -385,7 +385,7 @@ mod tests {
         assert!(text.contains("at 20 steps: squared error -50.0 % against seasonal-naive"), "{text}");
         assert!(summary(&evaluation([1.5, 2.5])).starts_with("A baseline is better"));
         assert!(summary(&evaluation([0.9, 2.5])).contains("worse at others"));
-        assert!(summary(&evaluation([1.01, 1.9])).contains("as good as the best baseline"));
+        assert!(summary(&evaluation([1.01, 1.9])).starts_with("No baseline is clearly better"));
     }
 
     #[test]
