@@ -1,0 +1,58 @@
+//! The runner on an emulated board: the model at the address of the model, the input at the address
+//! of the retained memory, forecasts and state to the host's standard output by semihosting.
+//!
+//! The output ends with four words: instructions of the cheapest and the dearest step (0 unless QEMU
+//! counts them, see [`tsm2_mps2::clock`]), bytes of stack, and a mark.
+#![no_std]
+#![no_main]
+
+use core::panic::PanicInfo;
+
+use cortex_m_rt::entry;
+use cortex_m_semihosting::{debug, hio};
+use tsm2_mps2::{clock, memory, stack};
+
+#[entry]
+fn main() -> ! {
+    stack::paint();
+    let Ok(mut host) = hio::hstdout() else {
+        debug::exit(debug::EXIT_FAILURE);
+        loop {}
+    };
+    let (mut least, mut most) = (u32::MAX, 0);
+    let result = tsm2_runner::run(
+        memory::model(),
+        memory::retained(),
+        memory::free(),
+        |numbers| {
+            for number in numbers {
+                let _ = host.write_all(&number.to_le_bytes());
+            }
+        },
+        |step| {
+            let ticks = clock::ticks_of(step);
+            (least, most) = (least.min(ticks), most.max(ticks));
+        },
+    );
+    let status = match result {
+        Ok(()) => {
+            for word in [clock::instructions(least), clock::instructions(most), stack::used(), 0x444E_4521] {
+                let _ = host.write_all(&word.to_le_bytes());
+            }
+            debug::EXIT_SUCCESS
+        }
+        Err(error) => {
+            cortex_m_semihosting::heprintln!("{}", error);
+            debug::EXIT_FAILURE
+        }
+    };
+    debug::exit(status);
+    loop {}
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    cortex_m_semihosting::heprintln!("{}", info);
+    debug::exit(debug::EXIT_FAILURE);
+    loop {}
+}

@@ -1,0 +1,98 @@
+//! Runner: a model and a stream of time steps in, every forecast and the last state out.
+//!
+//! The same code runs on Cortex-M under QEMU, on aarch64 under QEMU, and on the host, so that their
+//! numbers can be compared. The input is 32-bit words, little-endian: the number of time steps, then
+//! for each of them its Unix time in milliseconds (low word, high word), its readings `[M]`, and its
+//! future values `[K][H + 1]` (a covariate whose values are all NaN is not set).
+#![no_std]
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use tsm2_blob::{Blob, BlobError};
+
+/// Why a run failed.
+#[derive(Clone, Copy, Debug)]
+pub enum RunError {
+    /// The model cannot be used.
+    Blob(BlobError),
+    /// The input is cut short or not aligned.
+    Input,
+    /// The model needs more memory than there is.
+    Memory {
+        /// Numbers needed.
+        needed: usize,
+        /// Numbers available.
+        available: usize,
+    },
+    /// A time step was refused.
+    Step(BlobError),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Blob(error) | RunError::Step(error) => error.fmt(f),
+            RunError::Input => f.write_str("the input is cut short or not aligned"),
+            RunError::Memory { needed, available } => write!(f, "the model needs {needed} numbers of memory where {available} are free"),
+        }
+    }
+}
+
+/// Runs the stream `input` through the model at the start of `flash`. `memory` is room for state,
+/// working memory and forecast.
+///
+/// `out` receives the forecast `[targets][H]` of each time step, and at the end the network's state.
+/// `measure` runs each step: it calls its argument once.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(
+    flash: &[u8],
+    input: &[u8],
+    memory: &mut [f32],
+    mut out: impl FnMut(&[f32]),
+    mut measure: impl FnMut(&mut dyn FnMut()),
+) -> Result<(), RunError> {
+    let blob = Blob::open(flash).map_err(RunError::Blob)?;
+    let model = blob.model().map_err(RunError::Blob)?;
+    let config = model.config();
+    let lengths = [model.state_len(), model.scratch_len(), config.forecast_len()];
+    let (needed, available) = (lengths.iter().sum(), memory.len());
+    if needed > available {
+        return Err(RunError::Memory { needed, available });
+    }
+    let (state, rest) = memory.split_at_mut(lengths[0]);
+    let (scratch, rest) = rest.split_at_mut(lengths[1]);
+    let forecast = &mut rest[..lengths[2]];
+    state.fill(0.0);
+    let mut words: &[f32] = bytemuck::try_cast_slice(input).map_err(|_| RunError::Input)?;
+    let mut take = |count: usize| -> Result<&[f32], RunError> {
+        let (taken, rest) = words.split_at_checked(count).ok_or(RunError::Input)?;
+        words = rest;
+        Ok(taken)
+    };
+    let first = config.variates - config.future_covariates;
+    let width = config.horizon + 1;
+    let refused = |error: tsm2_core::Error| RunError::Step(error.into());
+    for _ in 0..take(1)?[0].to_bits() {
+        let time = take(2)?;
+        let time_ms = (u64::from(time[0].to_bits()) | u64::from(time[1].to_bits()) << 32).cast_signed();
+        let readings = take(config.variates)?;
+        let future = take(config.future_covariates * width)?;
+        for (variate, values) in (first..).zip(future.chunks_exact(width)) {
+            if !values.iter().all(|value| value.is_nan()) {
+                model.set_future(state, variate, values).map_err(refused)?;
+            }
+        }
+        let mut result = Ok(());
+        measure(&mut || {
+            let mut step = || model.step(state, scratch, readings, time_ms)?.forecast(forecast);
+            result = step();
+        });
+        result.map_err(refused)?;
+        out(forecast);
+    }
+    out(&state[model.preprocessor().state_len()..]);
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! What a board provides. A board is one file that implements this trait.
+
+use smoltcp::phy::Device;
+
+/// A microcontroller board.
+pub trait Board {
+    /// Its Ethernet controller.
+    type Ethernet: Device;
+
+    /// Milliseconds since the start; never goes back.
+    fn now_ms(&self) -> u64;
+
+    /// A number that differs from start to start, for ports and sequence numbers of TCP.
+    fn seed(&self) -> u64;
+
+    /// Hardware address of the Ethernet controller.
+    fn hardware_address(&self) -> [u8; 6];
+
+    /// Takes the Ethernet controller; `None` where the board has none.
+    fn ethernet(&mut self) -> Option<Self::Ethernet>;
+
+    /// Restarts the watchdog's time. The main loop calls it in every turn.
+    fn feed_watchdog(&self);
+
+    /// Sleeps until the next interrupt, a few milliseconds at most. The main loop calls it when nothing
+    /// is left to do.
+    fn sleep(&self);
+
+    /// The next byte from the serial line, where one has arrived.
+    fn read_serial(&self) -> Option<u8>;
+
+    /// Sends a byte on the serial line; false while its buffer is full.
+    fn write_serial(&self, byte: u8) -> bool;
+}
+
+/// What lies in a board's flash.
+#[derive(Clone, Copy, Debug)]
+pub struct Flash<'f> {
+    /// Begins with the blob of the model.
+    pub model: &'f [u8],
+    /// Begins with the text of the settings, which ends at the first byte that is 0 or 255.
+    pub settings: &'f [u8],
+}
