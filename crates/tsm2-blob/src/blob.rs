@@ -1,11 +1,12 @@
 //! Opening a blob: every check, and views of its parts.
 //!
 //! The order of the parts is fixed and the configuration gives their sizes, so a blob holds no
-//! offsets: header, configuration, scaler, first widths of the prediction intervals, weights, names.
+//! offsets: header, configuration, scaler, first widths of the prediction intervals, weights in single
+//! precision, weights in 8-bit integers, names.
 
 use core::mem::size_of;
 
-use tsm2_core::{Config, Model, Scaler, parameter_count};
+use tsm2_core::{Config, Model, Scaler, storage_lens};
 
 use crate::config;
 use crate::error::BlobError;
@@ -21,6 +22,7 @@ pub struct Blob<'a> {
     scaler: Scaler<'a>,
     initial_widths: &'a [f32],
     weights: &'a [f32],
+    integers: &'a [i8],
     names: Names<'a>,
     bytes: usize,
 }
@@ -85,14 +87,18 @@ impl<'a> Blob<'a> {
         if read != word(header, 15) {
             return Err(size_fault(HEADER + 4 * read as usize));
         }
-        let count = parameter_count(&config)?;
+        let (singles, integers) = storage_lens(&config)?;
         let (variates, forecast) = (config.variates, config.forecast_len());
-        // `parameter_count` has validated the configuration: no sum of sizes overflows 32 bits.
-        let numbers = 2 * variates + forecast + count;
-        let needed = (bytes.len() - rest.len()).saturating_add(numbers.saturating_mul(size_of::<f32>()));
-        let (numbers, names) = rest
-            .split_at_checked(numbers.saturating_mul(size_of::<f32>()))
-            .ok_or(size_fault(needed))?;
+        // `storage_lens` has validated the configuration: no sum of sizes overflows 32 bits by itself.
+        let numbers = size_of::<f32>().saturating_mul(2 * variates + forecast + singles);
+        let padded = integers.next_multiple_of(size_of::<f32>());
+        let before = bytes.len() - rest.len();
+        let too_short = size_fault(before.saturating_add(numbers).saturating_add(padded));
+        let (numbers, rest) = rest.split_at_checked(numbers).ok_or(too_short)?;
+        let (integers, names) = rest
+            .split_at_checked(padded)
+            .and_then(|(part, names)| Some((part.get(..integers)?, names)))
+            .ok_or(too_short)?;
         let numbers: &[f32] = bytemuck::try_cast_slice(numbers).map_err(|_| BlobError::Alignment)?;
         let (mean, numbers) = numbers.split_at(variates);
         let (std, numbers) = numbers.split_at(variates);
@@ -106,6 +112,7 @@ impl<'a> Blob<'a> {
             scaler: Scaler { mean, std },
             initial_widths,
             weights,
+            integers: bytemuck::cast_slice(integers),
             names,
             bytes: bytes.len(),
         };
@@ -136,7 +143,7 @@ impl<'a> Blob<'a> {
     /// # Errors
     /// None for a blob that was opened.
     pub fn model(&self) -> Result<Model<'a>, BlobError> {
-        Ok(Model::new(&self.config, self.scaler, self.weights)?)
+        Ok(Model::with_int8(&self.config, self.scaler, self.weights, self.integers)?)
     }
 
     /// Shape and options of the model.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use tsm2_bundle::{Bundle, Variate};
-use tsm2_core::{Config, Precision, Scaler};
+use tsm2_core::Scaler;
 use tsm2_stream::initial_widths;
 
 use crate::write::{Parts, write};
@@ -39,16 +39,13 @@ pub fn export(bundle: &Bundle, coverage: f32) -> Result<Vec<u8>, ExportError> {
         name: if meta.name.is_empty() { "model" } else { &meta.name },
         digest: bundle.digest(),
         interval_ms: meta.interval_ms.ok_or(ExportError::NoInterval)?,
-        // A blob holds single precision only.
-        config: Config {
-            precision: Precision::Single,
-            ..meta.config
-        },
+        config: meta.config,
         scaler: Scaler { mean: &mean, std: &std },
         variates: &names,
         coverage,
         initial_widths: &initial_widths(deviations, meta.config.horizon, coverage, meta.validation_mse()),
-        weights: &bundle.numbers(),
+        weights: bundle.weights(),
+        integers: bundle.integers(),
     }))
 }
 

@@ -21,6 +21,7 @@
 //!     coverage: 0.9,
 //!     initial_widths: &[1.0, 1.5, 2.0],
 //!     weights: &weights,
+//!     integers: &[],
 //! });
 //!
 //! // In flash a blob is aligned; a vector of bytes need not be.

@@ -27,8 +27,10 @@ pub struct Parts<'a> {
     pub coverage: f32,
     /// Half-widths of the first prediction intervals, `[targets][H]`.
     pub initial_widths: &'a [f32],
-    /// Every tensor of [`tsm2_core::layout`], one after the other.
+    /// The weights in single precision, in the order of [`tsm2_core::stored_layout`].
     pub weights: &'a [f32],
+    /// The weights in 8-bit integers, in the same order.
+    pub integers: &'a [i8],
 }
 
 /// The bytes of a blob.
@@ -52,6 +54,8 @@ pub fn write(parts: &Parts<'_>) -> Vec<u8> {
     for numbers in [parts.scaler.mean, parts.scaler.std, parts.initial_widths, parts.weights] {
         body.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
     }
+    body.extend(parts.integers.iter().map(|integer| integer.cast_unsigned()));
+    body.resize(body.len().next_multiple_of(size_of::<f32>()), 0);
     for name in [parts.name].iter().chain(parts.variates) {
         body.extend((name.len() as u32).to_le_bytes());
         body.extend(name.as_bytes());

@@ -2,7 +2,7 @@
 
 use tsm2_blob::{Blob, BlobError, CHECKSUM, MAGIC, Parts, VERSION, write};
 use tsm2_core::{
-    Averages, Calendar, Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, S6, Scaler, Season, VariateMixer, parameter_count,
+    Averages, Calendar, Config, Head, LinearHead, Mlp, NetworkConfig, Normalizer, Precision, S6, Scaler, Season, VariateMixer, storage_lens,
 };
 
 const S6_SIZES: S6 = S6 {
@@ -46,13 +46,14 @@ fn config() -> Config {
     }
 }
 
-fn weights(config: &Config) -> Vec<f32> {
-    let count = parameter_count(config).expect("valid");
-    (0..count).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect()
+fn weights(config: &Config) -> (Vec<f32>, Vec<i8>) {
+    let (singles, integers) = storage_lens(config).expect("valid");
+    let singles = (0..singles).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect();
+    (singles, (0..integers).map(|i| (i % 255) as u8 as i8).collect())
 }
 
 fn blob_of(config: Config) -> Flash {
-    let weights = weights(&config);
+    let (weights, integers) = weights(&config);
     let names = ["a", "température", "abcd", "e", "f"];
     Flash::new(&write(&Parts {
         name: "test",
@@ -67,6 +68,7 @@ fn blob_of(config: Config) -> Flash {
         coverage: 0.9,
         initial_widths: &vec![0.75; config.forecast_len()],
         weights: &weights,
+        integers: &integers,
     }))
 }
 
@@ -140,7 +142,14 @@ fn every_configuration_comes_back_as_it_was() {
         },
         ..config().with_network(NetworkConfig { averages: true, ..network })
     });
-    for config in configs {
+    let int8: Vec<Config> = configs
+        .iter()
+        .map(|config| Config {
+            precision: Precision::Int8,
+            ..*config
+        })
+        .collect();
+    for config in configs.into_iter().chain(int8) {
         let flash = blob_of(config);
         let blob = Blob::open(flash.bytes()).expect("valid");
         assert_eq!(blob.config(), &config);
@@ -149,12 +158,12 @@ fn every_configuration_comes_back_as_it_was() {
         assert_eq!((blob.interval_ms(), blob.coverage(), blob.digest()[31]), (3_600_000, 0.9, 31));
         assert_eq!(blob.initial_widths(), vec![0.75; config.forecast_len()]);
         assert_eq!(blob.bytes(), flash.bytes().len());
-        let weights = weights(&config);
+        let (weights, integers) = weights(&config);
         let scaler = Scaler {
             mean: &[1.0, -2.0, 3.0, 0.0, 5.0][..config.variates],
             std: &[0.5, 1.5, 2.5, 1.0, 2.0][..config.variates],
         };
-        let expected = tsm2_core::Model::new(&config, scaler, &weights).expect("valid");
+        let expected = tsm2_core::Model::with_int8(&config, scaler, &weights, &integers).expect("valid");
         assert_eq!(forecast(&blob.model().expect("valid")), forecast(&expected));
     }
 }
@@ -233,7 +242,7 @@ fn a_changed_byte_fails_the_checksum() {
 
 #[test]
 fn a_configuration_that_the_blob_does_not_fit_is_refused() {
-    // Words 16 to 19: variates, past covariates, future covariates, horizon; word 20: normalizer.
+    // Words 16 to 19: variates, past covariates, future covariates, horizon; word 20: precision.
     for (place, word) in [(16, 4), (16, 2), (19, 5), (19, 3)] {
         let mut flash = blob_of(config());
         flash.0[place] = word;
@@ -257,13 +266,7 @@ fn a_configuration_that_the_blob_does_not_fit_is_refused() {
     let mut flash = blob_of(config());
     flash.0[20] = 9;
     let error = flash.sealed().error();
-    assert_eq!(
-        error,
-        BlobError::Option {
-            key: "normalizer",
-            word: 9
-        }
-    );
+    assert_eq!(error, BlobError::Option { key: "precision", word: 9 });
 }
 
 #[test]

@@ -11,8 +11,16 @@ fn shipped() -> Bundle {
 
 #[test]
 fn a_shipped_model_is_the_same_from_its_blob() {
-    let bundle = shipped();
-    let bytes = export(&bundle, 0.9).expect("a shipped model");
+    is_the_same_from_its_blob(&shipped());
+}
+
+#[test]
+fn a_model_with_8_bit_integers_is_the_same_from_its_blob() {
+    is_the_same_from_its_blob(&shipped().to_int8().expect("valid"));
+}
+
+fn is_the_same_from_its_blob(bundle: &Bundle) {
+    let bytes = export(bundle, 0.9).expect("a shipped model");
     let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect();
     let blob = Blob::open(bytemuck::cast_slice(&words)).expect("valid");
     let meta = bundle.meta();

@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use crate::Error;
 
-/// Largest number of layers (the network's view of its weights is a fixed-size array).
+/// Largest number of layers.
 pub const MAX_LAYERS: usize = 8;
 
 /// The rates g of the seasonal averages E <- g E + (1 - g) z, where a season has none of its own.

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::config::{Config, Head, MAX_LAYERS, Mlp, NetworkConfig, Precision, S6};
+use crate::config::{Config, Head, Mlp, NetworkConfig, Precision, S6};
 use crate::error::{Error, check_len};
 use crate::matrix::Matrix;
 
@@ -55,15 +55,15 @@ pub fn layout(config: &Config, mut visit: impl FnMut(TensorName, &[usize])) -> R
 pub fn stored_layout(config: &Config, mut visit: impl FnMut(TensorName, &[usize], Storage)) -> Result<(), Error> {
     config.validate()?;
     Weights::build(config, &mut |name, shape: &[usize], storage| {
-        visit(name, shape, stored(config, storage));
+        visit(name, shape, stored(config.precision, storage));
         Matrix::default()
     });
     Ok(())
 }
 
-/// How a tensor that may be stored as `most` at the smallest is stored in this model.
-fn stored(config: &Config, most: Storage) -> Storage {
-    match config.precision {
+/// How a tensor that may be stored as `most` at the smallest is stored in a model of this precision.
+fn stored(precision: Precision, most: Storage) -> Storage {
+    match precision {
         Precision::Single => Storage::Single,
         Precision::Int8 => most,
     }
@@ -207,7 +207,8 @@ pub(crate) struct NetworkWeights<'a> {
     pub embed: Matrix<'a>,
     pub embed_bias: &'a [f32],
     pub embed_variate: &'a [f32],
-    pub layers: [Layer<'a>; MAX_LAYERS],
+    /// Where the layers begin: a step views one layer at a time, since all of them would fill a microcontroller's stack.
+    pub layers: Cursor<'a>,
     pub head: Matrix<'a>,
     pub head_bias: &'a [f32],
 }
@@ -219,6 +220,41 @@ pub(crate) struct LinearHeadWeights<'a> {
     pub step: Matrix<'a>,
     pub core: Matrix<'a>,
     pub feature: Matrix<'a>,
+}
+
+/// A place in the stored weights, from which tensor after tensor is taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor<'a> {
+    singles: &'a [f32],
+    integers: &'a [i8],
+    precision: Precision,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, shape: &[usize], storage: Storage) -> Matrix<'a> {
+        let (count, columns) = (shape.iter().product(), shape[shape.len() - 1]);
+        match stored(self.precision, storage) {
+            Storage::Single => Matrix::single(self.singles(count), columns),
+            Storage::Int8 => {
+                let (integers, rest) = self.integers.split_at(count);
+                self.integers = rest;
+                Matrix::int8(integers, self.singles(count / columns), columns)
+            }
+        }
+    }
+
+    fn singles(&mut self, count: usize) -> &'a [f32] {
+        let (singles, rest) = self.singles.split_at(count);
+        self.singles = rest;
+        singles
+    }
+
+    /// Layer `l` of a model of `variates`; the layers are taken in order.
+    pub fn layer(&mut self, l: usize, variates: usize, network: &NetworkConfig) -> Layer<'a> {
+        Layer::build(l, variates, network, &mut |_, _, shape: &[usize], storage| {
+            self.take(shape, storage)
+        })
+    }
 }
 
 /// All learned tensors of a model, borrowed.
@@ -234,23 +270,22 @@ impl<'a> Weights<'a> {
         let lens = storage_lens(config)?;
         check_len("weights", singles.len(), lens.0)?;
         check_len("int8 weights", integers.len(), lens.1)?;
-        let (mut singles, mut integers) = (singles, integers);
-        Ok(Self::build(config, &mut |_, shape: &[usize], storage| {
-            let (count, columns) = (shape.iter().product(), shape[shape.len() - 1]);
-            let mut take = |count| {
-                let (head, tail) = singles.split_at(count);
-                singles = tail;
-                head
-            };
-            match stored(config, storage) {
-                Storage::Single => Matrix::single(take(count), columns),
-                Storage::Int8 => {
-                    let (head, tail) = integers.split_at(count);
-                    integers = tail;
-                    Matrix::int8(head, take(count / columns), columns)
-                }
+        let mut cursor = Cursor {
+            singles,
+            integers,
+            precision: config.precision,
+        };
+        let mut layers = None;
+        let mut weights = Self::build(config, &mut |name, shape: &[usize], storage| {
+            if name.layer.is_some() {
+                layers.get_or_insert(cursor);
             }
-        }))
+            cursor.take(shape, storage)
+        });
+        if let (Some(network), Some(layers)) = (&mut weights.network, layers) {
+            network.layers = layers;
+        }
+        Ok(weights)
     }
 
     /// The walk over all tensors. `config` is valid.
@@ -295,8 +330,8 @@ impl<'a> NetworkWeights<'a> {
             embed_variate: top("embed", "variate", &[m, d], Storage::Single).plain(),
             ..Self::default()
         };
-        for (l, layer) in weights.layers[..network.layers].iter_mut().enumerate() {
-            *layer = Layer::build(l, m, network, &mut |block, leaf, shape: &[usize], storage| {
+        for l in 0..network.layers {
+            Layer::build(l, m, network, &mut |block, leaf, shape: &[usize], storage| {
                 let layer = Some(l);
                 take(TensorName { layer, block, leaf }, shape, storage)
             });

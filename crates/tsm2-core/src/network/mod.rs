@@ -8,7 +8,7 @@ use crate::config::{Config, Head, NetworkConfig};
 use crate::math::layer_norm;
 use crate::weights::NetworkWeights;
 use averaging::{add_scaled, average};
-use selective_mixer::{time_mixer, time_scratch_len};
+use selective_mixer::{state_len, time_mixer, time_scratch_len};
 use variate_mixer::{mlp_scratch_len, scan_scratch_len, variate_mlp, variate_scan};
 
 /// The network of a model: sizes and borrowed weights.
@@ -37,7 +37,7 @@ impl<'a> Network<'a> {
 
     /// Numbers of recurrent state: `[L, M, S6 state]`.
     pub fn state_len(&self) -> usize {
-        self.config.layers * self.variates * self.weights.layers[0].time.s6.state_len()
+        self.config.layers * self.variates * state_len(&self.config.time_mixer)
     }
 
     /// Numbers of working memory that [`Network::step`] needs.
@@ -92,7 +92,9 @@ impl<'a> Network<'a> {
     fn mix(&self, state: &mut [f32], outputs: &mut [f32], xn: &mut [f32], work: &mut [f32]) {
         let (c, d, md) = (&self.config, self.config.d_model, self.width());
         let states = state.chunks_exact_mut(state.len() / c.layers);
-        for ((l, layer), state) in self.weights.layers[..c.layers].iter().enumerate().zip(states) {
+        let mut layers = self.weights.layers;
+        for (l, state) in states.enumerate() {
+            let layer = layers.layer(l, self.variates, c);
             let (done, rest) = outputs.split_at_mut(2 * (l + 1) * md);
             let (time, variate) = rest[..2 * md].split_at_mut(md);
             average(time, done, layer.averaging.alpha, layer.averaging.beta);

@@ -53,11 +53,16 @@ impl<'s> S6Scratch<'s> {
     }
 }
 
+/// Numbers of recurrent state of a mixer of these sizes; see [`S6Weights::state_len`].
+pub(crate) fn state_len(sizes: &S6) -> usize {
+    sizes.d_inner * (sizes.d_conv - 1 + sizes.d_state)
+}
+
 impl S6Weights<'_> {
     /// Numbers of recurrent state: the last K-1 values `[K-1, E]`, oldest first, then h `[N, E]`.
     #[must_use]
     pub fn state_len(&self) -> usize {
-        self.sizes.d_inner * (self.sizes.d_conv - 1 + self.sizes.d_state)
+        state_len(&self.sizes)
     }
 
     /// One token: convolution with SiLU, selection, scan. `v` is the value path `[E]`; `y[E]` receives the scan's

@@ -2,13 +2,12 @@
 
 use crate::config::{Mlp, S6};
 use crate::math::gelu;
-use crate::network::selective_mixer::{S6Scratch, gate, limit};
+use crate::network::selective_mixer::{S6Scratch, gate, limit, state_len};
 use crate::weights::{VariateMlp, VariateScan};
 
 /// Numbers of working memory for [`variate_scan`] with these sizes.
 pub(crate) fn scan_scratch_len(sizes: &S6, variates: usize) -> usize {
-    let state = sizes.d_inner * (sizes.d_conv - 1 + sizes.d_state);
-    sizes.d_inner * (2 * variates + 1) + state + S6Scratch::len(sizes)
+    sizes.d_inner * (2 * variates + 1) + state_len(sizes) + S6Scratch::len(sizes)
 }
 
 /// Adds the bidirectional scan: `x += W_out ((y_forward + y_backward) * SiLU(g))`, with `x` and its LayerNorm `xn`
