@@ -33,6 +33,7 @@ fn model() -> Vec<u32> {
         coverage: 0.9,
         initial_widths: &[1.0; 6],
         weights: &weights,
+        integers: &[],
     });
     bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect()
 }

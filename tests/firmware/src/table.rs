@@ -1,4 +1,4 @@
-//! Sizes, memory and instructions of the programs on each board, as rows of `docs/data/firmware.csv`.
+//! Sizes, memory and instructions of the programs on the Cortex-M4F, as rows of `docs/data/firmware.csv`.
 //!
 //! The rows of the runner are the model alone: the step and the forecast, without a network stack and
 //! without prediction intervals. The rows of the station are the whole program.
@@ -123,7 +123,11 @@ fn models() -> Vec<Bundle> {
             network: Some(network),
             linear_head: LinearHead {
                 lags,
-                season: season.map(|period| Season { period }),
+                season: season.map(|period| Season {
+                    period,
+                    bins: None,
+                    rate: None,
+                }),
                 per_variate,
                 ..LinearHead::default()
             },
@@ -146,14 +150,13 @@ fn models() -> Vec<Bundle> {
 /// When a program fails.
 #[must_use]
 pub fn measure() -> Option<Vec<Row>> {
+    let (machine, name) = (Machine::CortexM4F, "Cortex-M4F");
     let mut rows = Vec::new();
-    for (machine, name) in [(Machine::CortexM4F, "Cortex-M4F"), (Machine::CortexM33, "Cortex-M33")] {
-        for bundle in models() {
-            rows.push(runner(machine, name, &bundle)?);
-            rows.push(station(machine, name, &bundle)?);
-        }
+    for bundle in models() {
+        rows.push(runner(machine, name, &bundle)?);
+        rows.push(station(machine, name, &bundle)?);
     }
-    rows.sort_by_key(|row| (row.machine, row.program));
+    rows.sort_by_key(|row| row.program);
     Some(rows)
 }
 
