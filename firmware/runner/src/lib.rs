@@ -87,8 +87,8 @@ pub fn run(
         }
         let mut result = Ok(());
         measure(&mut || {
-            let mut step = || model.step(state, scratch, readings, time_ms)?.forecast(forecast);
-            result = step();
+            let token = model.step(state, scratch, readings, time_ms);
+            result = token.and_then(|mut token| token.forecast(forecast));
         });
         result.map_err(refused)?;
         out(forecast);
