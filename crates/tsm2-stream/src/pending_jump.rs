@@ -73,13 +73,21 @@ impl PendingJump {
     /// Whether the run up to this reading may be live: its readings came as far apart as their times
     /// say, or as far apart as usual. Without times of arrival this cannot be told.
     pub(crate) fn is_live(&self, rules: &Rules, clock: &SourceClock, reading: &Incoming) -> bool {
-        let (bin, time, arrival) = self.first;
-        let (Some(first), Some(arrival)) = (arrival, reading.arrival) else {
-            return true;
-        };
-        let (elapsed, span) = (arrival.saturating_sub(first), reading.time.saturating_sub(time));
-        let is_in_step = elapsed.abs_diff(span) <= (rules.interval_ms / 2).unsigned_abs();
-        is_in_step || clock.is_live(reading.bin.saturating_sub(bin), elapsed)
+        let bins = reading.bin.saturating_sub(self.first.0);
+        self.is_in_step(rules, reading) || self.elapsed(reading).is_some_and(|elapsed| clock.is_live(bins, elapsed))
+    }
+
+    /// Whether the readings of the run came as far apart as their times say. Without times of arrival
+    /// this cannot be told.
+    pub(crate) fn is_in_step(&self, rules: &Rules, reading: &Incoming) -> bool {
+        let span = reading.time.saturating_sub(self.first.1);
+        let is_near = |elapsed: i64| elapsed.abs_diff(span) <= (rules.interval_ms / 2).unsigned_abs();
+        self.elapsed(reading).is_none_or(is_near)
+    }
+
+    /// Milliseconds from the arrival of the run's first reading to that of this one.
+    fn elapsed(&self, reading: &Incoming) -> Option<i64> {
+        Some(reading.arrival?.saturating_sub(self.first.2?))
     }
 
     /// What was saved; `None` where it breaks an invariant.

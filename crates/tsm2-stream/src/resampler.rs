@@ -273,7 +273,8 @@ impl Resampler {
     ///   time of arrival.
     /// - Ahead: a reading of another source lies near it, or one of a second bin follows it.
     /// - Behind: a run of three bins follow each other. No reading of them was taken before, and
-    ///   they arrive no faster than usual. So redelivered readings never count.
+    ///   they arrive no faster than usual. Where a bin may have been taken before, they arrive as far
+    ///   apart as their times say. So redelivered readings never count.
     /// - While other sources are in the stream, a run of one source alone must be longer
     ///   ([`MAX_RUN`]): the others would have confirmed it.
     ///
@@ -320,8 +321,13 @@ impl Resampler {
             if (first..=jump.bin).contains(&reading.bin) {
                 return Judgement::Rejected(untrusted);
             }
-            let needs_pace = is_behind || !is_new;
-            if rules.follows(jump.bin, reading.bin) && (!needs_pace || jump.is_live(rules, clock, reading)) {
+            let is_paced = match () {
+                // In a flood readings that come again are as fast as usual.
+                () if !is_new => jump.is_in_step(rules, reading),
+                () if is_behind => jump.is_live(rules, clock, reading),
+                () => true,
+            };
+            if rules.follows(jump.bin, reading.bin) && is_paced {
                 jump.is_shared |= is_other;
                 let is_alone = !jump.is_shared && self.has_others(reading.source);
                 let needed = match () {

@@ -349,6 +349,23 @@ fn stragglers_between_the_readings_of_the_stream_are_no_clock_rollback() {
 }
 
 #[test]
+fn readings_redelivered_in_a_flood_are_no_clock_rollback() {
+    // A broker hands over a backlog, a reading a millisecond, and then the most of it again.
+    let mut resampler = Resampler::new(config(1, 1440)).unwrap();
+    let (mut events, mut arrival_ms) = (Vec::new(), (START + 10_000) * MINUTE);
+    for minute in (0..3000).chain(500..2500).chain(3000..3100) {
+        arrival_ms += 1;
+        let reading = Reading {
+            arrival_ms: Some(arrival_ms),
+            ..Reading::at(0, minute as f32, (START + minute) * MINUTE)
+        };
+        let _ = push_reading(&mut resampler, reading, &mut events);
+    }
+    let counts = resampler.counts();
+    assert_eq!((counts.readings, counts.time_steps, counts.clock_rollbacks), (3100, 3100, 0));
+}
+
+#[test]
 fn readings_that_come_again_do_not_jump_to_an_abandoned_time() {
     let mut site = one();
     site.minutes(10, 0);
