@@ -2,7 +2,8 @@
 //!
 //! The order of work for each time step is fixed here and nowhere else:
 //! 1. the future covariates for this step and the next H steps go to the model;
-//! 2. the model steps and forecasts;
+//! 2. the model steps and forecasts, or before a model exists the better of naive and seasonal naive
+//!    does after 3.;
 //! 3. the monitor scores the open forecasts of earlier steps against the readings;
 //! 4. the monitor keeps the new forecast and computes its prediction intervals.
 
@@ -24,6 +25,27 @@ pub struct ForecasterConfig {
     pub coverage: f32,
     /// Half-widths of the first prediction intervals, in the sensors' units. Shape `[targets][H]`.
     pub initial_widths: Vec<f32>,
+    /// Before a model exists: the model's forecasts are replaced by the better of naive and seasonal
+    /// naive, see [`Monitor::baseline`].
+    pub naive: Option<Naive>,
+}
+
+/// Forecasts before a model exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Naive {
+    /// Time steps of a season; `None` for naive forecasts only.
+    pub season: Option<usize>,
+}
+
+impl ForecasterConfig {
+    /// The configuration of the monitor.
+    pub fn monitor(&self, config: &Config) -> MonitorConfig {
+        let of_model = MonitorConfig::of(config, self.coverage);
+        MonitorConfig {
+            season: self.naive.map_or(of_model.season, |naive| naive.season),
+            ..of_model
+        }
+    }
 }
 
 /// Working memory for one model; all streams of a thread share it.
@@ -65,6 +87,7 @@ pub struct Forecast<'w> {
 ///     interval_ms: 60_000,
 ///     coverage: 0.9,
 ///     initial_widths: vec![1.0; 3],
+///     naive: None,
 /// };
 ///
 /// let mut resampler = Resampler::new(ResamplerConfig::new(1, settings.interval_ms, 1440))?;
@@ -88,6 +111,7 @@ pub struct Forecaster {
     interval_ms: i64,
     covariates: FutureCovariates,
     monitor: Monitor,
+    is_naive: bool,
     state: Vec<f32>,
 }
 
@@ -142,7 +166,8 @@ impl Forecaster {
         Ok(Forecaster {
             interval_ms: i64::try_from(config.interval_ms).unwrap_or(i64::MAX),
             covariates: FutureCovariates::new(of.variates, future_covariates(of)),
-            monitor: Monitor::new(MonitorConfig::of(of, config.coverage), &config.initial_widths)?,
+            monitor: Monitor::new(config.monitor(of), &config.initial_widths)?,
+            is_naive: config.naive.is_some(),
             // A new state is all zeros, as after `Model::reset`.
             state: vec![0.0; model.state_len()],
         })
@@ -197,7 +222,14 @@ impl Forecaster {
     /// The model or the workspace is not the one of this forecaster.
     pub fn step<'w>(&mut self, model: &Model<'_>, workspace: &'w mut Workspace, step: &TimeStep<'_>) -> Result<Forecast<'w>, Error> {
         self.advance(model, workspace, step)?;
-        self.monitor.observe(self.targets(step));
+        let targets = self.targets(step);
+        if self.is_naive {
+            self.monitor.begin_with(targets);
+        }
+        self.monitor.observe(targets);
+        if self.is_naive {
+            self.monitor.baseline(&mut workspace.mean);
+        }
         self.monitor.issue(&workspace.mean);
         self.monitor.interval(&workspace.mean, &mut workspace.lower, &mut workspace.upper);
         Ok(Forecast {

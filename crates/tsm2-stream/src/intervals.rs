@@ -108,6 +108,11 @@ impl IntervalState {
         }
     }
 
+    /// Whether nothing was learned yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.scored == 0
+    }
+
     /// A forecast with the interval of today.
     pub(crate) fn around(&self, mean: f32) -> PredictionInterval {
         PredictionInterval {

@@ -61,7 +61,7 @@ pub use aggregate::Aggregate;
 pub use config::{MAX_AHEAD, MAX_GAP, ResamplerConfig, ResamplerError};
 pub use errors::{ErrorSums, Errors};
 pub use event::{Accepted, Counts, Event, Rejected};
-pub use forecaster::{Forecast, Forecaster, ForecasterConfig, ForecasterSnapshot, Workspace};
+pub use forecaster::{Forecast, Forecaster, ForecasterConfig, ForecasterSnapshot, Naive, Workspace};
 pub use future_covariates::FutureCovariate;
 pub use initial_widths::initial_widths;
 pub use live_metrics::{LiveMetrics, MAX_METRIC_STEPS};

@@ -210,6 +210,36 @@ impl Monitor {
         }
     }
 
+    /// The forecast without a model, of the time step just observed: of each variate, at each step,
+    /// the one of naive and seasonal naive with the smaller mean absolute error so far. Shape
+    /// `[M][H]`; NaN before a variate's first reading.
+    pub fn baseline(&self, forecast: &mut [f32]) {
+        let steps = self.metric_steps.len();
+        for (variate, forecast) in forecast.chunks_exact_mut(self.config.horizon).enumerate() {
+            for (step, value) in forecast.iter_mut().enumerate() {
+                let place = self.metric_steps.partition_point(|&evaluated| evaluated < step + 1);
+                let metrics = &self.metrics[variate * steps + place];
+                let is_seasonal = metrics.compared >= SETTLED && metrics.seasonal.is_some_and(|seasonal| seasonal.mae < metrics.naive.mae);
+                let seasonal = self.seasons.as_ref().filter(|_| is_seasonal);
+                let seasonal = seasonal.map_or(f32::NAN, |seasons| seasons.forecast(variate, step));
+                *value = if seasonal.is_finite() { seasonal } else { self.last[variate] };
+            }
+        }
+    }
+
+    /// Without a model nothing is known of a variate's size: its first reading decides the initial
+    /// widths, a tenth of it.
+    pub(crate) fn begin_with(&mut self, values: &[f32]) {
+        let intervals = self.intervals.chunks_exact_mut(self.config.horizon);
+        for (((intervals, unit), last), &value) in intervals.zip(&mut self.units).zip(&self.last).zip(values) {
+            if last.is_nan() && value.is_finite() && intervals.iter().all(IntervalState::is_new) {
+                let width = (value.abs() / 10.0).min(MAX_ERROR);
+                *unit = if width > f32::MIN_POSITIVE { width } else { 1.0 };
+                intervals.fill(IntervalState::new(*unit));
+            }
+        }
+    }
+
     /// The forecast `[M][H]` made at the last time step; some are kept until their readings come.
     pub fn issue(&mut self, forecast: &[f32]) {
         debug_assert_eq!(forecast.len(), self.intervals.len());

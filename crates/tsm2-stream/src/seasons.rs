@@ -41,6 +41,14 @@ impl Seasons {
         self.readings[(self.next + len - back) % len * self.variates + variate]
     }
 
+    /// The seasonal naive forecast of the newest time step at step `step` (from 0); NaN where that
+    /// season was not seen.
+    pub(crate) fn forecast(&self, variate: usize, step: usize) -> f32 {
+        let len = self.readings.len() / self.variates;
+        let back = self.period - step % self.period;
+        self.readings[(self.next + len - back) % len * self.variates + variate]
+    }
+
     /// Takes the readings of a time step.
     pub(crate) fn push(&mut self, values: &[f32]) {
         self.readings[self.next * self.variates..][..self.variates].copy_from_slice(values);
@@ -76,6 +84,14 @@ mod tests {
                 assert!(if known < 0 { seasonal.is_nan() } else { seasonal == known as f32 });
             }
             seasons.push(&[now as f32]);
+            for step in 0..horizon {
+                // The newest reading that is whole seasons before the step.
+                let due = now + 1 + step;
+                let seen = (1..).map(|season| due as isize - (season * period) as isize);
+                let known = seen.into_iter().find(|&seen| seen <= now as isize).unwrap();
+                let forecast = seasons.forecast(0, step);
+                assert!(if known < 0 { forecast.is_nan() } else { forecast == known as f32 });
+            }
         }
     }
 }

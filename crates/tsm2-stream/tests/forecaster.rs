@@ -1,8 +1,8 @@
 //! The forecaster of one stream: order of work, exact resume, future covariates.
 
 use proptest::prelude::*;
-use tsm2_core::{Config, Model, Scaler, parameter_count};
-use tsm2_stream::{Forecaster, ForecasterConfig, FutureCovariate, Monitor, MonitorConfig, MonitorError, TimeStep, Workspace};
+use tsm2_core::{Config, LinearHead, Model, Scaler, parameter_count};
+use tsm2_stream::{Forecaster, ForecasterConfig, FutureCovariate, Monitor, MonitorConfig, MonitorError, Naive, TimeStep, Workspace};
 
 const VARIATES: usize = 3;
 const HORIZON: usize = 8;
@@ -40,6 +40,7 @@ fn model(weights: &[f32]) -> Model<'_> {
 
 fn settings() -> ForecasterConfig {
     ForecasterConfig {
+        naive: None,
         interval_ms: MINUTE as u64,
         coverage: 0.9,
         initial_widths: vec![1.0; 2 * HORIZON],
@@ -243,4 +244,85 @@ proptest! {
             }
         }
     }
+}
+
+/// A forecaster of one variate before a model exists, with a season of eight time steps.
+fn naive() -> (Config, ForecasterConfig) {
+    let config = Config {
+        horizon: HORIZON,
+        network: None,
+        linear_head: LinearHead {
+            lags: 1,
+            ..LinearHead::default()
+        },
+        ..Config::default()
+    };
+    let settings = ForecasterConfig {
+        naive: Some(Naive { season: Some(8) }),
+        initial_widths: vec![1.0; HORIZON],
+        ..settings()
+    };
+    (config, settings)
+}
+
+#[test]
+fn before_a_model_exists_the_better_of_naive_and_seasonal_naive_is_published_and_its_intervals_cover() {
+    let (config, settings) = naive();
+    let weights = vec![0.0; parameter_count(&config).unwrap()];
+    let scaler = Scaler {
+        mean: &[0.0],
+        std: &[1.0],
+    };
+    let model = Model::new(&config, scaler, &weights).unwrap();
+    let mut workspace = Workspace::new(&model);
+    let mut forecaster = Forecaster::new(&model, &settings).unwrap();
+    let mut noise = 1u64;
+    let mut season = |minute: usize| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let noise = (noise >> 40) as f32 / (1u64 << 24) as f32;
+        [2_000.0, 2_500.0, 3_000.0, 2_500.0, 2_000.0, 1_500.0, 1_000.0, 1_500.0][minute % 8] + 20.0 * noise
+    };
+    let (mut covered, mut compared, mut before) = (0, 0, None::<Vec<f32>>);
+    for minute in 0..1_000 {
+        let value = season(minute);
+        if let Some(before) = &before {
+            let [mean, lower, upper] = [before[0], before[1], before[2]];
+            if minute > 300 {
+                assert!((mean - value).abs() < 25.0, "minute {minute}: the season is repeated: {mean} {value}");
+                covered += usize::from((lower..=upper).contains(&value));
+                compared += 1;
+            }
+        }
+        let forecast = forecaster.step(&model, &mut workspace, &time_step(minute, &[value])).unwrap();
+        if minute < 8 {
+            assert_eq!(forecast.mean, [value; HORIZON], "no season was seen");
+        }
+        before = Some(vec![forecast.mean[0], forecast.lower[0], forecast.upper[0]]);
+        if minute == 500 {
+            let bytes = save(&forecaster);
+            forecaster = Forecaster::restore(&model, &settings, postcard::from_bytes(&bytes).unwrap()).unwrap();
+        }
+    }
+    let share = covered as f32 / compared as f32;
+    assert!((0.8..0.98).contains(&share), "{share}");
+}
+
+#[test]
+fn a_variate_without_a_reading_has_no_naive_forecast() {
+    let (config, settings) = naive();
+    let weights = vec![0.0; parameter_count(&config).unwrap()];
+    let scaler = Scaler {
+        mean: &[0.0],
+        std: &[1.0],
+    };
+    let model = Model::new(&config, scaler, &weights).unwrap();
+    let mut workspace = Workspace::new(&model);
+    let mut forecaster = Forecaster::new(&model, &settings).unwrap();
+    let forecast = forecaster.step(&model, &mut workspace, &time_step(0, &[f32::NAN])).unwrap();
+    assert!(forecast.mean.iter().all(|mean| mean.is_nan()));
+    let forecast = forecaster.step(&model, &mut workspace, &time_step(1, &[7.0])).unwrap();
+    assert_eq!(forecast.mean, [7.0; HORIZON]);
+    // A missing reading: the last one stands.
+    let forecast = forecaster.step(&model, &mut workspace, &time_step(2, &[f32::NAN])).unwrap();
+    assert_eq!(forecast.mean, [7.0; HORIZON]);
 }

@@ -56,7 +56,8 @@ impl Backtest {
         let (model, input, output) = self.settings()?;
         let coverage = self.coverage.unwrap_or(output.coverage);
         ensure!(coverage > 0.0 && coverage < 1.0, "--coverage is {coverage}; set it between 0 and 1");
-        let bundle = model.open()?;
+        ensure!(model.has_bundle(), "model.bundle: missing; set it, or --model");
+        let bundle = model.open(&[])?;
         let interval_ms = model.interval_ms(bundle.meta())?;
         let mut settings = Settings {
             rows: self.rows.clone(),

@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::backtest::Backtest;
 use super::clear_session::ClearSession;
 use super::discover::Discover;
+use super::record::Record;
 use super::replay::Replay;
 use super::run::Run;
 use super::state::State;
@@ -24,6 +25,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Run(Run),
+    Record(Record),
     Validate(Validate),
     Replay(Box<Replay>),
     Backtest(Backtest),
@@ -41,6 +43,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Run(command) => command.run(),
+        Command::Record(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Backtest(command) => command.run(),

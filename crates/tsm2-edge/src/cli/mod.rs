@@ -9,6 +9,7 @@ mod discover;
 pub mod evaluation;
 mod explain;
 pub mod playback;
+mod record;
 mod replay;
 mod run;
 mod state;

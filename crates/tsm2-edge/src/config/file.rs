@@ -19,6 +19,7 @@ use super::input::Input;
 use super::log::Log;
 use super::model::Model;
 use super::output::Output;
+use super::record::Record;
 use super::source::Source;
 use super::state::State;
 
@@ -85,6 +86,8 @@ pub struct Config {
     pub output: Output,
     /// What outlives the process.
     pub state: State,
+    /// Recordings of what the daemon sees; none when absent.
+    pub record: Option<Record>,
     /// Metrics and health over HTTP; nothing listens when absent.
     pub http: Option<Http>,
     /// What is logged, and how.
@@ -177,14 +180,17 @@ impl Config {
     /// Rejects a configuration without a required key.
     fn complete(self, file: &Path) -> Result<Self, ConfigError> {
         for (key, is_missing) in [
-            ("model.bundle", self.model.bundle.as_os_str().is_empty()),
+            ("model.bundle", !self.model.has_bundle() && self.input.variates.is_empty()),
             ("input.topic", self.input.topic.is_empty() && self.sources.is_empty()),
         ] {
             if is_missing {
                 return Err(ConfigError::Key {
                     origin: file.display().to_string(),
                     key: key.to_owned(),
-                    reason: "missing; set this key".to_owned(),
+                    reason: match key {
+                        "model.bundle" => "missing; set this key, or input.variates to begin without a model".to_owned(),
+                        _ => "missing; set this key".to_owned(),
+                    },
                 });
             }
         }
@@ -194,8 +200,13 @@ impl Config {
     /// Makes its paths relative to the file's folder.
     fn located(mut self, file: &Path, credentials: Option<&Path>) -> Result<Self, ConfigError> {
         let folder = file.parent().unwrap_or(Path::new(""));
-        self.model.bundle = folder.join(&self.model.bundle);
+        if self.model.has_bundle() {
+            self.model.bundle = folder.join(&self.model.bundle);
+        }
         self.state.path = self.state.path.map(|path| folder.join(path));
+        if let Some(record) = &mut self.record {
+            record.path = folder.join(&record.path);
+        }
         let tls = self.broker.tls.as_mut();
         let mut of_systemd = vec![("broker.password_file", &mut self.broker.password_file)];
         of_systemd.extend(tls.into_iter().flat_map(|tls| {

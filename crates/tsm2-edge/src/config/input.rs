@@ -23,6 +23,9 @@ section! {
         stream: Option<String> = None;
         /// Names of the streams to serve. Readings of others are rejected.
         streams: Option<Vec<String>> = None => "any";
+        /// Before a model exists, without `model.bundle`: the names of the variates. Write them as they will
+        /// be trained, in the same order: then the model that follows warms up from the log.
+        variates: Vec<String> = Vec::new() => "the model's";
         /// For each variate: the path of its field in the payload (`room1.temperature`, or a JSONPath that
         /// begins with `$`), or its name in the topic.
         fields: BTreeMap<String, String> = BTreeMap::new() => "the variate's name";
@@ -62,6 +65,7 @@ section! {
 topic = "plant/{stream}/telemetry"
 future_covariates_topic = "plant/{stream}/future/{variate}"
 streams = ["boiler", "pump"]
+variates = ["room 1", "pulses"]
 value = "value"
 time_field = "time"
 time_format = "rfc3339"

@@ -1,13 +1,13 @@
 //! Memory that the streams of a model need, and that this machine has.
 
 use tsm2_bundle::Bundle;
-use tsm2_stream::{Monitor, MonitorConfig, ResamplerConfig};
+use tsm2_stream::{ForecasterConfig, Monitor, ResamplerConfig};
 
 /// Bytes of a reading that waits in an open time bin, and of its variate.
 const OPEN_BIN_BYTES: u64 = 40;
 const VARIATE_BYTES: u64 = 100;
-/// Names, tables and allocator of one stream.
-const STREAM_BYTES: u64 = 1024;
+/// Names, tables, known readings and allocator of one stream.
+const STREAM_BYTES: u64 = 4096;
 
 /// The streams do not fit into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +27,12 @@ pub struct TooLarge {
 }
 
 /// Bytes that one stream needs: model state, prediction intervals, open time bins.
-pub fn per_stream(bundle: &Bundle, resampler: &ResamplerConfig, coverage: f32) -> u64 {
+pub fn per_stream(bundle: &Bundle, resampler: &ResamplerConfig, forecaster: &ForecasterConfig) -> u64 {
     let config = &bundle.meta().config;
     let state = bundle.state_bytes() as u64;
-    let monitor = Monitor::bytes(&MonitorConfig::of(config, coverage)) as u64;
-    let bins = resampler.allowed_lateness_ms / resampler.interval_ms.max(1) + 1;
+    let monitor = Monitor::bytes(&forecaster.monitor(config)) as u64;
+    // Open, held by a source that is behind, and those of a pending clock jump.
+    let bins = resampler.allowed_lateness_ms / resampler.interval_ms.max(1) + resampler.max_ahead.min(16) + 4;
     let open = bins.saturating_mul(OPEN_BIN_BYTES).saturating_add(VARIATE_BYTES) * config.variates as u64;
     state + monitor + open + STREAM_BYTES
 }

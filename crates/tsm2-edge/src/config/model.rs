@@ -2,23 +2,39 @@
 
 use std::path::PathBuf;
 
-use tsm2_bundle::{Bundle, BundleError, Metadata};
+use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
+use tsm2_core::{LinearHead, parameter_count};
+use tsm2_stream::{MAX_SEASON, Naive};
 
 use super::section::section;
 
 section! {
-    /// The model.
+    /// The model. Before a model exists: without `bundle`, and with `interval_s` and `input.variates`, the
+    /// daemon publishes naive or seasonal naive forecasts, whichever has the smaller error so far.
     Model in "model" {
         /// The model file, as written by `tsm2 train`.
-        bundle: PathBuf = PathBuf::new() => "required";
-        /// Sampling interval in seconds, for a model trained on data without timestamps.
+        bundle: PathBuf = PathBuf::new() => "none: naive forecasts";
+        /// Sampling interval in seconds: for a model trained on data without timestamps, or without `bundle`.
         interval_s: Option<f64> = None => "the model's";
+        /// Without `bundle`: the number of time steps that are forecast.
+        horizon: usize = 60;
+        /// Without `bundle`: seconds of a season, a whole number of intervals, at most 1500 of them.
+        season_s: Option<f64> = None => "a day, if it is such a number";
     }
     example: r#"[model]
 bundle = "model.safetensors"
 interval_s = 60.0
+
+# Before a model exists
+horizon = 60
+season_s = 86400.0
 "#
 }
+
+/// Name of the model before a model exists, in every forecast.
+const NAIVE: &str = "naive";
+/// Milliseconds of a day, the usual season.
+const DAY_MS: f64 = 86_400_000.0;
 
 /// A section `model` that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +48,18 @@ pub enum ModelError {
     NoInterval {
         /// Name of the model.
         name: String,
+    },
+    /// Without a bundle too little is known.
+    #[error("{key}: missing; set it, or model.bundle")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// The season cannot be used.
+    #[error("model.season_s is {season_s} s; set it to a whole number of intervals, between 2 and {MAX_SEASON}")]
+    Season {
+        /// The season.
+        season_s: f64,
     },
     /// The interval cannot be used.
     #[error("model.interval_s or the model's own interval is {interval_s} s; it must lie between 0.001 and 10^9 seconds")]
@@ -50,9 +78,69 @@ pub enum ModelError {
 }
 
 impl Model {
-    /// Opens the model file.
-    pub fn open(&self) -> Result<Bundle, ModelError> {
-        Ok(Bundle::open(&self.bundle)?)
+    /// Whether there is a model file; otherwise the forecasts are naive.
+    pub fn has_bundle(&self) -> bool {
+        !self.bundle.as_os_str().is_empty()
+    }
+
+    /// Opens the model file. Without one: a model of these variates that has no weights and that the
+    /// naive forecasts stand in for.
+    pub fn open(&self, variates: &[String]) -> Result<Bundle, ModelError> {
+        if self.has_bundle() {
+            return Ok(Bundle::open(&self.bundle)?);
+        }
+        let key = match (variates, self.interval_s) {
+            ([], _) => Some("input.variates"),
+            (_, None) => Some("model.interval_s"),
+            _ => None,
+        };
+        if let Some(key) = key {
+            return Err(ModelError::Missing { key });
+        }
+        let variate = |name: &String| Variate {
+            name: name.clone(),
+            unit: None,
+            mean: 0.0,
+            std: 1.0,
+        };
+        let config = tsm2_core::Config {
+            variates: variates.len(),
+            horizon: self.horizon,
+            network: None,
+            linear_head: LinearHead {
+                lags: 1,
+                ..LinearHead::default()
+            },
+            ..tsm2_core::Config::default()
+        };
+        let meta = Metadata {
+            format_version: FORMAT_VERSION,
+            name: NAIVE.into(),
+            config,
+            variates: variates.iter().map(variate).collect(),
+            interval_ms: None,
+            provenance: Provenance::default(),
+        };
+        // An invalid horizon is reported by the bundle.
+        let weights = parameter_count(&config).unwrap_or_default();
+        Ok(Bundle::new(meta, vec![0.0; weights])?)
+    }
+
+    /// The forecasts before a model exists; `None` with a model.
+    pub(super) fn naive(&self, interval_ms: u64) -> Result<Option<Naive>, ModelError> {
+        if self.has_bundle() {
+            return Ok(None);
+        }
+        let season_ms = self.season_s.map_or(DAY_MS, |season_s| season_s * 1e3);
+        let steps = season_ms / interval_ms as f64;
+        let is_usable = steps.fract() == 0.0 && (2.0..=MAX_SEASON as f64).contains(&steps);
+        match (is_usable, self.season_s) {
+            (true, _) => Ok(Some(Naive {
+                season: Some(steps as usize),
+            })),
+            (false, None) => Ok(Some(Naive { season: None })),
+            (false, Some(season_s)) => Err(ModelError::Season { season_s }),
+        }
     }
 
     /// Sampling interval in milliseconds.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever is wrong with a configuration is found here, before anything connects.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tsm2_bundle::{Bundle, BundleError};
@@ -73,6 +74,10 @@ pub struct Prepared {
     pub session: SessionOptions,
     /// Where and when state becomes durable; `None`: it ends with the process.
     pub state: Option<Durability>,
+    /// Folder of the recordings; `None`: nothing is recorded.
+    pub recordings: Option<PathBuf>,
+    /// Whether forecasts and live metrics are published.
+    pub publishes: bool,
     /// Metrics and health over HTTP; `None`: nothing listens.
     pub http: Option<HttpOptions>,
     /// Unacknowledged messages at which the broker may stop sending.
@@ -103,6 +108,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         sources,
         output,
         state,
+        record,
         http,
         log: _,
     } = config;
@@ -111,8 +117,13 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
     if input.max_streams == 0 {
         return Err(SchemaError::Zero { key: "input.max_streams" }.into());
     }
+    // What is not in a row yet must outlive the process.
+    let mut state = state.clone();
+    if let (Some(record), None) = (record, &state.path) {
+        state.path = Some(record.path.join("state"));
+    }
     let durability = state.durability(input.max_streams, &mut warnings)?;
-    let bundle = model.open()?;
+    let bundle = model.open(&input.variates)?;
     let meta = bundle.meta();
     let interval_ms = model.interval_ms(meta)?;
     let publication = output.publication(meta)?;
@@ -123,8 +134,9 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         .0
         .extend(unread.map(|(_, variate)| format!("no source has the variate {:?}; the model never sees it", variate.name)));
     let topics = Topics::new(input, &sources, &output.prefix, meta)?;
-    let schema = Schema::new(input, &sources, meta, interval_ms, output.coverage)?;
-    let bytes_per_stream = memory::per_stream(&bundle, &schema.resampler, output.coverage);
+    let mut schema = Schema::new(input, &sources, meta, interval_ms, output.coverage)?;
+    schema.forecaster.naive = model.naive(interval_ms)?;
+    let bytes_per_stream = memory::per_stream(&bundle, &schema.resampler, &schema.forecaster);
     let in_memory = durability
         .as_ref()
         .map_or(input.max_streams, |durability| durability.max_streams_in_memory);
@@ -140,6 +152,8 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         fingerprint: Fingerprint::of(&bundle, interval_ms),
         http: http.as_ref().map(|http| http.options(&mut warnings)).transpose()?,
         state: durability,
+        recordings: record.as_ref().map(|record| record.path.clone()),
+        publishes: true,
         max_inflight: broker.max_inflight,
         max_streams: input.max_streams,
         forget_after: state.forget_after(),

@@ -9,6 +9,7 @@ use super::input::Input;
 use super::log::Log;
 use super::model::Model;
 use super::output::Output;
+use super::record::Record;
 use super::section::Section;
 use super::source::{Source, Value};
 use super::state::State;
@@ -29,6 +30,7 @@ pub fn sections() -> Vec<Section> {
         Value::section(),
         Output::section(),
         State::section(),
+        Record::section(),
         Http::section(),
         Log::section(),
     ]

@@ -145,6 +145,7 @@ pub fn forecaster(meta: &Metadata, interval_ms: u64, coverage: f32) -> Forecaste
     ForecasterConfig {
         interval_ms,
         coverage,
+        naive: None,
         initial_widths: initial_widths(deviations, meta.config.horizon, coverage, meta.validation_mse()),
     }
 }

@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::observe::StateMetrics;
 use crate::runtime::engine::Accepted;
+use crate::runtime::recorder::Row;
 use crate::runtime::source::Acknowledge;
 use crate::state;
 
 /// Bytes of log entries in an open batch, beyond which checkpoints replace them.
 const MAX_BYTES: usize = 4 << 20;
+/// Rows of recordings in an open batch.
+const MAX_ROWS: usize = 100_000;
 
 /// A closed batch of one worker.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Batch<A> {
     pub(crate) state: state::Batch,
     /// Keys that leave the store.
     pub(crate) forget: Vec<String>,
+    /// For the recordings.
+    pub(crate) rows: Vec<Row>,
     /// In order of arrival.
     pub(crate) acks: Vec<A>,
     /// Readings in it.
@@ -90,6 +95,7 @@ pub(crate) struct OpenBatch<A> {
     /// Streams whose entries were dropped: a checkpoint stands for them.
     collapsed: BTreeSet<String>,
     forget: Vec<String>,
+    rows: Vec<Row>,
     acks: Vec<A>,
     readings: u64,
     opened: Option<Instant>,
@@ -103,6 +109,7 @@ impl<A: Acknowledge> OpenBatch<A> {
             bytes: 0,
             collapsed: BTreeSet::new(),
             forget: Vec::new(),
+            rows: Vec::new(),
             acks: Vec::new(),
             readings: 0,
             opened: None,
@@ -130,6 +137,15 @@ impl<A: Acknowledge> OpenBatch<A> {
         }
         if self.bytes > MAX_BYTES {
             self.collapse();
+        }
+    }
+
+    /// Adds rows of the recordings. While the disk is full for long, the newest are dropped; readings
+    /// that the broker sends again give them again.
+    pub(crate) fn add_rows(&mut self, rows: Vec<Row>) {
+        if !rows.is_empty() && self.rows.len() < MAX_ROWS {
+            self.opened.get_or_insert_with(Instant::now);
+            self.rows.extend(rows);
         }
     }
 
@@ -196,6 +212,7 @@ impl<A: Acknowledge> OpenBatch<A> {
         let batch = Batch {
             state: mem::take(&mut self.state),
             forget: mem::take(&mut self.forget),
+            rows: mem::take(&mut self.rows),
             acks: mem::take(&mut self.acks),
             readings: mem::take(&mut self.readings),
             numbers: vec![(worker, self.number)],
@@ -209,7 +226,7 @@ impl<A: Acknowledge> OpenBatch<A> {
 impl<A> Batch<A> {
     /// Whether the store has something to write.
     pub(crate) fn has_state(&self) -> bool {
-        !self.state.streams.is_empty() || !self.forget.is_empty()
+        !self.state.streams.is_empty() || !self.forget.is_empty() || !self.rows.is_empty()
     }
 
     /// Appends a later batch. Returns it when the two cannot be one transaction.
@@ -228,6 +245,7 @@ impl<A> Batch<A> {
             let _ = self.state.streams.entry(key).or_default().merge(update);
         }
         self.forget.extend(later.forget);
+        self.rows.extend(later.rows);
         self.acks.extend(later.acks);
         self.readings += later.readings;
         self.numbers.extend(later.numbers);

@@ -4,6 +4,7 @@
 //! their last batches over; the writer writes them; the session acknowledges and leaves. Each part
 //! ends because its input ends. After `GRACE` what is left is dropped unacknowledged.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::runtime::batch::Uncommitted;
 use crate::runtime::forecasts::Forecasts;
 use crate::runtime::patience::Patience;
 use crate::runtime::queue::RoundRobinQueue;
+use crate::runtime::recorder::Recorder;
 use crate::runtime::router::Router;
 use crate::runtime::sparkplug::Translating;
 use crate::runtime::stop::Stop;
@@ -175,6 +177,10 @@ impl Daemon {
         let writer = Writer {
             store: store.clone(),
             forecasts: prepared.state.is_some().then(|| publisher.clone()),
+            recorder: prepared.recordings.as_ref().map(|folder| {
+                let variates = &prepared.bundle.meta().variates;
+                RefCell::new(Recorder::new(folder, variates.iter().map(|variate| variate.name.as_str())))
+            }),
             retry_every: prepared.state.as_ref().map_or(RETRY, |durability| durability.every),
             durable: durable.clone(),
             uncommitted: uncommitted.clone(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tracing::info;
 use tsm2_mqtt::{Outcome as Decoded, Payload};
 pub use tsm2_stream::Counts;
-use tsm2_stream::{ForecasterConfig, Reading, Workspace};
+use tsm2_stream::{Reading, Workspace};
 
 use crate::config::{Address, Kind, Prepared, Route};
 use crate::observe::{InputMetrics, RejectionLog};
@@ -86,11 +86,7 @@ impl<'s> Engine<'s> {
         Engine {
             shared: Shared {
                 workspace: Workspace::new(&model),
-                config: ForecasterConfig {
-                    interval_ms: prepared.schema.resampler.interval_ms,
-                    coverage: prepared.schema.forecaster.coverage,
-                    initial_widths: prepared.schema.forecaster.initial_widths.clone(),
-                },
+                config: prepared.schema.forecaster.clone(),
                 model,
             },
             streams: Streams::new(prepared.fingerprint, prepared.topics.variates(), admission),

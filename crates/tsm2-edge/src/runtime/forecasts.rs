@@ -49,10 +49,10 @@ impl Forecasts {
         if let Some(recent) = &self.recent {
             recent.step(&step);
         }
-        let Some(origin_ms) = step.last_reading_ms else {
+        let prepared = &self.prepared;
+        let Some(origin_ms) = step.last_reading_ms.filter(|_| prepared.publishes) else {
             return Ok(0);
         };
-        let prepared = &self.prepared;
         let (meta, origin) = (prepared.bundle.meta(), rfc3339(origin_ms));
         let interval_ms = i64::try_from(prepared.schema.resampler.interval_ms).unwrap_or(i64::MAX);
         let step_time = step.time_ms;
@@ -66,7 +66,13 @@ impl Forecasts {
             ..
         } = &prepared.publication;
         let time = |step: usize| rfc3339(step_time.saturating_add(interval_ms.saturating_mul(step as i64)));
+        let mut published = 0;
         for variate in 0..prepared.topics.targets() {
+            // A naive forecast needs a first reading.
+            if !step.mean[variate * horizon..(variate + 1) * horizon].iter().all(|mean| mean.is_finite()) {
+                continue;
+            }
+            published += 1;
             let (all, limits) = (variate * horizon..(variate + 1) * horizon, limits[variate]);
             let part = |numbers: &[f32]| derived::selected(&numbers[all.clone()], steps, limits);
             let (newest, thresholds) = (step.values[variate], &thresholds[variate]);
@@ -99,7 +105,7 @@ impl Forecasts {
                 self.send_json(patience, prepared.topics.metrics(step.stream, variate), &metrics, true)?;
             }
         }
-        Ok(prepared.topics.targets() as u64)
+        Ok(published)
     }
 
     /// The readings of a time step beside the forecast of them.

@@ -22,6 +22,7 @@ use crate::runtime::batch::{Batch, Limits, OpenBatch, Uncommitted};
 use crate::runtime::engine::{Engine, Input, Loaded};
 use crate::runtime::forecasts::Forecasts;
 use crate::runtime::patience::{Cut, Patience};
+use crate::runtime::recorder::Row;
 use crate::runtime::queue::{Next, RoundRobinQueue};
 use crate::runtime::record::Key;
 use crate::runtime::source::{self, Acknowledge};
@@ -164,8 +165,12 @@ impl<A: Acknowledge> Worker<A> {
             arrival_ms: unix_ms(message.arrived),
         };
         let (mut published, mut is_cut) = (0, false);
+        let mut rows = Vec::new();
         let accepted = engine.take(&input, |step| {
             self.patience.beat();
+            if self.prepared.recordings.is_some() {
+                rows.push(Row::of(&step));
+            }
             if !is_cut {
                 match self.forecasts.publish(&self.patience, step) {
                     Ok(forecasts) => published += forecasts,
@@ -185,6 +190,7 @@ impl<A: Acknowledge> Worker<A> {
             open.add(self.prepared.fingerprint.key(&stream), &accepted);
             engine.streams.note_batch(&stream, open.number());
         }
+        open.add_rows(rows);
         open.add_ack(message.ack);
         if let Some((readings, opened)) = open.content() {
             self.uncommitted.set((self.number, open.number()), readings, opened);

@@ -7,6 +7,7 @@
 //! 4. When the time to stop is over, what is not durable is dropped unacknowledged.
 //! 5. Every wait sends heartbeats.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -17,6 +18,7 @@ use tracing::{error, info, warn};
 use crate::observe::{Health, StateMetrics};
 use crate::runtime::batch::{Batch, Uncommitted};
 use crate::runtime::patience::Patience;
+use crate::runtime::recorder::{Recorder, Row};
 use crate::runtime::source::Acknowledge;
 use crate::state::{StateStore, StoreError};
 
@@ -47,6 +49,8 @@ pub(crate) struct Writer<D> {
     pub(crate) store: Arc<dyn StateStore>,
     /// `None`: nothing is durable, so nothing waits for forecasts.
     pub(crate) forecasts: Option<D>,
+    /// `None`: nothing is recorded.
+    pub(crate) recorder: Option<RefCell<Recorder>>,
     pub(crate) retry_every: Duration,
     pub(crate) durable: Durable,
     pub(crate) uncommitted: Arc<Uncommitted>,
@@ -120,13 +124,24 @@ impl<D: Delivery> Writer<D> {
         self.patience.wait(delivered).unwrap_or(false) || !is_awaited
     }
 
+    /// Rows before the state: after a kill between the two, the readings come again and give the same
+    /// rows.
+    fn record(&self, rows: &[Row]) -> Result<(), StoreError> {
+        let Some(recorder) = self.recorder.as_ref().filter(|_| !rows.is_empty()) else {
+            return Ok(());
+        };
+        let appended = recorder.borrow_mut().append(rows);
+        appended.map_err(|(path, source)| StoreError::Io { path, source })
+    }
+
     /// Commits, again and again where it fails; `false` when the time to stop is over before.
     fn commit<A>(&self, batch: &Batch<A>) -> Result<bool, StoreError> {
         let mut is_retry = false;
         loop {
             let begun = Instant::now();
             // First what leaves: a stream may begin anew in the same batch.
-            let forgotten = self.store.forget(&batch.forget);
+            let recorded = self.record(&batch.rows);
+            let forgotten = recorded.and_then(|()| self.store.forget(&batch.forget));
             let committed = forgotten.and_then(|()| self.store.commit(&batch.state));
             self.patience.beat();
             match committed {
@@ -259,6 +274,7 @@ mod tests {
             let store = Store(MemoryStore::new(10), Mutex::new(failures), events.clone());
             let writer = Writer {
                 store: Arc::new(store),
+                recorder: None,
                 forecasts: Some(Broker(broker_takes, events.clone())),
                 retry_every: Duration::from_millis(1),
                 durable: Arc::new([AtomicU64::new(0), AtomicU64::new(0)]),
