@@ -116,6 +116,9 @@ pub(crate) struct Rules {
     pub(crate) forward_fill_limit: u64,
     pub(crate) max_gap: u64,
     pub(crate) max_ahead: u64,
+    /// How many bins one reading may skip at once: times of arrival come from one clock, which is
+    /// wrong for all readings or for none.
+    pub(crate) max_skip: u64,
     /// Shape `[M]`.
     pub(crate) sources: Vec<u16>,
     /// For how many bins the others wait for a source that is behind.
@@ -162,11 +165,8 @@ impl Rules {
                 max_ms,
             })?;
         let max_ahead = max_ahead.min(max_gap);
-        let hold = if sources.iter().all(|&source| source == sources[0]) {
-            0
-        } else {
-            (max_ahead + 1).min(MAX_HOLD)
-        };
+        let is_one_clock = !device_times || sources.iter().all(|&source| source == sources[0]);
+        let hold = if is_one_clock { 0 } else { (max_ahead + 1).min(MAX_HOLD) };
         Ok(Rules {
             eager: lateness == 0 && aggregates.iter().all(|&aggregate| aggregate == Aggregate::Last),
             shape: Shape {
@@ -179,6 +179,7 @@ impl Rules {
             forward_fill_limit,
             max_gap,
             max_ahead,
+            max_skip: if device_times { max_ahead } else { max_gap },
             open_bins: (allowed_lateness_ms.div_ceil(interval_ms) + 1 + hold) as usize,
             sources,
             hold,

@@ -219,9 +219,10 @@ impl Resampler {
         let Some(segment) = self.segment else { return Position::First };
         let near = 1 + self.rules.max_ahead.cast_signed();
         if bin > segment.newest {
+            let skip = self.rules.max_skip.cast_signed();
             let next = source.and_then(|source| self.clocks[usize::from(source)].next(&self.rules));
-            let last = segment.newest.saturating_add(near);
-            let last = next.map_or(last, |next| last.max(next.saturating_add(near - 1)));
+            let next = next.map_or(segment.newest + 1, |next| next.max(segment.newest + 1));
+            let last = next.saturating_add(skip);
             return match bin <= last && self.rules.follows(segment.newest, bin) {
                 true => Position::Inside,
                 false => Position::Ahead,

@@ -337,6 +337,17 @@ fn times_of_arrival_that_go_back_are_followed() {
 }
 
 #[test]
+fn times_of_arrival_may_skip_bins_at_once() {
+    let mut config = config(1, 1440);
+    config.device_times = false;
+    let mut resampler = Resampler::new(config).unwrap();
+    for index in 0..20 {
+        let events = push(&mut resampler, 0, 1.0, index * 30 * MINUTE).unwrap();
+        assert_eq!(events.len(), if index == 0 { 1 } else { 30 }, "{index}");
+    }
+}
+
+#[test]
 fn stragglers_between_the_readings_of_the_stream_are_no_clock_rollback() {
     let mut site = one();
     site.minutes(200, 0);
