@@ -269,16 +269,15 @@ fn naive() -> (Config, ForecasterConfig) {
 fn before_a_model_exists_the_better_of_naive_and_seasonal_naive_is_published_and_its_intervals_cover() {
     let (config, settings) = naive();
     let weights = vec![0.0; parameter_count(&config).unwrap()];
-    let scaler = Scaler {
-        mean: &[0.0],
-        std: &[1.0],
-    };
+    let scaler = Scaler { mean: &[0.0], std: &[1.0] };
     let model = Model::new(&config, scaler, &weights).unwrap();
     let mut workspace = Workspace::new(&model);
     let mut forecaster = Forecaster::new(&model, &settings).unwrap();
     let mut noise = 1u64;
     let mut season = |minute: usize| {
-        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        noise = noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let noise = (noise >> 40) as f32 / (1u64 << 24) as f32;
         [2_000.0, 2_500.0, 3_000.0, 2_500.0, 2_000.0, 1_500.0, 1_000.0, 1_500.0][minute % 8] + 20.0 * noise
     };
@@ -288,7 +287,10 @@ fn before_a_model_exists_the_better_of_naive_and_seasonal_naive_is_published_and
         if let Some(before) = &before {
             let [mean, lower, upper] = [before[0], before[1], before[2]];
             if minute > 300 {
-                assert!((mean - value).abs() < 25.0, "minute {minute}: the season is repeated: {mean} {value}");
+                assert!(
+                    (mean - value).abs() < 25.0,
+                    "minute {minute}: the season is repeated: {mean} {value}"
+                );
                 covered += usize::from((lower..=upper).contains(&value));
                 compared += 1;
             }
@@ -311,10 +313,7 @@ fn before_a_model_exists_the_better_of_naive_and_seasonal_naive_is_published_and
 fn a_variate_without_a_reading_has_no_naive_forecast() {
     let (config, settings) = naive();
     let weights = vec![0.0; parameter_count(&config).unwrap()];
-    let scaler = Scaler {
-        mean: &[0.0],
-        std: &[1.0],
-    };
+    let scaler = Scaler { mean: &[0.0], std: &[1.0] };
     let model = Model::new(&config, scaler, &weights).unwrap();
     let mut workspace = Workspace::new(&model);
     let mut forecaster = Forecaster::new(&model, &settings).unwrap();

@@ -45,11 +45,18 @@ fn read(files: &[PathBuf]) -> Vec<(i64, Vec<f32>)> {
     let names: Vec<&str> = recording.variates.iter().map(|variate| variate.name.as_str()).collect();
     assert_eq!((names, recording.series.len()), (vec!["temp", "power"], 1));
     let series = &recording.series[0];
-    series.times_ms.iter().copied().zip(series.values.chunks(2).map(<[f32]>::to_vec)).collect()
+    series
+        .times_ms
+        .iter()
+        .copied()
+        .zip(series.values.chunks(2).map(<[f32]>::to_vec))
+        .collect()
 }
 
 fn expected(rows: impl IntoIterator<Item = i64>) -> Vec<(i64, Vec<f32>)> {
-    rows.into_iter().map(|index| (START + index * MINUTE, row(index).to_vec())).collect()
+    rows.into_iter()
+        .map(|index| (START + index * MINUTE, row(index).to_vec()))
+        .collect()
 }
 
 /// Waits until the recording has a row.
@@ -58,7 +65,10 @@ async fn wait_for(folder: &Path, index: i64) {
     for _ in 0..600 {
         let path = folder.join("recordings/a");
         let found = std::fs::read_dir(path).into_iter().flatten().flatten();
-        if found.into_iter().any(|file| std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains(&time))) {
+        if found
+            .into_iter()
+            .any(|file| std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains(&time)))
+        {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -117,7 +127,10 @@ async fn before_a_model_exists_naive_forecasts_say_so_and_the_model_that_follows
             assert_eq!(forecast.mean, [value; HORIZON]);
             assert_eq!(forecast.payload["model"], "naive");
             let bounds = [&forecast.payload["lower"][0], &forecast.payload["upper"][0]].map(|bound| bound.as_f64().unwrap() as f32);
-            assert!(bounds[0] <= value && value <= bounds[1] && bounds[0] < bounds[1], "{bounds:?} around {value}");
+            assert!(
+                bounds[0] <= value && value <= bounds[1] && bounds[0] < bounds[1],
+                "{bounds:?} around {value}"
+            );
         }
     }
     // The model is there: the same variates.

@@ -112,7 +112,11 @@ impl Recorder {
     }
 
     fn append_to(&mut self, folder: &Path, first: &Row, rows: &[&Row]) -> io::Result<()> {
-        let is_open = |open: &&Open| open.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(first.day()));
+        let is_open = |open: &&Open| {
+            open.path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(first.day()))
+        };
         let mut open = match self.open.remove(&first.stream).filter(|open| is_open(&open)) {
             Some(open) => open,
             None => self.find(folder, first.day())?,
@@ -254,7 +258,9 @@ mod tests {
         }
         // A clock that is set back writes other rows of the same time.
         let mut recorder = recorder(folder.path());
-        recorder.append(&[row("hall", 2, &[1.0, 1.0]), row("hall", 1, &[3.0, 3.0])]).unwrap();
+        recorder
+            .append(&[row("hall", 2, &[1.0, 1.0]), row("hall", 1, &[3.0, 3.0])])
+            .unwrap();
         let lines = fs::read_to_string(&first).unwrap();
         assert!(lines.ends_with("1970-01-01T00:02:00Z,1,1\n1970-01-01T00:01:00Z,3,3\n"), "{lines}");
     }

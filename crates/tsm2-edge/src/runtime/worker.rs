@@ -22,9 +22,9 @@ use crate::runtime::batch::{Batch, Limits, OpenBatch, Uncommitted};
 use crate::runtime::engine::{Engine, Input, Loaded};
 use crate::runtime::forecasts::Forecasts;
 use crate::runtime::patience::{Cut, Patience};
-use crate::runtime::recorder::Row;
 use crate::runtime::queue::{Next, RoundRobinQueue};
 use crate::runtime::record::Key;
+use crate::runtime::recorder::Row;
 use crate::runtime::source::{self, Acknowledge};
 use crate::state::StateStore;
 
