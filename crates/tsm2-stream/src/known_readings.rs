@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::is_clamped;
+use crate::time_range::is_clamped;
 
 /// How many time bins are remembered.
 const BINS: usize = 64;

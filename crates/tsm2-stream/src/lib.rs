@@ -54,8 +54,10 @@ mod recent_times;
 mod resampler;
 mod resampler_snapshot;
 mod seasons;
+mod segment;
 mod source_clock;
 mod time_bin;
+mod time_range;
 
 pub use aggregate::Aggregate;
 pub use config::{MAX_AHEAD, MAX_GAP, ResamplerConfig, ResamplerError};

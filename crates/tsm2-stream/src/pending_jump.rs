@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Rules, is_clamped};
+use crate::config::Rules;
 use crate::source_clock::SourceClock;
 use crate::time_bin::{Incoming, Insert, Shape, TimeBin};
+use crate::time_range::is_clamped;
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct PendingJump {

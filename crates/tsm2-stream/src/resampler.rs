@@ -26,15 +26,16 @@
 
 use alloc::vec::Vec;
 
-use crate::config::{MAX_RUN, ResamplerConfig, ResamplerError, Rules, clamp_time};
+use crate::config::{MAX_RUN, ResamplerConfig, ResamplerError, Rules};
 use crate::event::{Accepted, Counts, Event, Rejected};
 use crate::forward_fill::ForwardFill;
 use crate::known_readings::KnownReadings;
 use crate::pending_jump::PendingJump;
 use crate::reading::Reading;
-use crate::resampler_snapshot::Segment;
+use crate::segment::{Segment, index};
 use crate::source_clock::SourceClock;
 use crate::time_bin::{Incoming, Insert, TimeBin, TimeStep};
+use crate::time_range::clamp_time;
 
 /// Where a reading's bin lies relative to the current segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,11 +94,6 @@ pub struct Resampler {
     /// By number of the source.
     pub(crate) clocks: Vec<SourceClock>,
     pub(crate) values: ForwardFill,
-}
-
-/// Where a bin lies while it is open.
-pub(crate) fn index(bin: i64, open: &[TimeBin]) -> usize {
-    bin.rem_euclid(open.len() as i64) as usize
 }
 
 impl Resampler {

@@ -7,32 +7,17 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregate;
-use crate::config::{MAX_OPEN_BINS, ResamplerConfig, ResamplerError, is_clamped};
+use crate::config::{MAX_OPEN_BINS, ResamplerConfig, ResamplerError};
 use crate::event::Counts;
 use crate::forward_fill::ForwardFill;
 use crate::known_readings::{Filter, KnownReadings};
 use crate::pending_jump::PendingJump;
 use crate::recent_times::RecentTimes;
-use crate::resampler::{Resampler, index};
+use crate::resampler::Resampler;
+use crate::segment::{Segment, index};
 use crate::source_clock::SourceClock;
 use crate::time_bin::{Cell, TimeBin};
-
-/// A run of time steps without a hole.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Segment {
-    /// The earliest bin with a reading.
-    pub(crate) first: i64,
-    /// The newest bin with a reading.
-    pub(crate) newest: i64,
-    /// The newest bin that takes no readings any more.
-    pub(crate) closed: i64,
-    /// The newest bin that the foremost source needs no more.
-    pub(crate) passed: i64,
-    /// Time of the newest reading.
-    pub(crate) watermark: i64,
-    /// Whether a time step was emitted: from then on bins without readings make time steps too.
-    pub(crate) has_begun: bool,
-}
+use crate::time_range::is_clamped;
 
 /// All that a resampler remembers, for [`Resampler::restore`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

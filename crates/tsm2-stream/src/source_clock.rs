@@ -11,7 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Rules, is_clamped};
+use crate::config::Rules;
+use crate::time_range::is_clamped;
 
 /// The usual time between readings is a mean over about this many.
 const PACE_READINGS: i64 = 8;

@@ -51,7 +51,7 @@ impl Shape {
 pub(crate) struct Incoming {
     pub(crate) variate: usize,
     pub(crate) value: f32,
-    /// Within the range of [`crate::config::clamp_time`].
+    /// Within the range of [`crate::time_range::clamp_time`].
     pub(crate) time: i64,
     pub(crate) arrival: Option<i64>,
     pub(crate) source: u16,

@@ -121,6 +121,7 @@ impl Bench {
         let durable: Arc<[AtomicU64]> = self.queues.iter().map(|_| AtomicU64::new(0)).collect();
         let uncommitted = Arc::new(Uncommitted::new(self.metrics.state.clone()));
         let writer = Writer::<Publisher> {
+            recorder: None,
             store: self.store.clone(),
             forecasts: None,
             retry_every: Duration::from_millis(1),
