@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use tsm2_mqtt::rfc3339;
 
-use crate::runtime::engine::Step;
+use crate::runtime::step::Step;
 
 /// A time step of a stream, as a line.
 #[derive(Debug, Clone, PartialEq)]
