@@ -119,6 +119,7 @@ impl Model {
             config,
             variates: variates.iter().map(variate).collect(),
             interval_ms: None,
+            time_zone: None,
             provenance: Provenance::default(),
         };
         // An invalid horizon is reported by the bundle.
