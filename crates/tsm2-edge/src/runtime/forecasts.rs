@@ -69,7 +69,10 @@ impl Forecasts {
         let mut published = 0;
         for variate in 0..prepared.topics.targets() {
             // A naive forecast needs a first reading.
-            if !step.mean[variate * horizon..(variate + 1) * horizon].iter().all(|mean| mean.is_finite()) {
+            if !step.mean[variate * horizon..(variate + 1) * horizon]
+                .iter()
+                .all(|mean| mean.is_finite())
+            {
                 continue;
             }
             published += 1;

@@ -19,6 +19,14 @@ const NAMED: usize = 100;
 
 /// Opens the store on disk.
 pub(crate) fn open(prepared: &Prepared, durability: &Durability) -> Result<LogStore, StoreError> {
+    // The state may lie below the recordings.
+    if let Some(folder) = &prepared.recordings {
+        let failed = |source| StoreError::Io {
+            path: folder.clone(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
     let options = LogOptions {
         retained_entries: prepared.warmup_entries(),
         verify: false,
