@@ -85,7 +85,7 @@ async fn a_recording_has_the_time_steps_of_the_daemon_also_after_kills_within_a_
     let start = || Running::start(&["record", &config, "--json"]);
     let mut client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
     let mut recorder = start();
-    recorder.wait_for("connected");
+    recorder.wait_for("subscribed");
     for index in 0..40 {
         client.publish("sensors/a", payload(index)).await;
         if index % 13 == 12 {
