@@ -37,6 +37,7 @@ impl Host {
         let interval_ms = meta.interval_ms.expect("a shipped model has an interval");
         let deviations = meta.targets().iter().map(|variate| variate.std);
         let config = ForecasterConfig {
+            naive: None,
             interval_ms,
             coverage: COVERAGE,
             initial_widths: initial_widths(deviations, meta.config.horizon, COVERAGE, meta.validation_mse()),
