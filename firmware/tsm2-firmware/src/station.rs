@@ -66,6 +66,7 @@ impl<'m> Station<'m> {
         resampler_config.forward_fill_limit = settings.forward_fill_limit;
         resampler_config.allowed_lateness_ms = settings.allowed_lateness_s.saturating_mul(1000);
         let forecaster_config = ForecasterConfig {
+            naive: None,
             interval_ms: blob.interval_ms(),
             coverage: blob.coverage(),
             initial_widths: blob.initial_widths().to_vec(),
