@@ -198,7 +198,7 @@ impl Rules {
     }
 
     /// How far a time lies from the border of its bin, with bins moved by so many quarters.
-    pub(crate) fn from_border(&self, time_ms: i64, phase: i8) -> i64 {
+    pub(crate) fn border_distance_ms(&self, time_ms: i64, phase: i8) -> i64 {
         let moved = self.interval_ms / 2 + i64::from(phase) * (self.interval_ms / 4);
         let into = time_ms.saturating_add(moved).rem_euclid(self.interval_ms);
         into.min(self.interval_ms - into)

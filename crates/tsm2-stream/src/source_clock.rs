@@ -55,7 +55,7 @@ impl SourceClock {
         let margin = rules.interval_ms / STEADY;
         let is_steady = (time - newest).abs_diff(rules.interval_ms) <= margin.unsigned_abs();
         // A drift over the border of moved bins costs one bin; then they lie at the multiples again.
-        let is_at_border = self.phase != 0 && rules.from_border(time, self.phase) <= margin;
+        let is_at_border = self.phase != 0 && rules.border_distance_ms(time, self.phase) <= margin;
         let phases: &[i8] = match () {
             () if is_steady => &[0, -1, 1],
             () if is_at_border => &[0],

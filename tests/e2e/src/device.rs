@@ -17,7 +17,6 @@ use tsm2_mqtt_testkit::require::skip;
 
 use crate::process;
 
-const SSHD: &str = "/usr/sbin/sshd";
 const SYSTEMCTL: &str = include_str!("systemctl.py");
 const START: &str = "set -e
 mkdir device
