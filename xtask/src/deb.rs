@@ -59,7 +59,7 @@ impl Package {
             ("data.tar.gz", gzip(&self.tar(&self.files)?)?),
         ] {
             let (time, length) = (self.time, bytes.len());
-            write!(archive, "{name:<16}{time:<12}{:<6}{:<6}{:<8}{length:<10}`\n", 0, 0, "100644")?;
+            writeln!(archive, "{name:<16}{time:<12}{:<6}{:<6}{:<8}{length:<10}`", 0, 0, "100644")?;
             archive.extend(&bytes);
             if length % 2 == 1 {
                 archive.push(b'\n');

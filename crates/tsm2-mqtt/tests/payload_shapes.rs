@@ -19,8 +19,11 @@ fn options(paths: &[&str]) -> DecoderOptions {
     }
 }
 
-/// Field, seconds since arrival, and value (NaN as None) of each value, and the reasons of faults.
-fn decode(options: DecoderOptions, bytes: &[u8]) -> (Vec<(usize, i64, Option<f32>)>, Vec<&'static str>) {
+/// Field, seconds since arrival, and value (NaN as None).
+type Decoded = (usize, i64, Option<f32>);
+
+/// The values of a payload, and the reasons of faults.
+fn decode(options: DecoderOptions, bytes: &[u8]) -> (Vec<Decoded>, Vec<&'static str>) {
     let (mut values, mut faults) = (Vec::new(), Vec::new());
     let payload = Payload {
         topic: "t",

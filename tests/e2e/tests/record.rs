@@ -83,7 +83,7 @@ async fn a_recording_has_the_time_steps_of_the_daemon_also_after_kills_within_a_
     };
     let (folder, config) = site(broker.port(), "record.path = 'recordings'\nstate.commit_every_s = 1");
     let start = || Running::start(&["record", &config, "--json"]);
-    let mut client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
+    let client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
     let mut recorder = start();
     recorder.wait_for("subscribed");
     for index in 0..40 {

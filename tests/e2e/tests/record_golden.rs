@@ -27,7 +27,7 @@ fn golden() -> PathBuf {
 
 /// The daemon's parts for a model of two targets and a future covariate.
 fn prepared(folder: &Path) -> Prepared {
-    let mut config = EdgeConfig::new(&folder.join("model.safetensors"), "sensors/{stream}");
+    let mut config = EdgeConfig::new(folder.join("model.safetensors"), "sensors/{stream}");
     config.input.time_field = Some("time".into());
     config.input.future_covariates_topic = Some("future/{stream}/{variate}".into());
     prepare(&config).unwrap()

@@ -151,7 +151,7 @@ impl Serial {
     ///
     /// # Panics
     /// When none comes.
-    pub fn next(&mut self) -> String {
+    pub fn next_line(&mut self) -> String {
         loop {
             let mut line = String::new();
             self.0.read_line(&mut line).expect("a line");

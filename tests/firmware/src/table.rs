@@ -194,7 +194,7 @@ fn station(machine: Machine, name: &'static str, bundle: &Bundle) -> Option<Row>
         serial.send(&format!("{{\"time\": {}{fields}}}", START_MS + step * INTERVAL_MS));
         // The second row waits until the third confirms its time.
         for _ in bundle.meta().targets().iter().filter(|_| has_forecast) {
-            let line = serial.next();
+            let line = serial.next_line();
             assert!(line.starts_with("forecast "), "{line}");
         }
     }

@@ -192,16 +192,16 @@ fn over_the_serial_line(machine: Machine) {
     for row in 0..6 {
         if row == 3 {
             serial.send("nonsense");
-            assert_eq!(serial.next(), "rejected not_an_object");
+            assert_eq!(serial.next_line(), "rejected not_an_object");
             serial.send(&"x".repeat(3000));
-            assert_eq!(serial.next(), "rejected too_large");
+            assert_eq!(serial.next_line(), "rejected too_large");
             guest.reset();
             guest.wait_for("started with the state before the reset", 1);
         }
         let (payload, expected) = host.row(row);
         serial.send(&payload);
         for target in 0..host.targets() {
-            let line = serial.next();
+            let line = serial.next_line();
             let variate = &host.bundle.meta().targets()[target].name;
             let json = line
                 .strip_prefix(&format!("forecast {variate} "))

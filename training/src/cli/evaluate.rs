@@ -285,7 +285,8 @@ pub fn summary(evaluation: &Evaluation) -> String {
     };
     let compared: Vec<_> = (0..evaluation.results.len()).map(compare).collect();
     let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
-    let line = |(result, (name, ratio, interval, _)): (&HorizonError, &(&str, f64, Option<(f64, f64)>, (f64, f64)))| {
+    let line = |(i, result): (usize, &HorizonError)| {
+        let (name, ratio, interval, _) = &compared[i];
         let interval = interval.map_or_else(String::new, |(low, high)| format!(" (95 %: {} to {})", percent(low), percent(high)));
         format!(
             "- at {} steps: squared error {} against {name}{interval}",
@@ -303,7 +304,7 @@ pub fn summary(evaluation: &Evaluation) -> String {
     } else {
         "The model is better at some horizons and worse at others."
     };
-    let lines = evaluation.results.iter().zip(&compared).map(line);
+    let lines = evaluation.results.iter().enumerate().map(line);
     std::iter::once(sentence.to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 

@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(rows(&runs.part(&SPLIT, Part::Train)), [0..70, 100..160, 160..170]);
         assert_eq!(rows(&runs.part(&SPLIT, Part::Validation)), [70..80, 170..180]);
         assert_eq!(rows(&runs.part(&SPLIT, Part::Test)), [80..100, 180..200]);
-        assert_eq!(rows(&runs.part(&SPLIT, Part::HeldOut)), [200..250]);
+        assert_eq!(rows(&runs.part(&SPLIT, Part::HeldOut)), vec![200..250; 1]);
         let both = runs.training_and_validation(&SPLIT);
         assert_eq!(both.passes(), [0..80, 100..160, 160..180]);
         assert_eq!((runs.run_of(159), runs.run_of(160)), (100..160, 160..200));
@@ -332,8 +332,8 @@ mod tests {
             validation: 3,
             test: 4,
         };
-        assert_eq!(rows(&runs.part(&split, Part::Train)), [0..9]);
-        assert_eq!(rows(&runs.part(&split, Part::Test)), [12..16]);
+        assert_eq!(rows(&runs.part(&split, Part::Train)), vec![0..9; 1]);
+        assert_eq!(rows(&runs.part(&split, Part::Test)), vec![12..16; 1]);
         assert_eq!(runs.part(&split, Part::Test), {
             let mut expected = Pieces::from(12..16);
             expected.0[0].run = 0..17;
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(pieces.origin_count(45), 75);
         assert_eq!(pieces.find(159).map(|piece| piece.rows.clone()), Some(100..160));
         assert_eq!(pieces.to_string(), "250 rows of 3 devices");
-        assert_eq!(Pieces::from(3..9).origins(2).collect::<Vec<_>>(), [3..8]);
+        assert_eq!(Pieces::from(3..9).origins(2).collect::<Vec<_>>(), vec![3..8; 1]);
         assert_eq!(Pieces::from(3..9).to_string(), "rows 3..9");
     }
 

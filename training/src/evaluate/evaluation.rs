@@ -14,6 +14,9 @@ use crate::evaluate::model::{Protocol, model_errors};
 use crate::evaluate::significance::ratio_interval;
 use crate::evaluate::tally::{Details, ErrorsByDevice, EvaluateError, HorizonError, Tally};
 
+/// By the name of the baseline, the details of each device.
+pub type DetailsByBaseline = BTreeMap<&'static str, Vec<Details>>;
+
 /// The file of the linear head alone, beside the file of a model that also has a network.
 pub const LINEAR_HEAD: &str = "linear.safetensors";
 
@@ -36,7 +39,7 @@ pub struct Evaluation {
     pub period: Option<usize>,
     /// The errors in detail, by forecaster, `tsm2` being the model.
     #[serde(skip)]
-    pub details: BTreeMap<&'static str, Vec<Details>>,
+    pub details: DetailsByBaseline,
 }
 
 /// Errors of a target at one horizon, in its own unit.
@@ -268,7 +271,7 @@ impl Baselines {
         scaler: &Scaler,
         pieces: &Pieces,
         horizons: &[usize],
-    ) -> Result<(BaselineErrors, Vec<BaselineErrors>, BTreeMap<&'static str, Vec<Details>>), EvaluateError> {
+    ) -> Result<(BaselineErrors, Vec<BaselineErrors>, DetailsByBaseline), EvaluateError> {
         let z = scaler.standardise_targets(table);
         let blank = Tally::new(&z, table.targets(), pieces, horizons)?;
         let longest = horizons.iter().copied().max().unwrap_or(1);

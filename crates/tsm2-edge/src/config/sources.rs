@@ -1,6 +1,7 @@
 //! Sources made ready: each `[[source]]`, or the short form in `[input]`, as a topic template, a
 //! decoder, and the variates of its fields.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -411,7 +412,10 @@ impl Source {
             if !(value.factor.is_finite() && value.factor != 0.0 && value.offset.is_finite()) {
                 return Err(bad("", "set factor to a number other than 0, and offset to a number"));
             }
-            if value.valid.is_some_and(|(least, most)| !(least < most)) {
+            if value
+                .valid
+                .is_some_and(|(least, most)| least.partial_cmp(&most) != Some(Ordering::Less))
+            {
                 return Err(bad(".valid", "write the smaller number first"));
             }
             let same = |other: &Field| match is_named {

@@ -69,7 +69,7 @@ impl<D: Delivery> Writer<D> {
         while let Some(mut batch) = next.take().or_else(|| self.next(batches)) {
             while batch.readings < MOST_READINGS && next.is_none() {
                 match batches.try_recv() {
-                    Ok(later) => next = batch.merge(later).err(),
+                    Ok(later) => next = batch.merge(later),
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
             }

@@ -163,7 +163,7 @@ fn collect<'v>(value: &'v Value, names: &mut Vec<&'v str>, found: &mut Vec<Numbe
         return;
     }
     if let Some(example) = number(value)
-        && !names.last().is_some_and(|name| *name == "id")
+        && names.last().is_none_or(|name| *name != "id")
     {
         found.push(Number {
             path: path(names),
