@@ -351,7 +351,8 @@ impl<'s> Engine<'s> {
                     } => {
                         let (to, reason) = (tsm2_mqtt::rfc3339(time_ms), if is_behind { "late" } else { "clock_jump" });
                         let why = format_args!("stream {name:?}: readings at {to}, far from the others, and nothing confirmed their time");
-                        (0..readings).for_each(|_| rejections.reject(reason, name, why));
+                        let count = if is_behind { readings } else { 1 };
+                        (0..count).for_each(|_| rejections.reject(reason, name, why));
                     }
                     Outcome::Failed(error) => rejections.reject("step", name, format_args!("stream {name:?}: {error}")),
                 },
