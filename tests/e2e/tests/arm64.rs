@@ -1,6 +1,7 @@
 //! The Debian package for 64-bit ARM, under qemu: its daemon with a real broker, and its life in a root folder of Debian.
 //!
-//! `TSM2_ARM64_DEB` names the package, which `cargo xtask dist arm64` builds. Without it the tests are skipped.
+//! `TSM2_ARM64_DEB` names the package, which `cargo xtask dist arm64` builds. Without it the tests are skipped. With `left-out`
+//! they are skipped even where each skip is a failure: CI sets it on a machine without the target or without namespaces.
 
 #![cfg(target_os = "linux")]
 
@@ -21,6 +22,10 @@ fn package(programs: &[&str]) -> Option<PathBuf> {
         skip("TSM2_ARM64_DEB does not name the package that `cargo xtask dist arm64` builds");
         return None;
     };
+    if deb == "left-out" {
+        println!("SKIPPED: this machine cannot build or run programs for arm64");
+        return None;
+    }
     for program in programs {
         let version = Command::new(program)
             .arg("--version")
