@@ -114,7 +114,7 @@ fn options_of_the_reader_that_cannot_be() {
 }
 
 #[test]
-fn several_devices_in_one_recording_are_named() {
+fn devices_that_are_too_short_are_refused_by_their_pieces() {
     let folder = Folder::new();
     let rows = |device: &str| {
         (0..40)
@@ -124,7 +124,7 @@ fn several_devices_in_one_recording_are_named() {
     let data = folder.file("pumps.csv", format!("time,pump,a\n{}{}", rows("north"), rows("south")));
     refused(
         &["train", "--data", arg(&data), "--series", "pump"],
-        &["pumps.csv", "2 devices", "`north`, `south`"],
+        &["pumps.csv", "training part has 56 rows in 2 pieces", "32 in one piece are needed"],
     );
 }
 
@@ -270,11 +270,7 @@ fn a_model_is_trained_whatever_is_missing() {
     // No forecast has all of its rows.
     trained_with_holes(|row, column| row % 5 == column);
     trained_with_holes(|row, column| column > 0 && row % 10 > 0);
-    let told = trained_with_holes(|row, _| row >= 325);
-    assert!(
-        told.contains("nothing is measured on the test part: rows 325..400 hold no reading"),
-        "{told}"
-    );
+    trained_with_holes(|row, _| row >= 325);
 }
 
 #[test]
@@ -320,9 +316,7 @@ fn the_smallest_recordings_and_no_network_at_all() {
         let out = folder.path(split);
         let arguments = ["--split", split, "--horizon", horizon, "--updates", updates];
         let output = tsm2(["train", "--data", arg(&data), "--out", arg(&out)].iter().chain(&arguments));
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(told.contains("nothing is measured on the test part"), updates == "0", "{told}");
-        assert_eq!(stdout(output).contains("MSE on the validation part"), updates == "0");
+        assert!(stdout(output).contains("MSE"), "{split}");
         assert!(out.join("model.safetensors").exists());
     }
 }
@@ -425,7 +419,7 @@ fn a_bundle_that_is_none() {
     let with_header = |header: String| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &good[8 + header_len..]].concat();
 
     let truncated = good[..good.len() - 10].to_vec();
-    let version = with_header(header.replace(r#"\"format_version\":1,"#, r#"\"format_version\":99,"#));
+    let version = with_header(header.replace(r#"\"format_version\":2,"#, r#"\"format_version\":99,"#));
     let shape = with_header(header.replace(r#""shape":[8,4]"#, r#""shape":[4,8]"#));
     for (changed, what) in [(&version, "version"), (&shape, "shape")] {
         assert_ne!(changed, &good, "the {what} was not found in {header}");

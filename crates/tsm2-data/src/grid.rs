@@ -283,10 +283,11 @@ mod tests {
     }
 
     proptest! {
-        /// Placing rows in their time bins gives what the resampler gives.
+        /// Placing rows in their time bins gives what the resampler gives. Rows nearer to the border of
+        /// their bins may be those of a sensor that skips a bin; the resampler takes these.
         #[test]
         fn rows_in_bins_of_their_own_are_placed_as_the_resampler_places_them(
-            steps in prop::collection::vec((1i64..6, -400i64..400, prop::option::of(-5.0f32..5.0), prop::option::of(-5.0f32..5.0)), 1..60),
+            steps in prop::collection::vec((1i64..6, -249i64..250, prop::option::of(-5.0f32..5.0), prop::option::of(-5.0f32..5.0)), 1..60),
         ) {
             let mut bin = 1_000_000;
             let (mut times_ms, mut values) = (Vec::new(), Vec::new());

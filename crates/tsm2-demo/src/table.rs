@@ -46,7 +46,8 @@ pub fn picture(view: View<'_>, style: Style) -> String {
     let table = table(view.scoreboard, style);
     format!(
         "{bold}A simulated building{plain}   {clock}   {pace}\n\
-         model {}   page http://{}/   mosquitto_sub -p {} -t 'tsm2/#' -v\n{table}\n\
+         model {}   page http://{}/\n\
+         mosquitto_sub -p {} -t 'tsm2/#' -v\n{table}\n\
          error: mean absolute error of the forecasts so far; ratio: to that of\n\
          the naive forecast, the last reading. Below 1 is better.",
         view.model, view.page, view.port

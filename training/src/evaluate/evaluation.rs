@@ -186,7 +186,8 @@ pub fn evaluate(
     protocol: Protocol,
     tick: &(dyn Fn() + Sync),
 ) -> Result<Evaluation, EvaluateError> {
-    let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
+    let longest = horizons.iter().copied().max().filter(|_| !horizons.contains(&0));
+    let longest = longest.ok_or(EvaluateError::NoHorizon)?;
     let patch = model.config().network.map_or(1, |network| network.patch);
     table.runs.check_training(split, patch, longest)?;
     table.runs.check_test(split, longest)?;

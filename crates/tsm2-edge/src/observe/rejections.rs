@@ -80,6 +80,8 @@ mod tests {
         log.reject("not_json", "sensors/a", "not JSON");
         log.reject("not_json", "sensors/a", "not JSON");
         assert_eq!(metrics.summary().rejected, [("not_json".to_owned(), 2)].into());
-        assert_eq!(metrics.input.recent_rejections.list().len(), 1);
+        log.reject("late", "sensors/a", "late");
+        log.reject("late", "sensors/a", "late");
+        assert_eq!(metrics.input.recent_rejections.list().len(), 1, "logged once");
     }
 }

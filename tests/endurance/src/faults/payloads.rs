@@ -47,7 +47,7 @@ fn nonsense(rng: &mut Rng, index: i64) -> (String, Bytes) {
         2 => format!("{{\"value\": {}", "{\"value\": ".repeat(2000)).into(),
         3 => json!({ "time": time, "value": "warm" }).to_string().into(),
         4 => json!({ "time": time, "value": { "of": [1, 2, 3] } }).to_string().into(),
-        5 => json!({ "time": time }).to_string().into(),
+        5 => json!({ "time": time, "value": [1, 2] }).to_string().into(),
         6 => json!({ "time": "noon", "value": 1 }).to_string().into(),
         7 => json!({ "value": 1 }).to_string().into(),
         8 => format!("{{\"time\": \"{time}\", \"value\": 1").into(),
