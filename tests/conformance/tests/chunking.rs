@@ -68,7 +68,9 @@ impl TestRun {
     fn stretches(&self, cuts: &[usize]) -> Run {
         let mut ends: Vec<usize> = cuts.iter().copied().chain([self.stream.times.len()]).collect();
         ends.sort_unstable();
-        let mut parallel = Parallel::new(&self.bundle);
+        // The trainer knows single precision only.
+        let single = self.bundle.to_single().expect("the same model");
+        let mut parallel = Parallel::new(&single);
         let mut whole = Run::default();
         let mut start = 0;
         for end in ends {

@@ -133,24 +133,15 @@ impl Running {
         Self::heard(Self::spawn_limitable(arguments), true)
     }
 
-    /// As [`Running::start_limitable`], and its files cannot grow from the start.
-    pub fn start_limited(arguments: &[&str]) -> Self {
-        Self::heard(Self::spawn_in_shell("ulimit -S -f 0; trap '' XFSZ", arguments), true)
-    }
-
     /// As [`Running::start_limitable`], and its log is not printed.
     pub fn start_limitable_quiet(arguments: &[&str]) -> Self {
         Self::heard(Self::spawn_limitable(arguments), false)
     }
 
     fn spawn_limitable(arguments: &[&str]) -> Child {
-        Self::spawn_in_shell("trap '' XFSZ", arguments)
-    }
-
-    fn spawn_in_shell(first: &str, arguments: &[&str]) -> Child {
         let mut shell = Command::new("sh");
         shell
-            .args(["-c", &format!("{first}; exec \"$@\""), "sh"])
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
             .arg(EDGE.path())
             .args(arguments);
         Self::spawn(&mut shell, Stdio::piped())

@@ -369,6 +369,11 @@ async fn a_wrong_configuration_for_one_start_erases_no_state() {
     assert_eq!(stored_counts(&site), (6, 3, 0));
 }
 
+fn signal(process: u32, name: &str) {
+    let status = std::process::Command::new("kill").args(["-s", name, &process.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -s {name} {process}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_once_and_nothing_is_acknowledged_until_there_is_room() {
     let Some(broker) = Mosquitto::start() else { return };
@@ -389,8 +394,12 @@ async fn a_full_disk_is_said_once_and_nothing_is_acknowledged_until_there_is_roo
     daemon.wait_for("state is not durable");
     daemon.kill();
 
-    // Before the message comes again: it is committed at once.
-    let daemon = site.start_by(process::Running::start_limited);
+    // The broker waits until the disk is full: a message that comes again is committed at once.
+    signal(broker.id(), "STOP");
+    let daemon = site.start_by(process::Running::start_limitable);
+    daemon.wait_for("streams=0");
+    assert!(daemon.limit_files("1"));
+    signal(broker.id(), "CONT");
     let mut said = daemon.wait_for("state is not durable");
     assert_eq!(
         forecast_of(&mut client, 1).await,

@@ -40,8 +40,7 @@ impl<'b> Parallel<'b> {
         let config = &bundle.meta().config;
         let model = bundle.model();
         let network = config.network.map(|sizes| {
-            // candle computes in single precision.
-            let parameters = Parameters::from_weights(config, &bundle.numbers(), &Device::Cpu).expect("the model's weights");
+            let parameters = Parameters::from_weights(config, bundle.weights(), &Device::Cpu).expect("the model's weights");
             let network = Network::new(config, parameters).expect("a network");
             let state = network.zero_state(1, &Device::Cpu).expect("a zero state");
             (sizes, network, state)
