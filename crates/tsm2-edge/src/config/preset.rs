@@ -54,7 +54,7 @@ impl Preset {
         }
     }
 
-    /// The topic, with [`DEVICE`] for the name of the device.
+    /// The topic, with `DEVICE` for the name of the device.
     pub fn topic(self) -> &'static str {
         match self {
             Preset::Zigbee2Mqtt => "zigbee2mqtt/{device}",
