@@ -1,5 +1,6 @@
-//! Pending clock jump: a run of readings far from the stream, ahead or behind, until others confirm
-//! or disprove their time.
+//! Pending clock jump: a run of readings far from the stream, until others confirm or disprove their
+//! time. A resampler has one run ahead of the stream and one behind: old readings that come again do
+//! not end a jump ahead.
 //!
 //! Invariant: the readings lie in the newest time bin of the run and the one before it. Those of
 //! earlier bins were dropped.
@@ -7,7 +8,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Rules;
-use crate::source_clock::SourceClock;
 use crate::time_bin::{Incoming, Insert, Shape, TimeBin};
 use crate::time_range::is_clamped;
 
@@ -21,8 +21,6 @@ pub(crate) struct PendingJump {
     pub(crate) earlier_bin: i64,
     /// How many bins the run has.
     pub(crate) bins: u64,
-    /// Whether it lies behind the segment.
-    pub(crate) is_behind: bool,
     /// Source of its first reading.
     pub(crate) source: u16,
     /// Whether other sources have readings in it.
@@ -45,10 +43,10 @@ impl PendingJump {
     }
 
     /// A run begins with this reading; what was held is gone.
-    pub(crate) fn begin(&mut self, shape: &Shape, reading: &Incoming, is_behind: bool) -> Insert {
+    pub(crate) fn begin(&mut self, shape: &Shape, reading: &Incoming) -> Insert {
         self.newest.clear();
         self.earlier.clear();
-        (self.bin, self.bins, self.is_behind) = (reading.bin, 1, is_behind);
+        (self.bin, self.bins) = (reading.bin, 1);
         (self.source, self.is_shared) = (reading.source, false);
         self.first = (reading.bin, reading.time, reading.arrival);
         self.newest.insert(shape, reading)
@@ -71,15 +69,8 @@ impl PendingJump {
         }
     }
 
-    /// Whether the run up to this reading may be live: its readings came as far apart as their times
-    /// say, or as far apart as usual. Without times of arrival this cannot be told.
-    pub(crate) fn is_live(&self, rules: &Rules, clock: &SourceClock, reading: &Incoming) -> bool {
-        let bins = reading.bin.saturating_sub(self.first.0);
-        self.is_in_step(rules, reading) || self.elapsed(reading).is_some_and(|elapsed| clock.is_live(bins, elapsed))
-    }
-
-    /// Whether the readings of the run came as far apart as their times say. Without times of arrival
-    /// this cannot be told.
+    /// Whether the readings of the run came as far apart as their times are. Without times of arrival
+    /// they pass.
     pub(crate) fn is_in_step(&self, rules: &Rules, reading: &Incoming) -> bool {
         let span = reading.time.saturating_sub(self.first.1);
         let is_near = |elapsed: i64| elapsed.abs_diff(span) <= (rules.interval_ms / 2).unsigned_abs();

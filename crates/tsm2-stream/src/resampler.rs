@@ -89,7 +89,8 @@ pub struct Resampler {
     pub(crate) segment: Option<Segment>,
     /// The open bins, each at its index modulo their number; what is not open is empty.
     pub(crate) open: Vec<TimeBin>,
-    pub(crate) jump: PendingJump,
+    /// Ahead of the stream, and behind.
+    pub(crate) jumps: [PendingJump; 2],
     pub(crate) known: KnownReadings,
     /// By number of the source.
     pub(crate) clocks: Vec<SourceClock>,
@@ -107,7 +108,7 @@ impl Resampler {
             counts: Counts::default(),
             segment: None,
             open: (0..rules.open_bins).map(|_| TimeBin::new(&rules.shape)).collect(),
-            jump: PendingJump::new(&rules.shape),
+            jumps: [PendingJump::new(&rules.shape), PendingJump::new(&rules.shape)],
             known: KnownReadings::new(),
             clocks: (0..rules.source_count()).map(|_| SourceClock::default()).collect(),
             values: ForwardFill::new(rules.shape.variates()),
@@ -174,7 +175,7 @@ impl Resampler {
             }
             // The others have not waited, but will if its source is regular. Or it has confirmed a jump to a later bin.
             Position::Late if is_far || (self.clocks.len() > 1 && self.clocks[usize::from(source)].is_newer(time)) => {
-                self.clocks[usize::from(source)].note(&self.rules, time, reading.arrival);
+                self.clocks[usize::from(source)].note(&self.rules, time);
                 self.counts.clock_jump_readings += 1;
                 on(Event::ClockJumpDropped {
                     time_ms: self.rules.time_ms(reading.bin),
@@ -195,7 +196,7 @@ impl Resampler {
         if let Some(segment) = self.segment {
             self.emit_through(segment.newest, &mut on);
         }
-        self.drop_jump(&mut on);
+        self.drop_jumps(&mut on);
     }
 
     fn late(&self, bin: i64) -> Rejected {
@@ -241,8 +242,8 @@ impl Resampler {
             .segment
             .is_none_or(|segment| reading.bin > segment.newest || reading.time > segment.watermark);
         if is_newer {
-            self.drop_jump(on);
-            self.clocks[source].note(&self.rules, reading.time, reading.arrival);
+            self.drop_jumps(on);
+            self.clocks[source].note(&self.rules, reading.time);
             self.reach(reading.bin, reading.time, closed, on);
         }
         let index = index(reading.bin, &self.open);
@@ -257,8 +258,8 @@ impl Resampler {
         }
         let is_complete = self.rules.eager && self.open[index].is_complete();
         if !is_newer {
-            self.drop_jump(on);
-            self.clocks[source].note(&self.rules, reading.time, reading.arrival);
+            self.drop_jumps(on);
+            self.clocks[source].note(&self.rules, reading.time);
         }
         self.emit_through(if is_complete { reading.bin } else { self.due() }, on);
         Ok(Accepted::Used)
@@ -269,9 +270,9 @@ impl Resampler {
     /// - Its time of arrival agrees with it. Behind the stream, the stream must also be ahead of the
     ///   time of arrival.
     /// - Ahead: a reading of another source lies near it, or one of a second bin follows it.
-    /// - Behind: a run of three bins follow each other. No reading of them was taken before, and
-    ///   they arrive no faster than usual. Where a bin may have been taken before, they arrive as far
-    ///   apart as their times say. So redelivered readings never count.
+    /// - Behind: a run of three bins that follow each other, of which no reading was taken before, and
+    ///   which arrive as far apart as their times are. So readings that come again, or late and in a
+    ///   flood, never count.
     /// - While other sources are in the stream, a run of one source alone must be longer
     ///   ([`MAX_RUN`]): the others would have confirmed it.
     ///
@@ -280,7 +281,7 @@ impl Resampler {
         let Some(segment) = self.segment else {
             return Judgement::Believed;
         };
-        let (rules, clock) = (&self.rules, &self.clocks[usize::from(reading.source)]);
+        let rules = &self.rules;
         let untrusted = if is_behind {
             self.late(reading.bin)
         } else {
@@ -297,12 +298,12 @@ impl Resampler {
         if !is_confirmed && !is_new && reading.arrival.is_none() {
             return Judgement::Rejected(untrusted);
         }
-        let jump = &mut self.jump;
-        if jump.waits() && jump.is_behind == is_behind {
+        let jump = &mut self.jumps[usize::from(is_behind)];
+        if jump.waits() {
             let is_other = jump.source != reading.source;
             let is_near = jump.bin.abs_diff(reading.bin) <= 1 + rules.max_ahead;
             if is_other && is_near && !is_behind {
-                self.follow_jump(on);
+                self.follow_jump(is_behind, on);
                 return Judgement::Believed;
             }
             if let Some(held) = jump.held(reading.bin) {
@@ -314,16 +315,13 @@ impl Resampler {
                     }
                 };
             }
-            let (first, ..) = jump.first;
-            if (first..=jump.bin).contains(&reading.bin) {
+            // What comes just before a run, or within it, is late.
+            let since = jump.first.0.saturating_sub(1 + rules.max_ahead.cast_signed());
+            if (since..=jump.bin).contains(&reading.bin) {
                 return Judgement::Rejected(untrusted);
             }
-            let is_paced = match () {
-                // In a flood readings that come again are as fast as usual.
-                () if !is_new => jump.is_in_step(rules, reading),
-                () if is_behind => jump.is_live(rules, clock, reading),
-                () => true,
-            };
+            // In a flood readings that come again, or late, are as fast as the others.
+            let is_paced = (is_new && !is_behind) || jump.is_in_step(rules, reading);
             if rules.follows(jump.bin, reading.bin) && is_paced {
                 jump.is_shared |= is_other;
                 let is_alone = !jump.is_shared && self.has_others(reading.source);
@@ -332,23 +330,23 @@ impl Resampler {
                     () if is_behind => 3,
                     () => 2,
                 };
-                if self.jump.bins + 1 >= needed || is_confirmed {
-                    self.follow_jump(on);
+                if self.jumps[usize::from(is_behind)].bins + 1 >= needed || is_confirmed {
+                    self.follow_jump(is_behind, on);
                     return Judgement::Believed;
                 }
-                self.drop_earlier(on);
-                self.jump.extend(&self.rules.shape, reading);
+                self.drop_held(is_behind, true, on);
+                self.jumps[usize::from(is_behind)].extend(&self.rules.shape, reading);
                 return Judgement::Held;
             }
         }
-        self.drop_jump(on);
+        self.drop_jump(is_behind, on);
         if is_confirmed {
             if is_behind || !self.rules.follows(segment.newest, reading.bin) {
                 self.restart(reading.bin, on);
             }
             return Judgement::Believed;
         }
-        self.jump.begin(&self.rules.shape, reading, is_behind);
+        self.jumps[usize::from(is_behind)].begin(&self.rules.shape, reading);
         Judgement::Held
     }
 
@@ -363,20 +361,22 @@ impl Resampler {
             .any(|newest| newest >= since)
     }
 
-    /// The pending jump is confirmed: the stream goes on where it is, with its readings.
-    fn follow_jump(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+    /// A pending jump is confirmed: the stream goes on where it is, with its readings.
+    fn follow_jump(&mut self, is_behind: bool, on: &mut dyn FnMut(Event<'_>)) {
         let Some(segment) = self.segment else { return };
-        let has_earlier = self.jump.earlier.readings > 0;
-        let next = if has_earlier { self.jump.earlier_bin } else { self.jump.bin };
+        self.drop_jump(!is_behind, on);
+        let jump = &self.jumps[usize::from(is_behind)];
+        let has_earlier = jump.earlier.readings > 0;
+        let next = if has_earlier { jump.earlier_bin } else { jump.bin };
         on(Event::ClockJumpConfirmed {
             last_ms: self.rules.time_ms(segment.newest),
             next_ms: self.rules.time_ms(next),
         });
-        if self.jump.is_behind || !self.rules.follows(segment.newest, next) {
+        if is_behind || !self.rules.follows(segment.newest, next) {
             self.restart(next, on);
         }
         for is_earlier in [true, false] {
-            let jump = &self.jump;
+            let jump = &self.jumps[usize::from(is_behind)];
             let (held, bin) = if is_earlier {
                 (&jump.earlier, jump.earlier_bin)
             } else {
@@ -385,7 +385,7 @@ impl Resampler {
             let Some(time) = held.newest_ms() else { continue };
             let closed = self.rules.bin(time - self.rules.allowed_lateness_ms, 0).min(bin) - 1;
             self.reach(bin, time, closed, on);
-            let jump = &mut self.jump;
+            let jump = &mut self.jumps[usize::from(is_behind)];
             let held = if is_earlier { &mut jump.earlier } else { &mut jump.newest };
             let index = index(bin, &self.open);
             core::mem::swap(&mut self.open[index], held);
@@ -410,21 +410,23 @@ impl Resampler {
         self.values.forget();
     }
 
-    /// Drops the pending jump.
-    fn drop_jump(&mut self, on: &mut dyn FnMut(Event<'_>)) {
-        self.drop_earlier(on);
-        let (bin, is_behind) = (self.jump.bin, self.jump.is_behind);
-        self.drop_held(bin, is_behind, false, on);
+    /// Drops the pending jumps.
+    fn drop_jumps(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        self.drop_jump(false, on);
+        self.drop_jump(true, on);
     }
 
-    fn drop_earlier(&mut self, on: &mut dyn FnMut(Event<'_>)) {
-        let (bin, is_behind) = (self.jump.earlier_bin, self.jump.is_behind);
-        self.drop_held(bin, is_behind, true, on);
+    fn drop_jump(&mut self, is_behind: bool, on: &mut dyn FnMut(Event<'_>)) {
+        self.drop_held(is_behind, true, on);
+        self.drop_held(is_behind, false, on);
     }
 
-    fn drop_held(&mut self, bin: i64, is_behind: bool, is_earlier: bool, on: &mut dyn FnMut(Event<'_>)) {
-        let jump = &mut self.jump;
-        let held = if is_earlier { &mut jump.earlier } else { &mut jump.newest };
+    fn drop_held(&mut self, is_behind: bool, is_earlier: bool, on: &mut dyn FnMut(Event<'_>)) {
+        let jump = &mut self.jumps[usize::from(is_behind)];
+        let (held, bin) = match is_earlier {
+            true => (&mut jump.earlier, jump.earlier_bin),
+            false => (&mut jump.newest, jump.bin),
+        };
         if held.readings > 0 {
             let readings = held.readings;
             self.counts.clock_jump_readings += readings;

@@ -28,7 +28,7 @@ pub struct ResamplerSnapshot {
     segment: Option<Segment>,
     /// The bins after `closed` up to `newest`.
     open: Vec<TimeBin>,
-    jump: PendingJump,
+    jumps: [PendingJump; 2],
     known: KnownReadings,
     clocks: Vec<SourceClock>,
     values: ForwardFill,
@@ -113,7 +113,7 @@ impl From<ResamplerSnapshotV1> for ResamplerSnapshot {
                 has_begun: segment.has_begun,
             }),
             open: saved.open.into_iter().map(TimeBin::from).collect(),
-            jump,
+            jumps: [jump.clone(), jump],
             known: KnownReadings::forgotten(before),
             clocks: Vec::new(),
             values: saved.values,
@@ -131,7 +131,7 @@ impl Resampler {
             counts: self.counts,
             segment: self.segment,
             open: bins.map(|bin| self.open[index(bin, &self.open)].clone()).collect(),
-            jump: self.jump.clone(),
+            jumps: self.jumps.clone(),
             known: self.known.clone(),
             clocks: self.clocks.clone(),
             values: self.values.clone(),
@@ -157,7 +157,9 @@ impl Resampler {
             return None;
         }
         self.counts = snapshot.counts;
-        self.jump = PendingJump::restored(shape, &snapshot.jump)?;
+        for (jump, saved) in self.jumps.iter_mut().zip(&snapshot.jumps) {
+            *jump = PendingJump::restored(shape, saved)?;
+        }
         self.known = KnownReadings::restored(&snapshot.known)?;
         self.values = ForwardFill::restored(shape.variates(), snapshot.values)?;
         // Of other sources nothing is known yet.

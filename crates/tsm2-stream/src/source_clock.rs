@@ -14,8 +14,6 @@ use serde::{Deserialize, Serialize};
 use crate::config::Rules;
 use crate::time_range::is_clamped;
 
-/// The usual time between readings is a mean over about this many.
-const PACE_READINGS: i64 = 8;
 /// A source reports once per interval if its readings are this fraction of it early or late at most.
 const STEADY: i64 = 8;
 
@@ -23,14 +21,10 @@ const STEADY: i64 = 8;
 pub(crate) struct SourceClock {
     /// Time of its newest reading in the segment.
     newest: Option<i64>,
-    /// When the first reading of that bin arrived.
-    arrival: Option<i64>,
     /// Time bins between the newest bin with a reading and the one before; 0 if unknown.
     gap: u64,
     /// Whether the gap before was the same.
     is_regular: bool,
-    /// Usual time of arrival from one time bin to the next.
-    pace: Option<i64>,
     /// By how many quarters of the interval its bins are moved: -1, 0 or 1.
     phase: i8,
     /// The phase before `phase_since`, so that an older reading keeps its bin.
@@ -74,7 +68,7 @@ impl SourceClock {
     }
 
     /// A reading of the segment has come.
-    pub(crate) fn note(&mut self, rules: &Rules, time: i64, arrival: Option<i64>) {
+    pub(crate) fn note(&mut self, rules: &Rules, time: i64) {
         if !self.is_newer(time) {
             return;
         }
@@ -82,20 +76,13 @@ impl SourceClock {
         let gap = self.newest.map_or(0, |newest| bin.saturating_sub(self.bin(rules, newest)));
         if gap > 0 {
             (self.is_regular, self.gap) = (self.gap == gap.unsigned_abs(), gap.unsigned_abs());
-            if let (Some(arrival), Some(before)) = (arrival, self.arrival) {
-                let pace = arrival.saturating_sub(before).max(0) / gap;
-                self.pace = Some(self.pace.map_or(pace, |usual| usual + (pace - usual) / PACE_READINGS));
-            }
-        }
-        if gap > 0 || self.newest.is_none() {
-            self.arrival = arrival;
         }
         self.newest = Some(time);
     }
 
     /// The segment has ended; rhythm and phase stay.
     pub(crate) fn restart(&mut self) {
-        (self.newest, self.arrival) = (None, None);
+        self.newest = None;
     }
 
     /// The newest bin that a regular source needs no more; `None` for others.
@@ -114,12 +101,6 @@ impl SourceClock {
     pub(crate) fn next(&self, rules: &Rules) -> Option<i64> {
         let newest = self.newest_bin(rules).filter(|_| self.is_regular)?;
         Some(newest.saturating_add_unsigned(self.gap))
-    }
-
-    /// Whether readings that span so many bins may have come live within `elapsed_ms`: not much
-    /// faster than usual. Redelivered readings come faster.
-    pub(crate) fn is_live(&self, bins: i64, elapsed_ms: i64) -> bool {
-        self.pace.is_none_or(|pace| elapsed_ms >= pace.saturating_mul(bins) / 4)
     }
 
     /// What was saved; `None` where it breaks an invariant.
