@@ -1,9 +1,10 @@
-//! Known readings: those of the latest time bins, so that readings that come again are told from
-//! those of a clock that was set to another time.
+//! Known readings: those of the latest time bins. They separate readings that come again from those
+//! of a clock that was set to another time.
 //!
 //! A bin's readings are kept as a Bloom filter (Bloom, "Space/time trade-offs in hash coding with
 //! allowable errors", 1970): a reading that was taken is always known; one that was not may be taken
-//! for known now and then.
+//! for known now and then. A bin with so many readings that its filter is nearly full counts as
+//! forgotten.
 
 use alloc::vec::Vec;
 
@@ -15,7 +16,9 @@ use crate::time_range::is_clamped;
 const BINS: usize = 64;
 /// Bits that are set for a reading.
 const BITS: u32 = 3;
-/// How many ranges of forgotten bins are told apart, and how far apart they are at least.
+/// A filter with more bits takes one in eight readings for known, or more.
+const MOST_BITS: u32 = 64;
+/// Largest number of ranges of forgotten bins, and how far apart they are at least.
 const RANGES: usize = 8;
 const APART: i64 = 4096;
 
@@ -43,6 +46,10 @@ impl Filter {
 
     fn has(self, other: Filter) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    fn is_full(self) -> bool {
+        self.0.count_ones() > MOST_BITS
     }
 }
 
@@ -112,12 +119,14 @@ impl KnownReadings {
     }
 
     pub(crate) fn has(&self, bin: i64, reading: Filter) -> bool {
-        self.bins.iter().any(|known| known.bin == bin && known.readings.has(reading))
+        let is_known = |known: &KnownBin| known.bin == bin && known.readings.has(reading) && !known.readings.is_full();
+        self.bins.iter().any(is_known)
     }
 
     /// Whether all readings of a bin that were ever taken are known.
     pub(crate) fn covers(&self, bin: i64) -> bool {
-        !self.forgotten.iter().any(|&(first, last)| (first..=last).contains(&bin))
+        let is_forgotten = self.forgotten.iter().any(|&(first, last)| (first..=last).contains(&bin));
+        !is_forgotten && !self.bins.iter().any(|known| known.bin == bin && known.readings.is_full())
     }
 
     /// What was saved, with room for what comes; `None` where it breaks an invariant.

@@ -10,8 +10,8 @@ pub struct Reading {
     /// Milliseconds since 1970-01-01 UTC.
     pub time_ms: i64,
     /// When the reading arrived, by the receiver's clock, in milliseconds since 1970-01-01 UTC. A
-    /// second witness of the time, for readings with a time of their own; `None` where it says
-    /// nothing, as for a stored reading.
+    /// second witness of the time, for readings with a time of their own; `None` where it is no
+    /// witness, as for a stored reading.
     pub arrival_ms: Option<i64>,
 }
 

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-/// How many readings of its variate and bin may overtake a reading that is still to be told from
-/// its duplicate.
+/// How many readings of its variate and bin may overtake a reading whose duplicate is still to be
+/// recognised.
 pub(crate) const REMEMBERED: usize = 32;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

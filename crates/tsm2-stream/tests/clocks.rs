@@ -377,6 +377,28 @@ fn readings_redelivered_in_a_flood_are_no_clock_rollback() {
 }
 
 #[test]
+fn a_clock_set_back_is_followed_where_many_readings_share_a_bin() {
+    let mut config = config(5, 1440);
+    config.aggregates = vec![Aggregate::Mean; 5];
+    let mut resampler = Resampler::new(config).unwrap();
+    let mut used = 0;
+    // Five readings a second; from the hundredth minute on the clock is 20 minutes behind.
+    for second in 0..120 * 60 {
+        let (arrival_ms, back) = (START * MINUTE + second * 1_000, if second < 100 * 60 { 0 } else { 20 * MINUTE });
+        for variate in 0..5 {
+            let reading = Reading {
+                arrival_ms: Some(arrival_ms),
+                ..Reading::at(variate, second as f32, arrival_ms - back)
+            };
+            let is_used = resampler.push(reading, |_| ()) == Ok(Accepted::Used);
+            used += u64::from(is_used && second >= 100 * 60);
+        }
+    }
+    assert_eq!(resampler.counts().clock_rollbacks, 1);
+    assert!(used > 5 * 60 * 16, "{used} of 6000 are used");
+}
+
+#[test]
 fn readings_that_come_again_do_not_jump_to_an_abandoned_time() {
     let mut site = one();
     site.minutes(10, 0);
