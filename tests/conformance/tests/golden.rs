@@ -2,7 +2,7 @@
 //! trainer's operations; within 1e-5 of each tensor's scale. (The scan's gradients are tested in the trainer's crate.)
 //!
 //! The files lie outside the repository: `TSM2_GOLDEN`, else `golden` in `TSM2_DATA`, else `../shared/data/golden` beside the repository.
-//! Without them a test says that it is skipped and passes, unless `TSM2_REQUIRE_ALL=1`.
+//! Without them a test reports that it is skipped, and passes, unless `TSM2_REQUIRE_ALL=1`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
