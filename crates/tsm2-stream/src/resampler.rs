@@ -253,9 +253,6 @@ impl Resampler {
             Insert::Merged => self.counts.merged += 1,
         }
         self.counts.readings += 1;
-        if let Some(segment) = &mut self.segment {
-            segment.first = segment.first.min(reading.bin);
-        }
         let is_complete = self.rules.eager && self.open[index].is_complete();
         if !is_newer {
             self.drop_jumps(on);
@@ -444,7 +441,6 @@ impl Resampler {
     /// A reading of `bin` comes, which closes the bins up to `closed` for its source.
     fn reach(&mut self, bin: i64, time: i64, closed: i64, on: &mut dyn FnMut(Event<'_>)) {
         let segment = self.segment.get_or_insert(Segment {
-            first: bin,
             newest: bin,
             closed,
             passed: closed,

@@ -105,7 +105,6 @@ impl From<ResamplerSnapshotV1> for ResamplerSnapshot {
             aggregates: saved.aggregates,
             counts: saved.counts,
             segment: saved.segment.map(|segment| Segment {
-                first: segment.first,
                 newest: segment.newest,
                 closed: segment.closed,
                 passed: segment.closed,
@@ -172,14 +171,13 @@ impl Resampler {
             return snapshot.open.is_empty().then_some(self);
         };
         let Segment {
-            first,
             newest,
             closed,
             passed,
             watermark,
             ..
         } = segment;
-        let is_valid = [first, newest, closed, passed, watermark].into_iter().all(is_clamped);
+        let is_valid = [newest, closed, passed, watermark].into_iter().all(is_clamped);
         let open = u64::try_from(newest.checked_sub(closed)?).ok()?;
         if !is_valid || open > MAX_OPEN_BINS || open != snapshot.open.len() as u64 {
             return None;

@@ -7,8 +7,6 @@ use crate::time_bin::TimeBin;
 /// A run of time steps without a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Segment {
-    /// The earliest bin with a reading.
-    pub(crate) first: i64,
     /// The newest bin with a reading.
     pub(crate) newest: i64,
     /// The newest bin that takes no readings any more.
