@@ -204,7 +204,7 @@ impl Node {
     fn follows(&mut self, sequence: Option<u64>, is_birth: bool) -> bool {
         let Some(sequence) = sequence else { return true };
         let before = self.sequence.replace(sequence);
-        is_birth || before.is_some_and(|before| (before + 1) % 256 == sequence || before == sequence)
+        is_birth || before.is_some_and(|before| before.wrapping_add(1) % 256 == sequence || before == sequence)
     }
 
     fn forget(&mut self, is_node: bool, device: &Option<String>) {
@@ -352,5 +352,13 @@ mod tests {
         }
         let broken = sparkplug.translate("spBv1.0/g/NDATA/n", b"\xff\xff", now).unwrap_err();
         assert!(broken.to_string().contains("spBv1.0/g/NDATA/n"), "{broken}");
+    }
+
+    #[test]
+    fn a_sequence_number_beyond_its_range_costs_nothing_but_a_request() {
+        let (mut sparkplug, now) = (Sparkplug::new(), Instant::now());
+        sparkplug.translate("spBv1.0/g/NBIRTH/n", &bytes(u64::MAX, vec![]), now).unwrap();
+        let next = sparkplug.translate("spBv1.0/g/NDATA/n", &bytes(7, vec![]), now).unwrap();
+        assert!(next.rebirth.is_some());
     }
 }
