@@ -5,8 +5,9 @@
 //! - `$`: the whole payload.
 //! - `$.values[?@.id == 'inlet'].v`: a JSONPath (RFC 9535) without regular expressions.
 //!
-//! Invariant: the work is at most proportional to the payload for each `[?...]` of the path: a path
-//! descends (`..`) once at most, and a filter neither descends nor begins at `$`.
+//! Invariant: the work is at most proportional to the payload for each `[?...]` of the path, and for
+//! each selector of a list `['a','b']`: a path descends (`..`) once and has one list at most, and a
+//! filter neither descends nor begins at `$` nor has a list.
 
 use serde_json::Value;
 use serde_json_path::JsonPath;
@@ -153,6 +154,8 @@ fn query_of(text: &str) -> Result<JsonPath, PathError> {
         return Err(costly("the path is longer than 256 bytes; shorten it"));
     }
     let (mut descents, mut nesting, mut quote) = (0, 0usize, None);
+    // Whether the bracket at hand has a comma, and how many have one.
+    let (mut is_list, mut lists) = (false, 0);
     // The nesting of the bracket that each open filter is in.
     let mut filters: Vec<usize> = Vec::new();
     let bytes = text.as_bytes();
@@ -164,7 +167,9 @@ fn query_of(text: &str) -> Result<JsonPath, PathError> {
             (Some(open), _) if byte == open => quote = None,
             (Some(_), _) => {}
             (None, b'\'' | b'"') => quote = Some(byte),
-            (None, b'[' | b'(') => nesting += 1,
+            (None, b'[' | b'(') => (nesting, is_list) = (nesting + 1, false),
+            (None, b',') if !filters.is_empty() => return Err(costly("a filter cannot have a list; write one selector")),
+            (None, b',') => lists += usize::from(!std::mem::replace(&mut is_list, true)),
             (None, b']' | b')') => {
                 nesting = nesting.saturating_sub(1);
                 filters.retain(|&opened| opened <= nesting);
@@ -188,6 +193,9 @@ fn query_of(text: &str) -> Result<JsonPath, PathError> {
     if descents > 1 {
         return Err(costly("the path descends with .. more than once; write the names"));
     }
+    if lists > 1 {
+        return Err(costly("more than one bracket has a list; write the names"));
+    }
     JsonPath::parse(text).map_err(|error| PathError::Syntax {
         path: text.to_owned(),
         reason: error.to_string(),
@@ -207,6 +215,8 @@ mod tests {
             "$.a[?$.b[*] == 1]",
             "$[?@.a[?@.b == $.c]]",
             "$[?((((((((((@.a))))))))))]",
+            "$[*,*][*,*].a",
+            "$[?@[0,0][0,0]]",
             &format!("$.{}", "a".repeat(300)),
         ] {
             assert!(matches!(Path::parse(path), Err(PathError::Costly { .. })), "{path}");
@@ -221,6 +231,7 @@ mod tests {
             "$[?@.a][?@.b]",
             "$.a[?@.id == 3 && @.q == true].v",
             "$[1:3]",
+            "$['a','b'].v",
         ] {
             assert!(Path::parse(path).is_ok(), "{path}");
         }
