@@ -7,7 +7,9 @@
 //!    (NDATA, DDATA) may name a metric by its alias alone. Other message types have no readings.
 //! 2. An unknown alias, or a gap in the node's sequence numbers, asks the node to send its births
 //!    again, at most once in [`REBIRTH_PAUSE`].
-//! 3. What is remembered is bounded: [`MAX_NODES`] nodes, [`MAX_METRICS`] metrics of each.
+//! 3. What is remembered is bounded: [`MAX_NODES`] nodes, [`MAX_METRICS`] metrics and devices of all
+//!    nodes together, names of at most [`MAX_NAME`] bytes. The JSON is at most 200 times as long as
+//!    the message.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -23,8 +25,10 @@ const NAMESPACE: &str = "spBv1.0";
 const REBIRTH_PAUSE: Duration = Duration::from_secs(30);
 /// Most edge nodes that are remembered.
 const MAX_NODES: usize = 1000;
-/// Most metrics of a node that are remembered, those of its devices included.
-const MAX_METRICS: usize = 20_000;
+/// Most metrics and devices of all nodes together that are remembered.
+const MAX_METRICS: usize = 100_000;
+/// Longest name of a group, node, device or metric, in bytes.
+const MAX_NAME: usize = 256;
 
 /// A message that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +43,14 @@ pub enum SparkplugError {
         reason: String,
     },
     /// More nodes or metrics than are remembered.
-    #[error("topic {topic:?}: more than {MAX_NODES} edge nodes, or more than {MAX_METRICS} metrics of one; subscribe to fewer")]
+    #[error("topic {topic:?}: more than {MAX_NODES} edge nodes, or more than {MAX_METRICS} metrics of all nodes; subscribe to fewer")]
     TooMany {
+        /// Topic of the message.
+        topic: String,
+    },
+    /// A name of a group, node, device or metric that is too long.
+    #[error("topic {topic:?}: a name there or of a metric is longer than {MAX_NAME} bytes or has control characters; shorten it")]
+    Name {
         /// Topic of the message.
         topic: String,
     },
@@ -66,20 +76,29 @@ pub struct Translated {
     pub rebirth: Option<Rebirth>,
 }
 
-/// What births have said.
+/// The metrics that births have named.
 #[derive(Debug, Default)]
 pub struct Sparkplug {
     nodes: HashMap<(String, String), Node>,
+    /// Metrics and devices of all nodes.
+    size: usize,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Name and data type by device (none: the node itself) and alias.
-    aliases: HashMap<(Option<String>, u64), (String, u32)>,
-    /// Data types of metrics without an alias.
-    types: HashMap<(Option<String>, String), u32>,
+    /// By device; none: the node itself.
+    births: HashMap<Option<String>, Birth>,
     sequence: Option<u64>,
     asked: Option<Instant>,
+}
+
+/// The metrics of a node or device.
+#[derive(Debug, Default)]
+struct Birth {
+    /// Name and data type by alias.
+    aliases: HashMap<u64, (String, u32)>,
+    /// Data types of metrics without an alias.
+    types: HashMap<String, u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -158,6 +177,11 @@ impl Sparkplug {
             topic: shortened(topic),
             reason: error.to_string(),
         })?;
+        let is_name = |name: &str| name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+        let of_metrics = payload.metrics.iter().filter_map(|metric| metric.name.as_deref());
+        if !{ levels.into_iter().chain(of_metrics) }.all(is_name) {
+            return Err(SparkplugError::Name { topic: shortened(topic) });
+        }
         let key = (group.to_owned(), node.to_owned());
         let too_many = || SparkplugError::TooMany { topic: shortened(topic) };
         if self.nodes.len() >= MAX_NODES && !self.nodes.contains_key(&key) {
@@ -166,16 +190,19 @@ impl Sparkplug {
         let state = self.nodes.entry(key).or_default();
         let mut is_whole = state.follows(payload.seq, kind == "NBIRTH");
         if is_birth {
-            state.forget(kind == "NBIRTH", &device);
-            if state.aliases.len() + state.types.len() + payload.metrics.len() > MAX_METRICS {
+            self.size -= state.forget(kind == "NBIRTH", &device);
+            if self.size + 1 + payload.metrics.len() > MAX_METRICS {
                 return Err(too_many());
             }
-            payload.metrics.iter().for_each(|metric| state.learn(&device, metric));
+            let birth = Birth::of(&payload.metrics);
+            self.size += birth.size();
+            state.births.insert(device.clone(), birth);
         }
+        let birth = state.births.get(&device);
         let mut unknown_aliases = 0;
         let mut metrics = Vec::with_capacity(payload.metrics.len());
         for metric in &payload.metrics {
-            let Some((name, datatype)) = state.name(&device, metric) else {
+            let Some((name, datatype)) = metric.named(birth) else {
                 unknown_aliases += 1;
                 continue;
             };
@@ -207,33 +234,48 @@ impl Node {
         is_birth || before.is_some_and(|before| before.wrapping_add(1) % 256 == sequence || before == sequence)
     }
 
-    fn forget(&mut self, is_node: bool, device: &Option<String>) {
-        self.aliases.retain(|(of, _), _| !is_node && of != device);
-        self.types.retain(|(of, _), _| !is_node && of != device);
-    }
-
-    fn learn(&mut self, device: &Option<String>, metric: &Metric) {
-        let datatype = metric.datatype.unwrap_or_default();
-        match (&metric.name, metric.alias) {
-            (Some(name), Some(alias)) => drop(self.aliases.insert((device.clone(), alias), (name.clone(), datatype))),
-            (Some(name), None) => drop(self.types.insert((device.clone(), name.clone()), datatype)),
-            (None, _) => {}
+    /// Forgets a device, or the node and all its devices; returns their size.
+    fn forget(&mut self, is_node: bool, device: &Option<String>) -> usize {
+        match is_node {
+            true => self.births.drain().map(|(_, birth)| birth.size()).sum(),
+            false => self.births.remove(device).map_or(0, |birth| birth.size()),
         }
     }
+}
 
-    fn name<'m>(&'m self, device: &Option<String>, metric: &'m Metric) -> Option<(&'m str, u32)> {
-        let aliased = metric.alias.and_then(|alias| self.aliases.get(&(device.clone(), alias)));
-        let (name, known) = match (metric.name.as_deref().filter(|name| !name.is_empty()), aliased) {
-            (Some(name), Some((_, datatype))) => (name, Some(*datatype)),
-            (Some(name), None) => (name, self.types.get(&(device.clone(), name.to_owned())).copied()),
-            (None, Some((name, datatype))) => (name.as_str(), Some(*datatype)),
-            (None, None) => return None,
-        };
-        Some((name, metric.datatype.or(known).unwrap_or_default()))
+impl Birth {
+    fn of(metrics: &[Metric]) -> Self {
+        let mut birth = Birth::default();
+        for metric in metrics {
+            let datatype = metric.datatype.unwrap_or_default();
+            match (&metric.name, metric.alias) {
+                (Some(name), Some(alias)) => drop(birth.aliases.insert(alias, (name.clone(), datatype))),
+                (Some(name), None) => drop(birth.types.insert(name.clone(), datatype)),
+                (None, _) => {}
+            }
+        }
+        birth
+    }
+
+    /// Its metrics, and its device.
+    fn size(&self) -> usize {
+        self.aliases.len() + self.types.len() + 1
     }
 }
 
 impl Metric {
+    /// Its name and data type; `None` for an alias that no birth has named.
+    fn named<'m>(&'m self, birth: Option<&'m Birth>) -> Option<(&'m str, u32)> {
+        let aliased = self.alias.zip(birth).and_then(|(alias, birth)| birth.aliases.get(&alias));
+        let (name, known) = match (self.name.as_deref().filter(|name| !name.is_empty()), aliased) {
+            (Some(name), Some((_, datatype))) => (name, Some(*datatype)),
+            (Some(name), None) => (name, birth.and_then(|birth| birth.types.get(name)).copied()),
+            (None, Some((name, datatype))) => (name.as_str(), Some(*datatype)),
+            (None, None) => return None,
+        };
+        Some((name, self.datatype.or(known).unwrap_or_default()))
+    }
+
     /// The value as JSON; `None` for what is no reading (a data set, a template, bytes).
     fn value(&self, datatype: u32) -> Option<Value> {
         if self.is_null == Some(true) {
@@ -360,5 +402,43 @@ mod tests {
         sparkplug.translate("spBv1.0/g/NBIRTH/n", &bytes(u64::MAX, vec![]), now).unwrap();
         let next = sparkplug.translate("spBv1.0/g/NDATA/n", &bytes(7, vec![]), now).unwrap();
         assert!(next.rebirth.is_some());
+    }
+
+    #[test]
+    fn a_hostile_node_takes_little_memory() {
+        let (mut sparkplug, now) = (Sparkplug::new(), Instant::now());
+        let births = |count: usize, name: &str| {
+            let metrics = (0..count as u64).map(|alias| metric(Some(name), Some(alias), Some(11), MetricValue::Boolean(true)));
+            bytes(0, metrics.collect())
+        };
+        let long = "n".repeat(60_000);
+        for (topic, message) in [
+            ("spBv1.0/g/NBIRTH/n".to_owned(), births(1, &long)),
+            (format!("spBv1.0/g/DBIRTH/n/{long}"), births(1, "t")),
+            ("spBv1.0/g/NBIRTH/n".to_owned(), births(1, "line\nbreak")),
+        ] {
+            let error = sparkplug.translate(&topic, &message, now).unwrap_err();
+            assert!(
+                matches!(error, SparkplugError::Name { .. }) && error.to_string().len() < 400,
+                "{error}"
+            );
+        }
+        let message = births(10_000, &"n".repeat(MAX_NAME));
+        let birth = |number| format!("spBv1.0/g/DBIRTH/n{number}/d");
+        let known = |number| sparkplug.translate(&birth(number), &message, now).is_ok();
+        assert_eq!((0..20).map(known).filter(|&is_known| is_known).count(), 9, "of all nodes together");
+        for _ in 0..20 {
+            sparkplug.translate(&birth(0), &message, now).unwrap();
+        }
+        assert_eq!(sparkplug.size, 9 * 10_001, "a birth replaces the earlier one");
+        // Data by alias, the shortest message of the longest JSON.
+        let data = bytes(
+            1,
+            (0..10_000)
+                .map(|alias| metric(None, Some(alias), None, MetricValue::Boolean(true)))
+                .collect(),
+        );
+        let json = sparkplug.translate("spBv1.0/g/DDATA/n0/d", &data, now).unwrap().json.unwrap();
+        assert!(json.len() < 200 * data.len(), "{} of {}", json.len(), data.len());
     }
 }
