@@ -63,6 +63,30 @@ fn an_array_of_readings_is_a_batch_and_a_bad_one_costs_only_itself() {
 }
 
 #[test]
+fn what_no_reading_of_a_large_batch_has_is_looked_up_around_them_once() {
+    let batch = format!("[{}]", vec!["{}"; 20_000].join(","));
+    let begun = std::time::Instant::now();
+    for options in [
+        DecoderOptions {
+            time: Some(path("$..t")),
+            ..options(&["v"])
+        },
+        DecoderOptions {
+            conditions: vec![Condition {
+                path: path("$..q"),
+                any_of: vec![true.into()],
+            }],
+            ..options(&["v"])
+        },
+    ] {
+        let (values, faults) = decode(options, batch.as_bytes());
+        assert!(values.is_empty() && faults.iter().all(|reason| *reason == "no_time"));
+    }
+    // Once for each reading it takes minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn times_may_be_keys() {
     let options = || DecoderOptions {
         times_as_keys: true,
@@ -214,7 +238,13 @@ fn line_protocol_is_read_line_by_line() {
         decode(options.clone(), text),
         (vec![(0, 60, Some(21.5)), (1, 60, Some(40.0)), (0, 0, Some(22.0))], vec![])
     );
-    assert_eq!(decode(options, b"{\"v\": 1}"), (vec![], vec!["not_line_protocol"]));
+    assert_eq!(decode(options.clone(), b"{\"v\": 1}"), (vec![], vec!["not_line_protocol"]));
+    let cut = b"weather,site=roof temperature=21.5 1700000060000000000\nweather,site=roof temperature=\nweather,site=roof temperature=22\n";
+    assert_eq!(
+        decode(options, cut),
+        (vec![(0, 60, Some(21.5)), (0, 0, Some(22.0))], vec!["not_line_protocol"]),
+        "a bad line costs only itself"
+    );
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! 2. What cannot be read loses itself only: a field its field, a reading of a batch its reading.
 //! 3. A field that is absent is no fault.
 
+use std::cell::OnceCell;
+
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -168,6 +170,14 @@ pub struct Decoder {
     splits_arrays: bool,
 }
 
+/// What the payload around the readings has for all of them, looked up once.
+struct Around<'v> {
+    whole: Option<&'v Value>,
+    time: OnceCell<Result<Option<i64>, PayloadError>>,
+    /// For each condition whether it holds there.
+    conditions: Vec<OnceCell<bool>>,
+}
+
 /// Work of one payload.
 struct Pass<'d, 'p, F> {
     decoder: &'d Decoder,
@@ -175,7 +185,7 @@ struct Pass<'d, 'p, F> {
     on: F,
     /// Readings that could be read.
     read: usize,
-    /// The first fault of a whole reading. It is told last: the only reading is the payload.
+    /// The first fault of a whole reading. It comes last: if nothing was read, it is the payload's.
     first: Option<PayloadError>,
 }
 
@@ -216,15 +226,20 @@ impl Decoder {
         match self.options.format {
             PayloadFormat::Json => {
                 let value = self.parse(payload)?;
-                pass.readings(&value);
+                pass.readings(&Around::new(Some(&value), &self.options), &value);
             }
             PayloadFormat::Influx => {
                 let text = self.text(payload)?;
-                let lines = influx::lines(text).map_err(|line| PayloadError::NotLineProtocol {
-                    topic: shortened(payload.topic),
-                    line,
-                })?;
-                lines.iter().for_each(|line| pass.reading(line, line, None));
+                let nothing = Around::new(None, &self.options);
+                for line in influx::lines(text) {
+                    match line {
+                        Ok(line) => pass.reading(&line, &nothing, None),
+                        Err(line) => pass.fault(PayloadError::NotLineProtocol {
+                            topic: shortened(payload.topic),
+                            line,
+                        }),
+                    }
+                }
             }
         }
         match pass.first {
@@ -252,8 +267,9 @@ impl Decoder {
                 kind: kind(&value),
             });
         };
+        let nothing = Around::new(None, &self.options);
         let point = |point: &Value| {
-            let time_ms = self.time(payload, point, point)?.ok_or_else(|| PayloadError::NoTime {
+            let time_ms = self.time(payload, point, &nothing)?.ok_or_else(|| PayloadError::NoTime {
                 topic: shortened(payload.topic),
                 field: String::new(),
             })?;
@@ -321,14 +337,18 @@ impl Decoder {
     }
 
     /// The time in a reading, or in the payload around it; `None` where no time is looked for.
-    fn time(&self, payload: &Payload<'_>, reading: &Value, whole: &Value) -> Result<Option<i64>, PayloadError> {
+    fn time(&self, payload: &Payload<'_>, reading: &Value, around: &Around<'_>) -> Result<Option<i64>, PayloadError> {
         let Some(path) = &self.options.time else { return Ok(None) };
-        let at = match find(payload, path, reading)?.filter(|at| !at.is_null()) {
-            Some(at) => Some(at),
-            None => find(payload, path, whole)?.filter(|at| !at.is_null()),
+        let time = |at: &Value| {
+            let at = find(payload, path, at)?.filter(|at| !at.is_null());
+            at.map(|at| self.read_time(payload, path.as_str(), at)).transpose()
         };
-        match at {
-            Some(at) => self.read_time(payload, path.as_str(), at).map(Some),
+        if let Some(time_ms) = time(reading)? {
+            return Ok(Some(time_ms));
+        }
+        let of_all = || around.whole.map_or(Ok(None), time);
+        match around.time.get_or_init(of_all).clone()? {
+            Some(time_ms) => Ok(Some(time_ms)),
             None if self.options.format == PayloadFormat::Influx => Ok(Some(payload.arrival_ms)),
             None => Err(PayloadError::NoTime {
                 topic: shortened(payload.topic),
@@ -349,12 +369,12 @@ impl Decoder {
 
 impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
     /// All readings of a payload.
-    fn readings(&mut self, whole: &Value) {
+    fn readings(&mut self, around: &Around<'_>, whole: &Value) {
         let options = &self.decoder.options;
         match &options.readings {
-            None if self.decoder.splits_arrays => self.batch(whole, whole),
-            None if options.times_as_keys => self.batch(whole, whole),
-            None => self.reading(whole, whole, None),
+            None if self.decoder.splits_arrays => self.batch(whole, around),
+            None if options.times_as_keys => self.batch(whole, around),
+            None => self.reading(whole, around, None),
             Some(path) => {
                 let found = path.find_all(whole);
                 if found.is_empty() {
@@ -363,53 +383,52 @@ impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
                 for at in found {
                     match at {
                         Value::String(text) => match self.decoder.json(self.payload.topic, text) {
-                            Ok(value) => self.batch(&value, whole),
+                            Ok(value) => self.batch(&value, around),
                             Err(error) => self.fault(error),
                         },
-                        at => self.batch(at, whole),
+                        at => self.batch(at, around),
                     }
                 }
             }
         }
     }
 
-    fn batch(&mut self, at: &Value, whole: &Value) {
+    fn batch(&mut self, at: &Value, around: &Around<'_>) {
         match at {
             // Bare values of one array have no times of their own.
             Value::Array(readings) if readings.iter().all(Value::is_object) => {
-                readings.iter().for_each(|reading| self.batch_of_times(reading, whole));
+                readings.iter().for_each(|reading| self.batch_of_times(reading, around));
             }
-            reading => self.batch_of_times(reading, whole),
+            reading => self.batch_of_times(reading, around),
         }
     }
 
-    fn batch_of_times(&mut self, at: &Value, whole: &Value) {
+    fn batch_of_times(&mut self, at: &Value, around: &Around<'_>) {
         match at {
             Value::Object(by_time) if self.decoder.options.times_as_keys => {
                 for (time, reading) in by_time {
-                    self.reading(reading, whole, Some(time));
+                    self.reading(reading, around, Some(time));
                 }
             }
-            reading => self.reading(reading, whole, None),
+            reading => self.reading(reading, around, None),
         }
     }
 
     fn fault(&mut self, error: PayloadError) {
-        if let Some(later) = self.first.replace(error) {
-            // Only the first is kept back.
-            let error = self.first.replace(later);
-            error.into_iter().for_each(|error| (self.on)(Outcome::Fault(error)));
+        match self.first {
+            None => self.first = Some(error),
+            Some(_) => (self.on)(Outcome::Fault(error)),
         }
     }
 
     /// One reading; `key` is its time where times are keys.
-    fn reading(&mut self, reading: &Value, whole: &Value, key: Option<&str>) {
-        if let Err(error) = self.read(reading, whole, key) {
+    fn reading(&mut self, reading: &Value, around: &Around<'_>, key: Option<&str>) {
+        if let Err(error) = self.read(reading, around, key) {
             self.fault(error);
         }
     }
 
-    fn read(&mut self, reading: &Value, whole: &Value, key: Option<&str>) -> Result<(), PayloadError> {
+    fn read(&mut self, reading: &Value, around: &Around<'_>, key: Option<&str>) -> Result<(), PayloadError> {
         let (decoder, payload) = (self.decoder, self.payload);
         let options = &decoder.options;
         let is_bare = !reading.is_object() && !reading.is_array();
@@ -419,13 +438,13 @@ impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
                 kind: kind(reading),
             });
         }
-        if !options.conditions.iter().all(|condition| condition.holds(reading, whole)) {
+        if !around.meets(&options.conditions, reading) {
             self.read += 1;
             return Ok(());
         }
         let time_ms = match key {
             Some(key) => decoder.read_time(payload, key, &Value::String(key.to_owned()))?,
-            None => decoder.time(payload, reading, whole)?.unwrap_or(payload.arrival_ms),
+            None => decoder.time(payload, reading, around)?.unwrap_or(payload.arrival_ms),
         };
         self.read += 1;
         match &options.shape {
@@ -476,17 +495,34 @@ impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
     }
 }
 
+impl<'v> Around<'v> {
+    fn new(whole: Option<&'v Value>, options: &DecoderOptions) -> Self {
+        Around {
+            whole,
+            time: OnceCell::new(),
+            conditions: vec![OnceCell::new(); options.conditions.len()],
+        }
+    }
+
+    /// Whether a reading meets all conditions. What it lacks may be around it.
+    fn meets(&self, conditions: &[Condition], reading: &Value) -> bool {
+        let mut all = conditions.iter().zip(&self.conditions);
+        all.all(|(condition, of_all)| {
+            let of_all = || *of_all.get_or_init(|| self.whole.and_then(|whole| condition.holds(whole)).unwrap_or(false));
+            condition.holds(reading).unwrap_or_else(of_all)
+        })
+    }
+}
+
 impl Condition {
-    fn holds(&self, reading: &Value, whole: &Value) -> bool {
-        let found = match self.path.find(reading) {
-            Ok(None) => self.path.find(whole),
-            found => found,
-        };
-        let Ok(Some(found)) = found else { return false };
-        self.any_of.iter().any(|value| match (value.as_f64(), found.as_f64()) {
+    /// Whether a value meets it; `None` for one that has nothing at the path.
+    fn holds(&self, value: &Value) -> Option<bool> {
+        let Ok(found) = self.path.find(value) else { return Some(false) };
+        let found = found?;
+        Some(self.any_of.iter().any(|value| match (value.as_f64(), found.as_f64()) {
             (Some(value), Some(found)) => value == found,
             _ => text_of(value) == text_of(found),
-        })
+        }))
     }
 }
 

@@ -5,11 +5,11 @@
 
 use serde_json::{Map, Number, Value};
 
-/// The lines of a text as objects; the number of the line, from 1, that cannot be read.
-pub(super) fn lines(text: &str) -> Result<Vec<Value>, usize> {
+/// The lines of a text as objects; of a line that cannot be read its number, from 1.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = Result<Value, usize>> {
     let is_content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    let numbered = text.lines().enumerate().filter(|(_, line)| is_content(line));
-    numbered.map(|(index, line)| object(line.trim()).ok_or(index + 1)).collect()
+    let numbered = text.lines().enumerate().filter(move |(_, line)| is_content(line));
+    numbered.map(|(index, line)| object(line.trim()).ok_or(index + 1))
 }
 
 fn object(line: &str) -> Option<Value> {
@@ -103,10 +103,10 @@ mod tests {
                 "note": "a, \"b\" = c", "time": 1_709_510_400_000_000_000_i64}),
             json!({"measurement": "plain", "v": 1.0}),
         ];
-        assert_eq!(lines(text), Ok(expected.to_vec()));
+        assert_eq!(lines(text).collect::<Vec<_>>(), expected.map(Ok));
         for bad in ["weather", "weather v=", ",a=b v=1", "w v=1 soon", "w v=\"open", "w =1", "w v=1x"] {
-            assert_eq!(lines(bad), Err(1), "{bad}");
+            assert_eq!(lines(bad).collect::<Vec<_>>(), [Err(1)], "{bad}");
         }
-        assert_eq!(lines("w v=1\nnothing\n"), Err(2));
+        assert_eq!(lines("w v=1\nnothing\n").last(), Some(Err(2)));
     }
 }
