@@ -36,9 +36,9 @@ pub enum TimeFormat {
 const RANGE_MS: core::ops::RangeInclusive<f64> = -62_135_596_800_000.0..=253_402_300_799_999.0;
 
 impl TimeFormat {
-    /// Milliseconds since 1970-01-01 UTC; `None` when `value` is no time in this format. Text without an
-    /// offset is local time in `zone`; of the two passes of an hour in autumn the one nearer to
-    /// `newest_ms` is meant.
+    /// Milliseconds since 1970-01-01 UTC; `None` when `value` is no time in this format. Text
+    /// without an offset is local time in `zone`; of the two passes of an hour in autumn the one
+    /// nearer to `newest_ms` is meant.
     pub fn read(self, value: &Value, zone: Option<&TimeZone>, newest_ms: Option<i64>) -> Option<i64> {
         match value {
             Value::String(text) => self.read_text(text.trim(), zone, newest_ms),
@@ -76,9 +76,11 @@ impl TimeFormat {
     }
 }
 
-/// Local time, `2026-01-31T12:00:00` or with a space. A time that spring skips is read with the offset before the change. Of the
-/// two that an hour repeated in autumn means, the one nearer to the stream's newest reading counts, and the earlier where both are as near or
-/// there is none: the second hour goes on where the first ended, and what comes again of the last half an hour is still what it was.
+/// Local time, `2026-01-31T12:00:00` or with a space. A time that spring skips is read with the
+/// offset before the change. Of the two that an hour repeated in autumn means, the one nearer to the
+/// stream's newest reading counts, and the earlier where both are as near or there is none: the
+/// second hour goes on where the first ended, and what comes again of the last half an hour is still
+/// what it was.
 fn local(text: &str, zone: &TimeZone, newest_ms: Option<i64>) -> Option<Timestamp> {
     // A date alone is no time, and a zone in brackets would be passed over.
     if !text.contains(':') || text.contains('[') {
@@ -94,7 +96,8 @@ fn local(text: &str, zone: &TimeZone, newest_ms: Option<i64>) -> Option<Timestam
     Some(earlier)
 }
 
-/// A time as RFC 3339 text in UTC; whole seconds without a fraction. Times beyond the year 9999 are written as that year's end.
+/// A time as RFC 3339 text in UTC; whole seconds without a fraction. Times beyond the year 9999 are
+/// written as that year's end.
 pub fn rfc3339(time_ms: i64) -> String {
     Timestamp::from_millisecond(time_ms)
         .unwrap_or(if time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
