@@ -1,4 +1,5 @@
-//! Settings: lines of `key = value` in flash. `#` begins a comment.
+//! Settings: lines of `key = value` in flash. `#` begins a comment at the start of a line and after
+//! a space.
 
 use alloc::format;
 use alloc::string::String;
@@ -73,7 +74,7 @@ impl Settings {
         let text = core::str::from_utf8(&flash[..end]).map_err(|_| fault(1, "the settings are not UTF-8 text".into()))?;
         let mut settings = Settings::default();
         for (line, content) in (1..).zip(text.lines()) {
-            let content = content.split('#').next().unwrap_or_default().trim();
+            let content = without_comment(content);
             if content.is_empty() {
                 continue;
             }
@@ -101,7 +102,9 @@ impl Settings {
             "address" => {
                 let (address, prefix) = value.split_once('/').ok_or_else(|| wrong("an address such as 192.168.1.9/24"))?;
                 let prefix = prefix.parse().ok().filter(|&prefix| prefix <= 32);
-                let address = address.parse().ok().zip(prefix);
+                // The network stack refuses any other address of its own.
+                let is_unicast = |it: &Ipv4Addr| !(it.is_broadcast() || it.is_multicast() || it.is_unspecified());
+                let address = address.parse().ok().filter(is_unicast).zip(prefix);
                 self.address = Some(address.ok_or_else(|| wrong("an address such as 192.168.1.9/24"))?);
             }
             "gateway" => self.gateway = Some(value.parse().map_err(|_| wrong("an address such as 192.168.1.1"))?),
@@ -129,6 +132,13 @@ impl Settings {
     pub fn forecast_topic(&self, variate: &str) -> String {
         format!("{}/{}/forecast/{variate}", self.prefix, self.stream)
     }
+}
+
+/// A password may contain `#`, so only one after a space, or the first of a line, begins a comment.
+fn without_comment(line: &str) -> &str {
+    let begins = |&at: &usize| line[..at].chars().next_back().is_none_or(char::is_whitespace);
+    let end = line.match_indices('#').map(|(at, _)| at).find(begins);
+    line[..end.unwrap_or(line.len())].trim()
 }
 
 impl fmt::Display for SettingsError {

@@ -64,6 +64,21 @@ fn settings_are_read_and_end_at_the_erased_flash() {
 }
 
 #[test]
+fn a_password_and_a_topic_keep_their_number_sign() {
+    let settings = Settings::read(b"stream = a\npassword = x#y # the broker's\n # none\ntopic = plant/#\n").unwrap();
+    assert_eq!(settings.password.as_deref(), Some("x#y"));
+    assert_eq!(settings.topic, "plant/#");
+}
+
+#[test]
+fn an_address_that_no_board_can_have_is_named() {
+    for address in ["0.0.0.0/24", "255.255.255.255/32", "224.0.0.1/24"] {
+        let error = Settings::read(format!("stream = a\naddress = {address}").as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("line 2: `address = "), "{error}");
+    }
+}
+
+#[test]
 fn a_wrong_line_of_the_settings_is_named() {
     let fault = |text: &str| Settings::read(text.as_bytes()).unwrap_err().to_string();
     assert!(fault("stream = a\nbroker = mqtt.example.org").contains("line 2: `broker = mqtt.example.org` is not an address"));
