@@ -94,43 +94,23 @@ pub const GELU_SCALE: f32 = 1.595_769;
 /// The cubic coefficient inside [`gelu`].
 pub const GELU_CUBIC: f32 = 0.044_715;
 
-/// Inner product of two slices of equal length, in a fixed order of additions: eight partial sums, then pairs.
+/// Inner product of two slices of equal length, in a fixed order of additions: eight partial sums, then pairs. The first
+/// may hold 8-bit integers.
 #[inline]
 #[must_use]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot<T: Copy + Into<f32>>(a: &[T], b: &[f32]) -> f32 {
     const LANES: usize = 8;
     let mut lanes = [0.0f32; LANES];
     let (a_head, a_tail) = a.as_chunks::<LANES>();
     let (b_head, b_tail) = b.as_chunks::<LANES>();
     for (x, y) in a_head.iter().zip(b_head) {
         for i in 0..LANES {
-            lanes[i] += x[i] * y[i];
+            lanes[i] += x[i].into() * y[i];
         }
     }
     let mut tail = 0.0;
-    for (x, y) in a_tail.iter().zip(b_tail) {
-        tail += x * y;
-    }
-    let pairs = [lanes[0] + lanes[4], lanes[1] + lanes[5], lanes[2] + lanes[6], lanes[3] + lanes[7]];
-    (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]) + tail
-}
-
-/// Inner product of integers and numbers, in the same order of additions as [`dot`].
-#[inline]
-#[must_use]
-pub fn dot_int8(a: &[i8], b: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0f32; LANES];
-    let (a_head, a_tail) = a.as_chunks::<LANES>();
-    let (b_head, b_tail) = b.as_chunks::<LANES>();
-    for (x, y) in a_head.iter().zip(b_head) {
-        for i in 0..LANES {
-            lanes[i] += f32::from(x[i]) * y[i];
-        }
-    }
-    let mut tail = 0.0;
-    for (x, y) in a_tail.iter().zip(b_tail) {
-        tail += f32::from(*x) * y;
+    for (&x, y) in a_tail.iter().zip(b_tail) {
+        tail += x.into() * y;
     }
     let pairs = [lanes[0] + lanes[4], lanes[1] + lanes[5], lanes[2] + lanes[6], lanes[3] + lanes[7]];
     (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]) + tail

@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use crate::math::{dot, dot_int8};
+use crate::math::dot;
 
 /// A borrowed matrix.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ impl<'a> Matrix<'a> {
             }
             Numbers::Int8 { numbers, scales } => {
                 for ((out, row), scale) in out.iter_mut().zip(numbers.chunks_exact(self.columns)).zip(scales) {
-                    put(out, scale * dot_int8(row, x));
+                    put(out, scale * dot(row, x));
                 }
             }
         }

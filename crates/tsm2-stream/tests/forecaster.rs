@@ -246,8 +246,8 @@ proptest! {
     }
 }
 
-/// A forecaster of one variate before a model exists, with a season of eight time steps.
-fn naive() -> (Config, ForecasterConfig) {
+/// What a forecaster of one variate is made of before a model exists, with a season of eight time steps.
+fn naive() -> (Model<'static>, ForecasterConfig) {
     let config = Config {
         horizon: HORIZON,
         network: None,
@@ -262,15 +262,13 @@ fn naive() -> (Config, ForecasterConfig) {
         initial_widths: vec![1.0; HORIZON],
         ..settings()
     };
-    (config, settings)
+    let scaler = Scaler { mean: &[0.0], std: &[1.0] };
+    (Model::new(&config, scaler, &[0.0; HORIZON]).unwrap(), settings)
 }
 
 #[test]
 fn before_a_model_exists_the_better_of_naive_and_seasonal_naive_is_published_and_its_intervals_cover() {
-    let (config, settings) = naive();
-    let weights = vec![0.0; parameter_count(&config).unwrap()];
-    let scaler = Scaler { mean: &[0.0], std: &[1.0] };
-    let model = Model::new(&config, scaler, &weights).unwrap();
+    let (model, settings) = naive();
     let mut workspace = Workspace::new(&model);
     let mut forecaster = Forecaster::new(&model, &settings).unwrap();
     let mut noise = 1u64;
@@ -311,10 +309,7 @@ fn before_a_model_exists_the_better_of_naive_and_seasonal_naive_is_published_and
 
 #[test]
 fn a_variate_without_a_reading_has_no_naive_forecast() {
-    let (config, settings) = naive();
-    let weights = vec![0.0; parameter_count(&config).unwrap()];
-    let scaler = Scaler { mean: &[0.0], std: &[1.0] };
-    let model = Model::new(&config, scaler, &weights).unwrap();
+    let (model, settings) = naive();
     let mut workspace = Workspace::new(&model);
     let mut forecaster = Forecaster::new(&model, &settings).unwrap();
     let forecast = forecaster.step(&model, &mut workspace, &time_step(0, &[f32::NAN])).unwrap();
