@@ -325,7 +325,8 @@ impl Source {
             time: optional("time_field", &self.time_field)?,
             time_format: self.time_format.unwrap_or_default(),
             time_zone,
-            max_payload: input.max_payload_bytes,
+            // The payload of a Sparkplug message was measured before it became JSON.
+            max_payload: if is_sparkplug { usize::MAX } else { input.max_payload_bytes },
             max_depth: MAX_DEPTH,
         };
         Ok(PreparedSource {

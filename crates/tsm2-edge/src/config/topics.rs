@@ -252,10 +252,14 @@ impl Topics {
 
     /// Messages that one time step may take at most: a log entry each.
     pub fn messages_per_step(&self) -> usize {
-        let by_source = self.sources.iter().map(|source| match source.template.has_variate() {
-            true => source.variates.len(),
-            false => 1,
-        });
+        // A Sparkplug node reports each metric when it changes.
+        let by_source = self
+            .sources
+            .iter()
+            .map(|source| match source.template.has_variate() || source.is_sparkplug {
+                true => source.variates.len(),
+                false => 1,
+            });
         by_source.sum()
     }
 

@@ -9,6 +9,8 @@ use crate::runtime::engine::Step;
 
 /// Time steps that are kept of a stream.
 pub(super) const KEPT: usize = 288;
+/// Bytes of a row beside its values: its place in a queue that has room for twice as many, and an allocation of its own.
+pub(super) const ROW_BYTES: usize = 2 * size_of::<Row>() + 16;
 
 /// What the page shows of the model.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -23,13 +25,16 @@ pub(super) struct Model {
     pub(super) past_steps: Vec<usize>,
 }
 
-/// Data of one stream. Rows are time and values.
+/// Time and values.
+type Row = (i64, Box<[f32]>);
+
+/// Data of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Data {
     /// Values shape `[M]`.
-    pub(super) history: VecDeque<(i64, Box<[f32]>)>,
+    pub(super) history: VecDeque<Row>,
     /// For each of the past steps: the time that was forecast, and means of shape `[targets]`.
-    pub(super) past: Vec<VecDeque<(i64, Box<[f32]>)>>,
+    pub(super) past: Vec<VecDeque<Row>>,
     /// Time of the first forecast step.
     pub(super) start_ms: i64,
     /// Mean, lower and upper, each of shape `[targets][H]`.
@@ -75,7 +80,7 @@ impl Data {
     }
 }
 
-fn push(rows: &mut VecDeque<(i64, Box<[f32]>)>, time_ms: i64, values: Box<[f32]>) {
+fn push(rows: &mut VecDeque<Row>, time_ms: i64, values: Box<[f32]>) {
     if rows.len() == KEPT {
         rows.pop_front();
     }

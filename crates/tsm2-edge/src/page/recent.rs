@@ -11,11 +11,11 @@ use std::time::Instant;
 use serde::Serialize;
 use tsm2_bundle::Metadata;
 
-use super::data::{Data, KEPT, Model};
+use super::data::{Data, KEPT, Model, ROW_BYTES};
 use super::series::Series;
 use crate::runtime::engine::Step;
 
-/// Bytes of numbers that are kept of all streams together.
+/// Bytes that are kept of all streams together.
 const BUDGET: usize = 16 << 20;
 /// Streams in one answer.
 const LISTED: usize = 100;
@@ -151,9 +151,9 @@ impl State {
     /// Streams whose data fit into the budget.
     fn capacity(&self) -> usize {
         let model = &self.model;
-        let history = KEPT * (model.variates.len() + model.past_steps.len() * model.targets);
-        let numbers = history + 3 * model.targets * model.horizon;
-        (BUDGET / (4 * numbers).max(1)).max(1)
+        let row = |values: usize| KEPT * (ROW_BYTES + 4 * values);
+        let rows = row(model.variates.len()) + model.past_steps.len() * row(model.targets);
+        (BUDGET / (rows + 4 * 3 * model.targets * model.horizon)).max(1)
     }
 
     /// Keeps the data of a stream from now on, in place of those that were looked at least recently.
@@ -258,6 +258,13 @@ mod tests {
         }
         let kept = json(&recent, &names[0], "v0")["history"]["value"].as_array().map(Vec::len);
         assert!(kept.is_some_and(|kept| kept <= KEPT), "{kept:?}");
+    }
+
+    #[test]
+    fn many_streams_of_a_narrow_model_stay_within_the_budget() {
+        let recent = recent(1, 12);
+        let bytes = recent.state().capacity() * 3 * KEPT * ROW_BYTES;
+        assert!(bytes <= BUDGET, "{bytes}");
     }
 
     #[test]
