@@ -23,12 +23,16 @@ pub(crate) struct Device {
     pub lines: Vec<u32>,
 }
 
-/// The rows of a file by device, oldest first, counters as increases.
-pub(crate) fn sorted(path: &Path, at: usize, file: &mut File, options: &Options, notes: &mut Vec<String>) -> Result<Vec<Device>, Error> {
+/// The rows of a file by device, oldest first, counters as increases. `name`: that of a file of one device.
+pub(crate) fn sorted(
+    path: &Path,
+    name: &str,
+    at: usize,
+    file: &mut File,
+    options: &Options,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Device>, Error> {
     let table = &mut file.table;
-    let stem = path
-        .file_stem()
-        .map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
     let width = if file.is_long { 1 } else { file.variates.len() };
     let mut order: Vec<u32> = (0..table.rows() as u32).collect();
     let device = |row: u32| table.device.get(row as usize).copied().unwrap_or(0);
@@ -68,7 +72,7 @@ pub(crate) fn sorted(path: &Path, at: usize, file: &mut File, options: &Options,
     let mut devices = Vec::new();
     if is_sorted && !is_grouped {
         devices.push(Device {
-            name: stem,
+            name: name.to_owned(),
             file: at,
             readings: Readings {
                 times_ms: std::mem::take(&mut table.times_ms),
@@ -84,7 +88,7 @@ pub(crate) fn sorted(path: &Path, at: usize, file: &mut File, options: &Options,
         let pick = |row: &u32| *row as usize;
         let name = match is_grouped {
             true => table.devices.names[device(rows[0]) as usize].clone(),
-            false => stem.clone(),
+            false => name.to_owned(),
         };
         devices.push(Device {
             name,

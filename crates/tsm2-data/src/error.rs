@@ -39,6 +39,12 @@ pub enum Error {
     /// No file was given.
     #[error("no file given: name at least one recording")]
     NoFile,
+    /// A file was given twice.
+    #[error("{}: given twice: name each recording once", path.display())]
+    RepeatedFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file has no content.
     #[error("{}: the file is empty", path.display())]
     Empty {

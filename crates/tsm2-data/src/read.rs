@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::devices::{Device, drop_clocks, join, match_variates, sorted};
-use crate::error::Error;
+use crate::error::{Error, list};
 use crate::file::File;
 use crate::months;
 use crate::options::{Options, Steps};
@@ -41,14 +41,22 @@ fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recor
     if files.is_empty() {
         return Err(Error::NoFile);
     }
+    if let Some((_, (path, _))) = files
+        .iter()
+        .enumerate()
+        .find(|(at, (path, _))| files[..*at].iter().any(|(other, _)| other == path))
+    {
+        return Err(Error::RepeatedFile { path: path.clone() });
+    }
     let several = files.len() > 1;
+    let device_names = device_names(files.iter().map(|(path, _)| path.as_path()));
     let mut notes = Vec::new();
     let mut devices = Vec::new();
     let mut dropped_columns: Vec<DroppedColumn> = Vec::new();
     for (at, (path, file)) in files.iter_mut().enumerate() {
         let of_file = |note: String| if several { format!("{}: {note}", path.display()) } else { note };
         notes.extend(file.notes.drain(..).map(of_file));
-        let found = sorted(path, at, file, options, &mut notes)?;
+        let found = sorted(path, &device_names[at], at, file, options, &mut notes)?;
         drop_clocks(file, found, options, &mut dropped_columns, &mut devices);
         for column in file.dropped_columns.drain(..) {
             if !dropped_columns.contains(&column) {
@@ -68,6 +76,18 @@ fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recor
         .collect();
     if variates.is_empty() {
         return Err(Error::no_numeric_column(&files[0].0, &dropped_columns));
+    }
+    let is_known = |name: &String| {
+        let dropped = || dropped_columns.iter().any(|column| column.name == *name);
+        variates.iter().any(|variate| variate.name == *name) || dropped()
+    };
+    if let Some(name) = options.aggregates.keys().find(|name| !is_known(name)) {
+        return Err(Error::MissingColumn {
+            path: files[0].0.clone(),
+            option: "--aggregate",
+            column: name.clone(),
+            columns: list(variates.iter().map(|variate| variate.name.as_str())),
+        });
     }
     if options.join {
         join(&mut devices);
@@ -120,6 +140,17 @@ fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recor
     report.warnings = notes;
     suspects::name(&mut report, options);
     Ok((recording, report))
+}
+
+/// The name of each file without folder and ending, or its path where another file has that name too.
+fn device_names<'p>(paths: impl Iterator<Item = &'p Path>) -> Vec<String> {
+    let paths: Vec<&Path> = paths.collect();
+    let is_alone = |path: &Path| paths.iter().filter(|other| other.file_stem() == path.file_stem()).count() == 1;
+    let name = |path: &&Path| match path.file_stem() {
+        Some(stem) if is_alone(path) => stem.to_string_lossy().into_owned(),
+        _ => path.display().to_string(),
+    };
+    paths.iter().map(name).collect()
 }
 
 fn statistics(devices: &[Device], file: &File, variates: usize) -> Vec<Statistics> {

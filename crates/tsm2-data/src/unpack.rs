@@ -79,13 +79,14 @@ fn rows(text: &str, shape: Shape, take: &mut dyn FnMut(Row) -> Result<(), (usize
     let first = topics(text.trim_start());
     // The messages of several topics become a long table: a row for each member.
     let several = words > 0 && text.lines().filter_map(topics).any(|topic| Some(&topic) != first.as_ref());
+    let last = text.trim_end().lines().count();
     for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
         let broken = |what: String| (line + 1, what);
         let (prefix, object) = parts(text).ok_or_else(|| broken("no object".into()))?;
         let object: Value = match serde_json::from_str(object) {
             Ok(object) => object,
-            // A cut last line.
-            Err(error) if error.is_eof() => continue,
+            // A running logger leaves the last line cut.
+            Err(error) if error.is_eof() && line + 1 == last => continue,
             Err(error) => return Err(broken(error.to_string())),
         };
         let mut row = Row::new();

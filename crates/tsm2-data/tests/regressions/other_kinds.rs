@@ -89,6 +89,12 @@ fn broken_json_names_its_line() {
 }
 
 #[test]
+fn a_json_line_that_is_cut_between_others_is_not_lost_in_silence() {
+    let message = error("{\"a\":1}\n{\"a\":2}\n{\"a\":\n{\"a\":4}\n{\"a\":5}\n");
+    assert!(message.contains("line 3") && message.contains("JSON"), "{message}");
+}
+
+#[test]
 fn milliseconds_in_a_column_of_their_own_belong_to_the_time() {
     let row = |row: usize| {
         let ms = row * 250;
