@@ -51,8 +51,8 @@ if is_ready; then
   rm -f "$rollback"
   # Models of earlier deployments: NAME-<12 hexadecimal digits>.safetensors
   for old in *-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].safetensors; do
-    if [ "$old" = "$model" ] || [ ! -f "$old" ] || grep -qF "$old" ./*.toml; then continue; fi
-    rm -f "$old"
+    if [ "$old" = "$model" ] || [ ! -f "$old" ] || grep -qF -e "$old" ./*.toml; then continue; fi
+    rm -f -- "$old"
   done
   say "ready"
   exit 0

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use sha2::{Digest, Sha256};
 use toml_edit::{DocumentMut, value};
 use tsm2_bundle::Bundle;
+
+use crate::cli::common::at;
 
 /// Contents of a file to be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Contents {
     /// # Errors
     /// The file cannot be read.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = fs::read(path).map_err(at(path))?;
         Ok(bytes.into())
     }
 }
@@ -52,10 +54,18 @@ impl Model {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let bundle = Bundle::open(path)?;
         let contents = Contents::read(path)?;
-        let name = bundle.meta().name.chars().take(40);
-        let name: String = name.map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
-        let name = format!("{}-{}.safetensors", name.trim_start_matches('-'), &contents.sha256[..12]);
+        let name = file_name(&bundle.meta().name, &contents.sha256);
         Ok(Model { contents, name })
+    }
+}
+
+/// The name of a file that is no option of any command, whatever the bundle's name.
+fn file_name(bundle: &str, sha256: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let name: String = bundle.chars().take(40).map(plain).collect();
+    match name.trim_start_matches('-') {
+        "" => format!("model-{}.safetensors", &sha256[..12]),
+        name => format!("{name}-{}.safetensors", &sha256[..12]),
     }
 }
 
@@ -74,6 +84,14 @@ pub fn with_bundle(config: &str, name: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bundle_whose_name_has_no_latin_letter_gets_a_file_name_that_is_no_option() {
+        let sha256 = "0123456789abcdef";
+        assert_eq!(file_name("\u{6e29}\u{5ea6}", sha256), "model-0123456789ab.safetensors");
+        assert_eq!(file_name("--hall 3", sha256), "hall-3-0123456789ab.safetensors");
+        assert_eq!(file_name("it's $(x)", sha256), "it-s---x--0123456789ab.safetensors");
+    }
 
     #[test]
     fn the_configuration_names_the_deployed_bundle_and_keeps_its_comments() {

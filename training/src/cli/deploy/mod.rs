@@ -12,9 +12,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::Args;
 
+use super::common::at;
 use candidate::{Contents, Model, with_bundle};
 use facts::{Facts, Root};
 use ssh::{Destination, Device};
@@ -72,8 +73,8 @@ impl Deploy {
             return Ok(());
         };
         let model = Model::open(bundle)?;
-        let text = std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
-        let text = with_bundle(&text, &model.name).map_err(|error| anyhow::anyhow!("{}: {error}", config.display()))?;
+        let text = std::fs::read_to_string(config).map_err(at(config))?;
+        let text = with_bundle(&text, &model.name).map_err(at(config))?;
         let package = self.package.as_deref().map(Package::read).transpose()?;
 
         let facts = Facts::parse(&device.output(PROBE, &[])?)?;
@@ -119,7 +120,14 @@ impl Deploy {
         out.flush()?;
         match device.run(ACTIVATE, &[CANDIDATE, &model.name, &self.timeout.to_string()])? {
             0 => Ok(()),
-            3 => bail!("the device rejected the deployment; nothing was changed"),
+            3 => bail!(
+                "the device rejected the deployment; nothing was changed{}",
+                if package.is_some() {
+                    " but the package, which is installed"
+                } else {
+                    ""
+                }
+            ),
             4 => bail!(
                 "the daemon did not become ready in {} s; the configuration before is back",
                 self.timeout
