@@ -306,6 +306,11 @@ fn inspect_tells_sizes_and_provenance() {
     assert_eq!(object["state_bytes"], 4 * opened.model().state_len());
     assert!(object["operations"]["step"].as_u64().unwrap() > 1_000);
     assert_eq!(object["metadata"]["provenance"]["split"], serde_json::json!([600, 200, 200]));
+    // The same model as 8-bit integers has as many.
+    let int8 = folder.path("int8.safetensors");
+    opened.to_int8().unwrap().write(&int8).unwrap();
+    let of_int8: serde_json::Value = serde_json::from_str(&stdout(tsm2(["inspect", arg(&int8), "--json"]))).unwrap();
+    assert_eq!(of_int8["parameters"], object["parameters"]);
     let printed = stdout(tsm2(["inspect", arg(&path)]));
     for part in [
         "small",

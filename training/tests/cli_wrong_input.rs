@@ -111,6 +111,11 @@ fn options_of_the_reader_that_cannot_be() {
         refused(&["describe", arg(&data), option, value], &[option, named]);
     }
     refused(&["describe", arg(&data), "--columns", "a,nothing"], &["data.csv", "`nothing`"]);
+    refused(
+        &["describe", arg(&data), "--aggregate", "nothing:mean"],
+        &["data.csv", "--aggregate", "`nothing`", "`a`, `b`, `c`"],
+    );
+    refused(&["describe", arg(&data), arg(&data)], &["data.csv", "given twice"]);
 }
 
 #[test]
@@ -385,8 +390,10 @@ fn horizons_that_cannot_be() {
     let folder = Folder::new();
     let (data, model) = (folder.file("data.csv", recording(1000)), bundle(&folder));
     let evaluate = ["evaluate", "--model", arg(&model), "--data", arg(&data), "--horizons"];
-    refused(&[&evaluate[..], &["7"]].concat(), &["horizon 7", "6"]);
-    refused(&[&evaluate[..], &["0"]].concat(), &["at least 1"]);
+    refused(&[&evaluate[..], &["7"]].concat(), &["--horizons", "horizon 7", "6"]);
+    refused(&[&evaluate[..], &["0"]].concat(), &["--horizons", "at least 1"]);
+    let endless = ["train", "--data", arg(&data), "--horizon", "18446744073709551615"];
+    refused(&endless, &["data.csv", "training part has 700 rows", "a shorter horizon"]);
     refused(
         &[&evaluate[..], &["6", "--split", "900,95,5"]].concat(),
         &["test part has 5 rows", "horizon of 6"],
@@ -407,6 +414,16 @@ fn shares_that_are_none() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("--missing-rate") && told.contains(&format!("`{share}`")), "{told}");
     }
+}
+
+#[test]
+fn an_export_that_cannot_be() {
+    let folder = Folder::new();
+    let model = bundle(&folder);
+    let binary = folder.path("no/such/model.bin");
+    let export = ["export", arg(&model), "--firmware", arg(&binary)];
+    refused(&export, &["no/such/model.bin", "No such file"]);
+    refused(&[&export[..], &["--coverage", "1.5"]].concat(), &["--coverage", "choose a number"]);
 }
 
 #[test]

@@ -157,14 +157,30 @@ fn an_entity_or_a_database_that_is_not_there_is_named() {
         "text.db",
         "no database at all, but long enough for a header of one hundred bytes .......................................",
     );
+    let earlier = folder.file("recording.csv", "time,hall\n");
     let import = |db, named: &[&str]| {
         refused_by(
             env!("CARGO_BIN_EXE_tsm2"),
-            &["import", "homeassistant", "--db", arg(db), "--entity", "sensor.attic"],
+            &[
+                "import",
+                "homeassistant",
+                "--db",
+                arg(db),
+                "--entity",
+                "sensor.attic",
+                "--output",
+                arg(&earlier),
+            ],
             named,
         );
     };
     import(&db, &["new.db", "sensor.attic", "`sensor.hall`"]);
+    assert_eq!(
+        std::fs::read_to_string(&earlier).unwrap(),
+        "time,hall\n",
+        "an earlier recording is lost"
+    );
+    assert!(!folder.path("recording.csv.part").exists());
     import(&other, &["other.db", "no table `states`"]);
     import(&text, &["text.db"]);
 }

@@ -78,6 +78,19 @@ fn several_files_train_one_model_that_is_measured_on_each_and_on_a_device_it_nev
         let (own, naive) = (mse(&device["results"]), mse(&device["baselines"]["naive"]));
         assert!(own < 0.5 * naive, "{device}");
     }
+    // Without --hold-out the devices are those of the training, and no test row has trained the model.
+    let evaluate = ["evaluate", "--json", "--model", arg(&model)];
+    assert_eq!(json(&stdout(tsm2(&[&evaluate[..], &data[..4]].concat()))), evaluated);
+    let notes = |held_out| {
+        let output = tsm2(&[&evaluate[..], &data[..4], &["--hold-out", held_out]].concat());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!notes("pump3").contains("--hold-out"));
+    assert!(
+        notes("pump2").contains("--hold-out: `pump2` was part of the training"),
+        "{}",
+        notes("pump2")
+    );
     let printed = stdout(tsm2(&[&["evaluate", "--model", arg(&model)][..], &data].concat()));
     assert!(
         printed.contains("240 rows of 2 devices") && printed.contains("pump3 (held out)"),
@@ -88,6 +101,20 @@ fn several_files_train_one_model_that_is_measured_on_each_and_on_a_device_it_nev
         &[&train[..], &["--data", &files[0], &files[1], "--hold-out", "pump9"]].concat(),
         &["there is no device `pump9`", "`pump1`, `pump2`"],
     );
+}
+
+#[test]
+fn files_of_one_name_in_two_folders_are_devices_of_their_own() {
+    let folder = Folder::new();
+    let files = ["north", "south"].map(|hall| {
+        std::fs::create_dir(folder.path(hall)).unwrap();
+        let path = folder.file(&format!("{hall}/pump.csv"), pump(0.0, 1, 0..100));
+        arg(&path).to_owned()
+    });
+    let (table, _) = Table::read_with(&files.clone().map(Into::into), &tsm2_data::Options::default()).unwrap();
+    let table = table.hold_out(&files[1..]).unwrap();
+    assert_eq!(table.runs.held_out().collect::<Vec<_>>(), files[1..]);
+    assert_eq!(table.runs.known_rows(), 100);
 }
 
 #[test]

@@ -161,6 +161,37 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_resumes_exactly_w
 }
 
 #[test]
+fn a_training_stopped_before_its_first_update_goes_on_within_its_time() {
+    let table = chaos(2000);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let time = Some(Budget::Time(std::time::Duration::from_secs(2)));
+    let stopped = TrainOptions {
+        budget: time,
+        ..options(&folder.path().join("stopped"))
+    };
+    stopped.stop.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    let trained = train::run(&table, &stopped, &mut |_| {}).expect("stops with a model");
+    Bundle::open(&trained.path).expect("a complete bundle");
+    let resumed = TrainOptions {
+        resume: true,
+        stop: Stop::default(),
+        ..stopped
+    };
+    let stop = resumed.stop.clone();
+    let mut longest = 0;
+    train::run(&table, &resumed, &mut |event| {
+        if let Event::Progress { total, .. } = event {
+            longest = longest.max(total);
+            // More than a machine can do in this time.
+            let is_endless = longest > 1_000_000;
+            stop.0.store(is_endless, std::sync::atomic::Ordering::Relaxed);
+        }
+    })
+    .expect("resumes");
+    assert!((1..1_000_000).contains(&longest), "{longest} updates are planned");
+}
+
+#[test]
 fn a_training_whose_time_is_over_ends_with_few_updates_and_a_complete_model() {
     let table = chaos(2000);
     let folder = tempfile::tempdir().expect("temporary folder");
@@ -168,7 +199,14 @@ fn a_training_whose_time_is_over_ends_with_few_updates_and_a_complete_model() {
         budget: Some(Budget::Time(std::time::Duration::from_millis(1))),
         ..options(&folder.path().join("short"))
     };
-    let trained = train::run(&table, &options, &mut |_| {}).expect("trains");
+    let mut warnings = Vec::new();
+    let trained = train::run(&table, &options, &mut |event| {
+        if let Event::Warning(text) = event {
+            warnings.push(text.to_owned());
+        }
+    })
+    .expect("trains");
+    assert!(warnings.iter().any(|text| text.contains("longer --budget")), "{warnings:?}");
     Bundle::open(&trained.path).expect("a complete bundle");
     let curves = std::fs::read_to_string(options.out.join("curves.csv")).expect("curves");
     let update = |line: &str| line.split(',').nth(2).and_then(|update| update.parse::<usize>().ok());
@@ -268,8 +306,9 @@ fn every_parameter_is_trained() {
     }
 }
 
-/// Trains for 100 updates at a learning rate, calls `see` with the trainer, and checks that the best weights are none the worse for it.
-fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_>)) {
+/// Trains for 100 updates at a learning rate, calls `see` with the trainer and an untrained one, and checks that the best weights are none
+/// the worse for it.
+fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_>, &mut Trainer<'_>)) {
     let table = chaos(600);
     let config = Config {
         variates: 2,
@@ -283,13 +322,14 @@ fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_>)) {
         warm_up: 1,
         ..TrainerOptions::default()
     };
-    let mut trainer = Trainer::new(|rng| initial(&config, rng), options, &feed, &(0..500).into(), &Device::Cpu).expect("valid");
+    let untrained = || Trainer::new(|rng| initial(&config, rng), options, &feed, &(0..500).into(), &Device::Cpu).expect("valid");
+    let mut trainer = untrained();
     trainer
         .validate_average(&(500..600).into(), &step_groups(3))
         .expect("the initial weights");
     trainer.advance(100, &Stop::default(), &mut |_| {}).expect("no error");
     let _ = trainer.validate_average(&(500..600).into(), &step_groups(3));
-    see(&trainer);
+    see(&trainer, &mut untrained());
     let best = trainer.best().expect("the initial weights at least");
     assert!(best.score.is_finite() && best.score <= 1.0, "{}", best.score);
     assert!(best.weights.values().flatten().all(|w| w.is_finite()));
@@ -297,18 +337,24 @@ fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_>)) {
 
 #[test]
 fn a_training_that_diverges_keeps_the_best_weights_before() {
-    at_a_rate(1e38, |trainer| {
+    at_a_rate(1e38, |trainer, again| {
         assert!(trainer.diverged().is_some_and(|update| update < 100), "{:?}", trainer.diverged());
+        again.restore(&trainer.save().expect("saves")).expect("restores");
+        assert_eq!(
+            again.diverged(),
+            trainer.diverged(),
+            "a resumed training goes on beyond the divergence"
+        );
     });
 }
 
 #[test]
 fn a_training_with_loss_spikes_goes_on_from_its_average() {
-    at_a_rate(3.0, |trainer| {
+    at_a_rate(3.0, |trainer, _| {
         assert!(trainer.loss_spikes() > 0);
         assert_eq!((trainer.updates(), trainer.diverged()), (100, None));
     });
-    at_a_rate(3e-3, |trainer| assert_eq!((trainer.updates(), trainer.loss_spikes()), (100, 0)));
+    at_a_rate(3e-3, |trainer, _| assert_eq!((trainer.updates(), trainer.loss_spikes()), (100, 0)));
 }
 
 #[test]

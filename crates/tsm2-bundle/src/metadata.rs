@@ -104,6 +104,9 @@ pub struct Provenance {
     pub data_sha256: String,
     /// Rows for training, validation and test, in this order from row 0.
     pub split: [usize; 3],
+    /// Devices of the data file that trained nothing and chose nothing; the split is over the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_out: Vec<String>,
     /// Seed of every random choice.
     pub seed: u64,
     /// Decisions of the training, in order, with their evidence.

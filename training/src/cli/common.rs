@@ -20,6 +20,11 @@ pub fn note(message: impl Display) {
     eprintln!("note: {message}");
 }
 
+/// An error with the file that it is about.
+pub fn at<E: Display>(path: &Path) -> impl Fn(E) -> anyhow::Error {
+    move |error| anyhow!("{}: {error}", path.display())
+}
+
 /// Prints how a recording was read, on stderr.
 pub fn print_report(report: &Report) {
     eprint!("{}", report.brief());
@@ -78,6 +83,31 @@ pub fn split(asked: Option<SplitSpec>, model: &Path, meta: &Metadata, table: &Ta
         }
     };
     table.split(spec).map_err(|error| anyhow!("{}: {error}", table.path.display()))
+}
+
+/// The recording with the devices held out that are asked for, or else those that the training held out.
+///
+/// # Errors
+/// A device that is not there; no device is left.
+pub fn hold_out(asked: &[String], meta: &Metadata, table: Table) -> anyhow::Result<Table> {
+    let trained = &meta.provenance.held_out;
+    let (known, others): (Vec<_>, Vec<_>) = table.runs.devices().iter().partition(|device| trained.contains(&device.name));
+    let known: Vec<String> = known.iter().map(|device| device.name.clone()).collect();
+    if !asked.is_empty() {
+        let is_other = |device: &&String| asked.contains(device) != trained.contains(device);
+        if let Some(device) = asked.iter().chain(&known).find(is_other) {
+            note(format_args!(
+                "--hold-out: `{device}` was {} the training of {}: test rows may have trained it; leave --hold-out out",
+                if trained.contains(device) { "held out of" } else { "part of" },
+                meta.name
+            ));
+        }
+        return Ok(table.hold_out(asked)?);
+    }
+    match others.is_empty() {
+        true => Ok(table),
+        false => Ok(table.hold_out(&known)?),
+    }
 }
 
 /// The scaler of the model's training rows.

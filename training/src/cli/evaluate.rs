@@ -39,7 +39,7 @@ use super::subject::{Opened, Subject};
 pub struct Evaluate {
     #[command(flatten)]
     subject: Subject,
-    /// Devices that were held out of the training: all of their rows are measured on
+    /// Devices that are held out: all of their rows are measured on [default: as the model was trained]
     #[arg(long, value_name = "DEVICE,..", value_delimiter = ',')]
     hold_out: Vec<String>,
     /// State of the model before each origin
@@ -236,7 +236,9 @@ fn others(baselines: &BaselineErrors, i: usize) -> impl Iterator<Item = (&'stati
 fn best(results: &[HorizonError], baselines: &BaselineErrors, i: usize) -> (&'static str, f64) {
     let least = |best: (&'static str, f64), other: (&'static str, f64)| if other.1 < best.1 { other } else { best };
     let (name, mse) = others(baselines, i).fold(("", f64::INFINITY), least);
-    (name, results[i].mse / mse)
+    let own = results[i].mse;
+    // Both are exact on readings that never change.
+    (name, if own == mse { 1.0 } else { own / mse })
 }
 
 /// A row per device and horizon: the model, the best baseline, and the ratio of the two.

@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::Args;
-use tsm2_blob::export;
+use tsm2_blob::{ExportError, export};
 use tsm2_bundle::Bundle;
+
+use super::common::at;
 
 /// Write a model as a flat file for a microcontroller's flash memory.
 #[derive(Args)]
@@ -28,8 +30,11 @@ impl Export {
     /// Writes the file and prints its size.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let bundle = Bundle::open(&self.bundle)?;
-        let bytes = export(&bundle, self.coverage).with_context(|| self.bundle.display().to_string())?;
-        std::fs::write(&self.firmware, &bytes).with_context(|| self.firmware.display().to_string())?;
+        let bytes = export(&bundle, self.coverage).map_err(|error| match error {
+            ExportError::Coverage { .. } => anyhow!("--coverage: {error}"),
+            error => at(&self.bundle)(error),
+        })?;
+        std::fs::write(&self.firmware, &bytes).map_err(at(&self.firmware))?;
         writeln!(
             out,
             "{}: {} bytes of flash; {} bytes of state and {} bytes of working memory",

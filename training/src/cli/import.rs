@@ -1,12 +1,12 @@
 //! `tsm2 import`: recordings from the databases of other programs.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::common::at;
 use crate::data::home_assistant::{HomeAssistant, Kind};
 
 /// Write a recording from the database of another program.
@@ -68,8 +68,17 @@ impl Import {
             database.export(kind, &args.entity, out)?;
             return Ok(());
         }
-        let file = File::create(&args.output).with_context(|| format!("{}: cannot be written", args.output.display()))?;
-        let rows = database.export(kind, &args.entity, BufWriter::new(file))?;
+        // An earlier recording stays until the new one is complete.
+        let mut part = args.output.clone().into_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = File::create(&part).map_err(at(&part))?;
+        let written = database.export(kind, &args.entity, BufWriter::new(file));
+        if written.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        let rows = written?;
+        fs::rename(&part, &args.output).map_err(at(&args.output))?;
         writeln!(out, "{rows} rows in {}", args.output.display())?;
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Inspect {
         let (meta, model) = (bundle.meta(), bundle.model());
         let bytes = std::fs::metadata(&self.bundle)?.len();
         let (step, forecast) = meta.config.operations();
-        let parameters = bundle.weights().len();
+        let parameters = bundle.numbers().len();
         let (state, scratch) = (4 * model.state_len(), 4 * model.scratch_len());
         if self.json {
             let object = json!({
@@ -91,6 +91,9 @@ impl Inspect {
         );
         row("data SHA-256", from.data_sha256.clone());
         row("trained by", format!("version {}, seed {}", from.code_version, from.seed));
+        if !from.held_out.is_empty() {
+            row("held out", from.held_out.join(", "));
+        }
         for (name, value) in &from.metrics {
             row(name, format!("{value:.5}"));
         }

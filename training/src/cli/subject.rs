@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Args;
 use tsm2_bundle::Bundle;
 
@@ -10,6 +11,7 @@ use super::reading::Reading;
 use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
+use crate::evaluate::{EvaluateError, check_horizons};
 
 /// Which model is measured on which rows, at which horizons.
 #[derive(Args, Clone, Debug)]
@@ -46,18 +48,23 @@ pub struct Opened {
 }
 
 impl Subject {
-    /// Reads the model and the recording; these devices are held out.
+    /// Reads the model and the recording; these devices are held out, or without any those that the training held out.
     ///
     /// # Errors
     /// Whatever is wrong with the files; a column or a device that is not there; a split that does not fit.
     pub fn open(&self, reading: &Reading, hold_out: &[String]) -> anyhow::Result<Opened> {
         let (bundle, table) = common::open(&self.model, &self.data, reading)?;
-        let table = table.hold_out(hold_out)?;
+        let table = common::hold_out(hold_out, bundle.meta(), table)?;
         let split = common::split(self.split, &self.model, bundle.meta(), &table)?;
         let horizons = match self.horizons.as_slice() {
             [] => vec![bundle.meta().config.horizon],
             some => some.to_vec(),
         };
+        let fits = match horizons.contains(&0) {
+            true => Err(EvaluateError::NoHorizon),
+            false => check_horizons(&bundle.model(), &horizons),
+        };
+        fits.map_err(|error| anyhow!("--horizons: {error}"))?;
         Ok(Opened {
             path: self.model.clone(),
             scaler: common::scaler(bundle.meta()),

@@ -197,8 +197,12 @@ impl Train {
         writeln!(out, "{printed}")?;
         writeln!(out, "{}", trained.path.display())?;
         if trained.split.test > 0 {
-            let evaluate = format!("tsm2 evaluate --model {} --data {data}", trained.path.display());
-            writeln!(out, "Errors on the test rows, beside baselines: {evaluate}")?;
+            let files: Vec<String> = self.data.iter().map(|path| path.display().to_string()).collect();
+            let evaluate = format!("tsm2 evaluate --model {} --data {}", trained.path.display(), files.join(" "));
+            writeln!(
+                out,
+                "Errors on the test rows, beside baselines, with the same reading options: {evaluate}"
+            )?;
         }
         Ok(())
     }

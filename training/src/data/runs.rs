@@ -83,10 +83,16 @@ impl Runs {
         &self.devices
     }
 
-    /// Holds a device out; `false` if there is none of this name.
+    /// Holds every device of this name out; `false` if there is none.
     pub fn hold_out(&mut self, name: &str) -> bool {
-        let device = self.devices.iter_mut().find(|device| device.name == name);
-        device.map(|device| device.is_held_out = true).is_some()
+        let devices = self.devices.iter_mut().filter(|device| device.name == name);
+        devices.map(|device| device.is_held_out = true).count() > 0
+    }
+
+    /// Names of the devices that are held out.
+    pub fn held_out(&self) -> impl Iterator<Item = &str> {
+        let held_out = self.devices.iter().filter(|device| device.is_held_out);
+        held_out.map(|device| device.name.as_str())
     }
 
     /// The runs.
@@ -164,7 +170,7 @@ impl Runs {
     /// # Errors
     /// `TooShort`.
     pub fn check_training(&self, split: &Split, patch: usize, horizon: usize) -> Result<(), SplitError> {
-        self.check(split, Part::Train, patch + horizon, || {
+        self.check(split, Part::Train, patch.saturating_add(horizon), || {
             format!("a patch of {patch} and a horizon of {horizon}")
         })?;
         self.check(split, Part::Validation, horizon, || format!("a horizon of {horizon}"))
@@ -231,10 +237,11 @@ impl Pieces {
         ends.map_or(0..0, |(first, last)| first.rows.start..last.rows.end)
     }
 
-    /// The piece that holds this row.
-    pub fn find(&self, row: usize) -> Option<&Piece> {
+    /// The piece that holds this row, and its number.
+    pub fn find(&self, row: usize) -> Option<(usize, &Piece)> {
         let at = self.0.partition_point(|piece| piece.rows.end <= row);
-        self.0.get(at).filter(|piece| piece.rows.contains(&row))
+        let piece = self.0.get(at).filter(|piece| piece.rows.contains(&row))?;
+        Some((at, piece))
     }
 
     /// Origins of forecasts of `horizon` steps, a range for each piece that has any: all steps lie in the piece, and the run has a row before.
@@ -353,7 +360,7 @@ mod tests {
         );
         assert_eq!(pieces.origins(45).collect::<Vec<_>>(), [1..56, 101..116, 201..206]);
         assert_eq!(pieces.origin_count(45), 75);
-        assert_eq!(pieces.find(159).map(|piece| piece.rows.clone()), Some(100..160));
+        assert_eq!(pieces.find(159).map(|(at, piece)| (at, piece.rows.clone())), Some((1, 100..160)));
         assert_eq!(pieces.to_string(), "250 rows of 3 devices");
         assert_eq!(Pieces::from(3..9).origins(2).collect::<Vec<_>>(), vec![3..8; 1]);
         assert_eq!(Pieces::from(3..9).to_string(), "rows 3..9");

@@ -43,7 +43,7 @@ pub enum SplitError {
     #[error("split `{0}`: fractions lie between 0 and 1 and add up to at most 1")]
     Fractions(String),
     /// More rows than there are.
-    #[error("the split needs {needed} rows, the file has {rows}")]
+    #[error("the split needs {needed} rows, the file has {rows}: give another --split, such as 0.7,0.1,0.2")]
     TooLarge {
         /// Rows of the three parts together.
         needed: usize,
@@ -51,7 +51,7 @@ pub enum SplitError {
         rows: usize,
     },
     /// A part that is too short for a single example.
-    #[error("the {part} part has {rows} rows; {needed} are needed for {reason}")]
+    #[error("the {part} part has {rows} rows; {needed} are needed for {reason}: give more rows, another --split or a shorter horizon")]
     TooShort {
         /// `training`, `validation` or `test`.
         part: &'static str,
@@ -64,7 +64,7 @@ pub enum SplitError {
     },
     /// A part whose pieces between gaps are all too short for a single example.
     #[error(
-        "the {part} part has {rows} rows in {count} pieces between gaps, the longest of {longest} rows; {needed} in one piece are needed for {reason}"
+        "the {part} part has {rows} rows in {count} pieces between gaps, the longest of {longest} rows; {needed} in one piece are needed for {reason}: give a larger --max-gap, another --split or a shorter horizon"
     )]
     TooBroken {
         /// `training`, `validation` or `test`.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::Serialize;
 use tsm2_stream::{ErrorSums, Errors};
 
-use crate::data::runs::Pieces;
+use crate::data::runs::{Piece, Pieces};
 use crate::data::split::SplitError;
 use crate::linear::ridge::RidgeError;
 
@@ -96,6 +96,8 @@ pub struct Tally<'z> {
     z: &'z [f32],
     variates: usize,
     pieces: &'z Pieces,
+    /// Rows of all pieces before each.
+    before: Vec<usize>,
     /// Origins that count for any of the horizons.
     origins: Vec<Range<usize>>,
     /// By device.
@@ -128,6 +130,11 @@ impl<'z> Tally<'z> {
             ..HorizonSums::default()
         };
         let devices = pieces.iter().map(|piece| piece.device + 1).max().unwrap_or(1);
+        let rows_before = |sum: &mut usize, piece: &Piece| {
+            let before = *sum;
+            *sum += piece.rows.len();
+            Some(before)
+        };
         let block = (pieces.rows() / BLOCKS).max(horizons.iter().copied().max().unwrap_or(1));
         let details = Details {
             targets: vec![ErrorSums::default(); variates],
@@ -137,6 +144,7 @@ impl<'z> Tally<'z> {
             z,
             variates,
             pieces,
+            before: pieces.iter().scan(0, rows_before).collect(),
             origins: pieces.origins(horizons.iter().copied().min().unwrap_or(1)).collect(),
             sums: vec![horizons.iter().map(blank).collect(); devices],
             details: vec![details; horizons.len()],
@@ -163,9 +171,8 @@ impl<'z> Tally<'z> {
     /// Adds the errors of a standardised forecast `[variates][any horizon]`.
     pub fn add(&mut self, origin: usize, forecast: &[f32]) {
         let width = forecast.len() / self.variates;
-        let Some(piece) = self.pieces.find(origin) else { return };
-        let before = self.pieces.iter().take_while(|other| other.rows.start < piece.rows.start);
-        let place = before.map(|piece| piece.rows.len()).sum::<usize>() + origin - piece.rows.start;
+        let Some((at, piece)) = self.pieces.find(origin) else { return };
+        let place = self.before[at] + origin - piece.rows.start;
         let sums = self.sums[piece.device].iter_mut().zip(&mut self.details);
         for (sums, details) in sums.filter(|(sums, _)| origin + sums.horizon <= piece.rows.end) {
             sums.origins += 1;

@@ -127,7 +127,8 @@ pub fn from(bundle: &Bundle, config: &Config, names: &[String]) -> Result<Option
     if roles(&meta.config) != roles(config) {
         return Err("other covariates".into());
     }
-    let mut rest = bundle.weights();
+    let numbers = bundle.numbers();
+    let mut rest = numbers.as_slice();
     let mut weights = BTreeMap::new();
     let take = |name: &dyn std::fmt::Display, shape: &[usize]| {
         let (values, tail) = rest.split_at(shape.iter().product::<usize>().min(rest.len()));

@@ -12,6 +12,7 @@ use std::time::Duration;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tsm2_bundle::Provenance;
 
 use crate::data::table::Table;
@@ -94,7 +95,7 @@ pub enum CheckpointError {
 }
 
 impl Checkpoints {
-    /// The checkpoints in folder `out` for this data, split, roles of the variates and options: those that are there where the training
+    /// The checkpoints in folder `out` for this data, as it was read, and these options: those that are there where the training
     /// is resumed, none otherwise.
     ///
     /// # Errors
@@ -104,8 +105,11 @@ impl Checkpoints {
         let identity = json!({
             "code": provenance.code_version,
             "data_sha256": provenance.data_sha256,
+            "read_sha256": digest(table),
             "split": provenance.split,
-            "covariates": table.names[table.targets()..],
+            "held_out": provenance.held_out,
+            "variates": table.names,
+            "past_covariates": table.past_covariates,
             "future_covariates": table.future_covariates,
             "calendar": options.calendar,
             "horizon": options.horizon,
@@ -218,6 +222,18 @@ impl Checkpoints {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.safetensors"))
     }
+}
+
+/// SHA-256 of the time steps: options of the reader make others of the same file.
+fn digest(table: &Table) -> String {
+    let mut hash = Sha256::new();
+    for values in table.values.chunks(1 << 12) {
+        hash.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    for times in table.times_ms.iter().flat_map(|times| times.chunks(1 << 12)) {
+        hash.update(times.iter().flat_map(|time| time.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> CheckpointError {

@@ -146,7 +146,10 @@ impl Setting<'_> {
             Some(plan) => plan,
             None => {
                 let plan = self.plan(&mut runs, traces.clock)?;
-                traces.checkpoints.set_plan(self.name, plan, traces.clock.used())?;
+                // A plan whose measurement was stopped is made again when the training is resumed.
+                if !self.stop.is_set() {
+                    traces.checkpoints.set_plan(self.name, plan, traces.clock.used())?;
+                }
                 plan
             }
         };

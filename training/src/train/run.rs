@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tsm2_bundle::{Bundle, Provenance};
 use tsm2_core::NetworkConfig;
@@ -94,6 +94,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         data: table.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         data_sha256: table.sha256.clone(),
         split: [split.train, split.validation, split.test],
+        held_out: table.runs.held_out().map(str::to_owned).collect(),
         seed: options.seed,
         decisions: decisions.to_vec(),
         metrics: BTreeMap::new(),
@@ -127,6 +128,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         &masked
     };
     report(Event::Task("season and linear part"));
+    let begun = Instant::now();
     let z = scaler.standardise_targets(table);
     let period = Series::of(table, &z).find_period(&split);
     let season = period.map_or("season: none found".into(), |rows| {
@@ -145,6 +147,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     })?;
     let linear = linear_models.swap_remove(0);
     drop(linear_models);
+    let linear_time = begun.elapsed();
     decide(
         &mut decisions,
         format!("selected: {}", head::normalizer_name(linear.normalizer)),
@@ -162,6 +165,11 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     let budget = options.budget.unwrap_or_else(|| Budget::Time(default_time(table)));
     if let Budget::Time(time) = budget {
         decide(&mut decisions, format!("time: {} s", time.as_secs_f64().round()), report);
+        if linear_time > time {
+            let [linear, time] = [linear_time, time].map(|time| time.as_secs_f64());
+            let text = format!("the linear part took {linear:.1} s of {time:.1} s: the network is hardly trained; give a longer --budget");
+            report(Event::Warning(&text));
+        }
     }
     // Each network has a share of the time; updates are the same for all.
     let end = |share: f64, from: Duration| match budget {

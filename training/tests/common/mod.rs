@@ -104,6 +104,7 @@ pub fn bundle(folder: &Folder) -> PathBuf {
             data: "recording.csv".into(),
             data_sha256: "0".repeat(64),
             split: [600, 200, 200],
+            held_out: Vec::new(),
             seed: 7,
             decisions: vec!["none was needed".into()],
             metrics: [("validation_mse".to_string(), 0.25)].into(),

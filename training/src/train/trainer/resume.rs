@@ -9,8 +9,8 @@ use crate::network::parameters::Parameter;
 use crate::train::feed::Cursor;
 use crate::train::validation_errors::{BlendSums, ValidationErrors};
 
-/// Updates done, first update of the decay phase or -1, its length, number of loss spikes, updates of the best weights, and rows
-/// between the parts of their errors.
+/// Updates done, first update of the decay phase or -1, its length, number of loss spikes, updates of the best weights, rows between
+/// the parts of their errors, and 1 if the training has diverged.
 const COUNTS: &str = "trainer.counts";
 
 impl Trainer<'_> {
@@ -34,7 +34,8 @@ impl Trainer<'_> {
             .best
             .as_ref()
             .map_or((0, 0), |best| (best.update as i64, best.errors.spacing as i64));
-        let counts = [self.update as i64, decay_start, decay, self.loss_spikes as i64, best, spacing];
+        let (loss_spikes, diverged) = (self.loss_spikes as i64, i64::from(self.diverged));
+        let counts = [self.update as i64, decay_start, decay, loss_spikes, best, spacing, diverged];
         saved.insert(COUNTS.into(), Tensor::new(&counts, device)?);
         let streams = self
             .streams
@@ -83,7 +84,7 @@ impl Trainer<'_> {
         let integers = |name: &str| Ok::<_, TrainError>(get(name)?.to_vec1::<i64>()?);
         let mismatch = |name: &str| TrainError::Checkpoint { name: name.to_owned() };
         let counts = integers(COUNTS)?;
-        let &[update, decay_start, decay, loss_spikes, best_update, spacing] = counts.as_slice() else {
+        let &[update, decay_start, decay, loss_spikes, best_update, spacing, diverged] = counts.as_slice() else {
             return Err(mismatch(COUNTS));
         };
         let streams = integers("trainer.streams")?;
@@ -134,7 +135,7 @@ impl Trainer<'_> {
             .rev()
             .fold(0u128, |sum, part| sum << 32 | *part as u128);
         self.rng.set_word_pos(position);
-        (self.update, self.loss_spikes) = (update as usize, loss_spikes as usize);
+        (self.update, self.loss_spikes, self.diverged) = (update as usize, loss_spikes as usize, diverged == 1);
         self.decay = usize::try_from(decay_start).ok().map(|from| (from, decay as usize));
         if saved.contains_key("best.score") {
             let sums = |s: &Vec<f64>| match s.as_slice() {
