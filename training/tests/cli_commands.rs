@@ -290,7 +290,7 @@ fn an_interrupt_ends_with_a_complete_model() {
     assert!(lines.any(|line| line.starts_with("tsm2")), "the training begins");
     let id = training.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    assert!(lines.any(|line| line.contains("ended early")), "the interrupt is told");
+    assert!(lines.any(|line| line.contains("ended early")), "the interrupt is said");
     assert!(training.wait().unwrap().success());
     Bundle::open(&out.join("model.safetensors")).unwrap();
 }

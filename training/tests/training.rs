@@ -518,9 +518,12 @@ fn a_valve_that_is_known_ahead_lowers_the_error_where_one_that_is_only_read_cann
         (bundle.meta().config.past_covariates, bundle.meta().config.future_covariates),
         (0, 1)
     );
-    assert!(with[1].mse < 0.1 * without[1].mse, "{with:?} known ahead, {without:?} read");
+    assert!(
+        with[1].mse < 0.1 * without[1].mse,
+        "{with:?} as a future covariate, {without:?} without"
+    );
 
-    // What is missing at the end of a recording is not known ahead, and the valve then stands where it is.
+    // What is missing at the end of a recording is no future covariate, and the valve then stands where it is.
     let model = bundle.model();
     let forecast = |table: &Table| {
         let mut out = vec![0.0; model.config().forecast_len()];

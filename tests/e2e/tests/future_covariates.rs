@@ -19,10 +19,10 @@ use tsm2_mqtt::rfc3339;
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 
 const ROWS: usize = 24;
-/// The last row of which anything is told.
+/// The last row with a future covariate.
 const TOLD: usize = 17;
 
-/// Writes a bundle of two variates, the second of which is known ahead.
+/// Writes a bundle of two variates, the second of which is a future covariate.
 fn model(folder: &Path, name: &str) -> PathBuf {
     let config = Config {
         future_covariates: 1,
@@ -41,7 +41,7 @@ fn temp(row: usize) -> f32 {
     20.0 + (row % 7) as f32
 }
 
-/// What is told of a row.
+/// The future covariate of a row.
 fn power(row: usize) -> f32 {
     (row / 3) as f32
 }
@@ -52,7 +52,7 @@ fn outlook(rows: impl Iterator<Item = usize>) -> String {
     Value::Array(rows.map(point).collect()).to_string()
 }
 
-/// The forecasts of the model alone, which is told the same.
+/// The forecasts of the model alone, which gets the same.
 fn expected(path: &Path) -> Vec<Vec<f32>> {
     let bundle = Bundle::open(path).unwrap();
     let model = bundle.model();

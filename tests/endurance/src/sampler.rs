@@ -24,7 +24,7 @@ pub struct Sample {
     pub open_files: u64,
 }
 
-/// Samples until it is told to end.
+/// Samples until it is stopped.
 pub struct Sampler {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<Vec<Sample>>>,

@@ -113,7 +113,7 @@ pub struct Publication {
     pub limits: Vec<(f32, f32)>,
     /// Whether with the extremes.
     pub extremes: bool,
-    /// For each target the values whose crossing is told.
+    /// For each target the values whose crossing is published.
     pub thresholds: Vec<Vec<f32>>,
     /// Whether with a message for each residual.
     pub residuals: bool,

@@ -52,8 +52,8 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(io_error(folder)(source)),
     }
-    #[allow(unused_mut)] // mutable on Unix only, where the mode is set
     let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(false);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder).map_err(io_error(folder))?;
