@@ -469,3 +469,20 @@ fn help_is_there_for_every_command() {
     assert!(help.contains("Two threads") && !help.contains("All cores"), "{help}");
     assert_eq!(tsm2(["frobnicate"]).status.code(), Some(2));
 }
+
+#[test]
+fn export_writes_an_onnx_graph_that_names_its_variates() {
+    let folder = Folder::new();
+    let model = bundle(&folder);
+    let graph = model.with_extension("onnx");
+    let printed = stdout(tsm2(["export", arg(&model), "--onnx", arg(&graph)]));
+    assert!(printed.contains("operators (opset 17)"), "{printed}");
+    let interface = tsm2_onnx::Interface::read(&std::fs::read(&graph).unwrap()).unwrap();
+    let names: Vec<&str> = interface.metadata.variates.iter().map(|variate| variate.name.as_str()).collect();
+    assert_eq!((names, interface.metadata.horizon), (vec!["a", "b", "c"], Some(6)));
+    let error = tsm2(["export", arg(&model)]);
+    assert!(
+        String::from_utf8_lossy(&error.stderr).contains("--firmware"),
+        "one of both files is required"
+    );
+}

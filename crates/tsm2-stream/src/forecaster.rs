@@ -10,8 +10,9 @@
 use alloc::{vec, vec::Vec};
 
 use serde::{Deserialize, Serialize};
-use tsm2_core::{Config, Error, Model};
+use tsm2_core::Config;
 
+use crate::forecast_model::ForecastModel;
 use crate::future_covariates::{FutureCovariate, FutureCovariates};
 use crate::monitor::{Monitor, MonitorConfig, MonitorError, MonitorSnapshot};
 use crate::time_bin::TimeStep;
@@ -125,7 +126,7 @@ pub struct ForecasterSnapshot {
 
 impl Workspace {
     /// Working memory for streams of `model`.
-    pub fn new(model: &Model<'_>) -> Self {
+    pub fn new(model: &impl ForecastModel) -> Self {
         let config = model.config();
         let forecast = vec![0.0; config.forecast_len()];
         Workspace {
@@ -161,7 +162,7 @@ impl Forecaster {
     ///
     /// # Errors
     /// A coverage that is not between 0 and 1, or initial widths of another shape.
-    pub fn new(model: &Model<'_>, config: &ForecasterConfig) -> Result<Self, MonitorError> {
+    pub fn new(model: &impl ForecastModel, config: &ForecasterConfig) -> Result<Self, MonitorError> {
         let of = model.config();
         Ok(Forecaster {
             interval_ms: i64::try_from(config.interval_ms).unwrap_or(i64::MAX),
@@ -189,7 +190,7 @@ impl Forecaster {
     /// # Errors
     /// As [`Forecaster::new`], and [`MonitorError::Snapshot`] for a snapshot that does not fit or
     /// breaks an invariant.
-    pub fn restore(model: &Model<'_>, config: &ForecasterConfig, snapshot: ForecasterSnapshot) -> Result<Self, MonitorError> {
+    pub fn restore(model: &impl ForecastModel, config: &ForecasterConfig, snapshot: ForecasterSnapshot) -> Result<Self, MonitorError> {
         let mut forecaster = Forecaster::new(model, config)?;
         if snapshot.state.len() != forecaster.state.len() || !forecaster.covariates.resume(snapshot.covariates) {
             return Err(MonitorError::Snapshot);
@@ -209,7 +210,7 @@ impl Forecaster {
     /// # Errors
     /// The variate is not a future covariate, or the model is not the one of this forecaster.
     /// Nothing has changed then.
-    pub fn set_future(&mut self, model: &Model<'_>, variate: usize, values: FutureCovariate) -> Result<(), Error> {
+    pub fn set_future<M: ForecastModel>(&mut self, model: &M, variate: usize, values: FutureCovariate) -> Result<(), M::Error> {
         // The old values are void at once, although the next time step may be far away.
         model.set_future(&mut self.state, variate, &[])?;
         self.covariates.set(variate, values);
@@ -219,8 +220,14 @@ impl Forecaster {
     /// Consumes one time step and returns the forecast made at it.
     ///
     /// # Errors
-    /// The model or the workspace is not the one of this forecaster.
-    pub fn step<'w>(&mut self, model: &Model<'_>, workspace: &'w mut Workspace, step: &TimeStep<'_>) -> Result<Forecast<'w>, Error> {
+    /// The model cannot compute the step, or the model or the workspace is not the one of this
+    /// forecaster.
+    pub fn step<'w, M: ForecastModel>(
+        &mut self,
+        model: &M,
+        workspace: &'w mut Workspace,
+        step: &TimeStep<'_>,
+    ) -> Result<Forecast<'w>, M::Error> {
         self.advance(model, workspace, step)?;
         let targets = self.targets(step);
         if self.is_naive {
@@ -248,7 +255,7 @@ impl Forecaster {
     }
 
     /// Steps 1 and 2 of the module's order of work.
-    fn advance(&mut self, model: &Model<'_>, workspace: &mut Workspace, step: &TimeStep<'_>) -> Result<(), Error> {
+    fn advance<M: ForecastModel>(&mut self, model: &M, workspace: &mut Workspace, step: &TimeStep<'_>) -> Result<(), M::Error> {
         let Workspace {
             scratch,
             future,
@@ -264,8 +271,7 @@ impl Forecaster {
             |variate, values| model.set_future(state, variate, values),
             |variate| expired.push(variate),
         )?;
-        model.step(&mut self.state, scratch, step.values, time_ms)?.forecast(mean)?;
-        Ok(())
+        model.step(&mut self.state, scratch, step.values, time_ms, mean)
     }
 
     /// The readings of the variates that are forecast: the first of a time step.

@@ -3,6 +3,8 @@
 #[cfg(feature = "parallel")]
 mod parallel;
 mod step;
+#[cfg(feature = "onnx")]
+mod tract;
 
 use tsm2_bundle::Bundle;
 
@@ -12,6 +14,8 @@ use crate::{Run, Stream};
 #[cfg(feature = "parallel")]
 pub use parallel::Parallel;
 pub use step::Stepper;
+#[cfg(feature = "onnx")]
+pub use tract::Graph;
 
 /// A way to run models.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +60,20 @@ pub const PARALLEL: Engine = Engine {
     run: parallel::run,
 };
 
+/// The exported ONNX graph in tract.
+#[cfg(feature = "onnx")]
+pub const TRACT: Engine = Engine {
+    name: "onnx in tract",
+    tolerance: Tolerance::Close,
+    exceptions: EXTREME,
+    run: tract::run,
+};
+
 /// Every engine.
 pub const ENGINES: &[Engine] = &[
     STEP,
     #[cfg(feature = "parallel")]
     PARALLEL,
+    #[cfg(feature = "onnx")]
+    TRACT,
 ];

@@ -52,6 +52,8 @@ pub mod case;
 pub mod catalogue;
 pub mod engines;
 pub mod noise;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod reference;
 pub mod tolerance;
 
@@ -120,6 +122,12 @@ impl<'s> TimeStep<'s> {
     pub fn future(&self) -> impl Iterator<Item = (usize, &'s [f32])> {
         let of_variates = (self.first..).zip(self.future.chunks_exact(self.width));
         of_variates.filter(|(_, values)| !values.iter().all(|value| value.is_nan()))
+    }
+
+    /// As [`TimeStep::future`], a row for each future covariate `[K, H + 1]`; a row of NaN sets nothing.
+    #[must_use]
+    pub fn future_rows(&self) -> &'s [f32] {
+        self.future
     }
 }
 

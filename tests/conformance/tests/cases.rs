@@ -4,7 +4,7 @@
 use tsm2_bundle::Bundle;
 use tsm2_conformance::case::Case;
 use tsm2_conformance::catalogue::{Faults, Recipe, recipes};
-use tsm2_conformance::engines::{ENGINES, Engine, PARALLEL, STEP};
+use tsm2_conformance::engines::{ENGINES, Engine, PARALLEL, STEP, TRACT};
 use tsm2_conformance::reference;
 use tsm2_conformance::tolerance::{Distance, Tolerance};
 use tsm2_core::layout;
@@ -22,6 +22,10 @@ macro_rules! cases {
 
         mod candle_parallel {
             $(#[test] fn $name() { super::check(&super::PARALLEL, stringify!($name)); })*
+        }
+
+        mod onnx_in_tract {
+            $(#[test] fn $name() { super::check(&super::TRACT, stringify!($name)); })*
         }
 
         mod file_is_the_references {

@@ -16,9 +16,13 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("tsm2-stream", &["tsm2-core", "tsm2-bundle"]),
     ("tsm2-data", &["tsm2-stream"]),
     ("tsm2-mqtt", &[]),
+    ("tsm2-onnx", &["tsm2-core", "tsm2-bundle"]),
     ("tsm2-edge", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt", "tsm2-data"]),
     ("tsm2-demo", &["tsm2-core", "tsm2-bundle", "tsm2-mqtt", "tsm2-edge", "tsm2-stream"]),
-    ("tsm2-train", &["tsm2-core", "tsm2-bundle", "tsm2-blob", "tsm2-stream", "tsm2-data"]),
+    (
+        "tsm2-train",
+        &["tsm2-core", "tsm2-bundle", "tsm2-blob", "tsm2-onnx", "tsm2-stream", "tsm2-data"],
+    ),
     ("xtask", &["tsm2-edge"]),
     ("tsm2-lab", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-data", "tsm2-train"]),
 ];

@@ -1,4 +1,5 @@
-//! `tsm2 export`: a model for a microcontroller, as a flat file that firmware reads in place.
+//! `tsm2 export`: a model for a microcontroller, as a flat file that firmware reads in place, and for other runtimes, as
+//! an ONNX graph of one step.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,39 +11,58 @@ use tsm2_bundle::Bundle;
 
 use super::common::at;
 
-/// Write a model as a flat file for a microcontroller's flash memory.
+/// Write a model for a microcontroller's flash memory, or as an ONNX graph for other runtimes.
 #[derive(Args)]
-#[command(after_long_help = "Example:
-  tsm2 export out/model.safetensors --firmware model.bin")]
+#[command(after_long_help = "Examples:
+  tsm2 export out/model.safetensors --firmware model.bin
+  tsm2 export out/model.safetensors --onnx model.onnx")]
 pub struct Export {
     /// The model file
     #[arg(value_name = "BUNDLE")]
     bundle: PathBuf,
-    /// The file to write; flash it at the board's address of the model
+    /// The file to write for firmware; flash it at the board's address of the model
+    #[arg(long, value_name = "FILE", required_unless_present = "onnx")]
+    firmware: Option<PathBuf>,
+    /// The ONNX file to write: one step as a graph, with its states as inputs and outputs
     #[arg(long, value_name = "FILE")]
-    firmware: PathBuf,
-    /// Fraction of the readings that the prediction intervals are to cover
+    onnx: Option<PathBuf>,
+    /// Fraction of the readings that the firmware's prediction intervals are to cover
     #[arg(long, default_value_t = 0.9)]
     coverage: f32,
 }
 
 impl Export {
-    /// Writes the file and prints its size.
+    /// Writes the files and prints their sizes.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let bundle = Bundle::open(&self.bundle)?;
-        let bytes = export(&bundle, self.coverage).map_err(|error| match error {
-            ExportError::Coverage { .. } => anyhow!("--coverage: {error}"),
-            error => at(&self.bundle)(error),
-        })?;
-        std::fs::write(&self.firmware, &bytes).map_err(at(&self.firmware))?;
-        writeln!(
-            out,
-            "{}: {} bytes of flash; {} bytes of state and {} bytes of working memory",
-            self.firmware.display(),
-            bytes.len(),
-            bundle.state_bytes(),
-            bundle.scratch_bytes()
-        )?;
+        if let Some(path) = &self.firmware {
+            let bytes = export(&bundle, self.coverage).map_err(|error| match error {
+                ExportError::Coverage { .. } => anyhow!("--coverage: {error}"),
+                error => at(&self.bundle)(error),
+            })?;
+            std::fs::write(path, &bytes).map_err(at(path))?;
+            writeln!(
+                out,
+                "{}: {} bytes of flash; {} bytes of state and {} bytes of working memory",
+                path.display(),
+                bytes.len(),
+                bundle.state_bytes(),
+                bundle.scratch_bytes()
+            )?;
+        }
+        if let Some(path) = &self.onnx {
+            let graph = tsm2_onnx::export(&bundle).map_err(at(&self.bundle))?;
+            std::fs::write(path, &graph.bytes).map_err(at(path))?;
+            writeln!(
+                out,
+                "{}: {} bytes, {} operators (opset {}), {} numbers of state",
+                path.display(),
+                graph.bytes.len(),
+                graph.nodes,
+                tsm2_onnx::OPSET,
+                graph.state_len
+            )?;
+        }
         Ok(())
     }
 }
