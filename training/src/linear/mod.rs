@@ -1,5 +1,15 @@
-//! Linear models in closed form.
+//! The linear part of a model, in closed form from second moments.
 
-pub mod head;
+mod candidates;
+mod cholesky;
+mod error;
+mod features;
+mod gather;
+mod model;
+mod moments;
+mod rank;
 pub mod ridge;
 pub mod step_groups;
+
+pub use error::LinearError;
+pub use model::{LinearModel, choose_linear};

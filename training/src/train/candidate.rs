@@ -11,7 +11,7 @@ use super::feed::Feed;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::linear::head::LinearModel;
+use crate::linear::LinearModel;
 use crate::network::Network;
 use crate::network::baseline::{NeuralBaseline, NeuralKind};
 use crate::network::learner::Learner;
@@ -174,12 +174,13 @@ pub fn feeds<'a>(
     linear: &LinearModel,
 ) -> Result<Vec<Feed<'a>>, tsm2_core::Error> {
     let mut feeds: Vec<Feed<'a>> = Vec::new();
+    let matrices = linear.matrices();
     for candidate in candidates {
         let same = |feed: &Feed<'_>| feed.config().patch_len() == candidate.config.patch_len();
         candidate.feed = match feeds.iter().position(same) {
             Some(feed) => feed,
             None => {
-                feeds.push(Feed::new(&candidate.config, scaler, table, &linear.weights)?);
+                feeds.push(Feed::new(&candidate.config, scaler, table, &matrices)?);
                 feeds.len() - 1
             }
         };

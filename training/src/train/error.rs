@@ -9,7 +9,7 @@ use super::trainer_options::TrainError;
 use crate::data::split::SplitError;
 use crate::evaluate::EvaluateError;
 use crate::evaluate::neural::NeuralError;
-use crate::linear::head::LinearError;
+use crate::linear::LinearError;
 
 /// Errors of a training.
 #[derive(Debug, thiserror::Error)]

@@ -54,7 +54,7 @@ impl Export<'_> {
     /// Configuration and flat weights of the model file: the weights per group folded into the head. A network that is
     /// silent at every step is left out.
     fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
-        let (config, linear_head) = (self.config, self.linear_head);
+        let (config, mut linear_head) = (self.config, self.linear_head);
         let by_step: Vec<f32> = step_groups(config.horizon)
             .iter()
             .zip(self.blend_weights)
@@ -77,11 +77,15 @@ impl Export<'_> {
         };
         let d_model = config.network.map_or(0, |network| network.d_model);
         let mut names = Vec::new();
-        tsm2_core::layout(&shrunk, |name, _| names.push(name.to_string()))?;
+        tsm2_core::layout(&shrunk, |name, shape| {
+            names.push((name.to_string(), shape.iter().product::<usize>()))
+        })?;
         let mut weights = Vec::new();
-        for name in names {
-            if name == "linear_head.weight" {
-                weights.extend_from_slice(linear_head);
+        for (name, len) in names {
+            if name.starts_with("linear_head.") {
+                let (tensor, rest) = linear_head.split_at(len.min(linear_head.len()));
+                weights.extend_from_slice(tensor);
+                linear_head = rest;
             } else {
                 // A tensor that is not there leaves the weights too few, which the bundle refuses.
                 let values = trained.get(&name).cloned().unwrap_or_default();

@@ -25,7 +25,7 @@ pub struct Feed<'a> {
     scaler: &'a Scaler,
     table: &'a Table,
     preprocessor: Preprocessor<'a>,
-    /// Weights of the linear head as in the model file; empty without one.
+    /// Whole matrices of the linear head, `[H, features]` of each target or of all; empty without one.
     linear_head: Vec<f32>,
     /// Some rows: the first of each run, and rows in between.
     places: Vec<usize>,
@@ -61,8 +61,8 @@ pub struct Chunk {
 }
 
 impl<'a> Feed<'a> {
-    /// Passes the rows once through the preprocessor of `config`. `linear_head` holds the linear head's weights as in the model file,
-    /// or nothing.
+    /// Passes the rows once through the preprocessor of `config`. `linear_head` holds the whole matrices of the linear
+    /// head, also of a head of a rank, or nothing.
     ///
     /// # Errors
     /// A fault of the configuration or the scaler.
@@ -176,6 +176,7 @@ impl<'a> Feed<'a> {
         let run = self.table.runs.run_of(first);
         let mut counts = Vec::with_capacity(rows);
         let mut phi = vec![0.0; f * rows * features];
+        let mut anchors = Vec::with_capacity(rows * f);
         let mut patches = chunk.patches.len();
         chunk.patches.resize(patches + rows * m * p, 0.0);
         for i in 0..rows {
@@ -188,6 +189,7 @@ impl<'a> Feed<'a> {
             for v in 0..f {
                 chunk.statistics.push(self.preprocessor.statistics(&cursor.state, v));
                 if features > 0 {
+                    anchors.push(self.preprocessor.anchor(&cursor.state, v));
                     // Variate by variate, so that each one's features are a matrix.
                     self.preprocessor
                         .features(&cursor.state, v, &mut phi[(v * rows + i) * features..][..features]);
@@ -200,6 +202,9 @@ impl<'a> Feed<'a> {
         }
         if features > 0 {
             self.forecast(&phi, rows, features, &mut chunk.linear[start..]);
+            for (linear, anchor) in chunk.linear[start..].chunks_exact_mut(h).zip(anchors) {
+                linear.iter_mut().for_each(|linear| *linear += anchor);
+            }
         }
         for i in 0..rows * f {
             let (row, v) = (first + i / f, i % f);

@@ -1,6 +1,6 @@
 //! A training from table to bundle, with its decisions and their evidence.
 //!
-//! 1. Fit the scaler; find the season; select normalizer and linear head on validation.
+//! 1. Fit the scaler; find the season; choose the linear part by rolling origins.
 //! 2. Try several networks that learn what the linear head leaves, and train the best one ([`super::fit`]).
 //! 3. Blend network and linear head per step group, by validation ([`super::blend`]).
 //! 4. Measure the model on the validation part with the device's code; write the bundle.
@@ -32,8 +32,8 @@ use crate::data::table::Table;
 use crate::evaluate::baselines::Series;
 use crate::evaluate::neural::{self, Meta};
 use crate::evaluate::{self, HorizonError, METRICS, Protocol, model_errors};
-use crate::linear::head::{self, LinearModel};
 use crate::linear::step_groups::step_groups;
+use crate::linear::{LinearModel, choose_linear};
 use crate::network::baseline::NeuralKind;
 
 /// Share of the time that each neural baseline gets.
@@ -136,23 +136,14 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     });
     decide(&mut decisions, season, report);
     drop(z);
-    let mut linear_models = head::choose(&start, table, &split, &scaler, period, |model| {
-        for line in model.lines() {
-            decide(&mut decisions, line, report);
-        }
-    })
-    .map_err(|source| Error::LinearHead {
+    let linear = choose_linear(&start, table, &split, &scaler, period, calendar).map_err(|source| Error::LinearHead {
         path: table.path.clone(),
         source,
     })?;
-    let linear = linear_models.swap_remove(0);
-    drop(linear_models);
     let linear_time = begun.elapsed();
-    decide(
-        &mut decisions,
-        format!("selected: {}", head::normalizer_name(linear.normalizer)),
-        report,
-    );
+    for line in linear.lines() {
+        decide(&mut decisions, line, report);
+    }
     if let Some(statics) = &options.statics {
         decide(
             &mut decisions,
@@ -197,15 +188,12 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         end: end(1.0 - shared - LAST, Duration::ZERO),
         stop: &options.stop,
     };
-    let config = tsm2_core::Config {
-        normalizer: linear.normalizer,
-        linear_head: linear.features,
-        ..start.with_network(NetworkConfig {
-            // The network sees the calendar where the linear head uses it.
-            calendar: linear.features.calendar,
-            ..start.network.unwrap_or_default()
-        })
-    };
+    // The network reads the features of the linear part.
+    let config = linear.config.with_network(NetworkConfig {
+        averages: linear.config.linear_head.averages,
+        calendar: linear.config.linear_head.calendar,
+        ..start.network.unwrap_or_default()
+    });
     let mut traces = Traces {
         checkpoints: &mut checkpoints,
         curves: &mut curves,
@@ -344,7 +332,7 @@ fn baseline(
         decisions.push(format!("{}: gains nothing over the linear part", kind.name()));
     }
     let path = neural::file(&options.out.join(MODEL), kind);
-    neural::write(&path, &meta, &linear.weights, &best.weights)?;
+    neural::write(&path, &meta, &linear.matrices(), &best.weights)?;
     Ok(decisions)
 }
 

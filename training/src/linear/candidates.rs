@@ -1,0 +1,277 @@
+//! Candidate maps, and their weights in the linear part.
+//!
+//! Every map counts from the newest sample. A candidate is shrunk towards an anchor: the newest sample itself, or an exponential
+//! average of middle or of long half-life. One map for all targets comes first; a target's own map is then shrunk towards it.
+//! The candidates' errors are those of rolling origins: of each part of the recording, forecast by maps fitted to all parts before.
+
+use ndarray::{Array1, Array2};
+use tsm2_core::Config;
+
+use super::LinearError;
+use super::gather::{PARTS, before};
+use super::moments::Moments;
+
+/// Penalties that are tried, relative to each feature's own second moment.
+const PENALTIES: [f64; 7] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2];
+
+/// Strength by which the weights of the candidates are drawn to equal ones, in units of the best candidate's error.
+const EQUALITY: f64 = 0.1;
+
+/// Steps of the search for the weights.
+const WEIGHT_STEPS: usize = 200;
+
+/// What was chosen, to be fitted to any rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Choice {
+    /// Features that are anchors; `None`: the newest sample.
+    anchors: Vec<Option<usize>>,
+    /// Penalty of the map for all targets.
+    pub(super) shared: f64,
+    /// Penalty of a target's deviation from it; `None`: there is one target.
+    pub(super) own: Option<f64>,
+    /// Weight of each candidate at each step, `[candidates][H]`. The first candidate repeats the newest sample.
+    weights: Vec<Array1<f64>>,
+}
+
+/// The maps of all targets, `[targets]`, each `[F, H]`.
+pub(super) type Maps = Vec<Array2<f64>>;
+
+/// The moments before each part that is judged, and those of the part, `[targets]` each.
+pub(super) struct Fold {
+    pub(super) train: Vec<Moments>,
+    part: Vec<Moments>,
+}
+
+/// Rolling origins: errors of each part of the recording, by maps fitted to what lies before it.
+pub(super) struct Rolling {
+    pub(super) folds: Vec<Fold>,
+    /// The errors of repetition, the unit of all errors: every step counts alike.
+    unit: Array1<f64>,
+}
+
+impl Rolling {
+    /// Of the moments `[targets][sets]`.
+    pub(super) fn new(config: &Config, moments: &[Vec<Moments>]) -> Self {
+        let fold = |part: usize| Fold {
+            train: training(moments, part),
+            part: moments.iter().map(|sets| sets[part].clone()).collect(),
+        };
+        let folds: Vec<Fold> = (1..PARTS).map(fold).collect();
+        let repetition = Array2::zeros((config.linear_head_features(), config.horizon));
+        let sums = folds
+            .iter()
+            .flat_map(|fold| &fold.part)
+            .map(|part| part.errors(&repetition, &repetition));
+        let unit = sums.fold(Array1::<f64>::zeros(config.horizon), |a, b| a + b);
+        Self {
+            unit: unit.mapv(|error| error.max(f64::MIN_POSITIVE)),
+            folds,
+        }
+    }
+
+    /// The error of maps at each step in units of repetition's; `maps` are those of each fold, for each target.
+    pub(super) fn errors(&self, maps: &[Maps]) -> Array1<f64> {
+        let mut errors = Array1::<f64>::zeros(self.unit.len());
+        for (fold, maps) in self.folds.iter().zip(maps) {
+            for (map, part) in maps.iter().zip(&fold.part) {
+                errors += &part.errors(map, map);
+            }
+        }
+        errors / &self.unit
+    }
+
+    /// The mean error of the maps that `fit` makes of each fold.
+    fn score(&self, fit: impl Fn(&Fold) -> Result<Maps, LinearError>) -> Result<f64, LinearError> {
+        let maps = self.folds.iter().map(fit).collect::<Result<Vec<Maps>, _>>()?;
+        Ok(self.errors(&maps).mean().unwrap_or(f64::INFINITY))
+    }
+}
+
+/// Features of the anchors: none, and the averages of middle and of longest half-life.
+fn anchors(config: &Config) -> Vec<Option<usize>> {
+    let (first, count) = (config.linear_head.lags, config.averages_len(config.linear_head.averages));
+    let averages = [count / 2, count.saturating_sub(1)].map(|i| Some(first + i));
+    std::iter::once(None).chain(averages.into_iter().take(count)).collect()
+}
+
+/// The moments before `part` of every target.
+pub(super) fn training(moments: &[Vec<Moments>], part: usize) -> Vec<Moments> {
+    let of_target = |sets: &Vec<Moments>| Moments::sum(before(part).map(|set| &sets[set]));
+    moments.iter().filter_map(of_target).collect()
+}
+
+/// Chooses penalties and weights by rolling origins.
+pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Choice, LinearError> {
+    let (features, horizon) = (config.linear_head_features(), config.horizon);
+    let repetition = || Array2::<f64>::zeros((features, horizon));
+    let targets = config.targets();
+    let shared = best_penalty(|penalty| {
+        rolling.score(|fold| {
+            let map = shared_map(&fold.train, penalty, repetition())?;
+            Ok(vec![map; targets])
+        })
+    })?;
+    let own = match targets {
+        1 => None,
+        _ => {
+            let fit = |fold: &Fold| shared_map(&fold.train, shared, repetition());
+            let maps = rolling.folds.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
+            Some(best_penalty(|penalty| {
+                let own = |(fold, map): (&Fold, &Array2<f64>)| own_maps(&fold.train, penalty, map);
+                let maps = rolling.folds.iter().zip(&maps).map(own).collect::<Result<Vec<Maps>, _>>()?;
+                Ok(rolling.errors(&maps).mean().unwrap_or(f64::INFINITY))
+            })?)
+        }
+    };
+    let mut choice = Choice {
+        anchors: anchors(config),
+        shared,
+        own,
+        weights: Vec::new(),
+    };
+    // Products of the candidates' errors, `[candidates][candidates]`, in units of repetition's.
+    let mut products: Vec<Vec<Array1<f64>>> = Vec::new();
+    for fold in &rolling.folds {
+        let candidates = choice.candidates(&fold.train, features, horizon)?;
+        products.resize_with(candidates.len(), || vec![Array1::zeros(horizon); candidates.len()]);
+        for (target, part) in fold.part.iter().enumerate() {
+            let maps: Vec<&Array2<f64>> = candidates.iter().map(|maps| &maps[target]).collect();
+            for (sums, of_part) in products.iter_mut().zip(part.error_products(&maps)) {
+                for (sum, errors) in sums.iter_mut().zip(of_part) {
+                    *sum += &(errors / &rolling.unit);
+                }
+            }
+        }
+    }
+    choice.weights = weights_by_step(&products, horizon);
+    Ok(choice)
+}
+
+/// The penalty with the least score.
+fn best_penalty(score: impl Fn(f64) -> Result<f64, LinearError>) -> Result<f64, LinearError> {
+    let mut best = (f64::INFINITY, PENALTIES[PENALTIES.len() - 1]);
+    for penalty in PENALTIES {
+        let score = score(penalty)?;
+        if score < best.0 {
+            best = (score, penalty);
+        }
+    }
+    Ok(best.1)
+}
+
+impl Choice {
+    /// The linear part fitted to these moments, `[targets]`.
+    pub(super) fn fit(&self, train: &[Moments], features: usize, horizon: usize) -> Result<Maps, LinearError> {
+        let mut maps = vec![Array2::zeros((features, horizon)); train.len()];
+        for (candidate, weights) in self.candidates(train, features, horizon)?.iter().zip(&self.weights) {
+            for (map, candidate) in maps.iter_mut().zip(candidate) {
+                *map += &(candidate * weights);
+            }
+        }
+        Ok(maps)
+    }
+
+    /// All candidates: repetition; then of each anchor the map for all targets and, of several targets, the targets' own maps.
+    fn candidates(&self, train: &[Moments], features: usize, horizon: usize) -> Result<Vec<Maps>, LinearError> {
+        let repetition = Array2::<f64>::zeros((features, horizon));
+        let mut candidates = vec![vec![repetition.clone(); train.len()]];
+        for anchor in &self.anchors {
+            let mut toward = repetition.clone();
+            if let Some(feature) = *anchor {
+                toward.row_mut(feature).fill(1.0);
+            }
+            let shared = shared_map(train, self.shared, toward)?;
+            let own = self.own.map(|penalty| own_maps(train, penalty, &shared));
+            candidates.push(vec![shared; train.len()]);
+            candidates.extend(own.transpose()?);
+        }
+        Ok(candidates)
+    }
+
+    /// Mean weight of each candidate over the steps, in words.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let anchors = ["newest sample", "middle average", "longest average"];
+        let kinds = if self.own.is_some() { &["shared", "own"][..] } else { &["shared"] };
+        let of_anchor = |anchor| kinds.iter().map(move |kind| format!("{kind} from the {anchor}"));
+        let names = std::iter::once("repetition".to_owned()).chain(anchors.into_iter().flat_map(of_anchor));
+        let weights = names
+            .zip(&self.weights)
+            .map(|(name, weights)| format!("{name} {:.2}", weights.mean().unwrap_or(0.0)));
+        let own = self.own.map_or(String::new(), |own| format!(", of a target's own map {own:e}"));
+        vec![
+            format!("linear part: penalty of the shared map {:e}{own}", self.shared),
+            format!("linear part: weights of {}", weights.collect::<Vec<_>>().join(", ")),
+        ]
+    }
+}
+
+/// The map for all targets nearest to `toward`.
+fn shared_map(train: &[Moments], penalty: f64, toward: Array2<f64>) -> Result<Array2<f64>, LinearError> {
+    match Moments::sum(train.iter()) {
+        Some(all) => all.solve(penalty, toward.view()),
+        None => Ok(toward),
+    }
+}
+
+/// The targets' own maps nearest to the map for all.
+fn own_maps(train: &[Moments], penalty: f64, shared: &Array2<f64>) -> Result<Maps, LinearError> {
+    train.iter().map(|own| own.solve(penalty, shared.view())).collect()
+}
+
+/// Weights of the candidates at each step, from the products of their errors. Neighbouring steps, from half the distance to
+/// twice, decide together.
+fn weights_by_step(products: &[Vec<Array1<f64>>], horizon: usize) -> Vec<Array1<f64>> {
+    let count = products.len();
+    let mut weights = vec![Array1::zeros(horizon); count];
+    for step in 0..horizon {
+        let around = step / 2..(2 * step + 2).min(horizon);
+        let sum = |products: &Array1<f64>| around.clone().map(|step| products[step]).sum::<f64>();
+        let products = Array2::from_shape_fn((count, count), |(a, b)| sum(&products[a][b]));
+        for (weights, weight) in weights.iter_mut().zip(combination(products)) {
+            weights[step] = weight;
+        }
+    }
+    weights
+}
+
+/// The weights w of sum 1, none negative, with the least w P w + [`EQUALITY`] |w - equal|^2, P in units of its least diagonal
+/// element (Frank and Wolfe 1956).
+fn combination(mut products: Array2<f64>) -> Array1<f64> {
+    let count = products.nrows();
+    let equal = 1.0 / count as f64;
+    let least = products.diag().iter().copied().fold(f64::INFINITY, f64::min);
+    let mut weights = Array1::from_elem(count, equal);
+    if least <= 0.0 || !least.is_finite() {
+        return weights;
+    }
+    products /= least;
+    products.diag_mut().mapv_inplace(|p| p + EQUALITY);
+    for _ in 0..WEIGHT_STEPS {
+        let gradient = products.dot(&weights) - EQUALITY * equal;
+        let steepest = (0..count).min_by(|&a, &b| gradient[a].total_cmp(&gradient[b])).unwrap_or(0);
+        let mut direction = -&weights;
+        direction[steepest] += 1.0;
+        let curvature = direction.dot(&products.dot(&direction));
+        if curvature <= 1e-12 {
+            break;
+        }
+        weights.scaled_add((-gradient.dot(&direction) / curvature).clamp(0.0, 1.0), &direction);
+    }
+    weights
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn candidates_that_are_equally_good_get_equal_weights_and_a_bad_one_hardly_any() {
+        let weights = combination(array![[1.0, 0.9, 0.9], [0.9, 1.0, 0.9], [0.9, 0.9, 4.0]]);
+        assert!((weights[0] - weights[1]).abs() < 0.01 && weights[2] < 0.04, "{weights}");
+        let weights = combination(array![[1.0, 1.0], [1.0, 1.02]]);
+        assert!(weights[0] > weights[1] && weights[1] > 0.3, "{weights}");
+        assert_eq!(combination(array![[0.0, 0.0], [0.0, 1.0]]), array![0.5, 0.5]);
+    }
+}
