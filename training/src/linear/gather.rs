@@ -82,9 +82,10 @@ pub(super) fn gather(
     let block = (WAITING / (targets * (features + h))).clamp(16, 1024);
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(targets);
     let share = targets.div_ceil(jobs);
+    let lags = config.linear_head.lags as u64;
     let some = |first: usize| -> Result<Vec<Vec<Moments>>, LinearError> {
         let variates = first..(first + share).min(targets);
-        let mut gathering: Vec<Gathering> = variates.map(|variate| Gathering::new(variate, features, h, sets)).collect();
+        let mut gathering: Vec<Gathering> = variates.map(|variate| Gathering::new(variate, lags, (features, h), sets)).collect();
         pass(config, scaler, table, passes, |row, preprocessor, state| {
             let at = origins.partition_point(|(origins, _)| origins.end <= row + 1);
             match origins.get(at) {
@@ -116,6 +117,7 @@ pub(super) fn gather(
 /// The moments of one target, and examples on their way into them.
 struct Gathering {
     variate: usize,
+    lags: u64,
     features: usize,
     horizon: usize,
     sets: Vec<Moments>,
@@ -126,9 +128,10 @@ struct Gathering {
 }
 
 impl Gathering {
-    fn new(variate: usize, features: usize, horizon: usize, sets: usize) -> Self {
+    fn new(variate: usize, lags: u64, (features, horizon): (usize, usize), sets: usize) -> Self {
         Self {
             variate,
+            lags,
             features,
             horizon,
             sets: vec![Moments::new(features, horizon); sets],
@@ -138,7 +141,8 @@ impl Gathering {
         }
     }
 
-    /// Takes the example of the forecast after `row`, unless all its readings are missing.
+    /// Takes the example of the forecast after `row`, unless all its readings are missing or the run has only begun: its lags
+    /// then repeat the first sample, as they will once for each stream and never again.
     fn take(
         &mut self,
         row: usize,
@@ -148,6 +152,9 @@ impl Gathering {
         (preprocessor, state): (&Preprocessor<'_>, &[f32]),
     ) {
         let v = self.variate;
+        if preprocessor.samples(state) <= self.lags {
+            return;
+        }
         if set != self.set || self.y.len() >= block * self.horizon {
             self.flush();
             self.set = set;
