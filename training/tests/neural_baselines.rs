@@ -132,6 +132,7 @@ fn options(out: &Path) -> TrainOptions {
         seed: 3,
         budget: Some(Budget::Updates(40)),
         calendar: false,
+        size: train::Size::default(),
         statics: None,
         missing_rate: Rate::default(),
         resume: false,

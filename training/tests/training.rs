@@ -64,6 +64,7 @@ fn options(out: &Path) -> TrainOptions {
         seed: 7,
         budget: Some(Budget::Updates(400)),
         calendar: false,
+        size: train::Size::default(),
         statics: None,
         missing_rate: Rate::default(),
         resume: false,
@@ -121,7 +122,7 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_resumes_exactly_w
     let trained = train::run(&table, &options, &mut |_| {}).expect("trains");
     assert!(trained.device.contains("CPU"));
     let (model, linear) = (
-        test_errors(&trained.path, &table),
+        test_errors(&trained.measured, &table),
         test_errors(&options.out.join(LINEAR_HEAD), &table),
     );
     assert!(model[0].mse < 0.3 * linear[0].mse, "one step ahead: {model:?}, linear {linear:?}");

@@ -107,6 +107,10 @@ pub struct Provenance {
     /// Devices of the data file that trained nothing and chose nothing; the split is over the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_out: Vec<String>,
+    /// Whether the weights were fitted again to the rows of all three parts after every choice. The metrics are those of the
+    /// model before, fitted to the training rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refit: bool,
     /// Seed of every random choice.
     pub seed: u64,
     /// Decisions of the training, in order, with their evidence.

@@ -12,6 +12,7 @@ use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
 use crate::evaluate::{EvaluateError, check_horizons};
+use crate::train::MEASURED;
 
 /// Which model is measured on which rows, at which horizons.
 #[derive(Args, Clone, Debug)]
@@ -56,6 +57,7 @@ impl Subject {
         let (bundle, table) = common::open(&self.model, &self.data, reading)?;
         let table = common::hold_out(hold_out, bundle.meta(), table)?;
         let split = common::split(self.split, &self.model, bundle.meta(), &table)?;
+        let bundle = self.unseen(bundle, &table, &split)?;
         let horizons = match self.horizons.as_slice() {
             [] => vec![bundle.meta().config.horizon],
             some => some.to_vec(),
@@ -73,5 +75,22 @@ impl Subject {
             split,
             horizons,
         })
+    }
+
+    /// The model to measure: one that has learned from the test rows is not measured on them, but the one beside it is, which was fitted to
+    /// the training rows only.
+    fn unseen(&self, bundle: Bundle, table: &Table, split: &Split) -> anyhow::Result<Bundle> {
+        let trained = &bundle.meta().provenance;
+        let is_beyond = split.train + split.validation >= trained.split.iter().sum();
+        if !trained.refit || trained.data_sha256 != table.sha256 || is_beyond {
+            return Ok(bundle);
+        }
+        let path = self.model.with_file_name(MEASURED);
+        let learned = format!("{} has learned from these rows", self.model.display());
+        let measured = Bundle::open(&path).map_err(|error| {
+            anyhow!("{learned}, and the model before that cannot be measured in its place: {error}; give a recording that it has not seen")
+        })?;
+        common::note(format_args!("{learned}: {} is measured, the model before", path.display()));
+        Ok(measured)
     }
 }

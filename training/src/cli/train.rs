@@ -10,26 +10,28 @@ use crate::data::mask::Rate;
 use crate::data::runs::Part;
 use crate::data::split::SplitSpec;
 use crate::network::static_covariates::StaticCovariates;
-use crate::train::{Budget, DEFAULT_HORIZON, Event, Stop, TrainOptions, run};
+use crate::train::{Budget, DEFAULT_HORIZON, Event, Size, Stop, TrainOptions, run};
 use anyhow::{anyhow, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tsm2_bundle::Bundle;
+use tsm2_core::Precision;
 
 use super::progress::Progress;
 use super::reading::Reading;
 
 /// Train a model on a recording.
 ///
-/// The network learns on the training part. Every choice is made on the validation part, whose errors are printed. The test part is
-/// not used: `tsm2 evaluate` measures on it. Ctrl-C ends with the best model so far; a second one ends at once.
+/// The network learns on the training part. Every choice is made on the validation part, whose errors are printed. `tsm2 evaluate`
+/// measures this model on the test part. Then the same choices are fitted to all rows, and that model is written. Ctrl-C ends with the best model so far; a second one ends at once.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 train --data building.csv --horizon 60 --out building
   tsm2 train --data pump1.csv pump2.csv pump3.csv --hold-out pump3 --horizon 24
   tsm2 train --data pumps.csv --series pump --horizon 24
   tsm2 train --data building.csv --horizon 60 --out building --budget 2m
+  tsm2 train --data building.csv --horizon 60 --out pico --size micro
   tsm2 train --data newer.csv --horizon 60 --out newer --from building/model.safetensors
   tsm2 train --data building.csv --horizon 60 --past-covariates outdoor_temp,occupancy
   tsm2 train --data building.csv --horizon 60 --future-covariates tariff
@@ -77,6 +79,15 @@ pub struct Train {
     /// Updates of each network in place of a time: the same data, seed and machine then give the same model
     #[arg(long, value_name = "N", conflicts_with = "budget")]
     updates: Option<usize>,
+    /// Size of the model
+    #[arg(long, value_enum, default_value_t = SizeName::Auto)]
+    size: SizeName,
+    /// Weights of the model in KiB at most, in place of a size [default: none]
+    #[arg(long, value_name = "N", conflicts_with = "size")]
+    max_kib: Option<usize>,
+    /// Store the large matrices as 8-bit integers: a quarter of the size. The loss is printed
+    #[arg(long)]
+    int8: bool,
     /// Share of the readings to hide from the model in training, at random, for sensors that are often silent. Forecasts get
     /// less accurate where no reading is missing
     #[arg(long, value_name = "SHARE", default_value = "0")]
@@ -104,6 +115,20 @@ pub struct Train {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SizeName {
+    /// The smallest whose error is within 1 % of the best
+    Auto,
+    /// 64 KiB at most, as 8-bit integers: for a microcontroller
+    Micro,
+    /// 256 KiB at most, as 8-bit integers: for a Raspberry Pi Zero
+    Small,
+    /// 1 MiB at most
+    Base,
+    /// The best of any size
+    Large,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DeviceName {
     /// Two threads
     Cpu,
@@ -112,6 +137,21 @@ enum DeviceName {
 }
 
 impl Train {
+    fn size(&self) -> Size {
+        let of_name = match self.size {
+            SizeName::Auto | SizeName::Large => None,
+            SizeName::Micro => Some(64),
+            SizeName::Small => Some(256),
+            SizeName::Base => Some(1024),
+        };
+        let is_int8 = self.int8 || matches!(self.size, SizeName::Micro | SizeName::Small);
+        Size {
+            most: self.max_kib.or(of_name).map(|kib| kib.saturating_mul(1024)),
+            precision: if is_int8 { Precision::Int8 } else { Precision::Single },
+            tie: if self.size == SizeName::Large { 0.0 } else { Size::default().tie },
+        }
+    }
+
     fn budget(&self) -> anyhow::Result<Option<Budget>> {
         let Some(time) = self.budget else {
             return Ok(self.updates.map(Budget::Updates));
@@ -143,6 +183,7 @@ impl Train {
             seed: self.seed,
             budget: self.budget()?,
             calendar: !self.no_calendar,
+            size: self.size(),
             statics,
             missing_rate: self.missing_rate,
             resume: self.resume,
@@ -172,6 +213,7 @@ impl Train {
         if self.json {
             let outcome = json!({
                 "bundle": trained.path,
+                "measured": trained.measured,
                 "split": [trained.split.train, trained.split.validation, trained.split.test],
                 "decisions": trained.decisions,
                 "device": trained.device,
@@ -195,7 +237,15 @@ impl Train {
             printed.add_row([own.horizon.to_string(), number(own.mae), number(own.mse), number(linear.mse)]);
         }
         writeln!(out, "{printed}")?;
-        writeln!(out, "{}", trained.path.display())?;
+        let bundle = Bundle::open(&trained.path)?;
+        let (step, forecast) = bundle.meta().config.operations();
+        writeln!(
+            out,
+            "{}: {} KiB of weights, {} bytes of state a stream, {step} multiply-adds a time step and {forecast} a forecast",
+            trained.path.display(),
+            bundle.weight_bytes().div_ceil(1024),
+            bundle.state_bytes()
+        )?;
         if trained.split.test > 0 {
             let files: Vec<String> = self.data.iter().map(|path| path.display().to_string()).collect();
             let evaluate = format!("tsm2 evaluate --model {} --data {}", trained.path.display(), files.join(" "));

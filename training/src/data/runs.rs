@@ -36,6 +36,8 @@ pub enum Part {
     Validation,
     /// Rows that are only measured on.
     Test,
+    /// Rows of the three parts above, in one.
+    All,
     /// All rows of the devices that are held out.
     HeldOut,
 }
@@ -139,6 +141,7 @@ impl Runs {
                 (Part::Train, false) => ends[0]..ends[1],
                 (Part::Validation, false) => ends[1]..ends[2],
                 (Part::Test, false) => ends[2]..ends[3],
+                (Part::All, false) => ends[0]..ends[3],
                 (Part::HeldOut, true) => rows.clone(),
                 _ => continue,
             };
@@ -194,6 +197,7 @@ impl Runs {
             Part::Train => "training",
             Part::Validation => "validation",
             Part::Test => "test",
+            Part::All => "whole",
             Part::HeldOut => "held-out",
         };
         Err(match pieces.0.len() {

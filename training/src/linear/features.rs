@@ -18,9 +18,8 @@ const LONGEST: usize = 16;
 /// Harmonics of the day and of the week.
 const CALENDAR: Calendar = Calendar { day: 6, week: 2 };
 
-/// Places of a season, and the rate of their averages over its cycles.
-const BINS: usize = 96;
-const RATE: f32 = 0.8;
+/// Places of a season, each with averages at three rates.
+const BINS: usize = 32;
 
 /// A season of more horizons than this is left to the harmonics of the calendar, where there is one.
 const MOST_HORIZONS: usize = 8;
@@ -42,7 +41,7 @@ pub fn with_features(config: &Config, rows: usize, period: Option<usize>, calend
         period.map(|period| Season {
             period,
             bins: (period > bins).then_some(bins),
-            rate: Some(RATE),
+            rate: None,
         })
     };
     let longest = (rows / LONGEST).clamp(2, 65_536) as f32;

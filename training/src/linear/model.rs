@@ -13,12 +13,10 @@ use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
+use crate::train::Size;
 
 /// Ranks that are tried.
 const RANKS: [usize; 7] = [4, 8, 12, 16, 24, 32, 48];
-
-/// Largest relative excess error of a smaller head.
-const TIE: f64 = 0.01;
 
 /// A linear part.
 #[derive(Clone, Debug)]
@@ -29,7 +27,7 @@ pub struct LinearModel {
     pub weights: Vec<f32>,
     /// Mean squared error on validation per step, in units of z, over all targets, of a head fitted to the training rows.
     pub mse: Vec<f64>,
-    /// Numbers of the head and its error by rolling origins relative to the whole head's, of each rank that was tried,
+    /// Bytes of the head and its error by rolling origins relative to the whole head's, of each rank that was tried,
     /// ascending; the last is the whole head.
     pub sizes: Vec<(usize, f64)>,
     choice: Choice,
@@ -39,7 +37,8 @@ pub struct LinearModel {
 }
 
 /// Chooses features, penalties and weights of the linear part by rolling origins over training and validation rows. The result
-/// is fitted to the training rows and has the smallest size whose error by rolling origins is within 1 % of the best.
+/// is fitted to the training rows and has the smallest size whose error by rolling origins ties with the best of those that `size`
+/// allows.
 ///
 /// # Errors
 /// No reading in a part, or numbers that are not finite.
@@ -50,6 +49,7 @@ pub fn choose_linear(
     scaler: &Scaler,
     period: Option<usize>,
     calendar: bool,
+    size: &Size,
 ) -> Result<LinearModel, LinearError> {
     let config = with_features(config, split.train, period, calendar, SETS);
     let (features, h) = (config.linear_head_features(), config.horizon);
@@ -70,11 +70,13 @@ pub fn choose_linear(
     }
     let rolling = Rolling::new(&config, &moments);
     let choice = choose(&config, &rolling)?;
-    let sizes = by_rank(&config, &choice, &rolling)?;
-    let best = sizes.iter().map(|size| size.excess).fold(f64::INFINITY, f64::min);
-    let smallest = sizes.iter().find(|size| size.excess <= (1.0 + TIE) * best);
+    let sizes = by_rank(&config, &choice, &rolling, size)?;
+    let allowed = sizes.iter().filter(|own| size.most.is_none_or(|most| own.bytes <= most));
+    let best = allowed.clone().map(|own| own.excess).fold(f64::INFINITY, f64::min);
+    // Where none is small enough, the smallest.
+    let smallest = allowed.clone().find(|own| own.excess <= (1.0 + size.tie) * best).or(sizes.first());
     let whole = LinearModel::new(config, choice.clone(), choice.fit(&train, features, h)?, &train)?;
-    let mut model = whole.with_rank(smallest.map_or(0, |size| size.rank))?;
+    let mut model = whole.with_rank(smallest.map_or(0, |own| own.rank))?;
     let maps = match model.config.linear_head.rank {
         0 => model.maps.clone(),
         rank => factors(&model.maps, &model.gram, rank)?.maps(),
@@ -87,24 +89,24 @@ pub fn choose_linear(
         .zip(&counts)
         .map(|(error, count)| (error / count.max(1.0)).max(0.0))
         .collect();
-    model.sizes = sizes.iter().map(|size| (size.numbers, size.excess)).collect();
+    model.sizes = sizes.iter().map(|own| (own.bytes, own.excess)).collect();
     Ok(model)
 }
 
 /// A size of the head.
-struct Size {
+struct Ranked {
     /// 0: whole matrices.
     rank: usize,
-    numbers: usize,
+    bytes: usize,
     /// Error by rolling origins relative to the whole head's; every doubling of the step counts alike.
     excess: f64,
 }
 
 /// The sizes of the head, ascending; the last is the whole head.
-fn by_rank(config: &Config, choice: &Choice, rolling: &Rolling) -> Result<Vec<Size>, LinearError> {
+fn by_rank(config: &Config, choice: &Choice, rolling: &Rolling, size: &Size) -> Result<Vec<Ranked>, LinearError> {
     let (features, h) = (config.linear_head_features(), config.horizon);
-    let numbers = |rank: usize| {
-        tsm2_core::parameter_count(&Config {
+    let bytes = |rank: usize| {
+        size.bytes(&Config {
             network: None,
             ..with_rank(config, rank)
         })
@@ -116,20 +118,20 @@ fn by_rank(config: &Config, choice: &Choice, rolling: &Rolling) -> Result<Vec<Si
     let weights = Array1::from_shape_fn(h, |step| 1.0 / (step + 1) as f64);
     let mut sizes = Vec::new();
     for rank in RANKS.into_iter().filter(|&rank| rank < features.min(h)) {
-        if numbers(rank)? < numbers(0)? {
+        if bytes(rank) < bytes(0) {
             let of_fold = |(maps, gram): (&Maps, &Array2<f64>)| Ok(factors(maps, gram, rank)?.maps());
             let maps = maps.iter().zip(&grams).map(of_fold).collect::<Result<Vec<Maps>, LinearError>>()?;
             let ratio = rolling.errors(&maps) / whole.mapv(|error| error.max(f64::MIN_POSITIVE));
-            sizes.push(Size {
+            sizes.push(Ranked {
                 rank,
-                numbers: numbers(rank)?,
+                bytes: bytes(rank),
                 excess: ratio.dot(&weights) / weights.sum(),
             });
         }
     }
-    sizes.push(Size {
+    sizes.push(Ranked {
         rank: 0,
-        numbers: numbers(0)?,
+        bytes: bytes(0),
         excess: 1.0,
     });
     Ok(sizes)
@@ -238,7 +240,10 @@ impl LinearModel {
             self.mean()
         )];
         lines.extend(self.choice.lines());
-        let sizes = self.sizes.iter().map(|(numbers, mse)| format!("{numbers} numbers {mse:.3}"));
+        let sizes = self
+            .sizes
+            .iter()
+            .map(|(bytes, error)| format!("{} KiB {error:.3}", bytes.div_ceil(1024)));
         let size = if rank > 0 {
             format!("rank {rank}")
         } else {

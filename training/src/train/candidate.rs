@@ -8,6 +8,7 @@ use tsm2_bundle::Bundle;
 use tsm2_core::{Config, Mlp, NetworkConfig, S6, VariateMixer};
 
 use super::feed::Feed;
+use super::size::Size;
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
@@ -22,6 +23,9 @@ pub const LONG_PATCH: usize = 24;
 
 /// Largest number of variates that an MLP may mix: its cost grows with their square.
 const MOST_MLP_VARIATES: usize = 200;
+
+/// A network of this width is not halved further.
+const LEAST_WIDTH: usize = 8;
 
 /// The MLP across variates.
 pub const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
@@ -104,6 +108,25 @@ pub fn tsm2(config: &Config, table: &Table, split: &Split) -> Vec<Candidate> {
     }
     add("half the size", half(own));
     candidates
+}
+
+/// The candidates whose model is small enough; where none is, the smallest one at half the size as often as it takes, or nothing.
+#[must_use]
+pub fn within(candidates: Vec<Candidate>, size: &Size) -> Vec<Candidate> {
+    let smallest = candidates.iter().min_by_key(|candidate| size.bytes(&candidate.config)).cloned();
+    let mut allowed = candidates;
+    allowed.retain(|candidate| size.allows(&candidate.config));
+    let Some(mut small) = smallest.filter(|_| allowed.is_empty()) else {
+        return allowed;
+    };
+    while let Some(network) = small.config.network.filter(|network| network.d_model > LEAST_WIDTH) {
+        small.config = small.config.with_network(half(network));
+        small.what = format!("{} wide", network.d_model / 2);
+        if size.allows(&small.config) {
+            return vec![small];
+        }
+    }
+    Vec::new()
 }
 
 /// The network of an earlier model, to be trained further: none where it has no network.

@@ -1,7 +1,7 @@
 //! Trials of several candidates, and the training of the best one to its end.
 //!
 //! 1. Trials: every candidate trains for the same number of updates, together at most a quarter of the budget; as many at a time as
-//!    there are cores for. The first candidate is replaced only by one that is clearly better.
+//!    there are cores for. The smallest of those that are as good as the best is taken.
 //! 2. Training: warm-up, constant rate, and a decay phase (arXiv 2404.06395), because the stopping time is not known in advance. The decay phase begins when a quarter
 //!    of the updates is left, or when a tenth of them brought no new best.
 //! 3. Early stop: a network that gains nothing within a tenth of the updates after the trials is not trained further.
@@ -27,7 +27,7 @@ use crate::network::static_covariates::StaticCovariates;
 /// Share of all updates that the trials may take.
 const TRIALS: f64 = 0.25;
 
-/// Minimum relative improvement of a candidate over the first.
+/// A smaller candidate is taken where its score is higher than the best by this share at most.
 const MARGIN: f64 = 0.01;
 
 /// The decay phase has this share of all updates: one of so many.
@@ -104,6 +104,25 @@ pub struct Fitted {
     pub pace: Duration,
     /// What was decided, and by what evidence.
     pub decisions: Vec<String>,
+}
+
+impl Fitted {
+    /// No network, and why.
+    #[must_use]
+    pub fn none(reason: String) -> Self {
+        Self {
+            candidate: 0,
+            best: None,
+            pace: Duration::ZERO,
+            decisions: vec![reason],
+        }
+    }
+
+    /// Updates that fit into a time.
+    #[must_use]
+    pub fn updates_in(&self, time: Duration) -> usize {
+        Pace(Some(self.pace)).fit_into(time)
+    }
 }
 
 /// One candidate in training.
@@ -299,11 +318,12 @@ impl Setting<'_> {
         Ok(())
     }
 
-    /// The first candidate, or one that is clearly better; and the scores in words.
+    /// The smallest of the candidates that are as good as the best, and the scores in words.
     fn winner(&self, runs: &[Run<'_>], candidates: &[Candidate], plan: Plan) -> (usize, String) {
         let score = |i: usize| runs[i].trial.filter(|score| score.is_finite()).unwrap_or(f64::INFINITY);
-        let judged = |i: &usize| if *i == 0 { (1.0 - MARGIN) * score(0) } else { score(*i) };
-        let winner = (0..runs.len()).min_by(|a, b| judged(a).total_cmp(&judged(b))).unwrap_or(0);
+        let best = (0..runs.len()).map(score).fold(f64::INFINITY, f64::min);
+        let as_good = (0..runs.len()).filter(|&i| score(i) <= (1.0 + MARGIN) * best);
+        let winner = as_good.min_by_key(|&i| runs[i].trainer.parameter_count()).unwrap_or(0);
         let scores: Vec<String> = (0..runs.len()).map(|i| format!("{} {:.4}", candidates[i].what, score(i))).collect();
         let line = format!(
             "{}, validation error / linear part after {} updates: {}",

@@ -7,6 +7,7 @@ use candle_core::Device;
 use tsm2_bundle::Bundle;
 
 use super::clock::{Budget, Stop};
+use super::size::Size;
 use crate::data::mask::Rate;
 use crate::data::split::SplitSpec;
 use crate::network::static_covariates::StaticCovariates;
@@ -31,6 +32,8 @@ pub struct TrainOptions {
     pub budget: Option<Budget>,
     /// Network and linear head may use time of day and day of week, where that lowers the validation error.
     pub calendar: bool,
+    /// How large the model may be.
+    pub size: Size,
     /// Static covariates.
     pub statics: Option<StaticCovariates>,
     /// Share of the training rows' readings that is masked in the inputs.

@@ -5,6 +5,7 @@
 //! 3. Blend network and linear head per step group, by validation ([`super::blend`]).
 //! 4. Measure the model on the validation part with the device's code; write the bundle.
 //! 5. The same, from 2 on, for the neural baselines.
+//! 6. Fit linear part and network again to all rows of the split, and write that model in the place of the measured one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tsm2_bundle::{Bundle, Provenance};
-use tsm2_core::NetworkConfig;
+use tsm2_core::{NetworkConfig, Precision};
 
 use super::blend::{self, blend_weights, is_silent};
 use super::candidate::{self, Candidate, Kind, feeds};
@@ -21,9 +22,11 @@ use super::clock::{Budget, Clock};
 use super::curves::Curves;
 use super::error::Error;
 use super::export::Export;
+use super::feed::Feed;
 use super::fit::{End, Fitted, Setting, Traces};
 use super::options::{Event, TrainOptions, decide};
 use super::recipe::{default_time, spans_weeks, start_config};
+use super::refit;
 use super::trainer::{self, Best, TrainerOptions};
 use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
@@ -33,11 +36,14 @@ use crate::evaluate::baselines::Series;
 use crate::evaluate::neural::{self, Meta};
 use crate::evaluate::{self, HorizonError, METRICS, Protocol, model_errors};
 use crate::linear::step_groups::step_groups;
-use crate::linear::{LinearModel, choose_linear};
+use crate::linear::{LinearError, LinearModel, choose_linear};
 use crate::network::baseline::NeuralKind;
 
 /// Share of the time that each neural baseline gets.
 const BASELINE: f64 = 0.15;
+
+/// Share of the time in which the network learns from all rows.
+const REFIT: f64 = 0.05;
 
 /// Share of the time for the errors on the validation part and for the files.
 const LAST: f64 = 0.05;
@@ -53,6 +59,9 @@ const GAP: usize = 8;
 pub struct Trained {
     /// The bundle's file.
     pub path: PathBuf,
+    /// The file of the model that was measured: the same choices, fitted to the training rows; the bundle itself where the training was
+    /// stopped before it was fitted to all rows.
+    pub measured: PathBuf,
     /// Rows of each part.
     pub split: Split,
     /// The decisions, in order, with their evidence.
@@ -95,6 +104,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         data_sha256: table.sha256.clone(),
         split: [split.train, split.validation, split.test],
         held_out: table.runs.held_out().map(str::to_owned).collect(),
+        refit: false,
         seed: options.seed,
         decisions: decisions.to_vec(),
         metrics: BTreeMap::new(),
@@ -109,6 +119,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         }
         remove(&options.out.join(METRICS))?;
     }
+    remove(&options.out.join(MEASURED))?;
     let (scaler, warnings) = Scaler::fit(table, &split);
     for warning in warnings {
         report(Event::Warning(&warning));
@@ -136,10 +147,8 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     });
     decide(&mut decisions, season, report);
     drop(z);
-    let linear = choose_linear(&start, table, &split, &scaler, period, calendar).map_err(|source| Error::LinearHead {
-        path: table.path.clone(),
-        source,
-    })?;
+    let linear =
+        choose_linear(&start, table, &split, &scaler, period, calendar, &options.size.of_linear_part()).map_err(linear_error(table))?;
     let linear_time = begun.elapsed();
     for line in linear.lines() {
         decide(&mut decisions, line, report);
@@ -185,7 +194,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             ..TrainerOptions::default()
         },
         device: &options.device,
-        end: end(1.0 - shared - LAST, Duration::ZERO),
+        end: end(1.0 - shared - REFIT - LAST, Duration::ZERO),
         stop: &options.stop,
     };
     // The network reads the features of the linear part.
@@ -202,9 +211,13 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     report(Event::Task("reading the rows"));
     let earlier = options.from.as_ref().map(|bundle| candidate::from(bundle, &config, &table.names));
     let earlier = earlier.transpose().map_err(|what| Error::From { what })?.flatten();
-    let mut candidates = earlier.map_or_else(|| candidate::tsm2(&config, table, &split), |earlier| vec![earlier]);
+    let all = || candidate::within(candidate::tsm2(&config, table, &split), &options.size);
+    let mut candidates = earlier.map_or_else(all, |earlier| vec![earlier]);
     let feeds_of_tsm2 = feeds(&mut candidates, &scaler, table, &linear)?;
-    let fitted = setting.fit(&candidates, &feeds_of_tsm2, &mut traces, report)?;
+    let fitted = match candidates.is_empty() {
+        true => Fitted::none("tsm2: no network is small enough".into()),
+        false => setting.fit(&candidates, &feeds_of_tsm2, &mut traces, report)?,
+    };
     drop(feeds_of_tsm2);
     for line in &fitted.decisions {
         decide(&mut decisions, line.clone(), report);
@@ -221,10 +234,25 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         options,
         scaler: &scaler,
         linear: &linear,
-        config: candidates[fitted.candidate].config,
+        config: candidates.get(fitted.candidate).map_or(config, |candidate| candidate.config),
         best: fitted.best.as_ref(),
     };
     report(Event::Task("errors on the validation part"));
+    if options.size.precision == Precision::Int8 {
+        let single = model.single(&weights, provenance(&[]))?;
+        let mse = |bundle: &Bundle| Ok::<_, Error>(model.errors(bundle, &validation)?.last().map_or(0.0, |error| error.mse));
+        let text = format!(
+            "8-bit integers: validation MSE {:.4} -> {:.4}",
+            mse(&single)?,
+            mse(&single.to_int8()?)?
+        );
+        decide(&mut decisions, text, report);
+    }
+    if !options.size.allows(&model.single(&weights, provenance(&[]))?.meta().config) {
+        report(Event::Warning(
+            "no model of these columns and this horizon is so small: this is the smallest",
+        ));
+    }
     let mut provenance = provenance(&decisions);
     let errors = model.errors(&model.bundle(&weights, provenance.clone())?, &validation)?;
     for error in &errors {
@@ -232,14 +260,15 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         provenance.metrics.insert(format!("validation_mae_{}", error.horizon), error.mae);
     }
     let path = options.out.join(MODEL);
-    model.bundle(&weights, provenance.clone())?.write(&path)?;
+    let bundle = model.bundle(&weights, provenance.clone())?;
+    bundle.write(&path)?;
     // The linear part alone, for the comparison.
     let alone = options.out.join(evaluate::LINEAR_HEAD);
     let linear_errors = if is_silent(&weights) {
         remove(&alone)?;
         errors.clone()
     } else {
-        let bundle = model.bundle(&[], provenance)?;
+        let bundle = model.bundle(&[], provenance.clone())?;
         bundle.write(&alone)?;
         model.errors(&bundle, &validation)?
     };
@@ -265,8 +294,27 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             report(Event::Decision(&line));
         }
     }
+    let mut measured = path.clone();
+    let all = table.part(&split, Part::All);
+    let left = match budget {
+        Budget::Updates(_) => usize::MAX,
+        Budget::Time(time) => fitted.updates_in(time.mul_f64(1.0 - LAST).saturating_sub(clock.used())),
+    };
+    if let Some(refit) = model.refit(&setting, candidates.get(fitted.candidate), &all, left, &weights, report)? {
+        measured = options.out.join(MEASURED);
+        bundle.write(&measured)?;
+        provenance.refit = true;
+        let text = format!(
+            "fitted again to all {} rows; the errors are those of the model before, in {MEASURED}",
+            all.rows()
+        );
+        report(Event::Decision(&text));
+        provenance.decisions.push(text);
+        refit.bundle(&weights, provenance)?.write(&path)?;
+    }
     Ok(Trained {
         path,
+        measured,
         split,
         decisions,
         device: trainer::describe(&options.device),
@@ -278,6 +326,9 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
 
 /// Name of the bundle in the output folder.
 pub const MODEL: &str = "model.safetensors";
+
+/// Name of the model that was measured, beside a bundle that was fitted to all rows after that.
+pub const MEASURED: &str = "measured.safetensors";
 
 /// Trains a neural baseline and writes its file. Returns what was decided.
 fn baseline(
@@ -348,8 +399,17 @@ struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// The bundle with these blend weights; without any, the linear part alone.
+    /// The bundle with these blend weights, of the precision asked for; without any, the linear part alone.
     fn bundle(&self, blend_weights: &[f64], provenance: Provenance) -> Result<Bundle, Error> {
+        let single = self.single(blend_weights, provenance)?;
+        Ok(match self.options.size.precision {
+            Precision::Single => single,
+            Precision::Int8 => single.to_int8()?,
+        })
+    }
+
+    /// The same in single precision.
+    fn single(&self, blend_weights: &[f64], provenance: Provenance) -> Result<Bundle, Error> {
         let silent = vec![0.0; step_groups(self.config.horizon).len()];
         let export = Export {
             name: &self.options.name,
@@ -366,11 +426,76 @@ impl Model<'_> {
         Ok(export.bundle(&weights, provenance)?)
     }
 
+    /// The model with the same choices, fitted to these rows, with at most `left` updates of the network; `None` where the training was
+    /// stopped.
+    fn refit(
+        &self,
+        setting: &Setting<'_>,
+        candidate: Option<&Candidate>,
+        rows: &Pieces,
+        left: usize,
+        blend_weights: &[f64],
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Option<Refit<'_>>, Error> {
+        if self.options.stop.is_set() {
+            return Ok(None);
+        }
+        report(Event::Task("linear part, on all rows"));
+        let linear = self.linear.refit(self.table, self.scaler, rows).map_err(linear_error(self.table))?;
+        let mut best = self.best.cloned();
+        if let (Some(best), Some(candidate), false) = (best.as_mut(), candidate, is_silent(blend_weights)) {
+            let updates = (best.update / refit::SHARE).min(left);
+            let feed = Feed::new(&self.config, self.scaler, self.table, &linear.matrices())?;
+            let weights = setting.refit(candidate, best, &feed, rows, updates, &mut |done| {
+                report(Event::Progress {
+                    task: "tsm2, on all rows",
+                    done,
+                    total: updates,
+                    note: "",
+                });
+            })?;
+            let Some(weights) = weights else { return Ok(None) };
+            best.weights = weights;
+        }
+        Ok(Some(Refit {
+            model: *self,
+            linear,
+            best,
+        }))
+    }
+
     /// Errors on the validation part.
     fn errors(&self, bundle: &Bundle, validation: &Pieces) -> Result<Vec<HorizonError>, Error> {
         let (model, horizons) = (bundle.model(), horizons(self.config.horizon));
         let errors = model_errors(&model, self.table, self.scaler, validation, &horizons, Protocol::Carried, &|| ())?;
         Ok(errors.total)
+    }
+}
+
+/// A model whose parts are fitted to other rows.
+struct Refit<'a> {
+    model: Model<'a>,
+    linear: LinearModel,
+    best: Option<Best>,
+}
+
+impl Refit<'_> {
+    fn bundle(&self, blend_weights: &[f64], provenance: Provenance) -> Result<Bundle, Error> {
+        let model = Model {
+            linear: &self.linear,
+            best: self.best.as_ref(),
+            ..self.model
+        };
+        model.bundle(blend_weights, provenance)
+    }
+}
+
+/// An error of the linear part, with the recording.
+fn linear_error(table: &Table) -> impl Fn(LinearError) -> Error + use<> {
+    let path = table.path.clone();
+    move |source| Error::LinearHead {
+        path: path.clone(),
+        source,
     }
 }
 

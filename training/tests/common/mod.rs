@@ -105,6 +105,7 @@ pub fn bundle(folder: &Folder) -> PathBuf {
             data_sha256: "0".repeat(64),
             split: [600, 200, 200],
             held_out: Vec::new(),
+            refit: false,
             seed: 7,
             decisions: vec!["none was needed".into()],
             metrics: [("validation_mse".to_string(), 0.25)].into(),

@@ -11,6 +11,7 @@ use candle_core::Device;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tsm2_bundle::Bundle;
+use tsm2_core::Precision;
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
 use tsm2_train::cli::progress::Progress;
@@ -23,7 +24,7 @@ use tsm2_train::evaluate::baselines::{Baseline, Series};
 use tsm2_train::evaluate::neural::{self, Neural};
 use tsm2_train::evaluate::{HorizonError, LINEAR_HEAD, Protocol, Tally, model_errors};
 use tsm2_train::network::baseline::NeuralKind;
-use tsm2_train::train::{self, Budget, Event, Stop, TrainOptions};
+use tsm2_train::train::{self, Budget, Event, Size, Stop, TrainOptions, Trained};
 
 use crate::bench::gift::{RATES, Rate, summed};
 use crate::bench::{DataSet, Measured, Suite};
@@ -67,6 +68,9 @@ pub struct Bench {
     /// Time of each training, such as 10m [default: that of `tsm2 train`]
     #[arg(long, value_name = "TIME")]
     budget: Option<jiff::SignedDuration>,
+    /// Weights of the models in KiB at most, as 8-bit integers [default: the smallest within 1 % of the best, in single precision]
+    #[arg(long, value_name = "N")]
+    max_kib: Option<usize>,
     /// Only naive and seasonal naive, without training
     #[arg(long)]
     baselines_only: bool,
@@ -135,6 +139,14 @@ impl Bench {
         }
     }
 
+    fn size(&self) -> Size {
+        self.max_kib.map_or_else(Size::default, |kib| Size {
+            most: Some(1024 * kib),
+            precision: Precision::Int8,
+            ..Size::default()
+        })
+    }
+
     fn wants(&self, name: &str) -> bool {
         self.sets.is_empty() || self.sets.iter().any(|set| set == name)
     }
@@ -174,7 +186,8 @@ impl Bench {
         }
         for &seed in self.seeds.iter().filter(|_| !self.baselines_only) {
             let out = Out::new(self.out.as_deref(), &format!("{}-{seed}", set.name))?;
-            let model = self.train(table, set.split, longest, seed, &out)?;
+            // The model that has not seen the test rows.
+            let model = self.train(table, set.split, longest, seed, &out)?.measured;
             for (name, path) in [("tsm2", model.clone()), ("linear-part", model.with_file_name(LINEAR_HEAD))] {
                 // Without a network the model is its linear part.
                 let bundle = Bundle::open(if path.exists() { &path } else { &model })?;
@@ -205,9 +218,10 @@ impl Bench {
         let longest = rate.terms.iter().map(|(length, _)| *length).max().unwrap_or(1);
         for &seed in self.seeds.iter().filter(|_| !self.baselines_only) {
             let out = Out::new(self.out.as_deref(), &format!("{}-{seed}", rate.name.replace('/', "-")))?;
+            // The model is fitted to all rows before the first window, and to none after.
             let before = rate.rows_before(table.len());
-            let split = SplitSpec::Rows([before - before / 8, before / 8, table.len() - before]);
-            let bundle = Bundle::open(&self.train(table, split, longest, seed, &out)?)?;
+            let split = SplitSpec::Rows([before - before / 8, before / 8, 0]);
+            let bundle = Bundle::open(&self.train(table, split, longest, seed, &out)?.path)?;
             // One pass through the rows, with the forecasts at every window's origin.
             let origins: Vec<usize> = rate
                 .terms
@@ -237,7 +251,7 @@ impl Bench {
     }
 
     /// Trains with the defaults.
-    fn train(&self, table: &Table, split: SplitSpec, horizon: usize, seed: u64, out: &Out) -> anyhow::Result<PathBuf> {
+    fn train(&self, table: &Table, split: SplitSpec, horizon: usize, seed: u64, out: &Out) -> anyhow::Result<Trained> {
         let budget = self
             .budget
             .map(|budget| Duration::try_from(budget).context("--budget: give a time"));
@@ -249,6 +263,7 @@ impl Bench {
             seed,
             budget: budget.transpose()?.map(Budget::Time),
             calendar: true,
+            size: self.size(),
             statics: None,
             missing_rate: MissingRate::default(),
             resume: false,
@@ -264,7 +279,7 @@ impl Bench {
             Event::Progress { task, done, total, note } => progress.step(task, done, total, note),
         });
         progress.end();
-        Ok(trained?.path)
+        Ok(trained?)
     }
 
     /// Appends what was seen of test rows to the ledger.

@@ -1,0 +1,75 @@
+//! The model that a training writes: fitted to all rows after it was measured, and as small as asked for.
+
+#[expect(dead_code, reason = "a recording is all that is needed")]
+mod common;
+#[path = "common/refused.rs"]
+mod refused;
+
+use common::{Folder, arg, recording, stdout};
+use refused::refused_by;
+use tsm2_bundle::Bundle;
+use tsm2_core::Precision;
+
+const TSM2: &str = env!("CARGO_BIN_EXE_tsm2");
+
+/// Trains on a recording of 400 rows, with further options.
+fn train(folder: &Folder, more: &[&str]) -> String {
+    let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
+    let train = [
+        "train",
+        "--data",
+        arg(&data),
+        "--horizon",
+        "4",
+        "--updates",
+        "40",
+        "--no-baselines",
+        "--out",
+        arg(&out),
+    ];
+    stdout(common::run(TSM2, [&train[..], more].concat()))
+}
+
+#[test]
+fn a_model_that_has_learned_from_the_test_rows_is_not_measured_on_them() {
+    let folder = Folder::new();
+    train(&folder, &[]);
+    let [model, measured] = ["out/model.safetensors", "out/measured.safetensors"].map(|file| folder.path(file));
+    let (of_all, of_training) = (Bundle::open(&model).unwrap(), Bundle::open(&measured).unwrap());
+    assert!(of_all.meta().provenance.refit && !of_training.meta().provenance.refit);
+    assert_ne!(of_all.numbers(), of_training.numbers());
+    assert_eq!(of_all.meta().config, of_training.meta().config);
+    assert_eq!(of_all.meta().provenance.metrics, of_training.meta().provenance.metrics);
+    let data = folder.path("data.csv");
+    let evaluate = |model| common::run(TSM2, ["evaluate", "--json", "--model", arg(model), "--data", arg(&data)]);
+    let output = evaluate(&model);
+    let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(notes.contains("measured.safetensors is measured"), "{notes}");
+    assert_eq!(stdout(output), stdout(evaluate(&measured)));
+    // Rows that it has not seen.
+    let newer = folder.file("newer.csv", recording(600));
+    let newer = ["evaluate", "--model", arg(&model), "--data", arg(&newer), "--split", "300,100,200"];
+    assert!(!String::from_utf8_lossy(&common::run(TSM2, newer).stderr).contains("measured.safetensors"));
+    std::fs::remove_file(&measured).unwrap();
+    refused_by(
+        TSM2,
+        &["evaluate", "--model", arg(&model), "--data", arg(&data)],
+        &["model.safetensors has learned from these rows", "measured.safetensors"],
+    );
+}
+
+#[test]
+fn a_model_is_as_small_as_asked_for() {
+    let folder = Folder::new();
+    let printed = train(&folder, &["--size", "micro"]);
+    assert!(printed.contains("KiB of weights"), "{printed}");
+    let bundle = Bundle::open(&folder.path("out/model.safetensors")).unwrap();
+    assert!(bundle.weight_bytes() <= 64 << 10, "{} bytes", bundle.weight_bytes());
+    assert_eq!(bundle.meta().config.precision, Precision::Int8);
+    let decisions = &bundle.meta().provenance.decisions;
+    assert!(decisions.iter().any(|line| line.starts_with("8-bit integers: validation MSE")));
+    train(&folder, &["--max-kib", "3"]);
+    let small = Bundle::open(&folder.path("out/model.safetensors")).unwrap();
+    assert!(small.weight_bytes() <= 3 << 10, "{} bytes", small.weight_bytes());
+    assert_eq!(small.meta().config.precision, Precision::Single);
+}
