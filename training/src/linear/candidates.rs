@@ -33,6 +33,9 @@ pub(super) struct Choice {
     weights: Vec<Array1<f64>>,
 }
 
+/// Products of the candidates' errors at each step, `[candidates][candidates]`.
+type Products = Vec<Vec<Array1<f64>>>;
+
 /// The maps of all targets, `[targets]`, each `[F, H]`.
 pub(super) type Maps = Vec<Array2<f64>>;
 
@@ -129,19 +132,20 @@ pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Choice, Linea
         own,
         weights: Vec::new(),
     };
-    // Products of the candidates' errors, `[candidates][candidates]`, in units of repetition's.
-    let mut products: Vec<Vec<Array1<f64>>> = Vec::new();
+    // Products of the candidates' errors in each fold, `[candidates][candidates]`, in units of repetition's.
+    let mut products: Vec<Products> = Vec::new();
     for fold in &rolling.folds {
         let candidates = choice.candidates(&fold.train, features, horizon)?;
-        products.resize_with(candidates.len(), || vec![Array1::zeros(horizon); candidates.len()]);
+        let mut of_fold = vec![vec![Array1::zeros(horizon); candidates.len()]; candidates.len()];
         for (target, part) in fold.part.iter().enumerate() {
             let maps: Vec<&Array2<f64>> = candidates.iter().map(|maps| &maps[target]).collect();
-            for (sums, of_part) in products.iter_mut().zip(part.error_products(&maps)) {
+            for (sums, of_part) in of_fold.iter_mut().zip(part.error_products(&maps)) {
                 for (sum, errors) in sums.iter_mut().zip(of_part) {
                     *sum += &(errors / &rolling.unit);
                 }
             }
         }
+        products.push(of_fold);
     }
     choice.weights = weights_by_step(&products, horizon);
     Ok(choice)
@@ -218,20 +222,40 @@ fn own_maps(train: &[Moments], penalty: f64, shared: &Array2<f64>) -> Result<Map
     train.iter().map(|own| own.solve(penalty, shared.view())).collect()
 }
 
-/// Weights of the candidates at each step, from the products of their errors. Neighbouring steps, from half the distance to
-/// twice, decide together.
-fn weights_by_step(products: &[Vec<Array1<f64>>], horizon: usize) -> Vec<Array1<f64>> {
-    let count = products.len();
+/// Weights of the candidates at each step, from the products of their errors in each fold. Neighbouring steps, from half the distance to
+/// twice, decide together. Where the gain over repetition may be chance, repetition has all the weight.
+fn weights_by_step(products: &[Products], horizon: usize) -> Vec<Array1<f64>> {
+    let count = products.first().map_or(0, Vec::len);
     let mut weights = vec![Array1::zeros(horizon); count];
     for step in 0..horizon {
         let around = step / 2..(2 * step + 2).min(horizon);
         let sum = |products: &Array1<f64>| around.clone().map(|step| products[step]).sum::<f64>();
-        let products = Array2::from_shape_fn((count, count), |(a, b)| sum(&products[a][b]));
-        for (weights, weight) in weights.iter_mut().zip(combination(products)) {
+        let of_fold = |products: &Products| Array2::from_shape_fn((count, count), |(a, b)| sum(&products[a][b]));
+        let folds: Vec<Array2<f64>> = products.iter().map(of_fold).collect();
+        let all = folds.iter().fold(Array2::zeros((count, count)), |all, fold| all + fold);
+        let mut combined = combination(all);
+        if !is_better(&folds, &combined) {
+            combined.fill(0.0);
+            combined[0] = 1.0;
+        }
+        for (weights, weight) in weights.iter_mut().zip(combined) {
             weights[step] = weight;
         }
     }
     weights
+}
+
+/// Whether these weights are better than the first candidate: the error relative to its, averaged over the folds, is below 1 by more than
+/// its standard error.
+fn is_better(folds: &[Array2<f64>], weights: &Array1<f64>) -> bool {
+    let judged = folds.iter().filter(|products| products[[0, 0]] > 0.0);
+    let ratios: Vec<f64> = judged
+        .map(|products| weights.dot(&products.dot(weights)) / products[[0, 0]])
+        .collect();
+    let count = ratios.len() as f64;
+    let mean = ratios.iter().sum::<f64>() / count;
+    let spread = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>();
+    mean + (spread / count / (count - 1.0).max(1.0)).sqrt() < 1.0
 }
 
 /// The weights w of sum 1, none negative, with the least w P w + [`EQUALITY`] |w - equal|^2, P in units of its least diagonal
@@ -273,5 +297,14 @@ mod tests {
         let weights = combination(array![[1.0, 1.0], [1.0, 1.02]]);
         assert!(weights[0] > weights[1] && weights[1] > 0.3, "{weights}");
         assert_eq!(combination(array![[0.0, 0.0], [0.0, 1.0]]), array![0.5, 0.5]);
+    }
+
+    #[test]
+    fn a_gain_that_may_be_chance_is_none() {
+        let fold = |ratio: f64| array![[1.0, ratio], [ratio, ratio]];
+        let weights = array![0.0, 1.0];
+        assert!(is_better(&[fold(0.9), fold(0.8), fold(0.85)], &weights));
+        assert!(!is_better(&[fold(0.7), fold(1.2), fold(1.0)], &weights));
+        assert!(is_better(&[fold(0.9)], &weights) && !is_better(&[fold(1.0)], &weights) && !is_better(&[], &weights));
     }
 }
