@@ -13,6 +13,7 @@ use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::table::Table;
 use tsm2_train::linear::{LinearModel, choose_linear};
+use tsm2_train::train::Size;
 use tsm2_train::train::recipe::start_config;
 
 /// Runs `tsm2` with these arguments.
@@ -135,8 +136,8 @@ fn a_gap_and_a_second_device_change_nothing_in_the_numbers_of_the_first() {
     assert_eq!(Scaler::fit(&whole, &split), Scaler::fit(&broken, &split));
     let config = start_config(&broken, 4);
     let (scaler, _) = Scaler::fit(&broken, &split);
-    let gap = choose_linear(&config, &broken, &split, &scaler, None, false).unwrap();
-    let unbroken = choose_linear(&config, &whole, &split, &scaler, None, false).unwrap();
+    let gap = choose_linear(&config, &broken, &split, &scaler, None, false, &Size::default()).unwrap();
+    let unbroken = choose_linear(&config, &whole, &split, &scaler, None, false, &Size::default()).unwrap();
     // The forecasts across the gap are left out; the others fit a map that is as good.
     let mean = |model: &LinearModel| model.mse.iter().sum::<f64>();
     assert!(
