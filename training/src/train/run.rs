@@ -181,6 +181,11 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     } else {
         0.0
     };
+    // The linear part is fitted a second time, to all rows.
+    let linear_again = match budget {
+        Budget::Updates(_) => 0.0,
+        Budget::Time(time) => linear_time.div_duration_f64(time),
+    };
     let day = table.interval_ms.map_or(0, |ms| (86_400_000 / ms.max(1)) as usize);
     let setting = Setting {
         name: "tsm2",
@@ -194,7 +199,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
             ..TrainerOptions::default()
         },
         device: &options.device,
-        end: end(1.0 - shared - REFIT - LAST, Duration::ZERO),
+        end: end((1.0 - shared - REFIT - LAST - linear_again).max(0.0), Duration::ZERO),
         stop: &options.stop,
     };
     // The network reads the features of the linear part.
