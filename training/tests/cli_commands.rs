@@ -432,9 +432,13 @@ fn static_covariates_are_used_and_belong_to_the_training() {
 #[test]
 fn the_calendar_is_seen_where_it_helps() {
     let folder = Folder::new();
-    // Twice as much noise as day: what comes at this hour is told from the hour better than from yesterday.
-    let reading = |hour: i64| (hour as f64 * std::f64::consts::TAU / 24.0).sin() + ((hour * 7919 % 104_729) as f64 * 12.9898).sin() * 2.0;
-    let line = |hour| format!("{},{:.3}\n", 1_772_000_000 / 86_400 * 86_400 + hour * 3600, reading(hour));
+    // Four times as much noise as day, in variance: what comes at this hour is told from the hour better than from the days before.
+    let mut random = 1_u32;
+    let mut reading = |hour: i64| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (hour as f64 * std::f64::consts::TAU / 24.0).sin() + 2.45 * (f64::from(random >> 8) / f64::from(1 << 23) - 1.0)
+    };
+    let mut line = |hour| format!("{},{:.3}\n", 1_772_000_000 / 86_400 * 86_400 + hour * 3600, reading(hour));
     let text: String = std::iter::once("time,a\n".to_owned())
         .chain((0..480).map(|row| line(3 * row)))
         .collect();

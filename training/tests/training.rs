@@ -242,7 +242,7 @@ fn a_model_goes_on_with_newer_recordings() {
 }
 
 #[test]
-fn no_test_row_enters_the_training() {
+fn no_test_row_enters_the_model_that_is_measured() {
     let table = chaos(1000);
     let folder = tempfile::tempdir().expect("temporary folder");
     let trained = |table: &Table, name: &str| {
@@ -251,7 +251,7 @@ fn no_test_row_enters_the_training() {
             budget: Some(Budget::Updates(40)),
             ..options(&folder.path().join(name))
         };
-        Bundle::open(&train::run(table, &options, &mut |_| {}).expect("trains").path).expect("a bundle")
+        Bundle::open(&train::run(table, &options, &mut |_| {}).expect("trains").measured).expect("a bundle")
     };
     let mut flipped = table.clone();
     flipped.values[850 * 2..].iter_mut().for_each(|value| *value = -*value);

@@ -22,14 +22,21 @@ const QUANTILE: f64 = 0.1;
 /// With fewer blocks nothing is known about chance, and the network is left out.
 const LEAST_BLOCKS: usize = 4;
 
+/// A network whose gain that counts is a smaller share of the linear head's error, averaged over the step groups, is left out.
+const LEAST_GAIN: f64 = 0.01;
+
 /// Weights that are tried, besides 0: one of so many parts each.
 const WEIGHTS: usize = 20;
 
-/// The blend weight of the network per step group, in `[0, 1]`.
+/// The blend weight of the network per step group, in `[0, 1]`; 0 everywhere where its gain is too small.
 #[must_use]
 pub fn blend_weights(errors: &ValidationErrors) -> Vec<f64> {
     let groups = step_groups(errors.horizon());
-    groups.into_iter().map(|group| weight(&blocks(errors, group))).collect()
+    let (weights, gains): (Vec<f64>, Vec<f64>) = groups.into_iter().map(|group| weight(&blocks(errors, group))).unzip();
+    match gains.iter().sum::<f64>() < LEAST_GAIN * gains.len() as f64 {
+        true => vec![0.0; weights.len()],
+        false => weights,
+    }
 }
 
 /// Whether no part of the network is used.
@@ -51,10 +58,10 @@ fn blocks(errors: &ValidationErrors, group: Range<usize>) -> Vec<BlendSums> {
     (0..count).map(block).filter(|block| block.count > 0.0).collect()
 }
 
-/// The weight with the largest gain that counts, or 0 where none is positive.
-fn weight(blocks: &[BlendSums]) -> f64 {
+/// The weight with the largest gain that counts, and this gain relative to the linear head's error; both 0 where none is positive.
+fn weight(blocks: &[BlendSums]) -> (f64, f64) {
     if blocks.len() < LEAST_BLOCKS {
-        return 0.0;
+        return (0.0, 0.0);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut draw = || {
@@ -70,8 +77,10 @@ fn weight(blocks: &[BlendSums]) -> f64 {
     };
     let weights = (1..=WEIGHTS).map(|part| part as f64 / WEIGHTS as f64);
     let best = weights.map(|weight| (weight, gain(weight))).max_by(|a, b| a.1.total_cmp(&b.1));
+    let linear = blocks.iter().copied().sum::<BlendSums>().mse(0.0);
     // Written so that NaN gives 0.
-    best.filter(|&(_, gain)| gain > 0.0).map_or(0.0, |(weight, _)| weight)
+    best.filter(|&(_, gain)| gain > 0.0)
+        .map_or((0.0, 0.0), |(weight, gain)| (weight, gain / linear))
 }
 
 /// A line per step group: the blend weight of the network, and the validation errors of the linear head and of both.
@@ -120,6 +129,10 @@ mod tests {
         let lucky = errors(&[0.5, -0.3, 0.2, -0.4, 0.4, -0.3, 0.1, -0.2], 1);
         assert!(is_silent(&blend_weights(&lucky)));
         assert!(is_silent(&blend_weights(&errors(&[-0.2; 8], 1))));
+        assert!(
+            is_silent(&blend_weights(&errors(&[0.005; 8], 1))),
+            "a gain that is not worth the size"
+        );
     }
 
     #[test]
