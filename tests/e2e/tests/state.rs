@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tsm2_e2e::process;
-use tsm2_e2e::site::{Site, exchange, forecast_of, payload};
+use tsm2_e2e::site::{MINUTE, START, Site, exchange, forecast_of, payload, row};
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 use tsm2_mqtt_testkit::require::skip;
 
@@ -105,4 +105,67 @@ async fn a_silent_stream_leaves_its_place_its_state_and_its_retained_messages() 
     daemon.terminate();
     let (_, listed) = state(&site, &["list", "--json"]);
     assert!(!listed.contains("\"a\""), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_daemon_has_stored_is_a_recording_that_trains_the_next_model() {
+    const ROWS: i64 = 600;
+    let Some(broker) = Mosquitto::start() else {
+        return skip("mosquitto");
+    };
+    let site = Site::new(broker.port(), "state.path = 'state'\nstate.warmup_steps = 1000");
+    let mut client = site.client().await;
+    let daemon = site.start();
+    client.wait_for("tsm2/status", "online").await;
+    for index in 0..ROWS {
+        client.publish("sensors/a", payload(index)).await;
+    }
+    client.publish("sensors/b", payload(3)).await;
+    while client.forecast().await.topic != "tsm2/b/forecast/power" {}
+    daemon.terminate();
+
+    let file = site.path().join("a.csv").to_str().unwrap().to_owned();
+    let (done, text) = state(&site, &["export", "a", "--output", &file]);
+    assert!(done, "{text}");
+    let (recording, report) = tsm2_data::read(&[&file], &tsm2_data::Options::default()).unwrap();
+    let series = &recording.series[0];
+    assert_eq!(
+        (report.interval_s, series.times_ms[0], series.rows(2)),
+        (Some(60.0), START, ROWS as usize)
+    );
+    for index in 0..ROWS {
+        assert_eq!(series.times_ms[index as usize], START + index * MINUTE);
+        assert_eq!(series.row(index as usize, 2), row(index), "row {index}");
+    }
+    // All streams in one file: a device each.
+    let (done, both) = state(&site, &["export"]);
+    assert!(
+        done && both.starts_with("time,stream,temp,power\n") && both.contains(",b,"),
+        "{both:.200}"
+    );
+
+    let out = site.path().join("next").to_str().unwrap().to_owned();
+    let train = [
+        "train",
+        "--data",
+        &file,
+        "--horizon",
+        "5",
+        "--updates",
+        "2",
+        "--no-baselines",
+        "--out",
+        &out,
+    ];
+    let trained = process::run_tsm2(&train);
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    // The daemon goes on with the model that its own log has trained.
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text.replace("site.safetensors", "next/model.safetensors")).unwrap();
+    let mut client = site.client().await;
+    let daemon = site.start();
+    client.publish("sensors/a", payload(ROWS)).await;
+    let newest = tsm2_mqtt::rfc3339(START + ROWS * MINUTE);
+    while client.forecast().await.origin != newest {}
+    daemon.terminate();
 }

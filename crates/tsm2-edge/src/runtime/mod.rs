@@ -18,7 +18,7 @@ mod patience;
 pub(crate) mod published;
 mod queue;
 pub mod record;
-mod recorder;
+pub(crate) mod recorder;
 mod restore;
 mod router;
 pub mod signals;

@@ -8,6 +8,7 @@
 //! 4. A gap that restarts the stream has no rows. A file of other variates stays as it is; the rows
 //!    go to another file of the same day.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -66,18 +67,21 @@ impl Row {
     }
 }
 
+/// A text as a cell of CSV.
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    match text.contains([',', '"', '\n', '\r', ';', '\t']) {
+        true => Cow::Owned(format!("\"{}\"", text.replace('"', "\"\""))),
+        false => Cow::Borrowed(text),
+    }
+}
+
 impl Recorder {
     /// Recordings of these variates below `folder`.
     pub(crate) fn new<'v>(folder: &Path, variates: impl IntoIterator<Item = &'v str>) -> Self {
         let mut header = String::from("time");
         for variate in variates {
             header.push(',');
-            match variate.contains([',', '"', '\n', '\r', ';', '\t']) {
-                true => {
-                    let _ = write!(header, "\"{}\"", variate.replace('"', "\"\""));
-                }
-                false => header.push_str(variate),
-            }
+            header.push_str(&quoted(variate));
         }
         header.push('\n');
         Recorder {
