@@ -18,7 +18,7 @@ pub(crate) const BUFFER: usize = 128 * 1024;
 pub(crate) struct Source<'a> {
     pub path: &'a Path,
     bytes: Option<&'a [u8]>,
-    compression: Compression,
+    container: Container,
     pub encoding: Encoding,
     /// Whether lines end with a carriage return alone.
     return_lines: bool,
@@ -30,10 +30,11 @@ pub(crate) struct Source<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compression {
+enum Container {
     None,
     Gzip,
     Zstd,
+    Parquet,
 }
 
 impl<'a> Source<'a> {
@@ -42,19 +43,19 @@ impl<'a> Source<'a> {
         let mut source = Source {
             path,
             bytes,
-            compression: Compression::None,
+            container: Container::None,
             encoding: Encoding::Utf8,
             return_lines: false,
             line_protocol: false,
             table: None,
             sha256: String::new(),
         };
-        source.compression = source.find_compression()?;
+        source.container = source.find_container()?;
         let mut digest = Sha256::new();
         let mut survey = Survey::default();
         let mut raw = source.raw()?;
         let mut buffer = vec![0; BUFFER];
-        let is_plain = source.compression == Compression::None;
+        let is_plain = source.container == Container::None;
         loop {
             let read = source.checked(raw.read(&mut buffer))?;
             if read == 0 {
@@ -66,7 +67,7 @@ impl<'a> Source<'a> {
             }
         }
         source.sha256 = hexadecimal(&digest.finalize());
-        if !is_plain {
+        if matches!(source.container, Container::Gzip | Container::Zstd) {
             let mut text = source.decompressed()?;
             loop {
                 let read = source.checked(text.read(&mut buffer))?;
@@ -78,6 +79,7 @@ impl<'a> Source<'a> {
         }
         source.return_lines = survey.has_return_lines();
         source.encoding = match encoding {
+            _ if source.container == Container::Parquet => Encoding::Utf8,
             Some(name) => encoding::by_name(name)?,
             None => survey.encoding(),
         };
@@ -139,6 +141,11 @@ impl<'a> Source<'a> {
         if let Some(table) = &self.table {
             return Ok(Box::new(table.as_slice()));
         }
+        #[cfg(feature = "parquet")]
+        if self.container == Container::Parquet {
+            let table = self.checked(crate::parquet::Table::open(self.path, self.bytes))?;
+            return Ok(Box::new(BufReader::with_capacity(BUFFER, table)));
+        }
         let text = self.decoded()?;
         Ok(match self.line_protocol {
             true => Box::new(BufReader::with_capacity(BUFFER, line_protocol::Table::new(text))),
@@ -180,7 +187,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn find_compression(&self) -> Result<Compression, Error> {
+    fn find_container(&self) -> Result<Container, Error> {
         let mut head = Vec::new();
         self.checked(self.raw()?.take(4).read_to_end(&mut head))?;
         let unsupported = |format, remedy| {
@@ -191,26 +198,27 @@ impl<'a> Source<'a> {
             })
         };
         match head.as_slice() {
-            [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd] => Ok(Compression::Zstd),
+            [0x1f, 0x8b, ..] => Ok(Container::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd] => Ok(Container::Zstd),
             b"PK\x03\x04" => unsupported("a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV"),
+            b"PAR1" if cfg!(feature = "parquet") => Ok(Container::Parquet),
             b"PAR1" => unsupported("Parquet", "write it as CSV"),
             [0xd0, 0xcf, 0x11, 0xe0] => unsupported("a spreadsheet", "save the sheet as CSV"),
             b"SQLi" => unsupported(
                 "a database",
                 "export the readings, for example by `tsm2 import homeassistant --db FILE`",
             ),
-            _ => Ok(Compression::None),
+            _ => Ok(Container::None),
         }
     }
 
     #[cfg(feature = "compressed")]
     fn decompressed(&self) -> Result<Box<dyn Read + 'a>, Error> {
         let raw = self.raw()?;
-        Ok(match self.compression {
-            Compression::None => raw,
-            Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(raw)),
-            Compression::Zstd => {
+        Ok(match self.container {
+            Container::None | Container::Parquet => raw,
+            Container::Gzip => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+            Container::Zstd => {
                 let decoder = ruzstd::decoding::StreamingDecoder::new(raw);
                 Box::new(self.checked(decoder.map_err(io::Error::other))?)
             }
@@ -219,10 +227,10 @@ impl<'a> Source<'a> {
 
     #[cfg(not(feature = "compressed"))]
     fn decompressed(&self) -> Result<Box<dyn Read + 'a>, Error> {
-        let format = match self.compression {
-            Compression::None => return self.raw(),
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
+        let format = match self.container {
+            Container::None | Container::Parquet => return self.raw(),
+            Container::Gzip => "gzip",
+            Container::Zstd => "zstd",
         };
         let remedy = "unpack the file first";
         Err(Error::Unsupported {
