@@ -87,8 +87,10 @@ pub(crate) fn classify(cell: &[u8]) -> Class<'_> {
         return Class::State(state);
     }
     match split_unit(cell) {
-        Some((number, unit)) => Class::Unit(number.trim_ascii(), unit),
-        None => Class::Text,
+        Some((number, unit)) if separated(number, Decimal::Dot).or(separated(number, Decimal::Comma)).is_some() => {
+            Class::Unit(number.trim_ascii(), unit)
+        }
+        _ => Class::Text,
     }
 }
 
@@ -122,6 +124,11 @@ fn separated(cell: &[u8], decimal: Decimal) -> Option<f64> {
         return None;
     }
     let mut text = [0u8; 64];
+    let digits = cell.iter().position(u8::is_ascii_digit)?;
+    if decimal == Decimal::Comma && cell[digits] == b'0' && cell[digits..].iter().take_while(|byte| byte.is_ascii_digit()).count() > 3 {
+        // `0150,5`: a reading and its quality, as weather services write them.
+        return None;
+    }
     let (mut length, mut since_group, mut decimals) = (0, None::<usize>, false);
     let mut bytes = cell.iter().copied().peekable();
     if cell.starts_with(LONG_MINUS) {
@@ -133,6 +140,9 @@ fn separated(cell: &[u8], decimal: Decimal) -> Option<f64> {
         if byte == 0xc2 && bytes.peek() == Some(&0xa0) {
             bytes.next();
             byte = b' ';
+        } else if byte == 0xe2 && bytes.next_if_eq(&0x80).is_some() {
+            // A narrow or thin space.
+            byte = bytes.next_if(|last| matches!(last, 0xaf | 0x89)).map_or(0xe2, |_| b' ');
         }
         let is_group = (byte == group || byte == b' ' || byte == b'\'') && !decimals;
         if is_group {
@@ -187,9 +197,15 @@ pub(crate) fn may_group(cell: &[u8]) -> bool {
     (1..=3).contains(&dot) && digits[0] != b'0' && digits.len() == dot + 4 && digits[dot + 1..].iter().all(u8::is_ascii_digit)
 }
 
-/// A number's text and the unit behind it.
+/// Signs of currencies that stand before a number.
+const CURRENCIES: [&str; 4] = ["$", "€", "£", "¥"];
+
+/// A number's text and the unit behind it, or the currency before it.
 pub(crate) fn split_unit(cell: &[u8]) -> Option<(&[u8], &str)> {
     let text = std::str::from_utf8(cell).ok()?;
+    if let Some(currency) = CURRENCIES.iter().find(|currency| text.starts_with(**currency)) {
+        return Some((cell[currency.len()..].trim_ascii(), currency));
+    }
     let is_digit = |at: usize| cell.get(at).is_some_and(u8::is_ascii_digit);
     let mut end = 0;
     while let Some(&byte) = cell.get(end) {
@@ -264,8 +280,8 @@ const STATES: [(&str, &str); 20] = [
     ("vrai", "faux"),
 ];
 
-/// The state that a word names.
-pub(crate) fn state(cell: &[u8]) -> Option<bool> {
+/// The state that a trimmed cell names.
+pub fn state(cell: &[u8]) -> Option<bool> {
     if cell.len() > 10 {
         return None;
     }

@@ -7,7 +7,8 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::rows::{Drops, Rows};
 use crate::source::Source;
-use crate::time::formats::{DAY, ORDERS, Zone, days, is_short_date, month_of_year, parse};
+use crate::time::date::{DAY, ORDERS, SECOND, Zone, days};
+use crate::time::formats::{is_short_date, month_of_year, parse};
 
 /// What a file holds.
 pub(crate) struct Census {
@@ -86,6 +87,8 @@ pub(crate) struct TimeStats {
     pub date_only: u64,
     /// Times of day without a date.
     pub clock_only: u64,
+    /// Times of day that do not end in whole minutes.
+    pub seconds: u64,
     /// Months or quarters.
     pub months: u64,
     pub zoned: u64,
@@ -252,6 +255,12 @@ impl Column {
         self.numbers + self.with_comma
     }
 
+    /// Whether most cells are numbers. A meter's time, `240304001000W`, is no number of watts.
+    pub fn are_numbers(&self) -> bool {
+        let are_times = self.times.dates == self.filled && self.bare_numbers() == 0;
+        self.all_numbers() * 2 > self.filled && !are_times
+    }
+
     /// Cells that are numbers of any form.
     pub fn all_numbers(&self) -> u64 {
         self.bare_numbers() + self.units.count
@@ -318,6 +327,7 @@ impl TimeStats {
                     continue;
                 }
                 self.clock_only += 1;
+                self.seconds += u64::from(parsed.nanoseconds.is_some_and(has_seconds));
                 return;
             };
             is_fixed = parsed.is_fixed;
@@ -344,8 +354,13 @@ impl TimeStats {
                 self.dots += u64::from(parsed.dots);
                 self.date_only += u64::from(parsed.nanoseconds.is_none());
                 self.midnights += u64::from(parsed.nanoseconds.is_none_or(|clock| clock % DAY == 0));
+                self.seconds += u64::from(parsed.nanoseconds.is_some_and(has_seconds));
                 self.zoned += u64::from(parsed.zone != Zone::None);
             }
         }
     }
+}
+
+fn has_seconds(nanoseconds: i64) -> bool {
+    nanoseconds % (60 * SECOND) != 0
 }

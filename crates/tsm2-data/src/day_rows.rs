@@ -1,44 +1,50 @@
-//! A table with a row a day and a column for each time of day, as meters export, as a table with a row for each time.
+//! Tables with a column for each time, as tables with a row for each time: a row a day with times of day, as meters export, and a row a
+//! series with whole times, as Home Assistant's energy page does.
 
 use crate::cells::trim;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::rows::Rows;
 use crate::source::Source;
-use crate::time::formats::{ORDERS, Order, parse};
+use crate::time::date::{ORDERS, Order};
+use crate::time::formats::parse;
 
 /// Times of day from which on the columns are a day.
 const LEAST: usize = 12;
 
-/// Times of day in columns, beside a date.
+/// Times in columns.
 pub(crate) struct DayRows {
-    /// Columns, and the time of day of each as text.
+    /// Columns, and the time of each as text.
     clocks: Vec<(usize, String)>,
+    /// Whether they are times of day, beside a date in another column.
+    is_day: bool,
 }
 
 impl DayRows {
     pub fn find(dialect: &Dialect) -> Option<DayRows> {
-        let clocks: Vec<(usize, String)> = dialect
-            .names
-            .iter()
-            .enumerate()
-            .filter_map(|(c, name)| Some((c, clock(name)?)))
-            .collect();
-        let others = dialect.names.len() - clocks.len();
-        (clocks.len() >= LEAST && (1..=LEAST).contains(&others)).then_some(DayRows { clocks })
+        [(true, clock as fn(&str) -> Option<String>), (false, moment)]
+            .into_iter()
+            .find_map(|(is_day, read)| {
+                let named = dialect.names.iter().enumerate();
+                let clocks: Vec<(usize, String)> = named.filter_map(|(c, name)| Some((c, read(name)?))).collect();
+                let others = dialect.names.len() - clocks.len();
+                (clocks.len() >= LEAST && (1..=LEAST).contains(&others)).then_some(DayRows { clocks, is_day })
+            })
     }
 
-    /// Name of the first column.
-    pub fn first<'d>(&self, dialect: &'d Dialect) -> &'d str {
-        &dialect.names[self.clocks[0].0]
+    /// What a user should know.
+    pub fn note(&self, dialect: &Dialect) -> String {
+        let (first, last) = (
+            &dialect.names[self.clocks[0].0],
+            &dialect.names[self.clocks[self.clocks.len() - 1].0],
+        );
+        match self.is_day {
+            true => format!("a row a day: the columns `{first}` to `{last}` are times of day"),
+            false => format!("a row a series: the columns `{first}` to `{last}` are its times"),
+        }
     }
 
-    /// Name of the last column.
-    pub fn last<'d>(&self, dialect: &'d Dialect) -> &'d str {
-        &dialect.names[self.clocks[self.clocks.len() - 1].0]
-    }
-
-    /// The table as CSV: the other columns, `time of day`, `value`. `None` when no other column holds dates.
+    /// The table as CSV: the other columns, the time, `value`. `None` when times of day have no column of dates.
     pub fn to_csv(&self, source: &Source<'_>, dialect: &Dialect) -> Result<Option<Vec<u8>>, Error> {
         let others: Vec<usize> = (0..dialect.names.len())
             .filter(|c| self.clocks.iter().all(|(other, _)| other != c))
@@ -54,7 +60,7 @@ impl DayRows {
         let header = others
             .iter()
             .map(|&c| dialect.names[c].as_bytes())
-            .chain([&b"time of day"[..], b"value"]);
+            .chain([if self.is_day { &b"time of day"[..] } else { b"time" }, b"value"]);
         let failed = |error: csv::Error| Error::Read {
             path: source.path.into(),
             source: std::io::Error::other(error),
@@ -69,7 +75,7 @@ impl DayRows {
             }
         }
         let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-        Ok(has_date.then_some(bytes))
+        Ok((has_date || !self.is_day).then_some(bytes))
     }
 }
 
@@ -88,4 +94,11 @@ fn clock(name: &str) -> Option<String> {
         .parse()
         .ok()?;
     (1..=24).contains(&hour).then(|| format!("{:02}:00", hour - 1))
+}
+
+/// A name that is a date, with or without a time of day.
+fn moment(name: &str) -> Option<String> {
+    let name = name.trim();
+    let is_date = |&order: &Order| parse(name.as_bytes(), order).is_some_and(|parsed| parsed.date.is_some());
+    ORDERS.iter().any(is_date).then(|| name.to_owned())
 }

@@ -7,9 +7,10 @@ use jiff::tz::TimeZone;
 
 use crate::calendar;
 use crate::error::Error;
-use crate::file::{self, File};
 use crate::grid::Readings;
+use crate::names;
 use crate::options::Options;
+use crate::reader::File;
 use crate::recording::Clock;
 use crate::report::DroppedColumn;
 
@@ -161,7 +162,7 @@ pub(crate) fn drop_clocks(
             }
             let repeated = found.iter().map(|device| {
                 let values = &device.readings.values;
-                calendar::repeats(&device.readings.times_ms, &zone, file::is_date_part(name), |row| {
+                calendar::repeats(&device.readings.times_ms, &zone, names::part(name).is_some(), |row| {
                     values[row * width + variate]
                 })
             });

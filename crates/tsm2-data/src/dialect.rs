@@ -9,7 +9,8 @@ use crate::cells::{Class, classify, name, trim};
 use crate::error::{Error, shown};
 use crate::options::Options;
 use crate::source::Source;
-use crate::time::formats::{ORDERS, parse};
+use crate::time::date::ORDERS;
+use crate::time::formats::parse;
 use crate::units;
 
 /// The layout of a file.
@@ -162,12 +163,30 @@ fn best_delimiter(text: &[u8]) -> Option<u8> {
         if delimiter == b' ' {
             score *= 0.95;
         }
+        // The tabs of a table with tabs may part empty cells.
+        if delimiter == b' ' && has_even_tabs(text) {
+            score *= 0.8;
+        }
         let is_better = best.is_none_or(|(other, columns, _)| score > other + 1e-9 || score > other - 1e-9 && width > columns);
         if is_better {
             best = Some((score, width, delimiter));
         }
     }
     best.map(|(_, _, delimiter)| delimiter)
+}
+
+/// Whether each of the later lines has as many tabs.
+fn has_even_tabs(text: &[u8]) -> bool {
+    let lines: Vec<&[u8]> = text
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .take(LINES)
+        .collect();
+    let mut tabs = lines[lines.len() / 3..]
+        .iter()
+        .map(|line| line.iter().filter(|&&byte| byte == b'\t').count());
+    let first = tabs.next().unwrap_or(0);
+    first > 0 && tabs.all(|count| count == first)
 }
 
 /// The commonest number of cells, of the later lines.
@@ -199,7 +218,17 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
         let next = at + 1..lines.len().min(at + 5);
         next.clone().filter(|&at| looks_like_row(at)).count() * 2 >= next.len()
     };
-    let body = (0..lines.len()).find(|&at| looks_like_row(at) && goes_on(at));
+    // Nor does another header stand among the first rows.
+    let ends_at_header = |at: usize| {
+        let is_name = |cell: &Vec<u8>| cell.is_empty() || matches!(classify(cell), Class::Text) && !is_time(cell);
+        let is_new = |line: &Line| lines[..at].iter().all(|above| above.cells != line.cells);
+        let next = lines.len().min(at + 5);
+        lines[at + 1..next]
+            .iter()
+            .any(|line| is_header_like(line, width) && line.cells.iter().all(is_name) && is_new(line))
+    };
+    let has_numbers = typed.contains(&Typed::Value) || typed.contains(&Typed::Time);
+    let body = (0..lines.len()).find(|&at| looks_like_row(at) && goes_on(at) && !(has_numbers && ends_at_header(at)));
     let Some(body) = body else {
         let header = lines.iter().any(|line| line.cells.iter().any(|cell| !cell.is_empty()));
         let path = source.path.into();
@@ -220,7 +249,11 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
             .iter()
             .filter(|cell| units::is_unit_cell(&String::from_utf8_lossy(cell)))
             .count();
-        (units * 2 <= above[*at].cells.len(), names.len())
+        let is_word = |name: &&&[u8]| !matches!(classify(name), Class::Number(_)) && !is_time(name);
+        let words = names.iter().filter(is_word).count();
+        let is_ruled = lines.get(at + 1).is_some_and(is_rule);
+        let fits = above[*at].cells.len() <= width;
+        (units * 2 <= above[*at].cells.len(), is_ruled, fits, words, names.len())
     };
     // Of equals the first: units and statistics stand below the names.
     let header = candidates.iter().copied().rev().max_by_key(distinct);
@@ -236,12 +269,14 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
     if let Some(at) = header {
         dialect.header = Some(above[at].cells.clone());
         dialect.names = names(&above[at].cells, width, lines);
+        strip_types(&mut dialect.names);
         let level_above = candidates.iter().rev().find(|&&other| other < at);
         if let Some(&level) = level_above {
             join_levels(&mut dialect.names, &names(&above[level].cells, width, lines));
         }
         dialect.units = dialect.names.iter().map(|name| units::of_name(name)).collect();
-        for &below in candidates.iter().filter(|&&other| other > at) {
+        let is_of_units = |&&below: &&usize| below > at && !above[below - 1].cells[0].starts_with(b"#TYPES");
+        for &below in candidates.iter().filter(is_of_units) {
             let cells = names(&above[below].cells, width, lines);
             let units = cells.iter().filter(|cell| units::is_unit_cell(cell)).count();
             if units * 2 > cells.len() {
@@ -317,7 +352,8 @@ fn is_row(line: &Line, typed: &[Typed], below_header: bool) -> bool {
             Typed::Free => continue,
             _ if cell.is_empty() => continue,
             Typed::Time if !is_time(cell) => return false,
-            _ => is_value(cell),
+            Typed::Time => true,
+            Typed::Value => !matches!(classify(cell), Class::Empty | Class::Text),
         };
         if is_good { good += 1 } else { bad += 1 }
     }
@@ -331,7 +367,15 @@ fn is_row(line: &Line, typed: &[Typed], below_header: bool) -> bool {
 fn is_header_like(line: &Line, width: usize) -> bool {
     let cells = &line.cells;
     let named = cells.iter().filter(|cell| !cell.is_empty()).count();
-    let is_near = cells.len() == width || cells.len() + 1 == width && width > 1 || cells.len() == width + 1 && cells[width].is_empty();
+    let is_name = |cell: &Vec<u8>| matches!(classify(cell), Class::Empty | Class::Text) && !is_time(cell);
+    let is_comment = cells.len() == width + 1 && cells[0] == b"#";
+    let is_longer = (width + 1..width + 4).contains(&cells.len()) && width > 2 && cells.iter().all(is_name);
+    let is_near = cells.len() == width
+        || cells.len() + 1 == width && width > 1
+        || cells.len() == width + 1 && cells[width].is_empty()
+        // Of cells that only the first row has.
+        || is_comment
+        || is_longer;
     const ANNOTATIONS: [&[u8]; 8] = [
         b"#group",
         b"#datatype",
@@ -351,9 +395,33 @@ fn is_header_like(line: &Line, width: usize) -> bool {
             .any(|cell| matches!(classify(cell), Class::Text | Class::Missing | Class::State(_) | Class::Comma(_)) && !is_time(cell))
 }
 
+/// Whether a line only parts the header from the rows.
+fn is_rule(line: &Line) -> bool {
+    line.cells
+        .iter()
+        .all(|cell| !cell.is_empty() && cell.iter().all(|byte| b"-=+|".contains(byte)))
+}
+
+/// Names without the types that InfluxDB writes behind them: `_value:float`.
+fn strip_types(names: &mut [String]) {
+    const TYPES: [&str; 7] = ["time", "string", "float", "int", "uint", "bool", "duration"];
+    let is_typed = |name: &String| {
+        name.rsplit_once(':')
+            .is_some_and(|(name, kind)| !name.is_empty() && TYPES.contains(&kind))
+    };
+    if names.len() > 1 && names.iter().all(is_typed) {
+        for name in names {
+            name.truncate(name.rfind(':').unwrap_or(name.len()));
+        }
+    }
+}
+
 /// The names in a header, one per column: one short for row names at the start or a delimiter at the end of each line.
 fn names(cells: &[Vec<u8>], width: usize, lines: &[Line]) -> Vec<String> {
     let mut names: Vec<String> = cells.iter().map(|cell| name(cell)).collect();
+    if names.len() == width + 1 && names[0] == "#" {
+        names.remove(0);
+    }
     if let Some(first) = names.first_mut()
         && let Some(rest) = first.strip_prefix('#')
         && !rest.trim().is_empty()

@@ -148,7 +148,7 @@ pub enum Error {
         columns: String,
     },
     /// Rows of several sensors without times.
-    #[error("{}: column `{column}` names the sensor of each row ({examples}), and no column holds times: record them too (mosquitto_sub -F '%I %t %p'), or give --series {column} for a device each", path.display())]
+    #[error("{}: column `{column}` names the sensor of each row ({examples}), and no column holds times: record them too (mosquitto_sub -F '%I %t %p'), or give --series {} for a device each", path.display(), quoted(column))]
     NamesWithoutTime {
         /// The file.
         path: PathBuf,
@@ -170,7 +170,7 @@ pub enum Error {
         columns: String,
     },
     /// Times come several times, and columns tell the rows apart.
-    #[error("{}: each time comes {times} times; column `{column}` tells the rows apart ({examples}): give --series {column} (one device each){long}", path.display())]
+    #[error("{}: each time comes {times} times; column `{column}` tells the rows apart ({examples}): give --series {} (one device each){long}", path.display(), quoted(column))]
     SeveralDevices {
         /// The file.
         path: PathBuf,
@@ -263,6 +263,14 @@ pub(crate) fn shown(cell: &str) -> String {
         Some((end, _)) => format!("{}...", &cell[..end]),
         None => cell,
     }
+}
+
+/// An argument as a shell takes it.
+pub(crate) fn quoted(argument: &str) -> String {
+    let is_plain = argument
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/'));
+    if is_plain { argument.to_owned() } else { format!("'{argument}'") }
 }
 
 /// Names between back-quotes, separated by commas; at most twelve.

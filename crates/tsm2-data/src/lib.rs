@@ -40,7 +40,11 @@ mod long;
 mod months;
 mod names;
 mod options;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod pivot;
 mod read;
+mod reader;
 mod recording;
 mod regular;
 mod report;
@@ -53,8 +57,9 @@ mod table;
 mod time;
 mod units;
 mod unpack;
+mod wide;
 
-pub use cells::is_missing;
+pub use cells::{is_missing, state};
 pub use error::Error;
 pub use options::{Aggregate, Options, Steps};
 pub use read::{read, read_bytes};

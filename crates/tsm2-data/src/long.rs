@@ -89,7 +89,9 @@ pub(crate) fn by_names(
                 let column = &census.columns[c];
                 let is_name =
                     !is_number(column) || column.is_whole && column.numbers == column.filled && column.rise.stays + column.rise.falls > 0;
-                is_name && (!is_constant(column) || !named_values.is_empty() && columns[c].to_lowercase().ends_with("_id"))
+                let is_key =
+                    column.texts.count > 2 && column.texts.count == column.filled && column.texts.words.iter().all(|word| word.1 == 1);
+                !is_key && is_name && (!is_constant(column) || !named_values.is_empty() && columns[c].to_lowercase().ends_with("_id"))
             })
     });
     let Some(id) = id else { return Ok(None) };

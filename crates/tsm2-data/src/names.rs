@@ -4,7 +4,7 @@
 const TIME: &str = "time date datetime timestamp timestamps when ts ds dt tmstamp epoch unix unixtime dates times zeit datum zeitstempel \
     uhrzeit zeitpunkt fecha hora heure horodatage horodate ora orario tijd tijdstip tidspunkt dato tid klokkeslett czas \
     godzina čas aika päivä pvm время дата 时间 日期 時間 日時 日付 시간 날짜 utc tiempo elapsed datahora datumzeit jour instant zaman \
-    tarih saat idő dátum datenum";
+    tarih saat idő dátum datenum yyyymmdd 年月日 年月日時 年月日时";
 
 /// Words that say more about a time.
 const BESIDE: &str = "local gmt utc measurement measured sample sampling record recorded event start end begin from to created updated \
@@ -62,6 +62,10 @@ pub(crate) fn is_time(name: &str) -> bool {
     if lower.is_empty() {
         return false;
     }
+    if name.trim() == "T" {
+        // A temperature.
+        return false;
+    }
     if WHOLE.contains(&lower.as_str()) {
         return true;
     }
@@ -103,7 +107,7 @@ pub(crate) fn part(name: &str) -> Option<Part> {
         "hhmm" | "hrmn" => Part::Clock,
         "ms" | "msec" | "millis" | "millisecond" | "milliseconds" | "millisekunde" | "millisekunden" => Part::Millisecond,
         "minute" | "min" | "minuto" | "minuut" | "mins" => Part::Minute,
-        "second" | "sec" | "sekunde" | "segundo" | "seconde" | "secondo" => Part::Second,
+        "second" | "seconds" | "sec" | "secs" | "sekunde" | "segundo" | "seconde" | "secondo" => Part::Second,
         _ => return None,
     })
 }
@@ -164,7 +168,7 @@ pub(crate) fn is_row_number(name: &str) -> bool {
 
 const SERIES: &str = "entity_id varname var_name variablename variable_name unique_id series metric metric_name variable variate sensor \
     sensor_id sensor_name sensorid sensorname _field field tag tagname tag_name name parameter param channel signal point \
-    point_name pointname item item_id measurement quantity statistic_id topic key attribute type id messstelle kanal größe \
+    point_name pointname object_name item item_id measurement quantity statistic_id topic key attribute type id messstelle kanal größe \
     serie capteur variabele device device_id measure datapoint register label timeseries ts_id source location";
 
 /// Whether a column of this name tells the series of a long table apart.
@@ -173,7 +177,7 @@ pub(crate) fn is_series_name(name: &str) -> bool {
 }
 
 const VALUES: &str = "value varvalue var_value variablevalue state _value y val wert valor valeur reading values messwert measurement_value \
-    target data_value mean numeric_value waarde valore v double float_value";
+    target data_value mean numeric_value object_value point_value waarde valore v double float_value";
 
 /// Whether a column of this name holds the values of a long table.
 pub(crate) fn is_value_name(name: &str) -> bool {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::devices::{Device, drop_clocks, join, match_variates, sorted};
 use crate::error::{Error, list};
-use crate::file::File;
 use crate::months;
 use crate::options::{Options, Steps};
+use crate::reader::File;
 use crate::recording::{Clock, Recording, Series, Variate, whole};
 use crate::regular::{Regular, as_written};
 use crate::report::{DroppedColumn, DroppedRows, Kind, Report, Shape, VariateReport};

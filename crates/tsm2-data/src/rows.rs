@@ -225,7 +225,7 @@ impl<'a> Rows<'a> {
         if record.iter().all(|cell| trim(cell).is_empty()) {
             return Some(Reason::Empty);
         }
-        if record.get(0).is_some_and(|cell| cell.starts_with(b"#")) {
+        if record.get(0).is_some_and(|cell| cell.starts_with(b"#")) || is_rule(record) {
             return Some(Reason::Comment);
         }
         if let Some(header) = &self.dialect.header
@@ -241,6 +241,14 @@ impl<'a> Rows<'a> {
         let is_wide = record.iter().skip(width).any(|cell| !trim(cell).is_empty());
         is_wide.then_some(Reason::Wide)
     }
+}
+
+/// Whether a line only parts others: `+-----+-----+`.
+fn is_rule(record: &ByteRecord) -> bool {
+    let is_long = record
+        .get(0)
+        .is_some_and(|cell| cell.len() > 4 && matches!(cell[0], b'-' | b'+' | b'='));
+    is_long && record.as_slice().iter().all(|byte| b"-=+| ".contains(byte))
 }
 
 fn skip_line(text: &mut dyn BufRead) -> std::io::Result<()> {

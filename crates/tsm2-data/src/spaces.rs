@@ -1,8 +1,8 @@
-//! Tables whose cells are parted by runs of spaces.
+//! Tables whose cells are parted by runs of spaces and tabs.
 
 use std::io::{BufRead, Read};
 
-/// Text with one space for each run of them, and none at the ends of lines.
+/// Text with one space for each run of blanks, and none at the start of a line.
 pub(crate) struct Collapsed<R> {
     text: R,
     last: u8,
@@ -24,6 +24,7 @@ impl<R: BufRead> Read for Collapsed<R> {
             }
             let length = buffer.len().min(into.len());
             for &byte in &buffer[..length] {
+                let byte = if byte == b'\t' { b' ' } else { byte };
                 let is_needless = byte == b' ' && matches!(self.last, b' ' | b'\n' | b'\r');
                 if !is_needless {
                     into[written] = byte;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::quoted;
 use crate::options::Options;
 use crate::report::{Kind, Report};
 
@@ -64,12 +65,4 @@ pub(crate) fn name(report: &mut Report, options: &Options) {
         ));
     }
     report.warnings.extend(warnings);
-}
-
-/// An argument as a shell takes it.
-fn quoted(argument: &str) -> String {
-    let is_plain = argument
-        .chars()
-        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/'));
-    if is_plain { argument.to_owned() } else { format!("'{argument}'") }
 }

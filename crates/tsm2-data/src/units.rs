@@ -17,6 +17,9 @@ const UNITS: &[&str] = &[
 /// Whether the text is a unit.
 pub(crate) fn is_unit(text: &str) -> bool {
     let text = text.trim();
+    if let Some(degrees) = text.strip_prefix("Deg. ") {
+        return matches!(degrees, "C" | "F" | "K");
+    }
     if text.is_empty() || text.chars().count() > 12 || text.contains([':', ';', ',', '=']) || text.contains(char::is_control) {
         return false;
     }

@@ -1,11 +1,11 @@
-//! JSON as a table: JSON lines, arrays of objects, objects of arrays, and logs of messages (`TOPIC {..}`, `TIME TOPIC {..}`).
+//! JSON as a table: JSON lines, documents with arrays, and logs of messages (`TOPIC {..}`, `TIME TOPIC {..}`).
 //!
 //! Each object is a row; the members of nested objects are columns of their own, named by their path, or by its last part where that is
 //! unique. Objects in an array under a key become rows with the key in a column `key`.
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::names;
 
@@ -29,6 +29,9 @@ pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
     };
     let mut columns = Columns::default();
     Some(rows(text, shape, &mut |row| columns.take(&row)).and_then(|()| {
+        if matches!(shape, Shape::Document) && columns.rows < 2 {
+            return Err((1, "one object without rows".into()));
+        }
         let mut writer = csv::Writer::from_writer(Vec::new());
         let names = columns.names();
         let mut write = |cells: &[String]| writer.write_record(cells).map_err(|error| (0, error.to_string()));
@@ -121,37 +124,75 @@ fn rows(text: &str, shape: Shape, take: &mut dyn FnMut(Row) -> Result<(), (usize
     Ok(())
 }
 
-/// The objects in the arrays of a document are its rows.
+/// The rows of a document: objects in arrays; the items of parallel arrays; `columns` with `values`, as InfluxDB writes them; `metric` with
+/// `values`, as Prometheus does.
 fn document_rows(
     value: &Value,
     above: &[(String, String)],
     take: &mut dyn FnMut(Row) -> Result<(), (usize, String)>,
 ) -> Result<(), (usize, String)> {
-    match value {
-        Value::Array(items) => items.iter().try_for_each(|item| document_rows(item, above, take)),
-        Value::Object(members) if members.values().any(holds_objects) => members.iter().try_for_each(|(key, value)| {
-            let mut above = above.to_vec();
-            if members.len() > 1 {
-                above.push(("key".into(), key.clone()));
-            }
-            match holds_objects(value) {
-                true => document_rows(value, &above, take),
-                false => Ok(()),
-            }
-        }),
-        object => {
-            let mut row = above.to_vec();
-            flatten(object, "", &mut row);
-            take(row)
-        }
+    let mut with_cells = |cells: &mut dyn Iterator<Item = (String, &Value)>| {
+        let mut row = above.to_vec();
+        cells.for_each(|(name, value)| flatten(value, &name, &mut row));
+        take(row)
+    };
+    let members = match value {
+        Value::Array(items) => return items.iter().try_for_each(|item| document_rows(item, above, take)),
+        Value::Object(members) => members,
+        scalar => return with_cells(&mut std::iter::once(("value".to_owned(), scalar))),
+    };
+    let array = |name: &str| members.get(name).and_then(Value::as_array);
+    if let (Some(columns), Some(values)) = (array("columns"), array("values")) {
+        let names: Vec<&str> = columns.iter().filter_map(Value::as_str).collect();
+        return values
+            .iter()
+            .filter_map(Value::as_array)
+            .try_for_each(|cells| with_cells(&mut names.iter().map(|name| (*name).to_owned()).zip(cells)));
     }
+    if let (Some(metric), Some(values)) = (members.get("metric").and_then(Value::as_object), array("values")) {
+        let labels: Vec<&str> = metric.values().filter_map(Value::as_str).collect();
+        let name = Value::String(labels.join("."));
+        return values.iter().filter_map(Value::as_array).try_for_each(|cells| {
+            let names = ["time", "value"].map(str::to_owned);
+            with_cells(&mut std::iter::once(("name".to_owned(), &name)).chain(names.into_iter().zip(cells)))
+        });
+    }
+    if let Some(rows) = parallel(members) {
+        let columns = || {
+            members
+                .iter()
+                .filter_map(|(name, value)| Some((name, value.as_array().filter(|items| items.len() == rows)?)))
+        };
+        return (0..rows).try_for_each(|row| with_cells(&mut columns().map(|(name, items)| (name.clone(), &items[row]))));
+    }
+    let holding: Vec<(&String, &Value)> = members.iter().filter(|(_, value)| holds_rows(value)).collect();
+    if holding.is_empty() {
+        return with_cells(&mut members.iter().map(|(name, value)| (name.clone(), value)));
+    }
+    holding.iter().try_for_each(|(key, value)| {
+        let mut above = above.to_vec();
+        if holding.len() > 1 {
+            above.push(("key".into(), (*key).clone()));
+        }
+        document_rows(value, &above, take)
+    })
 }
 
-/// Whether a value is an array of objects, or an array of such arrays.
-fn holds_objects(value: &Value) -> bool {
-    value
-        .as_array()
-        .is_some_and(|items| items.iter().any(|item| item.is_object() || holds_objects(item)))
+/// Items of the arrays of an object that has several of one length and no objects in them.
+fn parallel(members: &Map<String, Value>) -> Option<usize> {
+    let is_cells = |items: &&Vec<Value>| items.len() > 1 && !items.iter().any(|item| item.is_object() || item.is_array());
+    let mut lengths = members.values().filter_map(Value::as_array).filter(is_cells).map(Vec::len);
+    let first = lengths.next()?;
+    lengths.any(|length| length == first).then_some(first)
+}
+
+/// Whether a value has rows in it rather than cells.
+fn holds_rows(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| item.is_object() || holds_rows(item)),
+        Value::Object(members) => parallel(members).is_some() || members.values().any(holds_rows),
+        _ => false,
+    }
 }
 
 /// Adds the members of a value, each with its path.
@@ -176,10 +217,13 @@ fn flatten(value: &Value, path: &str, row: &mut Row) {
 struct Columns {
     paths: Vec<String>,
     places: HashMap<String, usize>,
+    /// Rows looked at.
+    rows: u64,
 }
 
 impl Columns {
     fn take(&mut self, row: &Row) -> Result<(), (usize, String)> {
+        self.rows += 1;
         for (path, _) in row {
             if !self.places.contains_key(path) {
                 if self.paths.len() == MOST_COLUMNS {

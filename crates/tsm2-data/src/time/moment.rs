@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use crate::cells::{Decimal, number, plain, trim};
 use crate::names::Part;
 use crate::recording::Clock;
-use crate::time::formats::{Order, Zone, civil_ms, days, month_of_year, parse};
+use crate::time::date::{Order, Zone, civil_ms, days};
+use crate::time::formats::{month_of_year, parse};
 
 /// The columns of the time and how they are read.
 #[derive(Debug, Clone)]
@@ -19,8 +20,8 @@ pub(crate) struct TimeColumns {
     pub clock: Clock,
     /// Zone of cells without one.
     pub zone: TimeZone,
-    /// Column of milliseconds, the last of `columns`.
-    pub milliseconds: Option<usize>,
+    /// Milliseconds for each unit of the last of `columns`, which hold seconds and milliseconds of the time.
+    pub fractions: Vec<f64>,
     pub notes: Vec<String>,
 }
 
@@ -50,15 +51,33 @@ pub(crate) enum Moment {
 }
 
 impl TimeColumns {
+    /// Without a zone or fractions.
+    pub fn new(columns: Vec<usize>, how: How, format: String, clock: Clock, notes: Vec<String>) -> Self {
+        TimeColumns {
+            columns,
+            how,
+            format,
+            clock,
+            zone: TimeZone::UTC,
+            fractions: Vec::new(),
+            notes,
+        }
+    }
+
     /// The moment of a row.
     pub fn read(&self, record: &ByteRecord) -> Option<Moment> {
-        let Some(c) = self.milliseconds else {
+        if self.fractions.is_empty() {
             return self.read_columns(record, &self.columns);
-        };
-        let milliseconds = plain(trim(record.get(c)?))? as i64;
-        Some(match self.read_columns(record, &self.columns[..self.columns.len() - 1])? {
-            Moment::Utc(ms) => Moment::Utc(ms + milliseconds),
-            Moment::Civil(ms) => Moment::Civil(ms + milliseconds),
+        }
+        let (columns, fractions) = self.columns.split_at(self.columns.len() - self.fractions.len());
+        let mut later = 0.0;
+        for (&c, scale) in fractions.iter().zip(&self.fractions) {
+            later += plain(trim(record.get(c)?))? * scale;
+        }
+        let later = later.round() as i64;
+        Some(match self.read_columns(record, columns)? {
+            Moment::Utc(ms) => Moment::Utc(ms + later),
+            Moment::Civil(ms) => Moment::Civil(ms + later),
         })
     }
 

@@ -22,6 +22,13 @@ pub(crate) fn by_name(name: &str) -> Result<TimeZone, Error> {
     })
 }
 
+/// The zone of a place in a text, such as `Europe/Amsterdam (+01:00)`.
+pub(crate) fn of_place(text: &str) -> Option<TimeZone> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
+    let mut places = text.split(|c| !is_part(c)).filter(|word| word.contains('/'));
+    places.find_map(|word| TimeZone::get(word).ok())
+}
+
 fn fixed(text: &str) -> Option<TimeZone> {
     let sign = match text.as_bytes().first()? {
         b'+' => 1,

@@ -2,9 +2,12 @@
 
 mod damage;
 mod dialects;
+mod exports;
 mod long_tables;
 mod never_silent;
 mod other_kinds;
+#[cfg(feature = "parquet")]
+mod parquet_files;
 mod shared_cases;
 mod steps;
 mod times;

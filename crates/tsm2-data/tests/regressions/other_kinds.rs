@@ -344,3 +344,46 @@ fn units_in_a_column_of_a_long_table_belong_to_their_variates() {
         "{message}"
     );
 }
+
+#[test]
+fn answers_of_services_in_json_are_tables() {
+    let times: Vec<String> = (0..60).map(|row| format!("\"2024-03-{:02}T{}\"", day(row), clock(row))).collect();
+    let values: Vec<String> = (0..60).map(|row| reading(row).to_string()).collect();
+    let hourly = format!(r#"{{"time":[{}],"t":[{}]}}"#, times.join(","), values.join(","));
+    let weather = format!(r#"{{"latitude":52.5,"hourly_units":{{"t":"°C"}},"hourly":{hourly}}}"#);
+    let pairs: Vec<String> = (0..60).map(|row| format!("[{},{}]", times[row], reading(row))).collect();
+    let influx = format!(
+        r#"{{"results":[{{"series":[{{"name":"x","columns":["time","t"],"values":[{}]}}]}}]}}"#,
+        pairs.join(",")
+    );
+    for text in [hourly, weather, influx] {
+        let (recording, report) = read(&text);
+        assert_ten_minutes(&report);
+        assert_eq!((names(&report), recording.series[0].values[9]), (vec!["t"], reading(9)), "{text}");
+    }
+    let series = |room: &str, by: f32| {
+        let pairs: Vec<String> = (0..60).map(|row| format!(r#"[{},"{}"]"#, unix(row), reading(row) + by)).collect();
+        format!(
+            r#"{{"metric":{{"__name__":"temp","room":"{room}"}},"values":[{}]}}"#,
+            pairs.join(",")
+        )
+    };
+    let text = format!(
+        r#"{{"status":"success","data":{{"resultType":"matrix","result":[{},{}]}}}}"#,
+        series("a", 0.0),
+        series("b", 5.0)
+    );
+    let (recording, report) = read(text);
+    assert_ten_minutes(&report);
+    assert_eq!(names(&report), ["temp.a", "temp.b"]);
+    assert_eq!(recording.series[0].row(4, 2), [reading(4), reading(4) + 5.0]);
+    assert!(error(r#"{"a":{"b":1},"c":[1,2,3]}"#).contains("one object without rows"));
+}
+
+#[test]
+fn narrow_spaces_group_thousands_and_a_clock_may_stand_before_its_date() {
+    let row = |row: usize| format!("{}:00 {:02}.03.2024;1\u{202f}{},5", clock(row), day(row), 200 + row * 7 % 31);
+    let (recording, report) = read(table("Horodatage;Débit", 60, row));
+    assert_ten_minutes(&report);
+    assert_eq!(recording.series[0].values[3], 1221.5);
+}
