@@ -9,8 +9,11 @@ pub mod data;
 #[cfg(target_os = "linux")]
 pub mod device;
 pub mod engine;
+#[cfg(target_os = "linux")]
+pub mod home_assistant;
 pub mod http;
 pub mod process;
+pub mod promtool;
 pub mod recording;
 pub mod site;
 pub mod stored;

@@ -59,6 +59,7 @@ fn prepared(mut config: Config) -> anyhow::Result<Prepared> {
     config.broker.client_id.push_str("-record");
     config.state.path = None;
     config.http = None;
+    config.home_assistant = None;
     let mut prepared = prepare(&config)?;
     prepared.publishes = false;
     prepared.session.status_topic = None;

@@ -8,6 +8,7 @@ use tsm2_bundle::Variate;
 
 use super::{common, explain};
 use crate::config::{Config, Prepared, prepare};
+use crate::runtime::home_assistant::largest_device;
 use crate::runtime::published::largest_payload;
 
 /// Payload limit of the documented broker configuration, in bytes.
@@ -63,7 +64,7 @@ impl<'p> Found<'p> {
     fn of(prepared: &'p Prepared) -> Self {
         let meta = prepared.bundle.meta();
         let names = |variates: &'p [Variate]| variates.iter().map(|variate| variate.name.as_str()).collect();
-        let largest_message = largest_payload(&meta.name, meta.config.horizon, &prepared.publication);
+        let largest_message = largest_payload(&meta.name, meta.config.horizon, &prepared.publication).max(largest_device(prepared));
         let mut warnings = prepared.warnings.0.clone();
         if largest_message > DOCUMENTED_LIMIT {
             warnings.push(format!(

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::broker::Broker;
+use super::home_assistant::HomeAssistant;
 use super::http::Http;
 use super::input::Input;
 use super::log::Log;
@@ -84,6 +85,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where forecasts go.
     pub output: Output,
+    /// Streams as devices of Home Assistant; nothing is announced when absent.
+    pub home_assistant: Option<HomeAssistant>,
     /// What outlives the process.
     pub state: State,
     /// Recordings of what the daemon sees; none when absent.

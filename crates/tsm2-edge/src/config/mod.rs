@@ -5,7 +5,10 @@
 
 mod address;
 mod broker;
+pub mod device_class;
+mod discovery_topics;
 mod file;
+mod home_assistant;
 mod http;
 mod input;
 mod log;
@@ -27,7 +30,9 @@ mod words;
 
 pub use address::{Address, AddressError, Kind, Route};
 pub use broker::{Broker, BrokerError, Tls};
+pub use discovery_topics::{DiscoveryTopics, discovery_id};
 pub use file::{Config, ConfigError, ENV_PREFIX};
+pub use home_assistant::{Announcement, HomeAssistant, HomeAssistantError, Quantity};
 pub use http::{Http, HttpSectionError};
 pub use input::Input;
 pub use log::{Log, LogFormat, LogLevel};

@@ -9,7 +9,9 @@ use tsm2_bundle::{Bundle, BundleError};
 use tsm2_mqtt::SessionOptions;
 
 use super::broker::BrokerError;
+use super::discovery_topics::DiscoveryTopics;
 use super::file::Config;
+use super::home_assistant::{Announcement, HomeAssistantError};
 use super::http::HttpSectionError;
 use super::memory::{self, TooLarge};
 use super::model::ModelError;
@@ -44,6 +46,9 @@ pub enum PrepareError {
     /// Section `output`.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// Section `home_assistant`.
+    #[error(transparent)]
+    HomeAssistant(#[from] HomeAssistantError),
     /// Section `state`.
     #[error(transparent)]
     State(#[from] StateError),
@@ -68,6 +73,8 @@ pub struct Prepared {
     pub topics: Topics,
     /// What of a forecast is published.
     pub publication: Publication,
+    /// What is announced to Home Assistant; `None`: nothing, and nothing is removed.
+    pub home_assistant: Option<Announcement>,
     /// Payloads to readings to time steps to forecasts.
     pub schema: Schema,
     /// The session with the broker.
@@ -107,6 +114,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         input,
         sources,
         output,
+        home_assistant,
         state,
         record,
         http,
@@ -127,13 +135,20 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
     let meta = bundle.meta();
     let interval_ms = model.interval_ms(meta)?;
     let publication = output.publication(meta)?;
+    let announcement = home_assistant
+        .as_ref()
+        .map(|section| section.announcement(meta, &output.steps))
+        .transpose()?;
     let sources = sources::sources(input, sources, meta)?;
     let unread = meta.variates.iter().enumerate();
     let unread = unread.filter(|(variate, _)| !sources.iter().any(|source| source.variates.contains(variate)));
     warnings
         .0
         .extend(unread.map(|(_, variate)| format!("no source has the variate {:?}; the model never sees it", variate.name)));
-    let topics = Topics::new(input, &sources, &output.prefix, meta)?;
+    let discovery = home_assistant
+        .as_ref()
+        .map(|section| DiscoveryTopics::new(&section.discovery_prefix, &output.prefix));
+    let topics = Topics::new(input, &sources, &output.prefix, discovery, meta)?;
     let mut schema = Schema::new(input, &sources, meta, interval_ms, output.coverage)?;
     schema.forecaster.naive = model.naive(interval_ms)?;
     let bytes_per_stream = memory::per_stream(&bundle, &schema.resampler, &schema.forecaster);
@@ -160,6 +175,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         topics,
         publication,
+        home_assistant: announcement,
         schema,
         session,
         bytes_per_stream,

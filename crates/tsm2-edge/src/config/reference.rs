@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::broker::{Broker, Tls};
 use super::file::ENV_PREFIX;
+use super::home_assistant::HomeAssistant;
 use super::http::Http;
 use super::input::Input;
 use super::log::Log;
@@ -29,6 +30,7 @@ pub fn sections() -> Vec<Section> {
         Source::section(),
         Value::section(),
         Output::section(),
+        HomeAssistant::section(),
         State::section(),
         Record::section(),
         Http::section(),

@@ -6,6 +6,7 @@ use tsm2_bundle::Metadata;
 use tsm2_mqtt::{TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, topic_level};
 
 use super::address::{Address, AddressError, Kind, Route};
+use super::discovery_topics::DiscoveryTopics;
 use super::input::Input;
 use super::sources::PreparedSource;
 
@@ -121,12 +122,20 @@ pub struct Topics {
     /// For each target its level in an output topic.
     outputs: Vec<String>,
     prefix: String,
+    /// Home Assistant, where it is announced to.
+    discovery: Option<DiscoveryTopics>,
 }
 
 impl Topics {
     /// # Errors
     /// Why no message could be read or published.
-    pub(super) fn new(input: &Input, sources: &[PreparedSource], prefix: &str, meta: &Metadata) -> Result<Self, TopicsError> {
+    pub(super) fn new(
+        input: &Input,
+        sources: &[PreparedSource],
+        prefix: &str,
+        discovery: Option<DiscoveryTopics>,
+        meta: &Metadata,
+    ) -> Result<Self, TopicsError> {
         let stream = stream_name(input, sources)?;
         let variates: Vec<String> = meta.variates.iter().map(|variate| variate.name.clone()).collect();
         let outputs: Vec<String> = meta.targets().iter().map(|variate| topic_level(&variate.name)).collect();
@@ -149,6 +158,7 @@ impl Topics {
             variates,
             outputs,
             prefix: prefix.to_owned(),
+            discovery,
         };
         for source in sources {
             topics.check_loop(format!("{}.topic", source.key), &source.template)?;
@@ -282,7 +292,11 @@ impl Topics {
     /// each.
     pub fn filters(&self) -> Vec<String> {
         let of_sources = self.sources.iter().flat_map(PreparedSource::filters);
-        let all: Vec<String> = of_sources.chain(self.future_covariates.as_ref().map(Template::filter)).collect();
+        let of_discovery = self.discovery.iter().flat_map(DiscoveryTopics::filters);
+        let all: Vec<String> = of_sources
+            .chain(self.future_covariates.as_ref().map(Template::filter))
+            .chain(of_discovery)
+            .collect();
         let is_needed = |(index, filter): &(usize, &String)| {
             let others = all.iter().enumerate();
             !{ others }.any(|(other, by)| covers(by, filter) && (by != *filter || other < *index))
@@ -319,11 +333,45 @@ impl Topics {
         format!("{}/status", self.prefix)
     }
 
-    /// All topics with retained messages of a stream.
+    /// First levels of the published topics.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Topics of Home Assistant, where section `home_assistant` is.
+    pub fn discovery(&self) -> Option<&DiscoveryTopics> {
+        self.discovery.as_ref()
+    }
+
+    /// Topic of the values of a target variate for Home Assistant's sensors.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    pub fn sensor_values(&self, stream: &str, variate: usize) -> String {
+        format!("{}/{stream}/home_assistant/{}", self.prefix, self.outputs[variate])
+    }
+
+    /// Topic of the whole forecast of a target variate, as attributes of a Home Assistant sensor.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    pub fn sensor_attributes(&self, stream: &str, variate: usize) -> String {
+        format!("{}/forecast", self.sensor_values(stream, variate))
+    }
+
+    /// All topics with retained messages of a stream. The device of Home Assistant comes first: its
+    /// sensors end before their topics are emptied.
     pub fn retained_of(&self, stream: &str) -> Vec<String> {
-        (0..self.outputs.len())
-            .flat_map(|variate| [self.forecast(stream, variate), self.metrics(stream, variate)])
-            .collect()
+        let device = self.discovery.iter().map(|discovery| discovery.stream(stream));
+        let by_variate = |variate| {
+            let sensors = self
+                .discovery
+                .is_some()
+                .then(|| [self.sensor_values(stream, variate), self.sensor_attributes(stream, variate)]);
+            let all = sensors.into_iter().flatten();
+            all.chain([self.forecast(stream, variate), self.metrics(stream, variate)])
+        };
+        device.chain((0..self.outputs.len()).flat_map(by_variate)).collect()
     }
 }
 
@@ -442,7 +490,7 @@ mod tests {
         let mut input = Input::new(topic);
         input.stream = stream.map(str::to_owned);
         let sources = super::super::sources::sources(&input, &[], &meta()).expect("valid sources");
-        Topics::new(&input, &sources, "tsm2", &meta())
+        Topics::new(&input, &sources, "tsm2", None, &meta())
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::page::Recent;
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::Uncommitted;
 use crate::runtime::forecasts::Forecasts;
+use crate::runtime::home_assistant::{Announcer, Listener, Values};
 use crate::runtime::patience::Patience;
 use crate::runtime::queue::RoundRobinQueue;
 use crate::runtime::recorder::Recorder;
@@ -189,6 +190,7 @@ impl Daemon {
             health: health.clone(),
         };
         let mut writing = tokio::task::spawn_blocking(move || writer.run(&closed));
+        let announcer = Announcer::new(&prepared, publisher.clone());
         let mut workers = JoinSet::new();
         for ((number, queue), report) in queues.iter().enumerate().zip(metrics.workers(prepared.workers)) {
             let worker = Worker {
@@ -200,7 +202,12 @@ impl Daemon {
                 durable: durable.clone(),
                 uncommitted: uncommitted.clone(),
                 in_flight: receiver.in_flight(),
-                forecasts: Forecasts::new(prepared.clone(), publisher.clone(), prepared.http.is_some().then(|| recent.clone())),
+                forecasts: Forecasts::new(
+                    prepared.clone(),
+                    publisher.clone(),
+                    prepared.http.is_some().then(|| recent.clone()),
+                    announcer.clone().map(|announcer| Values::new(prepared.clone(), announcer)),
+                ),
                 patience: patience(Component::Worker(number)),
                 admission: admission.clone(),
                 metrics: metrics.clone(),
@@ -211,7 +218,11 @@ impl Daemon {
         // The writer ends when the last worker has ended.
         drop(batches);
         let in_flight = receiver.in_flight();
-        let source = Translating::new(receiver, prepared.clone(), publisher.clone(), metrics.input.clone());
+        let listener = Listener {
+            source: receiver,
+            announcer: announcer.clone(),
+        };
+        let source = Translating::new(listener, prepared.clone(), publisher.clone(), metrics.input.clone());
         let router = Router {
             prepared,
             queues: queues.clone(),
@@ -235,6 +246,7 @@ impl Daemon {
                 written = Some(result);
                 false
             }
+            () = announce(&session, announcer) => false,
             () = async {
                 let mut second = tokio::time::interval(SECOND);
                 loop {
@@ -271,6 +283,28 @@ impl Daemon {
             (true, Ok(written)) => written.map(|()| was_asked).map_err(Into::into),
             _ => Err(DaemonError::Panic),
         }
+    }
+}
+
+/// Announces streams to Home Assistant, all of them after each connection. Does not end.
+async fn announce(session: &Session, announcer: Option<Arc<Announcer>>) {
+    let Some(announcer) = announcer else {
+        return std::future::pending().await;
+    };
+    let connections = async {
+        let mut seen = SessionState::Disconnected;
+        while let Some(state) = session.state_after(&seen).await {
+            if state == SessionState::Ready {
+                announcer.connected();
+            }
+            seen = state;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = connections => {}
+        // The session has ended; the other parts of the daemon see it, too.
+        _closed = announcer.run() => std::future::pending().await,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::{Prepared, Publication};
 use crate::page::Recent;
 use crate::runtime::derived::{self, Residual};
 use crate::runtime::engine::Step;
+use crate::runtime::home_assistant::Values;
 use crate::runtime::patience::{Cut, Patience};
 use crate::runtime::published::{ForecastMessage, MetricsMessage, seconds};
 
@@ -21,6 +22,8 @@ pub(crate) struct Forecasts {
     pub(crate) publisher: Publisher,
     /// For the web page, where HTTP is served.
     pub(crate) recent: Option<Arc<Recent>>,
+    /// For Home Assistant.
+    sensors: Option<Values>,
     /// For residuals: the newest forecast of each stream. A start begins without.
     expected: RefCell<HashMap<String, Expected>>,
 }
@@ -33,11 +36,12 @@ struct Expected {
 }
 
 impl Forecasts {
-    pub(crate) fn new(prepared: Arc<Prepared>, publisher: Publisher, recent: Option<Arc<Recent>>) -> Self {
+    pub(crate) fn new(prepared: Arc<Prepared>, publisher: Publisher, recent: Option<Arc<Recent>>, sensors: Option<Values>) -> Self {
         Forecasts {
             prepared,
             publisher,
             recent,
+            sensors,
             expected: RefCell::default(),
         }
     }
@@ -99,8 +103,21 @@ impl Forecasts {
             };
             self.send_json(patience, prepared.topics.forecast(step.stream, variate), &forecast, true)?;
         }
-        if prepared.publication.residuals {
-            self.publish_residuals(patience, &step, interval_ms)?;
+        if prepared.publication.residuals || self.sensors.is_some() {
+            let residuals = self.residuals(&step, interval_ms);
+            if let Some(sensors) = &self.sensors {
+                let scores: Vec<_> = residuals
+                    .iter()
+                    .map(|residual| residual.as_ref().map(|residual| residual.score))
+                    .collect();
+                for message in sensors.of_step(&step, origin_ms, &scores) {
+                    self.send(patience, message)?;
+                }
+            }
+            let wanted = residuals.into_iter().enumerate().filter(|_| prepared.publication.residuals);
+            for (variate, residual) in wanted.filter_map(|(variate, residual)| Some((variate, residual?))) {
+                self.send_json(patience, prepared.topics.residual(step.stream, variate), &residual, false)?;
+            }
         }
         if let Some(monitor) = step.metrics {
             for variate in 0..prepared.topics.targets() {
@@ -111,8 +128,8 @@ impl Forecasts {
         Ok(published)
     }
 
-    /// The readings of a time step beside the forecast of them.
-    fn publish_residuals(&self, patience: &Patience, step: &Step<'_>, interval_ms: i64) -> Result<(), Cut> {
+    /// For each target the reading of a time step beside the forecast of it.
+    fn residuals(&self, step: &Step<'_>, interval_ms: i64) -> Vec<Option<Residual<'_>>> {
         let (prepared, horizon) = (&self.prepared, self.prepared.bundle.meta().config.horizon);
         let targets = (0..prepared.topics.targets()).map(|variate| {
             let first = variate * horizon;
@@ -122,18 +139,13 @@ impl Forecasts {
             time_ms: step.time_ms.saturating_add(interval_ms),
             targets: targets.collect(),
         };
-        let Some(expected) = self.expected.borrow_mut().insert(step.stream.to_owned(), next) else {
-            return Ok(());
+        let expected = self.expected.borrow_mut().insert(step.stream.to_owned(), next);
+        let Some(expected) = expected.filter(|expected| expected.time_ms == step.time_ms) else {
+            return Vec::new();
         };
-        if expected.time_ms != step.time_ms {
-            return Ok(());
-        }
-        for (variate, &[mean, lower, upper]) in expected.targets.iter().enumerate() {
+        let residual = |(variate, &[mean, lower, upper]): (usize, &[f32; 3])| {
             let value = step.values[variate];
-            if value.is_nan() {
-                continue;
-            }
-            let residual = Residual {
+            (value.is_finite() && mean.is_finite()).then(|| Residual {
                 time: rfc3339(step.time_ms),
                 value,
                 expected: mean,
@@ -141,10 +153,9 @@ impl Forecasts {
                 upper,
                 score: derived::score(value, mean, lower, upper),
                 model: &prepared.bundle.meta().name,
-            };
-            self.send_json(patience, prepared.topics.residual(step.stream, variate), &residual, false)?;
-        }
-        Ok(())
+            })
+        };
+        expected.targets.iter().enumerate().map(residual).collect()
     }
 
     /// Removes the retained messages of a stream: empty ones replace them.
@@ -152,19 +163,29 @@ impl Forecasts {
         if let Some(recent) = &self.recent {
             recent.forget(stream);
         }
+        if let Some(sensors) = &self.sensors {
+            sensors.forget(stream);
+        }
         self.expected.borrow_mut().remove(stream);
         let mut topics = self.prepared.topics.retained_of(stream).into_iter();
-        topics.try_for_each(|topic| self.send(patience, topic, Bytes::new(), true))
+        topics.try_for_each(|topic| {
+            let message = Message {
+                topic,
+                payload: Bytes::new(),
+                retain: true,
+            };
+            self.send(patience, message)
+        })
     }
 
     fn send_json(&self, patience: &Patience, topic: String, content: &impl Serialize, retain: bool) -> Result<(), Cut> {
         // Numbers and text are always JSON.
-        self.send(patience, topic, serde_json::to_vec(content).unwrap_or_default().into(), retain)
+        let payload = serde_json::to_vec(content).unwrap_or_default().into();
+        self.send(patience, Message { topic, payload, retain })
     }
 
     /// Hands a message to the session, after waiting for room.
-    fn send(&self, patience: &Patience, topic: String, payload: Bytes, retain: bool) -> Result<(), Cut> {
-        let message = Message { topic, payload, retain };
+    fn send(&self, patience: &Patience, message: Message) -> Result<(), Cut> {
         patience.wait(self.publisher.publish(message))?.map_err(|_| Cut)
     }
 }

@@ -14,6 +14,7 @@ pub mod daemon;
 mod derived;
 pub mod engine;
 mod forecasts;
+pub(crate) mod home_assistant;
 mod patience;
 pub(crate) mod published;
 mod queue;

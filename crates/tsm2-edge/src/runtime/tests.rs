@@ -144,7 +144,7 @@ impl Bench {
                 durable: durable.clone(),
                 uncommitted: uncommitted.clone(),
                 in_flight: self.ends.2.in_flight(),
-                forecasts: Forecasts::new(self.prepared.clone(), self.ends.1.clone(), None),
+                forecasts: Forecasts::new(self.prepared.clone(), self.ends.1.clone(), None, None),
                 patience: patience(Component::Worker(number)),
                 admission: Arc::new(Admission::new(self.prepared.max_streams)),
                 metrics: self.metrics.clone(),
