@@ -17,8 +17,9 @@ topic, host, port = arguments + ["", "localhost", "1883"][len(arguments):]
 # The daemon's forecasts are retained: the newest one comes at once.
 message = json.loads(subscribe.simple(topic, hostname=host, port=int(port)).payload)
 
-start = pd.Timestamp(message["start"])
-times = pd.date_range(start, periods=len(message["mean"]), freq=pd.Timedelta(seconds=message["interval_s"]))
+# With output.steps the message lists its steps; else it has all of them, from 1.
+steps = pd.Index(message.get("step", range(1, len(message["mean"]) + 1)))
+times = pd.Timestamp(message["start"]) + (steps - 1) * pd.Timedelta(seconds=message["interval_s"])
 forecast = pd.DataFrame({name: message[name] for name in ("mean", "lower", "upper")}, index=times)
 print(forecast)
 

@@ -1,38 +1,17 @@
 //! What those who operate the daemon see of it.
 
-use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use tsm2_e2e::http::{get, get_until, has};
 use tsm2_e2e::process::Running;
+use tsm2_e2e::promtool::promtool;
 use tsm2_e2e::site::{Site, exchange};
 use tsm2_edge::observe::{Health, LiveErrors, Metrics, ModelLabels};
 use tsm2_mqtt_testkit::TIMEOUT;
 use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
-use tsm2_mqtt_testkit::require::skip;
 use tsm2_stream::{ErrorSums, Errors};
-
-/// What promtool has to say, from its exit status on; `None`, with a line printed, where it is not installed.
-fn promtool(arguments: &[&str], folder: &Path, input: &str) -> Option<String> {
-    let tool = Command::new("promtool")
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut tool) = tool else {
-        skip("promtool (Debian's package prometheus) is not installed");
-        return None;
-    };
-    tool.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
-    let output = tool.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    Some(format!("{}: {said}", output.status))
-}
 
 /// Asserts that promtool has nothing to say against a page.
 fn assert_passes_promtool(page: &str) {
@@ -74,23 +53,6 @@ fn every_metric_passes_promtool_with_and_without_values() {
     }
     for page in [empty, filled] {
         assert_passes_promtool(&page);
-    }
-}
-
-#[test]
-fn the_shipped_alerts_and_scrape_configuration_work() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware/linux/prometheus");
-    for arguments in [&["check", "config", "prometheus.yml"][..], &["test", "rules", "tsm2-edge.test.yml"]] {
-        if let Some(said) = promtool(arguments, &folder, "") {
-            assert!(said.starts_with("exit status: 0"), "{said}");
-        }
-    }
-    let metrics = Metrics::new();
-    let names: Vec<&str> = metrics.definitions().iter().map(|definition| definition.name).collect();
-    let rules = std::fs::read_to_string(folder.join("tsm2-edge.rules.yml")).unwrap();
-    let is_name = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
-    for named in rules.split(|c| !is_name(c)).filter(|word| word.starts_with("tsm2_edge_")) {
-        assert!(names.contains(&named), "an alert uses {named}, which is not a metric");
     }
 }
 
