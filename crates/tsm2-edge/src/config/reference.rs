@@ -78,8 +78,8 @@ pub fn metrics() -> String {
     page.push_str("# Metrics of `tsm2-edge run`\n\n");
     for paragraph in [
         "`/metrics` shows these metrics in the text format of Prometheus; a section `http` in the configuration \
-         turns it on ([operate the daemon](../how-to/operate.md)). Alerts and a scrape configuration are in \
-         [firmware/linux/prometheus](../../firmware/linux/prometheus/).",
+         turns it on ([operate the daemon](../how-to/operate.md#health-and-metrics-over-http), with alerts and a \
+         dashboard).",
         "Counters start at 0 with the process. The number of series does not grow with the number of streams. \
          The label `step` shows the first, the middle and the last step of the horizon.",
     ] {

@@ -84,6 +84,13 @@ impl Announcer {
         self.changed.notify_one();
     }
 
+    fn announce_all(&self) {
+        let mut waiting = self.lock();
+        for stream in waiting.known.clone() {
+            waiting.queue.entry(stream).or_default();
+        }
+    }
+
     /// Announces a stream no longer.
     pub(crate) fn forget(&self, stream: &str) {
         let mut waiting = self.lock();
@@ -132,11 +139,7 @@ impl Announcer {
             let done = match self.next().await {
                 Next::All(pause) => {
                     tokio::time::sleep(pause).await;
-                    let mut waiting = self.lock();
-                    for stream in waiting.known.clone() {
-                        waiting.queue.entry(stream).or_default();
-                    }
-                    drop(waiting);
+                    self.announce_all();
                     self.publish_daemon().await
                 }
                 Next::Stream(stream, earlier) => self.publish_stream(&stream, &earlier).await,
