@@ -162,9 +162,21 @@ async fn a_sensor_that_the_configuration_drops_is_removed_and_a_new_name_keeps_t
     let site = Site::new(broker.port(), "home_assistant.steps = [5]\nhome_assistant.name = 'Cellar'");
     // No reading is needed: the broker has what was announced.
     let daemon = site.start();
-    let removing = next(&mut client, DEVICE).await;
-    assert_eq!(removing["components"]["temp_step_1"], json!({ "platform": "sensor" }));
-    let after = next(&mut client, DEVICE).await;
+    let removed = json!({ "platform": "sensor" });
+    let (mut is_removed, mut after, mut name) = (false, Value::Null, Value::Null);
+    while after.is_null() || name != "Cellar" {
+        let (topic, payload) = client.next().await;
+        if topic == DAEMON {
+            name = serde_json::from_slice::<Value>(&payload).expect("JSON")["device"]["name"].clone();
+        } else if topic == DEVICE {
+            // What the first daemon announced may come twice.
+            let device: Value = serde_json::from_slice(&payload).expect("JSON");
+            match is_removed {
+                true => after = device,
+                false => is_removed = device["components"]["temp_step_1"] == removed,
+            }
+        }
+    }
     assert!(
         !keys(&after).contains(&"temp_step_1") && keys(&after).len() == keys(&before).len() - 2,
         "{after:#}"
@@ -176,7 +188,6 @@ async fn a_sensor_that_the_configuration_drops_is_removed_and_a_new_name_keeps_t
     daemon.terminate();
     let kept = retained(broker.port(), &["homeassistant/#"]).await;
     assert_eq!(kept[DEVICE], after);
-    assert_eq!(kept[DAEMON]["device"]["name"], "Cellar");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,12 +265,13 @@ async fn several_sources_before_a_model_exists() {
     let daemon = tsm2_e2e::process::Running::start(&["run", file.to_str().expect("a path"), "--json"]);
     let mut client = watcher(broker.port()).await;
     client.wait_for("tsm2/status", "online").await;
-    client
-        .publish("z2m/kitchen", r#"{"last_seen": "2026-03-02T12:00:00Z", "temperature": 21.5}"#)
-        .await;
-    client
-        .publish("tele/plug/SENSOR", r#"{"Time": "2026-03-02T12:00:00Z", "ENERGY": {"Power": 40}}"#)
-        .await;
+    for minute in 0..2 {
+        let time = rfc3339(START + minute * MINUTE);
+        let kitchen = json!({ "last_seen": time, "temperature": 21.5 });
+        let plug = json!({ "Time": time, "ENERGY": { "Power": 40 } });
+        client.publish("z2m/kitchen", kitchen.to_string()).await;
+        client.publish("tele/plug/SENSOR", plug.to_string()).await;
+    }
     // A name that no discovery topic can have.
     let (topic, device) = loop {
         let (topic, payload) = client.next().await;

@@ -12,7 +12,7 @@ use tsm2_demo::simulator::{Building, NAMES};
 use tsm2_e2e::http::{get_until, has};
 use tsm2_e2e::process::Running;
 use tsm2_e2e::promtool::promtool;
-use tsm2_edge::observe::Metrics;
+use tsm2_edge::observe::{Health, Metrics};
 use tsm2_mqtt::rfc3339;
 use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
 use tsm2_mqtt_testkit::require::skip;
@@ -65,6 +65,21 @@ fn every_metric_in_alerts_and_dashboard_exists() {
     }
     let unknown: Vec<_> = used.difference(&names).collect();
     assert!(used.len() > 25 && unknown.is_empty(), "no such metrics: {unknown:?}");
+}
+
+#[test]
+fn the_start_of_the_process_is_the_same_at_each_scrape() {
+    let (metrics, health) = (Metrics::new(), Health::new());
+    let start = || {
+        let page = metrics.page(&health);
+        let line = page.lines().find(|line| line.starts_with("process_start_time_seconds "));
+        line.expect("the metric").to_owned()
+    };
+    let first = start();
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        assert_eq!(start(), first, "Prometheus would see a restart");
+    }
 }
 
 #[test]

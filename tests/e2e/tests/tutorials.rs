@@ -70,7 +70,7 @@ fn the_first_hour_leads_from_devices_to_home_assistant() {
     assert_has(&printed[0], "kitchen_temperature");
     assert_has(&printed[1], "home.toml is valid");
     assert_has(&printed[2], "heater_power");
-    assert_has(&printed[3], "best baseline");
+    assert_has(&printed[3], "baseline");
     assert_has(&printed[4], "ready");
     assert_has(&printed[5], "\"model\":\"house\"");
     assert_has(&printed[6], "ok\n1\n");

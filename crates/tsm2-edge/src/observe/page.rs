@@ -89,7 +89,11 @@ impl OnScrape {
         let process = Process::now();
         // Counted back from now: small devices start with a wrong clock.
         if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-            self.start_time.set(now.as_secs_f64() - uptime_s);
+            let start_s = now.as_secs_f64() - uptime_s;
+            // The same at each scrape, unless the clock is set: a start that moves looks like a restart.
+            if (start_s - self.start_time.get()).abs() > 1.0 {
+                self.start_time.set(start_s);
+            }
         }
         if let Some(seconds) = process.cpu_seconds {
             self.cpu_seconds.inc_by((seconds - self.cpu_seconds.get()).max(0.0));
