@@ -277,20 +277,25 @@ async fn several_sources_before_a_model_exists() {
         client.publish("z2m/kitchen", kitchen.to_string()).await;
         client.publish("tele/plug/SENSOR", plug.to_string()).await;
     }
-    // A name that no discovery topic can have.
-    let (topic, device) = loop {
+    let (mut device, mut values) = (None, Value::Null);
+    while device.is_none() || values.is_null() {
         let (topic, payload) = client.next().await;
-        if topic.starts_with("homeassistant/device/tsm2/") && topic != DAEMON {
-            break (topic, serde_json::from_slice::<Value>(&payload).expect("JSON"));
+        let json = || serde_json::from_slice::<Value>(&payload).expect("JSON");
+        match topic.as_str() {
+            "tsm2/Haus Süd/home_assistant/temp" => values = json(),
+            DAEMON => {}
+            _ if topic.starts_with("homeassistant/device/tsm2/") => device = Some((topic.clone(), json())),
+            _ => {}
         }
-    };
+    }
+    let (topic, device) = device.expect("a device");
+    // A name that no discovery topic can have.
     assert!(topic.starts_with("homeassistant/device/tsm2/Haus_S_d-"), "{topic}");
     assert_eq!(device["device"]["name"], "Haus Süd");
     assert_eq!(
         device["components"]["power_step_5"]["state_topic"],
         "tsm2/Haus Süd/home_assistant/power"
     );
-    let values = next(&mut client, "tsm2/Haus Süd/home_assistant/temp").await;
     assert_eq!(values["step_5"], 21.5);
     daemon.terminate();
 }
