@@ -18,4 +18,3 @@ pub mod recording;
 pub mod site;
 pub mod stored;
 pub mod test_ca;
-pub mod tutorial;
