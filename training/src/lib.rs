@@ -6,4 +6,5 @@ pub mod evaluate;
 pub mod linear;
 pub mod network;
 pub mod ops;
+pub mod report;
 pub mod train;

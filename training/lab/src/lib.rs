@@ -4,4 +4,3 @@ pub mod ablation;
 pub mod bench;
 pub mod cli;
 pub mod paper;
-pub mod robustness;

@@ -40,11 +40,11 @@ pub fn read_table(path: &Path) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// A model and the recording to run it on: the columns of the recording in the order of the model's variates.
+/// A model and the recording to run it on: the columns of the recording in the order of the model's variates; and how it was read.
 ///
 /// # Errors
 /// Whatever is wrong with the files; a column that is not there.
-pub fn open(model: &Path, data: &[PathBuf], reading: &Reading) -> anyhow::Result<(Bundle, Table)> {
+pub fn open(model: &Path, data: &[PathBuf], reading: &Reading) -> anyhow::Result<(Bundle, Table, Report)> {
     let bundle = Bundle::open(model)?;
     let names: Vec<String> = bundle.meta().variates.iter().map(|variate| variate.name.clone()).collect();
     let (mut table, report) = reading.read_columns(data, &names)?;
@@ -59,7 +59,7 @@ pub fn open(model: &Path, data: &[PathBuf], reading: &Reading) -> anyhow::Result
             table.path.display()
         ));
     }
-    Ok((bundle, table))
+    Ok((bundle, table, report))
 }
 
 /// The split asked for, or else the one the model was trained with.

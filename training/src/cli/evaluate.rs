@@ -1,22 +1,18 @@
 //! `tsm2 evaluate`: the errors of a model on test rows, beside baselines.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::data::runs::Part;
-use crate::data::table::Table;
-use crate::evaluate::neural::{self, Neural};
-use crate::evaluate::{BaselineErrors, Evaluation, HorizonError, LINEAR_HEAD, Protocol, Tally, evaluate};
-use crate::network::baseline::NeuralKind;
-use anyhow::{anyhow, ensure};
+use crate::evaluate::{BaselineErrors, Comparison, Evaluation, HorizonError, Protocol, Ratio, best};
 use clap::{Args, ValueEnum};
 use comfy_table::Table as Printed;
-use tsm2_bundle::{Bundle, Metadata};
 
 use super::lines::{Cell, csv_to};
+use super::measure::measure;
 use super::progress::Counter;
 use super::reading::Reading;
-use super::subject::{Opened, Subject};
+use super::subject::Subject;
 
 /// Measure a model on test rows, beside baselines.
 ///
@@ -70,36 +66,21 @@ impl Evaluate {
     /// Evaluates and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let opened = self.subject.open(&self.reading, &self.hold_out)?;
-        let Opened {
-            path,
-            bundle,
-            table,
-            split,
-            scaler,
-            horizons,
-        } = &opened;
-        let (meta, model) = (bundle.meta(), bundle.model());
-        let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", table.path.display());
+        let table = &opened.table;
         let protocol = match self.protocol {
             ProtocolName::Carried => Protocol::Carried,
             ProtocolName::Reset => Protocol::Reset,
         };
-        let test = table.part(split, Part::Test);
+        let test = opened.rows(Part::Test).pieces();
         let progress = Counter::new("origins", test.rows());
-        let evaluation = evaluate(&model, table, scaler, split, horizons, protocol, &|| progress.tick());
+        let evaluation = measure(&opened, Part::Test, protocol, &|| progress.tick());
         drop(progress);
-        let mut evaluation = evaluation.map_err(|error| name(&error))?;
-        if let Err(reason) = add_neural_baselines(&mut evaluation, &opened) {
-            super::common::note(format_args!("gru and mlp are left out: {reason}"));
-        }
-        if let Some(linear_head) = linear_head(path, meta)? {
-            let joined = evaluation.add_linear_head(&linear_head.model(), table, scaler, split);
-            joined.map_err(|error| name(&error))?;
-        }
-        note_left_out(&evaluation, table);
+        let (evaluation, notes) = evaluation?;
+        notes.iter().for_each(super::common::note);
+        let name = &opened.bundle.meta().name;
 
         if let Some(path) = &self.csv {
-            return csv_to(path, &HEADER, &lines(&meta.name, &evaluation), out);
+            return csv_to(path, &HEADER, &lines(name, &evaluation), out);
         }
         if self.json {
             serde_json::to_writer(&mut *out, &evaluation)?;
@@ -116,7 +97,7 @@ impl Evaluate {
         if evaluation.period.is_none() {
             super::common::note("the training rows have no season: seasonal is the same as naive");
         }
-        writeln!(out, "{} on {test} of {}", meta.name, table.path.display())?;
+        writeln!(out, "{name} on {test} of {}", table.path.display())?;
         writeln!(out, "{}", print(&evaluation))?;
         if !evaluation.devices.is_empty() {
             writeln!(out, "{}", print_devices(&evaluation))?;
@@ -144,34 +125,9 @@ fn print_sensors(evaluation: &Evaluation) -> Printed {
     printed
 }
 
-/// Prints a note for a baseline that would be too large.
-pub fn note_left_out(evaluation: &Evaluation, table: &Table) {
-    if evaluation.baselines.linear_all.is_none() && table.variates() > 1 {
-        super::common::note(format_args!(
-            "linear-all is left out: a linear map of {} variates to each of them would be too large",
-            table.variates()
-        ));
-    }
-}
-
-/// The linear head without the network, if its file is there.
-fn linear_head(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
-    let path = model.with_file_name(LINEAR_HEAD);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let bundle = Bundle::open(&path)?;
-    let own = bundle.meta();
-    if own.variates == meta.variates && own.config.horizon == meta.config.horizon && own.provenance == meta.provenance {
-        return Ok(Some(bundle));
-    }
-    super::common::note(format_args!("{}: of another model; linear_head is left out", path.display()));
-    Ok(None)
-}
-
 /// A line per forecaster and horizon.
 fn lines(model: &str, evaluation: &Evaluation) -> Vec<Vec<Cell>> {
-    let all = std::iter::once(("tsm2", evaluation.results.as_slice())).chain(evaluation.baselines.named());
+    let all = evaluation.forecasters();
     let line = |name: &'static str, error: &HorizonError| {
         vec![
             model.into(),
@@ -186,59 +142,9 @@ fn lines(model: &str, evaluation: &Evaluation) -> Vec<Vec<Cell>> {
         .collect()
 }
 
-/// Measures the neural baselines whose files lie beside the model; or why that is not possible.
-fn add_neural_baselines(evaluation: &mut Evaluation, opened: &Opened) -> anyhow::Result<()> {
-    let Opened {
-        path: model,
-        bundle,
-        table,
-        split,
-        scaler,
-        ..
-    } = opened;
-    let meta = bundle.meta();
-    let horizons = evaluation.horizons();
-    let z = scaler.standardise_targets(table);
-    let test = table.part(split, Part::Test);
-    for kind in NeuralKind::ALL {
-        let path = neural::file(model, kind);
-        ensure!(
-            path.exists(),
-            "{}: not found; train the model without --no-baselines",
-            path.display()
-        );
-        let baseline = Neural::open(&path)?;
-        let (own, trained) = (baseline.meta(), &meta.provenance);
-        let of_model = own.data_sha256 == trained.data_sha256 && own.split == trained.split && own.config.horizon == meta.config.horizon;
-        ensure!(
-            of_model && own.config.variates == meta.config.variates,
-            "{}: of another model",
-            path.display()
-        );
-        let tally = Tally::new(&z, table.targets(), &test, &horizons)?;
-        let errors = baseline.tally(table, scaler, tally)?.errors()?;
-        evaluation.details.insert(kind.name(), errors.details);
-        let errors = errors.total;
-        match kind {
-            NeuralKind::Gru => evaluation.baselines.gru = Some(errors),
-            NeuralKind::Mlp => evaluation.baselines.mlp = Some(errors),
-        }
-    }
-    Ok(())
-}
-
 /// Squared errors of the baselines at the i-th horizon, by name.
 fn others(baselines: &BaselineErrors, i: usize) -> impl Iterator<Item = (&'static str, f64)> {
     baselines.named().map(move |(name, errors)| (name, errors[i].mse))
-}
-
-/// The best baseline at the i-th horizon, and the model's squared error relative to its.
-fn best(results: &[HorizonError], baselines: &BaselineErrors, i: usize) -> (&'static str, f64) {
-    let least = |best: (&'static str, f64), other: (&'static str, f64)| if other.1 < best.1 { other } else { best };
-    let (name, mse) = others(baselines, i).fold(("", f64::INFINITY), least);
-    let own = results[i].mse;
-    // Both are exact on readings that never change.
-    (name, if own == mse { 1.0 } else { own / mse })
 }
 
 /// A row per device and horizon: the model, the best baseline, and the ratio of the two.
@@ -278,35 +184,30 @@ pub fn print(evaluation: &Evaluation) -> Printed {
 
 /// The comparison in one sentence, and the model against the best baseline at each horizon, with the interval that chance allows.
 pub fn summary(evaluation: &Evaluation) -> String {
-    /// Without an interval, differences below this count as none.
-    const MARGIN: f64 = 0.02;
-    let compare = |i: usize| {
-        let (name, ratio) = best(&evaluation.results, &evaluation.baselines, i);
-        let interval = evaluation.ratio_interval(name, i);
-        (name, ratio, interval, interval.unwrap_or((ratio - MARGIN, ratio + MARGIN)))
-    };
-    let compared: Vec<_> = (0..evaluation.results.len()).map(compare).collect();
-    let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
-    let line = |(i, result): (usize, &HorizonError)| {
-        let (name, ratio, interval, _) = &compared[i];
-        let interval = interval.map_or_else(String::new, |(low, high)| format!(" (95 %: {} to {})", percent(low), percent(high)));
-        format!(
-            "- at {} steps: squared error {} against {name}{interval}",
-            result.horizon,
-            percent(*ratio)
-        )
-    };
-    let all = |test: &dyn Fn((f64, f64)) -> bool| compared.iter().all(|(.., bounds)| test(*bounds));
-    let sentence = if all(&|(_, high)| high < 1.0) {
+    let compared = evaluation.comparisons();
+    let sentence = if compared.iter().all(|compared| compared.errors.is_better()) {
         "The model is better than every baseline at every horizon."
-    } else if all(&|(low, _)| low > 1.0) {
+    } else if compared.iter().all(|compared| compared.errors.is_worse()) {
         "A baseline is better than the model at every horizon."
-    } else if all(&|(low, _)| low <= 1.0) {
+    } else if !compared.iter().any(|compared| compared.errors.is_worse()) {
         "No baseline is clearly better than the model at any horizon."
     } else {
         "The model is better at some horizons and worse at others."
     };
-    let lines = evaluation.results.iter().enumerate().map(line);
+    let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
+    let line = |compared: &Comparison| {
+        let Comparison {
+            horizon,
+            baseline,
+            errors: Ratio { ratio, interval },
+        } = *compared;
+        let interval = interval.map_or_else(String::new, |(low, high)| format!(" (95 %: {} to {})", percent(low), percent(high)));
+        format!(
+            "- at {horizon} steps: squared error {} against {baseline}{interval}",
+            percent(ratio)
+        )
+    };
+    let lines = compared.iter().map(line);
     std::iter::once(sentence.to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
@@ -360,7 +261,8 @@ mod tests {
         let details = |squared: &dyn Fn(usize) -> f64| {
             let blocks = (0..10).map(|i| block(squared(i))).collect();
             let details = Details {
-                targets: Vec::new(),
+                targets: 1,
+                steps: Vec::new(),
                 blocks,
             };
             vec![details; 2]

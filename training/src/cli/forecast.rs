@@ -50,7 +50,7 @@ struct Line<'a> {
 impl Forecast {
     /// Forecasts and prints, in the order asked for.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (bundle, table) = super::common::open(&self.model, std::slice::from_ref(&self.data), &self.reading)?;
+        let (bundle, table, _) = super::common::open(&self.model, std::slice::from_ref(&self.data), &self.reading)?;
         if let [first, second, ..] = table.runs.devices() {
             bail!(
                 "{}: several devices (`{}`, `{}`, ..): give a file with the rows of one",

@@ -1,6 +1,7 @@
 //! The commands of `tsm2`, a module each.
 
 pub mod common;
+pub mod compare;
 pub mod deploy;
 pub mod describe;
 pub mod evaluate;
@@ -9,8 +10,10 @@ pub mod forecast;
 pub mod import;
 pub mod inspect;
 pub mod lines;
+pub mod measure;
 pub mod progress;
 pub mod reading;
+pub mod report;
 pub mod subject;
 pub mod train;
 
@@ -32,6 +35,8 @@ enum Command {
     Import(import::Import),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
+    Report(report::Report),
+    Compare(compare::Compare),
     Forecast(forecast::Forecast),
     Inspect(inspect::Inspect),
     Export(export::Export),
@@ -46,6 +51,8 @@ impl Tsm2 {
             Command::Import(command) => command.run(out),
             Command::Train(command) => command.run(out),
             Command::Evaluate(command) => command.run(out),
+            Command::Report(command) => command.run(out),
+            Command::Compare(command) => command.run(out),
             Command::Forecast(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
             Command::Export(command) => command.run(out),

@@ -1,17 +1,19 @@
 //! The model and the test rows of every command that measures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
 use tsm2_bundle::Bundle;
+use tsm2_data::Report;
 
 use super::common;
 use super::reading::Reading;
+use crate::data::runs::Part;
 use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
-use crate::evaluate::{EvaluateError, check_horizons};
+use crate::evaluate::{EvaluateError, Rows, check_horizons, reported_horizons};
 use crate::train::MEASURED;
 
 /// Which model is measured on which rows, at which horizons.
@@ -38,8 +40,12 @@ pub struct Opened {
     pub path: PathBuf,
     /// The model.
     pub bundle: Bundle,
+    /// Whether it is not that of the file, but the one before that was fitted to the training rows only.
+    pub is_before_refit: bool,
     /// The recording.
     pub table: Table,
+    /// How it was read.
+    pub report: Report,
     /// Its parts.
     pub split: Split,
     /// The scaler of the model's training rows.
@@ -48,16 +54,42 @@ pub struct Opened {
     pub horizons: Vec<usize>,
 }
 
+impl Opened {
+    /// The rows of a part, to measure on.
+    #[must_use]
+    pub fn rows(&self, part: Part) -> Rows<'_> {
+        Rows {
+            table: &self.table,
+            scaler: &self.scaler,
+            split: &self.split,
+            part,
+        }
+    }
+}
+
 impl Subject {
+    /// As [`Subject::open`], at the horizons that a report shows unless some are asked for.
+    ///
+    /// # Errors
+    /// As [`Subject::open`].
+    pub fn open_for_report(&self, reading: &Reading, hold_out: &[String]) -> anyhow::Result<Opened> {
+        let mut opened = self.open(reading, hold_out)?;
+        if self.horizons.is_empty() {
+            opened.horizons = reported_horizons(opened.bundle.meta().config.horizon);
+        }
+        Ok(opened)
+    }
+
     /// Reads the model and the recording; these devices are held out, or without any those that the training held out.
     ///
     /// # Errors
     /// Whatever is wrong with the files; a column or a device that is not there; a split that does not fit.
     pub fn open(&self, reading: &Reading, hold_out: &[String]) -> anyhow::Result<Opened> {
-        let (bundle, table) = common::open(&self.model, &self.data, reading)?;
+        let (bundle, table, report) = common::open(&self.model, &self.data, reading)?;
         let table = common::hold_out(hold_out, bundle.meta(), table)?;
         let split = common::split(self.split, &self.model, bundle.meta(), &table)?;
-        let bundle = self.unseen(bundle, &table, &split)?;
+        let was_refit = bundle.meta().provenance.refit;
+        let bundle = unseen(&self.model, bundle, &table, &split)?;
         let horizons = match self.horizons.as_slice() {
             [] => vec![bundle.meta().config.horizon],
             some => some.to_vec(),
@@ -69,28 +101,30 @@ impl Subject {
         fits.map_err(|error| anyhow!("--horizons: {error}"))?;
         Ok(Opened {
             path: self.model.clone(),
+            is_before_refit: was_refit && !bundle.meta().provenance.refit,
             scaler: common::scaler(bundle.meta()),
             bundle,
             table,
+            report,
             split,
             horizons,
         })
     }
+}
 
-    /// The model to measure: one that has learned from the test rows is not measured on them, but the one beside it is, which was fitted to
-    /// the training rows only.
-    fn unseen(&self, bundle: Bundle, table: &Table, split: &Split) -> anyhow::Result<Bundle> {
-        let trained = &bundle.meta().provenance;
-        let is_beyond = split.train + split.validation >= trained.split.iter().sum();
-        if !trained.refit || trained.data_sha256 != table.sha256 || is_beyond {
-            return Ok(bundle);
-        }
-        let path = self.model.with_file_name(MEASURED);
-        let learned = format!("{} has learned from these rows", self.model.display());
-        let measured = Bundle::open(&path).map_err(|error| {
-            anyhow!("{learned}, and the model before that cannot be measured in its place: {error}; give a recording that it has not seen")
-        })?;
-        common::note(format_args!("{learned}: {} is measured, the model before", path.display()));
-        Ok(measured)
+/// The model to measure: one that has learned from the test rows is not measured on them, but the one beside it is, which was fitted to
+/// the training rows only.
+pub fn unseen(path: &Path, bundle: Bundle, table: &Table, split: &Split) -> anyhow::Result<Bundle> {
+    let trained = &bundle.meta().provenance;
+    let is_beyond = split.train + split.validation >= trained.split.iter().sum();
+    if !trained.refit || trained.data_sha256 != table.sha256 || is_beyond {
+        return Ok(bundle);
     }
+    let before = path.with_file_name(MEASURED);
+    let learned = format!("{} has learned from these rows", path.display());
+    let measured = Bundle::open(&before).map_err(|error| {
+        anyhow!("{learned}, and the model before that cannot be measured in its place: {error}; give a recording that it has not seen")
+    })?;
+    common::note(format_args!("{learned}: {} is measured, the model before", before.display()));
+    Ok(measured)
 }

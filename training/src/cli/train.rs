@@ -9,17 +9,22 @@ use std::time::Duration;
 use crate::data::mask::Rate;
 use crate::data::runs::Part;
 use crate::data::split::SplitSpec;
+use crate::data::table::Table;
+use crate::evaluate::reported_horizons;
 use crate::network::static_covariates::StaticCovariates;
-use crate::train::{Budget, DEFAULT_HORIZON, Event, Size, Stop, TrainOptions, run};
+use crate::report::REPORT;
+use crate::train::{Budget, DEFAULT_HORIZON, Event, Size, Stop, TrainOptions, Trained, run};
 use anyhow::{anyhow, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tsm2_bundle::Bundle;
 use tsm2_core::Precision;
+use tsm2_data::Report;
 
 use super::progress::Progress;
 use super::reading::Reading;
+use super::subject::Opened;
 
 /// Train a model on a recording.
 ///
@@ -66,7 +71,8 @@ pub struct Train {
     /// they lower the validation error
     #[arg(long)]
     no_calendar: bool,
-    /// Folder for the model (model.safetensors), its errors (metrics.csv) and the course of its training (curves.csv)
+    /// Folder for the model (model.safetensors), its report (report.html), its errors (metrics.csv) and the course of its training
+    /// (curves.csv)
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
     /// Name in every forecast of the model [default: the name of the folder]
@@ -210,10 +216,22 @@ impl Train {
         if stop.is_set() {
             super::common::note("ended early with the best so far; --resume goes on");
         }
+        let page = trained.path.with_file_name(REPORT);
+        let opened = opened(&trained, table, report)?;
+        let table = &opened.table;
+        let page = match super::report::write(&opened, Part::Validation, &page) {
+            Ok(_) => Some(page),
+            // The model is there, whatever comes of its report.
+            Err(error) => {
+                super::common::note(format_args!("no report: {error:#}"));
+                None
+            }
+        };
         if self.json {
             let outcome = json!({
                 "bundle": trained.path,
                 "measured": trained.measured,
+                "report": page,
                 "split": [trained.split.train, trained.split.validation, trained.split.test],
                 "decisions": trained.decisions,
                 "device": trained.device,
@@ -246,6 +264,9 @@ impl Train {
             bundle.weight_bytes().div_ceil(1024),
             bundle.state_bytes()
         )?;
+        if let Some(page) = page {
+            writeln!(out, "Report on the validation rows, to open in a browser: {}", page.display())?;
+        }
         if trained.split.test > 0 {
             let files: Vec<String> = self.data.iter().map(|path| path.display().to_string()).collect();
             let evaluate = format!("tsm2 evaluate --model {} --data {}", trained.path.display(), files.join(" "));
@@ -256,6 +277,21 @@ impl Train {
         }
         Ok(())
     }
+}
+
+/// The model that was trained, with the recording it was trained on.
+fn opened(trained: &Trained, table: Table, report: Report) -> anyhow::Result<Opened> {
+    let bundle = Bundle::open(&trained.measured)?;
+    Ok(Opened {
+        path: trained.path.clone(),
+        is_before_refit: trained.measured != trained.path,
+        scaler: super::common::scaler(bundle.meta()),
+        horizons: reported_horizons(bundle.meta().config.horizon),
+        bundle,
+        table,
+        report,
+        split: trained.split,
+    })
 }
 
 impl DeviceName {

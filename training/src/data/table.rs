@@ -7,6 +7,7 @@
 //! 4. With timestamps, neighbouring rows of a run are one interval apart.
 //! 5. `runs.rows() == len()`.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tsm2_data::{Clock, Options, Recording, Report};
@@ -291,6 +292,23 @@ impl Table {
             set(v, &values)?;
         }
         Ok(())
+    }
+
+    /// Rows of one run, as a table of their own.
+    #[must_use]
+    pub fn slice(&self, rows: Range<usize>) -> Table {
+        let numbers = rows.start * self.variates()..rows.end * self.variates();
+        Table {
+            values: self.values[numbers.clone()].to_vec(),
+            inputs: self.inputs.as_ref().map(|inputs| inputs[numbers].to_vec()),
+            times_ms: self.times_ms.as_ref().map(|times| times[rows.clone()].to_vec()),
+            runs: Runs::unbroken("", rows.len()),
+            path: self.path.clone(),
+            names: self.names.clone(),
+            units: self.units.clone(),
+            sha256: self.sha256.clone(),
+            ..*self
+        }
     }
 
     /// Time of row `r` in ms since 1970, or 0 without timestamps.

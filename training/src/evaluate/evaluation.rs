@@ -11,7 +11,6 @@ use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
 use crate::evaluate::model::{Protocol, model_errors};
-use crate::evaluate::significance::ratio_interval;
 use crate::evaluate::tally::{Details, ErrorsByDevice, EvaluateError, HorizonError, Tally};
 
 /// By the name of the baseline, the details of each device.
@@ -75,9 +74,10 @@ impl Evaluation {
     ///
     /// # Errors
     /// As [`model_errors`].
-    pub fn add_linear_head(&mut self, linear_head: &Model<'_>, table: &Table, scaler: &Scaler, split: &Split) -> Result<(), EvaluateError> {
-        for part in measured(table) {
-            let pieces = table.part(split, part);
+    pub fn add_linear_head(&mut self, linear_head: &Model<'_>, rows: &Rows<'_>) -> Result<(), EvaluateError> {
+        let (table, scaler) = (rows.table, rows.scaler);
+        for part in rows.parts() {
+            let pieces = table.part(rows.split, part);
             let errors = model_errors(linear_head, table, scaler, &pieces, &self.horizons(), Protocol::Carried, &|| ())?;
             for (device, errors) in errors.devices {
                 let name = &table.runs.devices()[device].name;
@@ -85,7 +85,7 @@ impl Evaluation {
                     of_device.baselines.linear_head = Some(errors);
                 }
             }
-            if part == Part::Test {
+            if part == rows.part {
                 self.baselines.linear_head = Some(errors.total);
                 self.details.insert("linear-head", errors.details);
             }
@@ -93,17 +93,10 @@ impl Evaluation {
         Ok(())
     }
 
-    /// The 95 % interval of the model's squared error relative to a baseline's, at the i-th horizon; `None` where it is not known.
-    #[must_use]
-    pub fn ratio_interval(&self, baseline: &str, i: usize) -> Option<(f64, f64)> {
-        let blocks = |name: &str| Some(self.details.get(name)?.get(i)?.blocks.as_slice());
-        ratio_interval(blocks("tsm2")?, blocks(baseline)?)
-    }
-
     /// The errors of every target, from the details of model and naive.
     fn sensor_errors(&self, table: &Table, scaler: &Scaler) -> Vec<SensorErrors> {
         let mae = |forecaster: &str, i: usize, v: usize| {
-            let sums = self.details.get(forecaster)?.get(i)?.targets.get(v)?;
+            let sums = self.details.get(forecaster)?.get(i)?.target(v);
             Some(sums.mean()?.mae * f64::from(scaler.std[v]))
         };
         let mut sensors = Vec::new();
@@ -126,10 +119,31 @@ impl Evaluation {
     }
 }
 
-/// The parts that are measured on.
-fn measured(table: &Table) -> impl Iterator<Item = Part> {
-    let is_held_out = table.runs.devices().iter().any(|device| device.is_held_out);
-    std::iter::once(Part::Test).chain(is_held_out.then_some(Part::HeldOut))
+/// The rows that forecasters are measured on.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// The recording, with the model's variates in its order.
+    pub table: &'a Table,
+    /// The scaler of the training rows.
+    pub scaler: &'a Scaler,
+    /// The recording's parts.
+    pub split: &'a Split,
+    /// The part that is measured on: test, or validation.
+    pub part: Part,
+}
+
+impl Rows<'_> {
+    /// The rows of the part.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        self.table.part(self.split, self.part)
+    }
+
+    /// The part and, if devices are held out, those.
+    fn parts(&self) -> impl Iterator<Item = Part> + use<> {
+        let is_held_out = self.table.runs.devices().iter().any(|device| device.is_held_out);
+        std::iter::once(self.part).chain(is_held_out.then_some(Part::HeldOut))
+    }
 }
 
 /// Errors of the baselines.
@@ -171,26 +185,32 @@ impl BaselineErrors {
     }
 }
 
-/// Evaluates a model on the split's test part and on the devices that are held out, and the baselines fitted on its training part.
+/// Evaluates a model on these rows and on the devices that are held out, and the baselines fitted on the training part.
 ///
-/// `table` has the model's variates in its order. `tick` is called once per origin of the model.
+/// `tick` is called once per origin of the model.
 ///
 /// # Errors
-/// When a horizon does not fit the model or the test part, or the baselines cannot be fitted.
+/// When a horizon does not fit the model or the rows, or the baselines cannot be fitted.
 pub fn evaluate(
     model: &Model<'_>,
-    table: &Table,
-    scaler: &Scaler,
-    split: &Split,
+    rows: &Rows<'_>,
     horizons: &[usize],
     protocol: Protocol,
     tick: &(dyn Fn() + Sync),
 ) -> Result<Evaluation, EvaluateError> {
+    let Rows {
+        table,
+        scaler,
+        split,
+        part,
+    } = *rows;
     let longest = horizons.iter().copied().max().filter(|_| !horizons.contains(&0));
     let longest = longest.ok_or(EvaluateError::NoHorizon)?;
     let patch = model.config().network.map_or(1, |network| network.patch);
     table.runs.check_training(split, patch, longest)?;
-    table.runs.check_test(split, longest)?;
+    if part == Part::Test {
+        table.runs.check_test(split, longest)?;
+    }
     let baselines = Baselines::fit(table, scaler, split, longest)?;
     let mut evaluation = Evaluation {
         protocol,
@@ -201,7 +221,7 @@ pub fn evaluate(
         period: baselines.period,
         details: BTreeMap::new(),
     };
-    for part in measured(table) {
+    for part in rows.parts() {
         let pieces = table.part(split, part);
         let own = model_errors(model, table, scaler, &pieces, horizons, protocol, tick)?;
         let (total, by_device, details) = baselines.errors(table, scaler, &pieces, horizons)?;
@@ -216,7 +236,7 @@ pub fn evaluate(
                     baselines,
                 }));
         }
-        if part == Part::Test {
+        if part == rows.part {
             (evaluation.results, evaluation.baselines) = (own.total, total);
             evaluation.details = details;
             evaluation.details.insert("tsm2", own.details);

@@ -43,10 +43,67 @@ pub struct ErrorsByDevice {
 /// Sums of errors at one horizon, taken apart.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Details {
-    /// By target.
-    pub targets: Vec<ErrorSums>,
-    /// By block of consecutive origins, each at least as long as the longest horizon.
+    /// Number of targets.
+    pub targets: usize,
+    /// By target and step, `[targets][horizon]`.
+    pub steps: Vec<ErrorSums>,
+    /// By block of consecutive origins and target, `[blocks][targets]`. A block is at least as long as the longest horizon.
     pub blocks: Vec<ErrorSums>,
+}
+
+impl Details {
+    /// Of a target, over all steps.
+    #[must_use]
+    pub fn target(&self, target: usize) -> ErrorSums {
+        sum(self.target_steps(target))
+    }
+
+    /// Of a target, by step.
+    #[must_use]
+    pub fn target_steps(&self, target: usize) -> &[ErrorSums] {
+        let horizon = self.horizon();
+        &self.steps[target * horizon..(target + 1) * horizon]
+    }
+
+    /// Of all targets at a step, counted from 0.
+    #[must_use]
+    pub fn step(&self, step: usize) -> ErrorSums {
+        sum(self.steps.iter().skip(step).step_by(self.horizon()))
+    }
+
+    /// Of all targets, by block.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<ErrorSums> {
+        self.blocks.chunks(self.targets.max(1)).map(sum).collect()
+    }
+
+    /// Of a target, by block.
+    #[must_use]
+    pub fn target_blocks(&self, target: usize) -> Vec<ErrorSums> {
+        self.blocks.iter().skip(target).step_by(self.targets.max(1)).copied().collect()
+    }
+
+    /// Number of steps.
+    #[must_use]
+    pub fn horizon(&self) -> usize {
+        (self.steps.len() / self.targets.max(1)).max(1)
+    }
+}
+
+fn sum<'s>(sums: impl IntoIterator<Item = &'s ErrorSums>) -> ErrorSums {
+    sums.into_iter().fold(ErrorSums::default(), |mut sum, one| {
+        sum += *one;
+        sum
+    })
+}
+
+/// The horizons that a report shows: 1, a quarter, half and all of the steps.
+#[must_use]
+pub fn reported_horizons(horizon: usize) -> Vec<usize> {
+    let mut list = vec![1, horizon / 4, horizon / 2, horizon];
+    list.retain(|&h| h > 0);
+    list.dedup();
+    list
 }
 
 /// Blocks of the origins at most.
@@ -136,9 +193,10 @@ impl<'z> Tally<'z> {
             Some(before)
         };
         let block = (pieces.rows() / BLOCKS).max(horizons.iter().copied().max().unwrap_or(1));
-        let details = Details {
-            targets: vec![ErrorSums::default(); variates],
-            blocks: vec![ErrorSums::default(); pieces.rows() / block + 1],
+        let details = |&horizon: &usize| Details {
+            targets: variates,
+            steps: vec![ErrorSums::default(); variates * horizon],
+            blocks: vec![ErrorSums::default(); (pieces.rows() / block + 1) * variates],
         };
         Ok(Tally {
             z,
@@ -147,7 +205,7 @@ impl<'z> Tally<'z> {
             before: pieces.iter().scan(0, rows_before).collect(),
             origins: pieces.origins(horizons.iter().copied().min().unwrap_or(1)).collect(),
             sums: vec![horizons.iter().map(blank).collect(); devices],
-            details: vec![details; horizons.len()],
+            details: horizons.iter().map(details).collect(),
             block,
         })
     }
@@ -176,7 +234,7 @@ impl<'z> Tally<'z> {
         let sums = self.sums[piece.device].iter_mut().zip(&mut self.details);
         for (sums, details) in sums.filter(|(sums, _)| origin + sums.horizon <= piece.rows.end) {
             sums.origins += 1;
-            let block = &mut details.blocks[place / self.block];
+            let blocks = &mut details.blocks[place / self.block * self.variates..][..self.variates];
             for (m, forecast) in forecast.chunks_exact(width).enumerate() {
                 for (step, forecast) in forecast[..sums.horizon].iter().enumerate() {
                     let reading = self.z[(origin + step) * self.variates + m];
@@ -186,8 +244,8 @@ impl<'z> Tally<'z> {
                     }
                     let error = f64::from(forecast - reading);
                     sums.errors.add(error);
-                    block.add(error);
-                    details.targets[m].add(error);
+                    blocks[m].add(error);
+                    details.steps[m * sums.horizon + step].add(error);
                 }
             }
         }
@@ -198,7 +256,7 @@ impl<'z> Tally<'z> {
         let pairs = self.sums.iter_mut().zip(&other.sums);
         pairs.for_each(|(sums, other)| merge(sums, other));
         for (details, other) in self.details.iter_mut().zip(&other.details) {
-            let pairs = details.targets.iter_mut().zip(&other.targets);
+            let pairs = details.steps.iter_mut().zip(&other.steps);
             let pairs = pairs.chain(details.blocks.iter_mut().zip(&other.blocks));
             pairs.for_each(|(sums, other)| *sums += *other);
         }
@@ -320,6 +378,29 @@ mod tests {
         }
         one.merge(&other);
         assert_eq!(one.errors().unwrap(), whole.errors().unwrap());
+    }
+
+    #[test]
+    fn sums_by_step_target_and_block_add_up_to_the_whole() {
+        let part = Pieces::from(1..5);
+        let mut tally = Tally::new(&Z, 2, &part, &[2]).unwrap();
+        for origin in tally.origins().collect::<Vec<_>>() {
+            tally.add(origin, &[0.5, 1.0, 2.0, 4.0]);
+        }
+        let errors = tally.errors().unwrap();
+        let (total, details) = (errors.total[0], &errors.details[0]);
+        let mut by_step = details.step(0);
+        by_step += details.step(1);
+        let mut by_target = details.target(0);
+        by_target += details.target(1);
+        for sums in [by_step, by_target, sum(&details.blocks())] {
+            assert_eq!(sums.mean().unwrap().mse, total.mse);
+        }
+        assert_eq!(sum(&details.target_blocks(1)), details.target(1));
+        // The second variate at the second step: rows 2 (missing), 3 and 4.
+        assert_eq!(details.target_steps(1)[1].weight, 2.0);
+        assert_eq!(reported_horizons(60), [1, 15, 30, 60]);
+        assert_eq!(reported_horizons(1), [1]);
     }
 
     #[test]

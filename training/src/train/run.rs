@@ -34,7 +34,7 @@ use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::evaluate::baselines::Series;
 use crate::evaluate::neural::{self, Meta};
-use crate::evaluate::{self, HorizonError, METRICS, Protocol, model_errors};
+use crate::evaluate::{self, HorizonError, METRICS, Protocol, model_errors, reported_horizons};
 use crate::linear::step_groups::step_groups;
 use crate::linear::{LinearError, LinearModel, choose_linear};
 use crate::network::baseline::NeuralKind;
@@ -471,7 +471,7 @@ impl Model<'_> {
 
     /// Errors on the validation part.
     fn errors(&self, bundle: &Bundle, validation: &Pieces) -> Result<Vec<HorizonError>, Error> {
-        let (model, horizons) = (bundle.model(), horizons(self.config.horizon));
+        let (model, horizons) = (bundle.model(), reported_horizons(self.config.horizon));
         let errors = model_errors(&model, self.table, self.scaler, validation, &horizons, Protocol::Carried, &|| ())?;
         Ok(errors.total)
     }
@@ -518,12 +518,4 @@ fn out(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
         path: path.clone(),
         source,
     }
-}
-
-/// The reported horizons: 1, a quarter, half and all of the steps.
-fn horizons(horizon: usize) -> Vec<usize> {
-    let mut list = vec![1, horizon / 4, horizon / 2, horizon];
-    list.retain(|&h| h > 0);
-    list.dedup();
-    list
 }

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::robustness::{Gap as Length, PERCENT, PerturbedErrors, RobustnessTest, START_POINTS};
 use anyhow::anyhow;
 use clap::Args;
 use tsm2_train::data::runs::Part;
 use tsm2_train::evaluate::EvaluateError;
+use tsm2_train::evaluate::robustness::{Gap as Length, PerturbedErrors, RobustnessTest};
 
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
@@ -95,6 +95,15 @@ const COLD_START: [&str; 8] = [
     "start_points",
 ];
 
+/// Shares of readings that are missing, in percent.
+const PERCENT: [u32; 4] = [0, 5, 15, 30];
+
+/// Start points of gaps and cold starts.
+const START_POINTS: usize = 128;
+
+/// Time steps after a gap or a cold start, at most.
+const LONGEST_AGE: usize = 1024;
+
 type Measured = Result<Vec<Vec<Cell>>, EvaluateError>;
 
 impl Missing {
@@ -157,6 +166,8 @@ impl Options {
             rows: table.part(&split, Part::Test).hull(),
             horizons: &horizons,
             seed: self.seed,
+            start_points: START_POINTS,
+            longest_age: LONGEST_AGE,
         };
         let progress = Counter::new(unit, length(&test));
         let lines = measure(&test, &|| progress.tick());
@@ -176,7 +187,7 @@ impl Options {
 }
 
 fn missing(test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
-    let shares = test.missing(tick)?;
+    let shares = test.missing(&PERCENT, tick)?;
     let mut lines = Vec::new();
     for share in &shares {
         for (i, (model, repeat)) in share.model.iter().zip(&share.naive).enumerate() {

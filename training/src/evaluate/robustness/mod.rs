@@ -1,7 +1,7 @@
 //! Forecast errors while readings are missing and while the state is new, by the device's own step.
 //!
 //! A test looks at origins whose steps all lie in the rows given. Whatever the model does not see, its forecasts are compared with the true
-//! readings, in units of the scaler; the errors are those of [`tsm2_train::evaluate`]. The same seed makes the same test.
+//! readings, in units of the scaler; the errors are those of [`crate::evaluate`]. The same seed makes the same test.
 
 mod missing;
 mod perturbed;
@@ -10,11 +10,11 @@ use std::ops::Range;
 
 use tsm2_core::Model;
 
-pub use missing::{Missing, PERCENT};
-pub use perturbed::{Gap, PerturbedErrors, START_POINTS};
+pub use missing::Missing;
+pub use perturbed::{Gap, PerturbedErrors};
 
-use tsm2_train::data::scale::Scaler;
-use tsm2_train::data::table::Table;
+use crate::data::scale::Scaler;
+use crate::data::table::Table;
 
 /// A model and the data it is tested on.
 #[derive(Clone)]
@@ -31,6 +31,10 @@ pub struct RobustnessTest<'a> {
     pub horizons: &'a [usize],
     /// Seed of every draw.
     pub seed: u64,
+    /// Start points of gaps and cold starts at most; one is drawn from each of as many equal chunks of the rows.
+    pub start_points: usize,
+    /// Time steps after a gap or a cold start at which forecasts are compared, at most; a power of two.
+    pub longest_age: usize,
 }
 
 impl RobustnessTest<'_> {

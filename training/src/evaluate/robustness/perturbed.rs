@@ -9,16 +9,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tsm2_core::Token;
 
-use crate::robustness::RobustnessTest;
-use tsm2_train::data::split::SplitError;
-use tsm2_train::data::table::Table;
-use tsm2_train::evaluate::{EvaluateError, HorizonError, Tally, check_horizons, go_on, on_all_cores, standardised};
-
-/// Places at most at which runs begin; one is drawn from each of as many equal chunks of the rows.
-pub const START_POINTS: usize = 128;
-
-/// The highest age, in rows, at which forecasts are compared.
-const OLDEST: usize = 1024;
+use crate::data::split::SplitError;
+use crate::data::table::Table;
+use crate::evaluate::robustness::RobustnessTest;
+use crate::evaluate::{EvaluateError, HorizonError, Tally, check_horizons, go_on, on_all_cores, standardised};
 
 /// Errors of forecasts at one age.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,27 +68,27 @@ impl Perturbation {
     }
 }
 
-/// Ages that are looked at.
-fn ages() -> impl Iterator<Item = usize> {
-    (0..=OLDEST.ilog2()).map(|power| 1 << power)
-}
-
 impl RobustnessTest<'_> {
-    /// The errors at the last row of a gap in all readings, and 1, 2, 4, ..., 1024 rows after it or as many as the rows allow. `tick` is called once
-    /// per place.
+    /// Ages that are looked at: 1, 2, 4, and so on.
+    fn ages(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..=self.longest_age.max(1).ilog2()).map(|power| 1 << power)
+    }
+
+    /// The errors at the last row of a gap in all readings, and 1, 2, 4, .. rows after it, as far as the rows allow. `tick` is called once
+    /// per start point.
     ///
     /// # Errors
     /// `NoHorizon`, `BeyondModel`, `Split` when the rows are too few for the gap, `NothingToCompare`, `Model`.
     pub fn gap(&self, rows: usize, tick: &(dyn Fn() + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
-        self.runs(Perturbation::Gap(rows), std::iter::once(0).chain(ages()), tick)
+        self.runs(Perturbation::Gap(rows), std::iter::once(0).chain(self.ages()), tick)
     }
 
-    /// The errors 1, 2, 4, ..., 1024 rows after the state was empty, or as many as the rows allow. `tick` is called once per place.
+    /// The errors 1, 2, 4, .. rows after the state was empty, as far as the rows allow. `tick` is called once per start point.
     ///
     /// # Errors
     /// As [`RobustnessTest::gap`].
     pub fn cold_start(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
-        self.runs(Perturbation::Empty, ages(), tick)
+        self.runs(Perturbation::Empty, self.ages(), tick)
     }
 
     /// The errors at these ages.
@@ -162,7 +156,7 @@ impl RobustnessTest<'_> {
     /// Where runs of this length begin: rows from which the carried state and an empty one forecast at the same rows.
     fn starts(&self, length: usize) -> Vec<usize> {
         let room = self.rows.start..(self.rows.end + 1).saturating_sub(length + self.longest());
-        let count = START_POINTS.min(room.len());
+        let count = self.start_points.min(room.len());
         let chunk = |i: usize| room.start + i * room.len() / count;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         (0..count).map(|i| rng.random_range(chunk(i)..chunk(i + 1))).collect()

@@ -1,12 +1,9 @@
 //! Errors while single readings are missing at random, all along.
 
-use crate::robustness::RobustnessTest;
-use tsm2_train::data::mask::{Rate, mask};
-use tsm2_train::evaluate::baselines::{Baseline, Series};
-use tsm2_train::evaluate::{EvaluateError, HorizonError, Tally, carried, check_horizons, on_all_cores};
-
-/// Shares of readings that are missing, in percent.
-pub const PERCENT: [u32; 4] = [0, 5, 15, 30];
+use crate::data::mask::{Rate, mask};
+use crate::evaluate::baselines::{Baseline, Series};
+use crate::evaluate::robustness::RobustnessTest;
+use crate::evaluate::{EvaluateError, HorizonError, Tally, carried, check_horizons, on_all_cores};
 
 /// Errors while a share of the readings is missing.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,12 +17,12 @@ pub struct Missing {
 }
 
 impl RobustnessTest<'_> {
-    /// The errors at each of [`PERCENT`], the state carried from row 0. What is missing at one share is missing at the larger ones too. `tick` is
+    /// The errors while each of these shares, in percent, is missing; the state is carried from row 0. What is missing at one share is missing at the larger ones too. `tick` is
     /// called once per origin and share.
     ///
     /// # Errors
     /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
-    pub fn missing(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<Missing>, EvaluateError> {
+    pub fn missing(&self, percent: &[u32], tick: &(dyn Fn() + Sync)) -> Result<Vec<Missing>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
         let variates = self.model.config().targets();
         let z = self.scaler.standardise_targets(self.table);
@@ -48,7 +45,7 @@ impl RobustnessTest<'_> {
                 naive: naive.errors()?.total,
             })
         };
-        let share = |job, jobs| PERCENT.into_iter().skip(job).step_by(jobs).map(at).collect::<Vec<_>>();
+        let share = |job, jobs| percent.iter().copied().skip(job).step_by(jobs).map(at).collect::<Vec<_>>();
         let mut results = on_all_cores(share)
             .into_iter()
             .flatten()

@@ -4,13 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use tsm2_core::{Config, LinearHead, Model, Normalizer, Scaler};
-use tsm2_lab::robustness::{PERCENT, PerturbedErrors, RobustnessTest};
 use tsm2_train::data::scale;
 use tsm2_train::data::split::SplitSpec;
 use tsm2_train::data::table::Table;
+use tsm2_train::evaluate::robustness::{PerturbedErrors, RobustnessTest};
 use tsm2_train::evaluate::{EvaluateError, Protocol, baseline_errors, model_errors};
 
 const HORIZON: usize = 5;
+
+const PERCENT: [u32; 4] = [0, 5, 15, 30];
 
 /// Radians a row: a period of 23.7 rows, so that no two places of a gap are alike.
 const ANGLE: f64 = std::f64::consts::TAU / 23.7;
@@ -85,6 +87,8 @@ impl Continued {
             rows: 400..1000,
             horizons: &[1, HORIZON],
             seed: 3,
+            start_points: 128,
+            longest_age: 1024,
         }
     }
 }
@@ -94,7 +98,7 @@ fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_mor
     let (table, wave) = (waves(true), Continued::new());
     let model = wave.model();
     let test = wave.test(&model, &table);
-    let shares = test.missing(&|| ()).expect("measures");
+    let shares = test.missing(&PERCENT, &|| ()).expect("measures");
     assert_eq!(shares.iter().map(|share| share.percent).collect::<Vec<_>>(), PERCENT);
     let own = model_errors(
         &model,
@@ -157,7 +161,7 @@ fn a_seed_makes_a_trial() {
             seed,
             ..wave.test(&model, &table)
         };
-        let measured = (test.missing(&|| ()), test.gap(3, &|| ()), test.cold_start(&|| ()));
+        let measured = (test.missing(&PERCENT, &|| ()), test.gap(3, &|| ()), test.cold_start(&|| ()));
         (
             measured.0.expect("measures"),
             measured.1.expect("measures"),
@@ -177,7 +181,7 @@ fn what_cannot_be_measured_is_named() {
     for horizons in [&[HORIZON + 1], &[0], &[][..]] {
         let test = RobustnessTest { horizons, ..test.clone() };
         for error in [
-            test.missing(&|| ()).map(|_| ()),
+            test.missing(&PERCENT, &|| ()).map(|_| ()),
             test.gap(1, &|| ()).map(|_| ()),
             test.cold_start(&|| ()).map(|_| ()),
         ] {

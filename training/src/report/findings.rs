@@ -1,0 +1,87 @@
+//! What a report shows, as numbers.
+
+use std::path::Path;
+
+use tsm2_bundle::Bundle;
+
+use super::advice::Summary;
+use super::cost::Cost;
+use super::curves::{self, Curve};
+use super::error::ReportError;
+use super::intervals::Intervals;
+use super::outages::Outages;
+use crate::evaluate::{Evaluation, Rows};
+
+/// A model and the rows that it was measured on.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The model's file; the course of its training lies beside it.
+    pub path: &'a Path,
+    /// The model.
+    pub bundle: &'a Bundle,
+    /// How the recording was read.
+    pub recording: &'a tsm2_data::Report,
+    /// The rows.
+    pub rows: Rows<'a>,
+    /// The errors on them.
+    pub evaluation: &'a Evaluation,
+    /// What a reader should know of the measurement, a sentence each.
+    pub notes: &'a [String],
+}
+
+/// What was measured beside the errors.
+#[derive(Debug)]
+pub struct Findings {
+    /// The comparison in short.
+    pub summary: Summary,
+    /// Prediction intervals, and some forecasts.
+    pub intervals: Intervals,
+    /// Errors with missing readings, after gaps and from a cold start; or why they could not be measured.
+    pub outages: Result<Outages, String>,
+    /// The course of the training, if its file is there.
+    pub curves: Vec<Curve>,
+    /// Size and time.
+    pub cost: Cost,
+}
+
+impl Subject<'_> {
+    /// The longest horizon that was measured.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.evaluation.horizons().into_iter().max().unwrap_or(1)
+    }
+
+    /// The place of that horizon among those measured.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        let steps = self.steps();
+        self.evaluation.results.iter().position(|error| error.horizon == steps).unwrap_or(0)
+    }
+
+    /// How often [`Subject::measure`] ticks.
+    #[must_use]
+    pub fn ticks(&self) -> usize {
+        self.rows.pieces().rows() + Outages::ticks()
+    }
+
+    /// Measures what the errors do not show. `tick` is called once per unit of work.
+    ///
+    /// # Errors
+    /// Every [`ReportError`].
+    pub fn measure(&self, tick: &(dyn Fn() + Sync)) -> Result<Findings, ReportError> {
+        let steps = self.steps();
+        let (intervals, outages) = std::thread::scope(|scope| {
+            let intervals = scope.spawn(|| Intervals::measure(self.bundle, &self.rows, steps, tick));
+            let outages = Outages::measure(self.bundle, &self.rows, steps, tick);
+            (intervals.join(), outages)
+        });
+        let intervals = intervals.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(Findings {
+            summary: Summary::of(self.evaluation, self.longest(), self.bundle.meta().config.network.is_some()),
+            intervals,
+            outages: outages.map_err(|error| error.to_string()),
+            curves: curves::beside(self.path),
+            cost: Cost::measure(self.path, self.bundle, self.rows.table)?,
+        })
+    }
+}

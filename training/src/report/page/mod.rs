@@ -1,0 +1,63 @@
+//! The report as HTML. Every text that comes from a file is escaped by `maud`.
+
+mod compare;
+mod coverage;
+mod errors;
+mod examples;
+mod frame;
+mod network;
+mod outages;
+mod recording;
+mod section;
+mod sensors;
+mod size;
+mod summary;
+mod training;
+
+use maud::{Markup, html};
+
+pub use self::compare::comparison_page;
+use self::frame::frame;
+use super::findings::{Findings, Subject};
+use crate::data::runs::Part;
+
+/// The page.
+#[must_use]
+pub fn page(subject: &Subject<'_>, findings: &Findings) -> String {
+    let sections = [
+        errors::section(subject),
+        sensors::section(subject),
+        examples::section(subject, &findings.intervals),
+        coverage::section(subject, &findings.intervals),
+        network::section(subject),
+        outages::section(subject, &findings.outages),
+        training::section(subject, &findings.curves),
+        recording::section(subject),
+        size::section(subject, &findings.cost),
+    ];
+    frame(
+        &format!("Report on the model {}", subject.bundle.meta().name),
+        &rows(subject),
+        &summary::card(subject, &findings.summary),
+        &sections,
+    )
+}
+
+/// What was measured on, in a sentence.
+fn rows(subject: &Subject<'_>) -> Markup {
+    let (table, pieces) = (subject.rows.table, subject.rows.pieces());
+    let hull = pieces.hull();
+    let times =
+        (table.has_calendar && !hull.is_empty()).then(|| [hull.start, hull.end - 1].map(|row| super::text::moment(table.time_ms(row))));
+    let file = table.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    html! {
+        @match subject.rows.part {
+            Part::Validation => "Measured on the validation part: rows that chose the settings of the training. Errors on new rows are often \
+                                 somewhat larger; `tsm2 report` measures on the test part. ",
+            _ => "Measured on the test part: rows that the training never used. ",
+        }
+        "The part is " (pieces.to_string()) " of " (file)
+        @if let Some([first, last]) = times { ", " (first) " to " (last) }
+        "."
+    }
+}
