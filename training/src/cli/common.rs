@@ -82,7 +82,15 @@ pub fn split(asked: Option<SplitSpec>, model: &Path, meta: &Metadata, table: &Ta
             SplitSpec::Rows(trained.split)
         }
     };
-    table.split(spec).map_err(|error| anyhow!("{}: {error}", table.path.display()))
+    // A split of rows fits no shorter recording.
+    let remedy = if asked.is_none() {
+        "; give --split, such as 0.7,0.1,0.2"
+    } else {
+        ""
+    };
+    table
+        .split(spec)
+        .map_err(|error| anyhow!("{}: {error}{remedy}", table.path.display()))
 }
 
 /// The recording with the devices held out that are asked for, or else those that the training held out.

@@ -71,6 +71,7 @@ impl Compare {
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let open = |path: &PathBuf| {
             let (bundle, table, _) = common::open(path, &self.data, &self.reading)?;
+            let table = common::hold_out(&[], bundle.meta(), table)?;
             Ok::<_, anyhow::Error>(Side {
                 path: path.clone(),
                 bundle,

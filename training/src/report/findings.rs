@@ -51,6 +51,13 @@ impl Subject<'_> {
         self.evaluation.horizons().into_iter().max().unwrap_or(1)
     }
 
+    /// The unit of a target, from the recording or from the model; empty where none is known.
+    #[must_use]
+    pub fn unit(&self, target: usize) -> &str {
+        let of_model = self.bundle.meta().targets().get(target).and_then(|variate| variate.unit.as_deref());
+        self.rows.table.units[target].as_deref().or(of_model).unwrap_or("")
+    }
+
     /// The place of that horizon among those measured.
     #[must_use]
     pub fn longest(&self) -> usize {

@@ -48,7 +48,7 @@ pub fn section(subject: &Subject<'_>, intervals: &Intervals) -> Section {
                 tbody {
                     @for (sensor, name) in table.names.iter().enumerate().take(table.targets()) {
                         @let (inside, width) = intervals.of_target(sensor);
-                        tr { th scope="row" { (name) } td { (percent(inside)) } td { (number(width)) } td { (table.units[sensor].as_deref().unwrap_or("")) } }
+                        tr { th scope="row" { (name) } td { (percent(inside)) } td { (number(width)) } td { (subject.unit(sensor)) } }
                     }
                 }
             }

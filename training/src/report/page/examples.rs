@@ -62,7 +62,7 @@ fn chart(subject: &Subject<'_>, example: &Example, target: usize) -> Chart {
             table.names[target], example.kind
         ),
         x: Axis::new("steps from the origin"),
-        y: Axis::new(table.units[target].clone().unwrap_or_default()),
+        y: Axis::new(subject.unit(target)),
         series: vec![
             series(
                 "interval for 9 of 10 readings",

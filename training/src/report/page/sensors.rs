@@ -30,11 +30,10 @@ pub fn section(subject: &Subject<'_>) -> Section {
     let targets = 0..table.targets();
     let deviation = |target: usize| f64::from(subject.rows.scaler.std[target]);
     let mae = |details: &Details, target: usize| Some(details.target(target).mean()?.mae * deviation(target));
-    let unit = |target: usize| table.units[target].as_deref().unwrap_or("");
     let chart = |target: usize| Chart {
         label: format!("Mean absolute error of {} by step", table.names[target]),
         x: Axis::new("step of the forecast"),
-        y: Axis::size(match unit(target) {
+        y: Axis::size(match subject.unit(target) {
             "" => "mean absolute error".to_owned(),
             unit => format!("mean absolute error, {unit}"),
         }),
@@ -58,7 +57,7 @@ pub fn section(subject: &Subject<'_>) -> Section {
                     @for target in targets.clone() {
                         tr {
                             th scope="row" { (table.names[target]) }
-                            td { (unit(target)) }
+                            td { (subject.unit(target)) }
                             @for (name, _) in evaluation.forecasters() {
                                 @let details = evaluation.details.get(name).and_then(|all| all.get(longest));
                                 td { (details.and_then(|details| mae(details, target)).map_or("–".into(), |mae| format!("{mae:.4}"))) }
