@@ -18,6 +18,7 @@ fn read(zone: Option<&str>, time: &str, newest: Option<&str>) -> Result<String, 
         topic: "t",
         bytes: text.as_bytes(),
         arrival_ms: 0,
+        retained: false,
         newest_ms: newest.map(|time| time.parse::<jiff::Timestamp>().unwrap().as_millisecond()),
         field: None,
     };

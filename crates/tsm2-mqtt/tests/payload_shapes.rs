@@ -29,6 +29,7 @@ fn decode(options: DecoderOptions, bytes: &[u8]) -> (Vec<Decoded>, Vec<&'static 
         topic: "t",
         bytes,
         arrival_ms: ARRIVAL,
+        retained: false,
         newest_ms: None,
         field: Some(0),
     };
@@ -156,6 +157,50 @@ fn json_in_a_json_string_is_read() {
 }
 
 #[test]
+fn an_array_with_something_else_among_its_readings_loses_only_that() {
+    let timed = DecoderOptions {
+        time: Some(path("t")),
+        ..options(&["v"])
+    };
+    let batch = br#"[{"t": 1700000060, "v": 1}, null, 3, {"t": 1700000120, "v": 2}]"#;
+    let expected = vec![(0, 60, Some(1.0)), (0, 120, Some(2.0))];
+    assert_eq!(decode(timed, batch), (expected, vec!["not_an_object", "not_an_object"]));
+}
+
+#[test]
+fn a_reading_without_its_time_has_the_time_of_arrival_where_that_is_allowed() {
+    for (time_or_arrival, values, faults) in [(true, vec![(0, 0, Some(1.0))], vec![]), (false, vec![], vec!["no_time"])] {
+        for payload in [&br#"{"ts": null, "v": 1}"#[..], br#"{"v": 1}"#] {
+            let options = DecoderOptions {
+                time: Some(path("ts")),
+                time_or_arrival,
+                ..options(&["v"])
+            };
+            assert_eq!(decode(options, payload), (values.clone(), faults.clone()));
+        }
+    }
+}
+
+#[test]
+fn booleans_of_templates_are_booleans() {
+    let rule = ValueRule {
+        words: std::sync::Arc::new([("true", 1.0), ("false", 0.0)].into_iter().collect::<Words>()),
+        ..ValueRule::default()
+    };
+    for (text, value) in [("True", 1.0), ("TRUE", 1.0), ("False", 0.0), ("FALSE", 0.0)] {
+        let options = DecoderOptions {
+            fields: vec![Field {
+                rule: rule.clone(),
+                ..Field::at(path("door"))
+            }],
+            ..options(&[])
+        };
+        let payload = format!(r#"{{"name": "True", "door": {text}, "since": None}}"#);
+        assert_eq!(decode(options, payload.as_bytes()), (vec![(0, 0, Some(value))], vec![]), "{text}");
+    }
+}
+
+#[test]
 fn only_readings_that_meet_the_conditions_count() {
     let own = |any_of: Vec<serde_json::Value>| DecoderOptions {
         conditions: vec![Condition { path: path("id"), any_of }],
@@ -215,7 +260,7 @@ fn a_bare_payload_may_be_a_word_or_have_a_unit() {
 
 #[test]
 fn a_trailing_nul_or_a_byte_order_mark_costs_nothing() {
-    for payload in [&b"\xef\xbb\xbf{\"v\": 1}"[..], b"{\"v\": 1}\0", b" {\"v\": 1}\r\n\0\0"] {
+    for payload in [&b"\xef\xbb\xbf{\"v\": 1}"[..], b"{\"v\": 1}\0", b" {\"v\": 1}\r\n\0\0", b"{\"v\": 1}\0\r\n\0"] {
         assert_eq!(decode(options(&["v"]), payload).0, [(0, 0, Some(1.0))]);
     }
     assert_eq!(decode(options(&["$"]), b"21.5\0").0, [(0, 0, Some(21.5))]);
@@ -230,6 +275,7 @@ fn line_protocol_is_read_line_by_line() {
             any_of: vec!["roof".into()],
         }],
         time: Some(path("time")),
+        time_or_arrival: true,
         time_format: TimeFormat::UnixNs,
         ..options(&["temperature", "humidity"])
     };

@@ -44,6 +44,7 @@ fn payload(bytes: &[u8]) -> Payload<'_> {
         topic: "t/1",
         bytes,
         arrival_ms: ARRIVAL,
+        retained: false,
         newest_ms: None,
         field: Some(0),
     }
@@ -121,6 +122,14 @@ fn text_is_a_number_only_if_all_of_it_is_one() {
             matches!(one(&decoder, &format!(r#"{{"v": "{text}"}}"#)), Err(FieldError::NotANumber { .. })),
             "{text:?}"
         );
+    }
+}
+
+#[test]
+fn text_that_is_no_number_is_answered_with_what_to_set() {
+    for (text, key) in [("21.5 C", "set unit"), ("-5,3", "decimal"), ("heating", "set words"), ("", "")] {
+        let error = one(&fields(&["v"]), &format!(r#"{{"v": "{text}"}}"#)).unwrap_err().to_string();
+        assert!(error.contains(key) && (!key.is_empty() || error.ends_with("\"\"")), "{error}");
     }
 }
 
@@ -236,6 +245,9 @@ fn times_are_read_in_each_format() {
     for (format, time) in [
         (TimeFormat::Auto, "\"2026-01-31T12:00:00Z\""),
         (TimeFormat::Auto, "\"2026-01-31T13:00:00.000+01:00\""),
+        (TimeFormat::Auto, "\"2026-01-31 13:00:00+0100\""),
+        (TimeFormat::Auto, "\"2026-01-31 13:00:00 +0100\""),
+        (TimeFormat::Auto, "\"2026-01-31 12:00:00 UTC\""),
         (TimeFormat::Auto, "1769860800"),
         (TimeFormat::Auto, "1769860800.0"),
         (TimeFormat::Auto, "1769860800000"),

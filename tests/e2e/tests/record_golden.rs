@@ -43,7 +43,13 @@ fn take(engine: &mut TestEngine<'_>, index: i64, on: impl FnMut(tsm2_edge::runti
         engine.take("future/a/tariff", Value::from(points).to_string().as_bytes(), false, 0, |_| 0);
     }
     let row = json!({ "time": time(index), "temp": 20.0 + (index % 7) as f32, "power": 3.5 - (index % 4) as f32 });
-    engine.take("sensors/a", row.to_string().as_bytes(), false, 0, on);
+    engine.take("sensors/a", row.to_string().as_bytes(), false, START + index * MINUTE + 300, on);
+}
+
+/// A reading whose clock is ten hours ahead: it waits for another that confirms its time.
+fn take_ahead(engine: &mut TestEngine<'_>, index: i64) {
+    let row = json!({ "time": rfc3339(START + (index + 600) * MINUTE), "temp": 99.0, "power": 9.0 });
+    engine.take("sensors/a", row.to_string().as_bytes(), false, START + index * MINUTE + 400, |_| 0);
 }
 
 /// The forecast after the next row: mean, lower and upper.
@@ -71,9 +77,11 @@ fn write(folder: &Path) {
     let prepared = prepared(folder);
     let mut engine = TestEngine::new(&prepared);
     (0..ROWS.0).for_each(|index| take(&mut engine, index, |_| 0));
+    take_ahead(&mut engine, ROWS.0 - 1);
     fs::write(folder.join("checkpoint"), engine.checkpoint("a").unwrap()).unwrap();
     let before = engine.log().len();
     (ROWS.0..ROWS.1).for_each(|index| take(&mut engine, index, |_| 0));
+    take_ahead(&mut engine, ROWS.1 - 1);
     for (number, entry) in engine.log()[before..].iter().enumerate() {
         fs::write(folder.join(format!("entry-{number}")), entry).unwrap();
     }
@@ -108,5 +116,7 @@ fn checkpoints_and_log_entries_of_every_version_are_read() {
         }
         versions.push(folder.file_name().unwrap().to_owned());
     }
-    assert!(versions.contains(&"v1".into()), "{versions:?}");
+    for version in ["v1", "v2"] {
+        assert!(versions.contains(&version.into()), "{version} is missing of {versions:?}");
+    }
 }

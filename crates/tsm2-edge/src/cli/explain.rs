@@ -94,6 +94,7 @@ impl Message {
             topic,
             bytes: &bytes,
             arrival_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            retained: false,
             newest_ms: None,
             field: None,
         };

@@ -247,6 +247,8 @@ impl Source {
         let bad = |name: &str, why| SourceError::Key { key: at(name), why };
         let zone = self.time_zone.clone().or_else(|| input.time_zone.clone());
         let has_own_zone = self.time_zone.is_some() || is_short;
+        // Makers leave the time out while a device does not know it.
+        let mut time_or_arrival = self.preset.is_some() && self.time_field.is_none();
         match self.preset {
             Some(preset) => self.complete(preset, zone.is_some()),
             None if self.device.is_some() => {
@@ -275,6 +277,7 @@ impl Source {
             self.time_field = Some("timestamp".to_owned());
             self.time_format = Some(TimeFormat::UnixMs);
         }
+        time_or_arrival |= self.format != Format::Json;
         if self.format == Format::Influx && self.time_field.is_none() {
             self.time_field = Some("time".to_owned());
             self.time_format.get_or_insert(TimeFormat::UnixNs);
@@ -323,6 +326,7 @@ impl Source {
             times_as_keys: self.times_as_keys,
             conditions,
             time: optional("time_field", &self.time_field)?,
+            time_or_arrival,
             time_format: self.time_format.unwrap_or_default(),
             time_zone,
             // The payload of a Sparkplug message was measured before it became JSON.

@@ -174,6 +174,7 @@ impl<'s> Engine<'s> {
                 topic,
                 bytes: input.payload,
                 arrival_ms: input.arrival_ms,
+                retained: input.retained,
                 newest_ms,
                 field: route.field,
             };
@@ -234,6 +235,7 @@ impl<'s> Engine<'s> {
             topic,
             bytes: input.payload,
             arrival_ms: input.arrival_ms,
+            retained: input.retained,
             newest_ms,
             field: None,
         };

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::around::Around;
 use super::error::{PayloadError, excerpt, kind};
 use super::json::{self, NotJson};
-use super::layout::{DecoderOptions, Payload, PayloadFormat, PayloadShape};
+use super::layout::{DecoderOptions, Payload, PayloadShape};
 use super::path::Path;
 use super::value::Unreadable;
 use crate::template::shortened;
@@ -30,7 +30,7 @@ use crate::template::shortened;
 /// });
 /// let bytes = br#"[{"at": "2026-01-31T12:00:00Z", "temp": 21.5}, {"at": 1769860860, "temp": null}]"#;
 /// let mut temperatures = Vec::new();
-/// let payload = Payload { topic: "s/boiler", bytes, arrival_ms: 0, newest_ms: None, field: None };
+/// let payload = Payload { topic: "s/boiler", bytes, arrival_ms: 0, retained: false, newest_ms: None, field: None };
 /// decoder.decode(&payload, |outcome| {
 ///     if let Outcome::Value { time_ms, field: 0, value } = outcome {
 ///         temperatures.push((time_ms, value));
@@ -167,7 +167,7 @@ impl Decoder {
         let of_all = || around.whole.map_or(Ok(None), time);
         match around.time.get_or_init(of_all).clone()? {
             Some(time_ms) => Ok(Some(time_ms)),
-            None if self.options.format == PayloadFormat::Influx => Ok(Some(payload.arrival_ms)),
+            None if self.options.time_or_arrival && !payload.retained => Ok(Some(payload.arrival_ms)),
             None => Err(PayloadError::NoTime {
                 topic: shortened(payload.topic),
                 field: path.as_str().to_owned(),

@@ -83,7 +83,7 @@ pub enum PayloadError {
         field: String,
     },
     /// A field is not a number.
-    #[error("topic {topic:?}: field {field:?} is not a number: {value}")]
+    #[error("topic {topic:?}: field {field:?} is not a number: {value}{}", remedy(value))]
     NotANumber {
         /// Topic of the message.
         topic: String,
@@ -144,6 +144,16 @@ impl PayloadError {
             | PayloadError::Ambiguous { field, .. } => field,
             _ => "",
         }
+    }
+}
+
+/// What to set in a `[[source]]` where text is no number.
+fn remedy(value: &str) -> &'static str {
+    let text = value.strip_prefix('"').map(|text| text.trim_start_matches(['+', '-', ' ']));
+    match text.and_then(|text| text.bytes().next()) {
+        None | Some(b'"') => "",
+        Some(b'0'..=b'9') => "; set unit if it has a unit, or decimal = \",\" for a comma",
+        Some(_) => "; set words if the word stands for a number",
     }
 }
 

@@ -10,7 +10,8 @@ pub(super) enum NotJson {
     Syntax(serde_json::Error),
 }
 
-/// Parses JSON whose numbers may be written as NaN, Infinity or None.
+/// Parses JSON whose numbers may be written as NaN, Infinity or None, and its booleans as True or
+/// False.
 pub(super) fn parse(text: &str, max_depth: usize) -> Result<Value, NotJson> {
     let json = to_strict_json(text, max_depth).ok_or(NotJson::TooDeep)?;
     serde_json::from_str(&json).map_err(NotJson::Syntax)
@@ -19,14 +20,13 @@ pub(super) fn parse(text: &str, max_depth: usize) -> Result<Value, NotJson> {
 /// The text of a payload without what serial lines and editors leave around it.
 pub(super) fn trimmed(payload: &[u8]) -> Result<&str, usize> {
     let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    let end = payload.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    let text = std::str::from_utf8(&payload[..end]).map_err(|error| error.valid_up_to())?;
-    Ok(text.trim())
+    let text = std::str::from_utf8(payload).map_err(|error| error.valid_up_to())?;
+    Ok(text.trim_start().trim_end_matches(|c: char| c == '\0' || c.is_whitespace()))
 }
 
 /// Makes JSON as sensors write it strict: outside of quotes, the words NaN, Infinity and None in any
-/// case and with any sign become `null`, and so do numbers beyond f64. `None` when it is nested deeper
-/// than `max_depth`.
+/// case and with any sign become `null`, and so do numbers beyond f64. True and False, which templates
+/// of Home Assistant give, become lower case. `None` when it is nested deeper than `max_depth`.
 fn to_strict_json(text: &str, max_depth: usize) -> Option<Cow<'_, str>> {
     let mut strict = String::new();
     let (mut copied, mut depth, mut at) = (0, 0usize, 0);
@@ -49,9 +49,14 @@ fn to_strict_json(text: &str, max_depth: usize) -> Option<Cow<'_, str>> {
                 let start = at;
                 let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
                 at += 1 + bytes[at + 1..].iter().take_while(|byte| is_part(byte)).count();
-                if is_missing(&text[start..at]) {
+                let word = match &text[start..at] {
+                    "True" | "TRUE" => Some("true"),
+                    "False" | "FALSE" => Some("false"),
+                    word => is_missing(word).then_some("null"),
+                };
+                if let Some(word) = word {
                     strict.push_str(&text[copied..start]);
-                    strict.push_str("null");
+                    strict.push_str(word);
                     copied = at;
                 }
             }

@@ -79,6 +79,9 @@ pub struct DecoderOptions {
     pub conditions: Vec<Condition>,
     /// Path of the time in the reading, or in the whole payload; `None`: the time of arrival counts.
     pub time: Option<Path>,
+    /// Whether a reading without that time has the time of arrival; otherwise it is a fault. A retained
+    /// message always needs its time.
+    pub time_or_arrival: bool,
     /// The format of that time.
     pub time_format: TimeFormat,
     /// The zone of times without an offset; `None` rejects them.
@@ -98,6 +101,8 @@ pub struct Payload<'p> {
     pub bytes: &'p [u8],
     /// Wall clock at arrival, milliseconds since 1970-01-01 UTC.
     pub arrival_ms: i64,
+    /// Whether the broker had stored it.
+    pub retained: bool,
     /// Time of the newest reading of the stream: it decides which of the two passes of an hour is
     /// meant that a local clock repeats.
     pub newest_ms: Option<i64>,

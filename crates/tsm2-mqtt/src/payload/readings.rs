@@ -94,7 +94,7 @@ impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
     fn batch(&mut self, at: &Value, around: &Around<'_>) {
         match at {
             // Bare values of one array have no times of their own.
-            Value::Array(readings) if readings.iter().all(Value::is_object) => {
+            Value::Array(readings) if readings.is_empty() || readings.iter().any(Value::is_object) => {
                 readings.iter().for_each(|reading| self.batch_of_times(reading, around));
             }
             reading => self.batch_of_times(reading, around),

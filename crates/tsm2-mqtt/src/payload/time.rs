@@ -49,7 +49,7 @@ impl TimeFormat {
 
     fn read_text(self, text: &str, zone: Option<&TimeZone>, newest_ms: Option<i64>) -> Option<i64> {
         if matches!(self, TimeFormat::Auto | TimeFormat::Rfc3339) {
-            let instant = text.parse::<Timestamp>().ok();
+            let instant = text.parse().ok().or_else(|| with_spaced_offset(text));
             if let Some(time) = instant.or_else(|| local(text, zone?, newest_ms)) {
                 return Some(time.as_millisecond()).filter(|&ms| RANGE_MS.contains(&(ms as f64)));
             }
@@ -73,6 +73,15 @@ impl TimeFormat {
         };
         let ms = ms.round();
         RANGE_MS.contains(&ms).then_some(ms as i64)
+    }
+}
+
+/// `2026-01-31 12:00:00 +0100` and `2026-01-31 12:00:00 UTC`.
+fn with_spaced_offset(text: &str) -> Option<Timestamp> {
+    let (time, offset) = text.rsplit_once(' ').filter(|(time, _)| time.contains(':'))?;
+    match offset {
+        "UTC" | "GMT" | "Z" => format!("{time}Z").parse().ok(),
+        _ => format!("{time}{offset}").parse().ok(),
     }
 }
 

@@ -102,6 +102,8 @@ impl ValueRule {
             Value::String(text) => self.text(text.trim()),
             Value::Bool(true) => self.words.get("true"),
             Value::Bool(false) => self.words.get("false"),
+            // What Victron's gateways send for a value that is not valid.
+            Value::Array(items) if items.is_empty() => Some(f64::NAN),
             Value::Array(_) | Value::Object(_) => None,
         };
         let mut number = number.ok_or(Unreadable::NotANumber)?;
@@ -159,7 +161,9 @@ mod tests {
         ] {
             assert_eq!(rule.read(&value), Ok(number), "{value}");
         }
-        assert!(rule.read(&json!("unavailable")).unwrap().is_nan() && rule.read(&json!(null)).unwrap().is_nan());
+        for value in [json!("unavailable"), json!(null), json!([])] {
+            assert!(rule.read(&value).unwrap().is_nan(), "{value}");
+        }
         assert_eq!(rule.read(&json!("6 kW")), Err(Unreadable::OutOfRange(6000.0)));
         for value in [json!("21 °C"), json!("kW"), json!(true), json!("1,5"), json!([1])] {
             assert_eq!(rule.read(&value), Err(Unreadable::NotANumber), "{value}");

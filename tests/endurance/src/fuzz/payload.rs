@@ -102,6 +102,7 @@ pub fn payload(data: &[u8]) {
         topic: "sensors/a",
         bytes: payload,
         arrival_ms: ARRIVAL_MS,
+        retained: time & 0x08 != 0,
         newest_ms: (time & 0x40 != 0).then_some(ARRIVAL_MS),
         field: Some(0),
     };
