@@ -189,3 +189,33 @@ fn readings_of_a_slot_are_aggregated_late_ones_included_and_local_times_are_read
     let summary = engine.summary();
     assert_eq!((summary.readings, summary.merged_readings, summary.rejected["late"]), (6, 2, 1));
 }
+
+#[test]
+fn readings_without_a_time_that_arrive_together_all_count_beside_a_source_with_times() {
+    let folder = tempdir().unwrap();
+    bundle::random(folder.path(), "m", &["a", "b"], HORIZON, Some(MINUTE as u64));
+    let text = "model.bundle = 'm.safetensors'\ninput.stream = 's'\ninput.aggregates = { b = 'sum' }\n\
+                [[source]]\ntopic = 'timed'\ntime_field = 'time'\nvalues = ['a']\n\
+                [[source]]\ntopic = 'pulses'\nvalues = ['b']\n";
+    std::fs::write(folder.path().join("edge.toml"), text).unwrap();
+    let prepared = prepare(&Config::load(&folder.path().join("edge.toml")).unwrap()).unwrap();
+    let mut engine = TestEngine::new(&prepared);
+    let start = 29_000_000 * MINUTE;
+    let mut rows = Vec::new();
+    // A broker that was away delivers what has waited within a millisecond; the second minute follows an hour later.
+    for (minute, pulses) in [(0, [1.0, 2.0, 4.0]), (60, [8.0, 16.0, 32.0]), (61, [0.0; 3])] {
+        let arrival = start + minute * MINUTE;
+        let timed = json!({ "time": rfc3339(arrival), "a": minute });
+        let messages = [("timed", timed)].into_iter().chain(pulses.map(|b| ("pulses", json!({ "b": b }))));
+        for (topic, payload) in messages {
+            engine.take(topic, payload.to_string().as_bytes(), false, arrival, |step| {
+                if step.last_reading_ms.is_some() {
+                    rows.push(step.values.to_vec());
+                }
+                0
+            });
+        }
+    }
+    assert_eq!(rows, [[0.0, 7.0], [60.0, 56.0]]);
+    assert!(engine.summary().rejected.is_empty(), "{:?}", engine.summary());
+}

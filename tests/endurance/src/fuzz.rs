@@ -5,24 +5,30 @@
 mod blob;
 mod bundle;
 mod configuration;
+mod path;
 mod payload;
 mod recording;
+mod resampler;
 mod snapshot;
+mod sources;
 mod topic;
 
 pub use blob::blob;
 pub use bundle::bundle;
 pub use configuration::configuration;
+pub use path::path;
 pub use payload::payload;
 pub use recording::recording;
+pub use resampler::resampler;
 pub use snapshot::snapshot;
+pub use sources::sources;
 pub use topic::topic;
 
 /// A target: its name, as the folders of the corpus have it, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     ("payload", payload),
     ("configuration", configuration),
     ("bundle", bundle),
@@ -30,4 +36,7 @@ pub const TARGETS: [Target; 7] = [
     ("snapshot", snapshot),
     ("topic", topic),
     ("recording", recording),
+    ("path", path),
+    ("sources", sources),
+    ("resampler", resampler),
 ];

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tsm2_endurance::fuzz::{TARGETS, Target};
+use tsm2_endurance::fuzz::TARGETS;
 use tsm2_mqtt_testkit::rng::Rng;
 
 /// Derived inputs per target.
@@ -45,7 +45,8 @@ fn derived(inputs: &[(PathBuf, Vec<u8>)], rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-fn run((name, target): Target) {
+fn run(wanted: &str) {
+    let (name, target) = TARGETS.into_iter().find(|(name, _)| *name == wanted).expect("a target of this name");
     let inputs = corpus(name);
     assert!(!inputs.is_empty());
     for (path, bytes) in &inputs {
@@ -60,27 +61,31 @@ fn run((name, target): Target) {
     }
 }
 
-#[test]
-fn payloads_of_any_bytes_are_read_or_refused() {
-    run(TARGETS[0]);
+macro_rules! targets {
+    ($($name:ident: $test:ident,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                run(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_target_has_a_test() {
+            assert_eq!(TARGETS.map(|(name, _)| name), [$(stringify!($name)),*]);
+        }
+    };
 }
 
-#[test]
-fn configurations_of_any_text_are_read_or_refused_by_name() {
-    run(TARGETS[1]);
-}
-
-#[test]
-fn bundles_of_any_bytes_are_read_or_refused() {
-    run(TARGETS[2]);
-}
-
-#[test]
-fn snapshots_of_any_bytes_are_restored_or_refused() {
-    run(TARGETS[3]);
-}
-
-#[test]
-fn templates_and_topics_of_any_text_are_read_or_refused() {
-    run(TARGETS[4]);
+targets! {
+    payload: payloads_of_any_bytes_are_read_or_refused,
+    configuration: configurations_of_any_text_are_read_or_refused_by_name,
+    bundle: bundles_of_any_bytes_are_read_or_refused,
+    blob: blobs_of_any_bytes_are_read_or_refused,
+    snapshot: snapshots_of_any_bytes_are_restored_or_refused,
+    topic: templates_and_topics_of_any_text_are_read_or_refused,
+    recording: recordings_of_any_bytes_are_read_or_refused,
+    path: paths_of_any_text_are_found_or_refused,
+    sources: sources_of_any_text_are_prepared_and_read_or_refused_by_name,
+    resampler: readings_at_any_time_count_once,
 }

@@ -17,6 +17,8 @@ use crate::runtime::engine::Step;
 
 /// Bytes that are kept of all streams together.
 const BUDGET: usize = 16 << 20;
+/// Most steps of the horizon whose past forecasts are kept.
+const MAX_PAST_STEPS: usize = 8;
 /// Streams in one answer.
 const LISTED: usize = 100;
 
@@ -60,11 +62,11 @@ struct Listed {
 }
 
 impl Recent {
-    /// Names the model. The data of another model go.
-    pub(crate) fn set_model(&self, meta: &Metadata, interval_ms: u64) {
+    /// Names the model, and the steps of the horizon that are published (none: all). The data of
+    /// another model go.
+    pub(crate) fn set_model(&self, meta: &Metadata, interval_ms: u64, published: &[usize]) {
         let horizon = meta.config.horizon;
-        let mut past_steps = vec![horizon.div_ceil(4), horizon];
-        past_steps.dedup();
+        let past_steps = past_steps(horizon, published);
         let model = Model {
             name: meta.name.clone(),
             horizon,
@@ -144,6 +146,19 @@ impl Recent {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The steps whose past forecasts are kept: those that are published, if they are few, else a quarter
+/// of the horizon and its last step.
+fn past_steps(horizon: usize, published: &[usize]) -> Vec<usize> {
+    match published.len() {
+        1..=MAX_PAST_STEPS => published.to_vec(),
+        _ => {
+            let mut steps = vec![horizon.div_ceil(4), horizon];
+            steps.dedup();
+            steps
+        }
     }
 }
 
@@ -235,6 +250,14 @@ mod tests {
         let missing = json(&recent, "a", "v1");
         assert!(missing["history"]["value"][0].is_null());
         assert!(json(&recent, "b", "v0").is_null());
+    }
+
+    #[test]
+    fn past_forecasts_are_kept_for_the_published_steps() {
+        assert_eq!(past_steps(60, &[5, 30]), [5, 30]);
+        assert_eq!((past_steps(60, &[]), past_steps(1, &[])), (vec![15, 60], vec![1]));
+        let many: Vec<usize> = (1..=60).collect();
+        assert_eq!(past_steps(60, &many), [15, 60], "memory is bounded");
     }
 
     #[test]

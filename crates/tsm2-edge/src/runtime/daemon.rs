@@ -114,7 +114,8 @@ pub(crate) async fn run_after(
         workers = prepared.workers,
         "starting"
     );
-    process.recent.set_model(meta, prepared.schema.resampler.interval_ms);
+    let interval_ms = prepared.schema.resampler.interval_ms;
+    process.recent.set_model(meta, interval_ms, &prepared.publication.steps);
     let Handover(memory) = handover;
     let store: Arc<dyn StateStore> = match &prepared.state {
         Some(durability) => {

@@ -29,6 +29,10 @@ const MAX_POINTS: usize = 2048;
 /// 2024-01-01: the wall clock of a machine that shows an earlier time was never set.
 const CLOCK_SET_MS: i64 = 1_704_067_200_000;
 
+/// How far the times of readings without a time of their own may lie ahead of the clock, so that no two
+/// are the same.
+const MAX_LEAD_MS: i64 = 1000;
+
 /// One message, with its address parsed.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'m> {
@@ -125,7 +129,8 @@ impl<'s> Engine<'s> {
 
     fn take_readings(&mut self, input: &Input<'_>, routes: &[Route], on: &mut impl FnMut(Step<'_>)) -> Option<Accepted> {
         let name = input.address.stream;
-        self.decode(input, routes);
+        let arrived_ms = self.arrived_ms(input);
+        self.decode(input, routes, arrived_ms);
         self.drop_unexpected(input);
         if self.values.is_empty() || !self.begin(name) {
             return None;
@@ -149,13 +154,23 @@ impl<'s> Engine<'s> {
         }
         self.values = values;
         let stream = self.streams.get_mut(name)?;
-        stream.heard_ms = input.arrival_ms;
+        (stream.heard_ms, stream.arrived_ms) = (input.arrival_ms, arrived_ms);
         stream.tail.entries += accepted.entries.len() as u64;
         (!accepted.entries.is_empty()).then_some(accepted)
     }
 
+    /// The time of a reading without a time of its own. Where others have times of their own, the same
+    /// time again is a duplicate, so each message has another.
+    fn arrived_ms(&self, input: &Input<'_>) -> i64 {
+        let newest = self.streams.get(input.address.stream).map(|stream| stream.arrived_ms);
+        match newest.filter(|_| self.prepared.schema.resampler.device_times) {
+            Some(newest_ms) if (0..MAX_LEAD_MS).contains(&newest_ms.saturating_sub(input.arrival_ms)) => newest_ms + 1,
+            _ => input.arrival_ms,
+        }
+    }
+
     /// Reads a payload as each of its sources does.
-    fn decode(&mut self, input: &Input<'_>, routes: &[Route]) {
+    fn decode(&mut self, input: &Input<'_>, routes: &[Route], arrived_ms: i64) {
         let &Input { topic, address, .. } = input;
         let newest_ms = self.streams.get(address.stream).and_then(|stream| stream.resampler.newest_ms());
         self.values.clear();
@@ -173,13 +188,14 @@ impl<'s> Engine<'s> {
             let payload = Payload {
                 topic,
                 bytes: input.payload,
-                arrival_ms: input.arrival_ms,
+                arrival_ms: arrived_ms,
                 retained: input.retained,
                 newest_ms,
                 field: route.field,
             };
             // A clock that was never set is no witness.
-            let is_witness = source.decoder.has_own_time() && !input.retained && input.arrival_ms >= CLOCK_SET_MS;
+            let is_asked = self.prepared.schema.resampler.device_times;
+            let is_witness = is_asked && !input.retained && input.arrival_ms >= CLOCK_SET_MS;
             let arrival_ms = is_witness.then_some(input.arrival_ms);
             let decoded = source.decoder.decode(&payload, |outcome| match outcome {
                 Decoded::Value { time_ms, field, value } => {

@@ -21,6 +21,8 @@ pub(crate) struct Stream {
     pub(crate) forecaster: Forecaster,
     /// Wall clock at the last message, milliseconds since 1970-01-01 UTC.
     pub(crate) heard_ms: i64,
+    /// The time of arrival that the last message was given.
+    pub(crate) arrived_ms: i64,
     /// The log since the last checkpoint.
     pub(crate) tail: Tail,
     /// The batch with the newest entry; the stream may leave the memory once it is durable.
@@ -62,6 +64,7 @@ impl Stream {
             resampler,
             forecaster,
             heard_ms: i64::MIN,
+            arrived_ms: i64::MIN,
             tail: Tail::default(),
             batch: 0,
             needs_checkpoint: false,

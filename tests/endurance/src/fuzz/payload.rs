@@ -94,6 +94,7 @@ pub fn payload(data: &[u8]) {
     let has_time = time & 0x10 == 0;
     let decoder = Decoder::new(DecoderOptions {
         time: has_time.then(|| path("time")),
+        time_or_arrival: time & 0x80 != 0,
         time_format,
         time_zone: (time & 0x20 != 0).then(zone),
         ..layout(*number)

@@ -1,0 +1,4 @@
+//! The target `resampler` of `tsm2_endurance::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tsm2_endurance::fuzz::resampler(data));

@@ -1,0 +1,4 @@
+//! The target `sources` of `tsm2_endurance::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tsm2_endurance::fuzz::sources(data));
