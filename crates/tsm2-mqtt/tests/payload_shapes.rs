@@ -260,7 +260,12 @@ fn a_bare_payload_may_be_a_word_or_have_a_unit() {
 
 #[test]
 fn a_trailing_nul_or_a_byte_order_mark_costs_nothing() {
-    for payload in [&b"\xef\xbb\xbf{\"v\": 1}"[..], b"{\"v\": 1}\0", b" {\"v\": 1}\r\n\0\0", b"{\"v\": 1}\0\r\n\0"] {
+    for payload in [
+        &b"\xef\xbb\xbf{\"v\": 1}"[..],
+        b"{\"v\": 1}\0",
+        b" {\"v\": 1}\r\n\0\0",
+        b"{\"v\": 1}\0\r\n\0",
+    ] {
         assert_eq!(decode(options(&["v"]), payload).0, [(0, 0, Some(1.0))]);
     }
     assert_eq!(decode(options(&["$"]), b"21.5\0").0, [(0, 0, Some(21.5))]);

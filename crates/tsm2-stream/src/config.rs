@@ -7,7 +7,7 @@ use crate::aggregate::Aggregate;
 use crate::time_bin::Shape;
 
 /// Largest number of time bins that take readings at a time.
-pub(crate) const MAX_OPEN_BINS: u64 = 4096 + MAX_HOLD;
+pub(crate) const MAX_OPEN_BINS: u64 = 4097 + MAX_HOLD;
 /// Time bins that a run of one source must have while others are in the stream; longer than most
 /// sources are silent.
 pub(crate) const MAX_RUN: u64 = 32;
@@ -156,7 +156,7 @@ impl Rules {
             .filter(|&i| i > 0)
             .ok_or(ResamplerError::Interval { interval_ms })?;
         // Three quarters of the range of times are left for the times themselves.
-        let max_ms = interval_ms.saturating_mul(MAX_OPEN_BINS - MAX_HOLD - 1).min(u64::MAX / 8);
+        let max_ms = interval_ms.saturating_mul(MAX_OPEN_BINS - MAX_HOLD - 2).min(u64::MAX / 8);
         let lateness = i64::try_from(allowed_lateness_ms)
             .ok()
             .filter(|_| allowed_lateness_ms <= max_ms)
@@ -180,7 +180,8 @@ impl Rules {
             max_gap,
             max_ahead,
             max_skip: if device_times { max_ahead } else { max_gap },
-            open_bins: (allowed_lateness_ms.div_ceil(interval_ms) + 1 + hold) as usize,
+            // One more where bins may move.
+            open_bins: (allowed_lateness_ms.div_ceil(interval_ms) + 1 + u64::from(lateness > 0) + hold) as usize,
             sources,
             hold,
         })

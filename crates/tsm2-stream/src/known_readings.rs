@@ -123,6 +123,12 @@ impl KnownReadings {
         self.bins.iter().any(is_known)
     }
 
+    /// Whether a time step had the reading.
+    pub(crate) fn has_emitted(&self, bin: i64, reading: Filter) -> bool {
+        let mut bins = self.bins.iter().filter(|known| known.is_emitted && known.bin == bin);
+        bins.any(|known| known.readings.has(reading) && !known.readings.is_full())
+    }
+
     /// Whether all readings of a bin that were ever taken are known.
     pub(crate) fn covers(&self, bin: i64) -> bool {
         let is_forgotten = self.forgotten.iter().any(|&(first, last)| (first..=last).contains(&bin));

@@ -166,6 +166,7 @@ impl Resampler {
             }
         }
         match position {
+            Position::Inside if self.comes_again(&reading) => self.reject(Rejected::Duplicate),
             Position::First | Position::Inside | Position::Ahead => self.take(&reading, on),
             // A reading of the newest time or an earlier one may be a duplicate.
             Position::Complete if !self.rules.shape.device_times || self.newest_ms().is_some_and(|newest_ms| time > newest_ms) => {
@@ -206,6 +207,12 @@ impl Resampler {
         }
     }
 
+    /// Whether a reading was taken before a clock rollback, when the stream was at this bin already.
+    fn comes_again(&self, reading: &Incoming) -> bool {
+        let may_be = self.counts.clock_rollbacks > 0 && self.rules.shape.device_times;
+        may_be && self.known.has_emitted(reading.bin, reading.filter())
+    }
+
     fn reject(&mut self, why: Rejected) -> Result<Accepted, Rejected> {
         self.counts.rejected += 1;
         Err(why)
@@ -235,7 +242,7 @@ impl Resampler {
 
     /// Takes a reading of an open bin, of the bins that follow, or the first of a segment.
     fn take(&mut self, reading: &Incoming, on: &mut dyn FnMut(Event<'_>)) -> Result<Accepted, Rejected> {
-        let source = usize::from(reading.source);
+        let (source, mut bin) = (usize::from(reading.source), reading.bin);
         let closed = self.clocks[source].bin(&self.rules, reading.time - self.rules.allowed_lateness_ms) - 1;
         // A known reading is not newer, so a rejection below has changed nothing.
         let is_newer = self
@@ -244,9 +251,16 @@ impl Resampler {
         if is_newer {
             self.drop_jumps(on);
             self.clocks[source].note(&self.rules, reading.time);
-            self.reach(reading.bin, reading.time, closed, on);
+            if let Some(segment) = &mut self.segment {
+                segment.passed = segment.passed.max(closed);
+                self.emit_through(self.due(), on);
+                // The bins may have moved with what was emitted.
+                let least = self.segment.map_or(bin, |segment| segment.closed.saturating_add(1));
+                bin = self.clocks[source].bin(&self.rules, reading.time).max(least);
+            }
+            self.reach(bin, reading.time, closed, on);
         }
-        let index = index(reading.bin, &self.open);
+        let index = index(bin, &self.open);
         match self.open[index].insert(&self.rules.shape, reading) {
             Insert::Known => return self.reject(Rejected::Duplicate),
             Insert::First => {}
@@ -468,6 +482,12 @@ impl Resampler {
             let closed = segment.closed;
             let time_ms = self.rules.time_ms(closed);
             let index = index(closed, &self.open);
+            if self.rules.shape.any_order {
+                for (source, clock) in (0u16..).zip(&mut self.clocks) {
+                    let newest = self.open[index].newest_of(|variate| self.rules.sources[variate] == source);
+                    newest.into_iter().for_each(|time| clock.settle(&self.rules, closed, time));
+                }
+            }
             let readings = &mut self.open[index];
             let has_readings = readings.readings > 0;
             if !has_readings && !segment.has_begun {

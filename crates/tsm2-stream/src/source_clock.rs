@@ -30,6 +30,8 @@ pub(crate) struct SourceClock {
     /// The phase before `phase_since`, so that an older reading keeps its bin.
     phase_before: i8,
     phase_since: Option<i64>,
+    /// With allowed lateness: the newest emitted bin with a reading, and the time of its newest one.
+    settled: Option<(i64, i64)>,
 }
 
 impl SourceClock {
@@ -39,8 +41,8 @@ impl SourceClock {
         rules.bin(time, if is_before { self.phase_before } else { self.phase })
     }
 
-    /// Moves the bins if readings once per interval fall on their border. Only while readings come
-    /// in order: otherwise one may be missing in between.
+    /// Moves the bins if readings once per interval fall on their border. Only where readings come in
+    /// order: otherwise one may be missing in between, see [`SourceClock::settle`].
     pub(crate) fn adapt_phase(&mut self, rules: &Rules, time: i64) {
         let Some(newest) = self.newest.filter(|&newest| time > newest && !rules.shape.any_order) else {
             return;
@@ -59,6 +61,23 @@ impl SourceClock {
             && let Some(&phase) = phases.iter().find(|&&phase| rules.bin(time, phase) == next)
         {
             (self.phase_before, self.phase, self.phase_since) = (self.phase, phase, Some(time));
+        }
+    }
+
+    /// With allowed lateness: a bin is emitted, and `time` is that of its newest reading. Two readings
+    /// an interval apart with an empty bin between them lie at the border of their bins. The bins then
+    /// move at a time that no reading has reached yet, so the order of the readings does not matter.
+    pub(crate) fn settle(&mut self, rules: &Rules, bin: i64, time: i64) {
+        let Some((before, time_before)) = self.settled.replace((bin, time)) else {
+            return;
+        };
+        let is_moved = self.phase_since.is_none_or(|since| time_before >= since);
+        let apart = time.saturating_sub(time_before).abs_diff(rules.interval_ms);
+        if is_moved && bin.saturating_sub(before) == 2 && apart <= (rules.interval_ms / STEADY).unsigned_abs() {
+            let held = 2 + rules.hold.cast_signed();
+            let since = rules.time_ms(bin.saturating_add(held)).saturating_add(rules.allowed_lateness_ms);
+            let phase = if self.phase == 0 { -1 } else { 0 };
+            (self.phase_before, self.phase, self.phase_since) = (self.phase, phase, Some(since));
         }
     }
 
@@ -82,7 +101,7 @@ impl SourceClock {
 
     /// The segment has ended; rhythm and phase stay.
     pub(crate) fn restart(&mut self) {
-        self.newest = None;
+        (self.newest, self.settled) = (None, None);
     }
 
     /// The newest bin that a regular source needs no more; `None` for others.
@@ -106,6 +125,7 @@ impl SourceClock {
     /// What was saved; `None` where it breaks an invariant.
     pub(crate) fn restored(saved: &SourceClock) -> Option<Self> {
         let is_valid = saved.newest.is_none_or(is_clamped)
+            && saved.settled.is_none_or(|(bin, time)| is_clamped(bin) && is_clamped(time))
             && saved.gap <= u64::MAX / 4
             && !(saved.is_regular && saved.gap == 0)
             && [saved.phase, saved.phase_before].iter().all(|phase| (-1..=1).contains(phase));

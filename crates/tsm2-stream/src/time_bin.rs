@@ -181,7 +181,13 @@ impl TimeBin {
     }
 
     pub(crate) fn newest_ms(&self) -> Option<i64> {
-        self.cells.iter().flatten().map(|cell| cell.time_ms).max()
+        self.newest_of(|_| true)
+    }
+
+    /// Time of the newest reading of some variates.
+    pub(crate) fn newest_of(&self, is_of: impl Fn(usize) -> bool) -> Option<i64> {
+        let cells = self.cells.iter().enumerate().filter(|(variate, _)| is_of(*variate));
+        cells.filter_map(|(_, cell)| Some(cell.as_ref()?.time_ms)).max()
     }
 
     /// The variate's newest reading, NaN where it was not finite; `None` without a reading.

@@ -56,6 +56,8 @@ struct Cost {
     others_lost: u64,
     /// Minutes until a reading of each wrong source was used; `None` while its clock was wrong: never.
     recovery: Option<i64>,
+    /// Minutes from when the clocks are right again until a reading of each of them was used.
+    back: Option<i64>,
 }
 
 impl Cost {
@@ -63,6 +65,7 @@ impl Cost {
         self.lost = self.lost.max(other.lost);
         self.others_lost = self.others_lost.max(other.others_lost);
         self.recovery = self.recovery.and_then(|worst| Some(worst.max(other.recovery?)));
+        self.back = self.back.and_then(|worst| Some(worst.max(other.back?)));
     }
 }
 
@@ -73,6 +76,7 @@ fn trial(sources: u16, wrong: u16, off: i64, wrong_minutes: i64, start: i64) -> 
     let mut seen = vec![HashSet::new(); usize::from(sources)];
     let mut sent = vec![0u64; usize::from(sources)];
     let mut recovered = vec![None; usize::from(wrong)];
+    let mut came_back = vec![None; usize::from(wrong)];
     for minute in 0..BEFORE + wrong_minutes + AFTER {
         let is_wrong = (BEFORE..BEFORE + wrong_minutes).contains(&minute);
         for source in 0..sources {
@@ -100,6 +104,10 @@ fn trial(sources: u16, wrong: u16, off: i64, wrong_minutes: i64, start: i64) -> 
             if source < wrong && counts && result == Ok(Accepted::Used) {
                 recovered[usize::from(source)].get_or_insert(minute - BEFORE);
             }
+            let right = minute - BEFORE - wrong_minutes;
+            if source < wrong && right >= 0 && result == Ok(Accepted::Used) {
+                came_back[usize::from(source)].get_or_insert(right);
+            }
         }
     }
     resampler.close(|event| {
@@ -113,22 +121,29 @@ fn trial(sources: u16, wrong: u16, off: i64, wrong_minutes: i64, start: i64) -> 
         }
     });
     let lost = |source: usize| sent[source] - seen[source].len() as u64;
+    let longest = |minutes: Vec<Option<i64>>| minutes.into_iter().try_fold(0, |worst, minutes| Some(worst.max(minutes?)));
     Cost {
         lost: (0..usize::from(wrong)).map(lost).max().unwrap_or_default(),
         others_lost: (usize::from(wrong)..usize::from(sources)).map(lost).max().unwrap_or_default(),
-        recovery: recovered.into_iter().try_fold(0, |worst, minutes| Some(worst.max(minutes?))),
+        recovery: longest(recovered),
+        back: longest(came_back),
     }
 }
 
 fn table() -> String {
     let mut rng = Rng(13);
     let mut table = String::from(
-        "| clocks that jump | by | single: lost | lasting: lost | lasting: first reading used | lost by the others |\n|---|---|---|---|---|---|\n",
+        "| clocks that jump | by | single: lost | lasting: lost | first wrong reading used | first right one after it | lost by the others |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for (who, sources, wrong) in WHO {
         for (size, least, largest) in SIZES {
             for (direction, sign) in [("ahead", 1), ("back", -1)] {
-                let mut worst = [Cost::default(); 2].map(|cost| Cost { recovery: Some(0), ..cost });
+                let mut worst = [Cost::default(); 2].map(|cost| Cost {
+                    recovery: Some(0),
+                    back: Some(0),
+                    ..cost
+                });
                 for _ in 0..TRIALS {
                     let off = sign * rng.between(least, largest);
                     let start = rng.between(28_000_000, 30_000_000);
@@ -137,9 +152,8 @@ fn table() -> String {
                     }
                 }
                 let [single, lasting] = worst;
-                let followed = lasting
-                    .recovery
-                    .map_or("never".to_owned(), |minutes| format!("number {}", minutes + 1));
+                let number = |minutes: Option<i64>| minutes.map_or("never".to_owned(), |minutes| format!("number {}", minutes + 1));
+                let (followed, back) = (number(lasting.recovery), number(lasting.back));
                 let others = if wrong == sources {
                     "".to_owned()
                 } else {
@@ -147,7 +161,7 @@ fn table() -> String {
                 };
                 writeln!(
                     table,
-                    "| {who} | {size} {direction} | {} | {} | {followed} | {others} |",
+                    "| {who} | {size} {direction} | {} | {} | {followed} | {back} | {others} |",
                     single.lost, lasting.lost
                 )
                 .unwrap();
@@ -162,6 +176,7 @@ fn table() -> String {
 fn check(who: &str, size: &str, [single, lasting]: [Cost; 2], is_whole: bool) {
     let context = format!("{who}, {size}: {single:?} {lasting:?}");
     assert!(single.lost <= 8 && single.recovery.is_some_and(|minutes| minutes <= 7), "{context}");
+    assert!(lasting.back.is_some_and(|minutes| minutes <= 7), "{context}");
     assert!(single.others_lost <= 3 && lasting.others_lost <= 3, "{context}");
     if is_whole {
         assert!(

@@ -302,6 +302,41 @@ fn redelivered_readings_are_no_clock_rollback() {
 }
 
 #[test]
+fn readings_of_before_a_clock_rollback_that_come_again_are_not_used_a_second_time() {
+    for has_arrival in [true, false] {
+        let mut resampler = resampler(1, 1440);
+        let mut arrival_ms = (START + 10_000) * MINUTE;
+        // The clock is set back by ten minutes; it is wrong before and after.
+        let before = (0..20).map(|minute| (START + minute, minute as f32));
+        let after = (0..8).map(|minute| (START + 10 + minute, 100.0 + minute as f32));
+        let sent: Vec<(i64, f32)> = before.chain(after).collect();
+        let mut take = |resampler: &mut Resampler, (minute, value): (i64, f32), pace_ms: i64| {
+            arrival_ms += pace_ms;
+            let reading = Reading {
+                arrival_ms: has_arrival.then_some(arrival_ms),
+                ..Reading::at(0, value, minute * MINUTE)
+            };
+            resampler.push(reading, |_| ())
+        };
+        for &reading in &sent {
+            take(&mut resampler, reading, MINUTE).unwrap();
+        }
+        let counts = resampler.counts();
+        assert_eq!((counts.clock_rollbacks, counts.readings), (1, 28));
+        // All of it comes again, in a burst.
+        for &reading in &sent {
+            assert!(!matches!(take(&mut resampler, reading, 10), Ok(Accepted::Used)), "{reading:?}");
+        }
+        assert_eq!(resampler.counts().readings, counts.readings);
+        // The stream goes on through the minutes that it had before.
+        for minute in 8..12 {
+            let next = (START + 10 + minute, 100.0 + minute as f32);
+            assert_eq!(take(&mut resampler, next, MINUTE), Ok(Accepted::Used));
+        }
+    }
+}
+
+#[test]
 fn a_backlog_that_comes_in_a_burst_is_late_and_no_clock_rollback() {
     let mut site = one();
     site.minutes(30, 0);
@@ -435,6 +470,38 @@ fn a_sensor_that_reports_at_half_past_each_minute_fills_every_time_step() {
             .map(|minute| OwnedEvent::TimeStep(start + minute * MINUTE, vec![Some(minute as f32)]))
             .collect();
         assert_eq!(steps, expected, "{first}");
+    }
+}
+
+#[test]
+fn with_allowed_lateness_a_sensor_at_half_past_fills_every_time_step_soon() {
+    for aggregate in [Aggregate::Last, Aggregate::Mean] {
+        let mut config = config(2, 1440);
+        (config.aggregates, config.sources) = (vec![aggregate; 2], vec![0, 1]);
+        config.allowed_lateness_ms = 90_000;
+        let mut resampler = Resampler::new(config).unwrap();
+        let mut rows = Vec::new();
+        for minute in 0..200 {
+            // A few tenths of a second early or late; the other sensor reports at the full minute.
+            let jitter = [-400, 300, 100, -200, 350, -50][minute as usize % 6];
+            for (variate, time_ms) in [(1, minute * MINUTE), (0, minute * MINUTE + 30_000 + jitter)] {
+                rows.extend(push(&mut resampler, variate, minute as f32, time_ms).unwrap());
+            }
+        }
+        let values: Vec<Vec<Option<f32>>> = rows
+            .iter()
+            .map(|row| match row {
+                OwnedEvent::TimeStep(_, values) => values.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let late = values.iter().skip(16);
+        assert!(
+            late.clone().all(|values| values[0].is_some_and(|value| value.fract() == 0.0)),
+            "{values:?}"
+        );
+        assert!(late.clone().all(|values| values[1].is_some()));
+        assert!(values.len() > 190);
     }
 }
 

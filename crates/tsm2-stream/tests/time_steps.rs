@@ -276,6 +276,29 @@ proptest! {
         prop_assert_eq!(&rows(&mut resampler(), repeated), &in_another_order);
     }
 
+    /// Also where readings come once per interval at the border of their bins, which then move.
+    #[test]
+    fn the_order_does_not_matter_where_bins_move(
+        lateness in 0i64..200_000,
+        phase in prop_oneof![4 => 29_000i64..31_000, 1 => 0i64..60_000],
+        minutes in prop::collection::vec((-3_000i64..3_000, 0i64..=1_000, prop::bool::weighted(0.05)), 10..150),
+    ) {
+        let resampler = || {
+            let mut config = config(1, 2_000);
+            (config.aggregates, config.allowed_lateness_ms) = (vec![Aggregate::Max], lateness as u64);
+            Resampler::new(config).unwrap()
+        };
+        let of_minute = |(minute, &(jitter, late, is_missing)): (i64, &(i64, i64, bool))| {
+            let time_ms = (1_000 + minute) * MINUTE + phase + jitter;
+            (!is_missing).then_some((0, minute as f32, time_ms, time_ms + late * lateness / 1_000))
+        };
+        let mut readings: Vec<_> = (0..).zip(&minutes).filter_map(of_minute).collect();
+        let reading = |&(variate, value, time_ms, _): &(usize, f32, i64, i64)| (variate, value, time_ms);
+        let expected = rows(&mut resampler(), readings.iter().map(reading).collect::<Vec<_>>());
+        readings.sort_by_key(|&(_, _, _, arrival)| arrival);
+        prop_assert_eq!(rows(&mut resampler(), readings.iter().map(reading).collect::<Vec<_>>()), expected);
+    }
+
     /// Time steps are what a plain calculation over their readings gives.
     #[test]
     fn a_time_step_is_the_aggregate_of_its_readings(values in prop::collection::vec(-1e6f32..1e6, 1..32)) {

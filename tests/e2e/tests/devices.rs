@@ -160,19 +160,13 @@ const DEVICES: [Device; 18] = [
         name: "OpenDTU",
         source: "topic = 'solar/116180400144/0/{variate}'",
         values: &[("power", 123.4)],
-        messages: &[
-            ("solar/116180400144/0/power", "123.4"),
-            ("solar/116180400144/0/yieldday", "812"),
-        ],
+        messages: &[("solar/116180400144/0/power", "123.4"), ("solar/116180400144/0/yieldday", "812")],
     },
     Device {
         name: "evcc",
         source: "topic = 'evcc/loadpoints/1/{variate}'",
         values: &[("chargePower", 3680.0), ("charging", 1.0)],
-        messages: &[
-            ("evcc/loadpoints/1/chargePower", "3680"),
-            ("evcc/loadpoints/1/charging", "true"),
-        ],
+        messages: &[("evcc/loadpoints/1/chargePower", "3680"), ("evcc/loadpoints/1/charging", "true")],
     },
     Device {
         name: "Victron Venus",
@@ -209,9 +203,7 @@ const DEVICES: [Device; 18] = [
 /// The variates, a folder with a model of them and a configuration, and how many messages there are.
 fn folder(port: u16) -> (Vec<String>, TempDir) {
     let folder = tempdir().unwrap();
-    let mut text = format!(
-        "model.bundle = 'm.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\ninput.stream = 'house'\n"
-    );
+    let mut text = format!("model.bundle = 'm.safetensors'\nbroker.host = '127.0.0.1'\nbroker.port = {port}\ninput.stream = 'house'\n");
     let mut variates = Vec::new();
     for Device { source, values, .. } in &DEVICES {
         write!(text, "[[source]]\n{source}\n[source.values]\n").unwrap();
@@ -255,7 +247,11 @@ async fn devices_in_their_documented_form_join_into_one_model() {
             1
         });
     }
-    let devices = || DEVICES.iter().flat_map(|device| device.values.iter().map(|value| (device.name, value)));
+    let devices = || {
+        DEVICES
+            .iter()
+            .flat_map(|device| device.values.iter().map(|value| (device.name, value)))
+    };
     assert_eq!(rows.len(), 1, "{:?}", engine.summary());
     for ((name, (path, expected)), found) in devices().zip(&rows[0]) {
         assert_eq!(found, expected, "{name}: {path}");

@@ -46,7 +46,10 @@ fn derived(inputs: &[(PathBuf, Vec<u8>)], rng: &mut Rng) -> Vec<u8> {
 }
 
 fn run(wanted: &str) {
-    let (name, target) = TARGETS.into_iter().find(|(name, _)| *name == wanted).expect("a target of this name");
+    let (name, target) = TARGETS
+        .into_iter()
+        .find(|(name, _)| *name == wanted)
+        .expect("a target of this name");
     let inputs = corpus(name);
     assert!(!inputs.is_empty());
     for (path, bytes) in &inputs {
