@@ -2,9 +2,12 @@
 //!
 //! Invariant: a target panics exactly when the code under it breaks a promise; it opens no file that its bytes name.
 
+use anyhow::Context;
+
 mod blob;
 mod bundle;
 mod configuration;
+mod inputs;
 mod path;
 mod payload;
 mod recording;
@@ -16,6 +19,7 @@ mod topic;
 pub use blob::blob;
 pub use bundle::bundle;
 pub use configuration::configuration;
+pub use inputs::{Corpus, corpus, derived};
 pub use path::path;
 pub use payload::payload;
 pub use recording::recording;
@@ -40,3 +44,26 @@ pub const TARGETS: [Target; 10] = [
     ("sources", sources),
     ("resampler", resampler),
 ];
+
+/// Runs a target on so many inputs derived from its corpus. `on` gets the number of inputs so far, now
+/// and then.
+///
+/// # Errors
+/// No such target, a corpus that cannot be read, or the input on which the target panics.
+pub fn run(wanted: &str, inputs: u64, seed: u64, mut on: impl FnMut(u64)) -> anyhow::Result<()> {
+    let names = || TARGETS.map(|(name, _)| name).join(", ");
+    let found = TARGETS.into_iter().find(|(name, _)| *name == wanted);
+    let (name, target) = found.with_context(|| format!("no target {wanted:?}; there are {}", names()))?;
+    let corpus = corpus(name).with_context(|| format!("the corpus of {name}"))?;
+    anyhow::ensure!(!corpus.is_empty(), "the corpus of {name} is empty");
+    let mut rng = tsm2_mqtt_testkit::rng::Rng::new(seed);
+    for number in 1..=inputs {
+        let bytes = derived(&corpus, &mut rng);
+        let run = std::panic::catch_unwind(|| target(&bytes));
+        anyhow::ensure!(run.is_ok(), "{name} panics on input {number}: {}", bytes.escape_ascii());
+        if number % 100_000 == 0 {
+            on(number);
+        }
+    }
+    Ok(())
+}

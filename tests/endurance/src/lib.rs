@@ -4,6 +4,7 @@
 //! mosquitto. Each figure is counted from evidence.
 
 pub mod bytes;
+pub mod decode;
 pub mod faults;
 pub mod fleet;
 pub mod fuzz;

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
 use tsm2_endurance::result::FaultResult;
-use tsm2_endurance::{bytes, load, soak, start, table};
+use tsm2_endurance::{bytes, decode, fuzz, load, soak, start, table};
 
 /// The daemon under faults, under load and for a long time.
 #[derive(Parser)]
@@ -28,6 +28,10 @@ enum Command {
     Bytes(Bytes),
     /// How fast the daemon starts with many stored streams and replays their logs
     Start(Start),
+    /// What reading a message costs in each form, beside a plain JSON parser and the whole way to a forecast
+    Decode(Decode),
+    /// A fuzz target on inputs derived from its corpus, without libFuzzer; fails on the first panic
+    Fuzz(Fuzz),
 }
 
 #[derive(clap::Args)]
@@ -209,6 +213,47 @@ impl Start {
     }
 }
 
+#[derive(clap::Args)]
+struct Decode {
+    /// How often each form is measured, in turn; the fastest counts
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+}
+
+impl Decode {
+    fn run(self) -> anyhow::Result<()> {
+        println!("{}", table::markdown(&decode::run(self.rounds)?));
+        Ok(())
+    }
+}
+
+#[derive(clap::Args)]
+struct Fuzz {
+    /// Targets, by comma
+    #[arg(value_delimiter = ',', required = true)]
+    targets: Vec<String>,
+    /// Inputs for each
+    #[arg(long, default_value_t = 10_000_000)]
+    inputs: u64,
+    /// Seed of all rng
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Fuzz {
+    fn run(self) -> anyhow::Result<()> {
+        for target in &self.targets {
+            let begun = std::time::Instant::now();
+            fuzz::run(target, self.inputs, self.seed, |inputs| {
+                eprintln!("{target}: {inputs} after {:.0} s", begun.elapsed().as_secs_f64());
+            })?;
+            let seconds = begun.elapsed().as_secs_f64();
+            println!("{target}: {} inputs, {seconds:.0} s, no panic", self.inputs);
+        }
+        Ok(())
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Faults(faults) => {
@@ -219,5 +264,7 @@ fn main() -> anyhow::Result<()> {
         Command::Load(load) => load.run(),
         Command::Bytes(bytes) => bytes.run(),
         Command::Start(start) => start.run(),
+        Command::Decode(decode) => decode.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
     }
 }
