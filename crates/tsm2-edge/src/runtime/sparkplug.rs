@@ -137,6 +137,7 @@ mod tests {
             topic: "spBv1.0/g/NBIRTH/n",
             bytes: &translated.json.unwrap(),
             arrival_ms: 0,
+            retained: false,
             newest_ms: None,
             field: None,
         };
