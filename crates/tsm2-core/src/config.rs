@@ -5,6 +5,7 @@
 use core::ops::Range;
 
 use crate::Error;
+use crate::math::power;
 
 /// Largest number of layers.
 pub const MAX_LAYERS: usize = 8;
@@ -130,7 +131,7 @@ impl Averages {
     pub fn half_lives(self) -> impl Iterator<Item = f64> {
         let (shortest, longest) = (f64::from(self.shortest), f64::from(self.longest));
         let intervals = self.count.max(2) - 1;
-        (0..self.count).map(move |i| shortest * libm::pow(longest / shortest, i as f64 / intervals as f64))
+        (0..self.count).map(move |i| shortest * power(longest / shortest, i as f64 / intervals as f64))
     }
 }
 

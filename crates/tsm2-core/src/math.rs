@@ -94,6 +94,59 @@ pub const GELU_SCALE: f32 = 1.595_769;
 /// The cubic coefficient inside [`gelu`].
 pub const GELU_CUBIC: f32 = 0.044_715;
 
+/// A positive, finite, normal number to a power whose result is one too; within 1e-14 of the exact value. For the constants of a
+/// model: series, since tables and special cases would take flash.
+#[must_use]
+pub fn power(base: f64, exponent: f64) -> f64 {
+    // base = 2^n (1 + s) / (1 - s), with the logarithm n ln 2 + 2 artanh(s).
+    const EXPONENT: u64 = 0x7FF << 52;
+    let mut n = (base.to_bits() >> 52) as i32 - 1023;
+    let mut mantissa = f64::from_bits(base.to_bits() & !EXPONENT | 1023 << 52);
+    if mantissa > core::f64::consts::SQRT_2 {
+        (n, mantissa) = (n + 1, 0.5 * mantissa);
+    }
+    let s = (mantissa - 1.0) / (mantissa + 1.0);
+    // Both series run until a term changes nothing, or nothing is a number.
+    let (mut artanh, mut before, mut term, mut k) = (s, 0.0, s, 1.0);
+    while (artanh - before).abs() > 0.0 {
+        before = artanh;
+        term *= s * s;
+        k += 2.0;
+        artanh += term / k;
+    }
+    let log2 = f64::from(n) + 2.0 * core::f64::consts::LOG2_E * artanh;
+    // 2^x = 2^m e^r.
+    let x = exponent * log2;
+    let m = (x + if x < 0.0 { -0.5 } else { 0.5 }).clamp(-1022.0, 1023.0) as i32;
+    let r = core::f64::consts::LN_2 * (x - f64::from(m));
+    let (mut sum, mut before, mut term, mut k) = (1.0f64, 0.0, 1.0, 0.0);
+    while (sum - before).abs() > 0.0 {
+        before = sum;
+        k += 1.0;
+        term *= r / k;
+        sum += term;
+    }
+    sum * f64::from_bits(u64::from((m + 1023).cast_unsigned()) << 52)
+}
+
+/// Sine and cosine of an angle in turns: of 2 pi `turns`. Within 2e-7 for turns of moderate size.
+#[inline]
+#[must_use]
+pub fn sine_cosine(turns: f32) -> [f32; 2] {
+    let quarter = libm::roundf(4.0 * turns);
+    let x = core::f32::consts::TAU * (turns - 0.25 * quarter);
+    let z = x * x;
+    // Minimax polynomials on [-pi/4, pi/4] (coefficients of the Cephes library's sinf and cosf).
+    let sine = ((-1.951_529_6e-4 * z + 8.332_161e-3) * z - 1.666_665_5e-1) * z * x + x;
+    let cosine = ((2.443_315_7e-5 * z - 1.388_731_6e-3) * z + 4.166_664_6e-2) * z * z - 0.5 * z + 1.0;
+    match (quarter as i32).rem_euclid(4) {
+        0 => [sine, cosine],
+        1 => [cosine, -sine],
+        2 => [-sine, -cosine],
+        _ => [-cosine, sine],
+    }
+}
+
 /// Inner product of two slices of equal length, in a fixed order of additions: eight partial sums, then pairs. The first
 /// may hold 8-bit integers.
 #[inline]
@@ -195,6 +248,31 @@ mod tests {
             let inner = (2.0 / core::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
             close(gelu(x as f32), 0.5 * x * (1.0 + inner.tanh()));
         }
+    }
+
+    #[test]
+    fn powers_are_within_1e_14_of_the_exact_values() {
+        for base in [0.5, 0.9, 0.999_999, 1.0, 1.5, 2.0, 7.3, 1e4] {
+            for i in -100..=100 {
+                let exponent = f64::from(i) * 0.05;
+                let exact = f64::powf(base, exponent);
+                assert!((power(base, exponent) - exact).abs() <= 1e-14 * exact, "{base}^{exponent}");
+            }
+        }
+        assert!(power(2.0, f64::NAN).is_nan());
+        assert_eq!((power(3.0, 0.0), power(1.0, 0.3), power(2.0, -3.0)), (1.0, 1.0, 0.125));
+    }
+
+    #[test]
+    fn sine_and_cosine_are_within_2e_7_of_the_exact_values() {
+        for i in -40_000..=40_000 {
+            let turns = i as f32 * 1e-4;
+            let (sine, cosine) = (core::f64::consts::TAU * f64::from(turns)).sin_cos();
+            let [got_sine, got_cosine] = sine_cosine(turns).map(f64::from);
+            assert!((got_sine - sine).abs() < 2e-7 && (got_cosine - cosine).abs() < 2e-7, "{turns}");
+        }
+        assert_eq!(sine_cosine(0.25), [1.0, 0.0]);
+        assert!(sine_cosine(f32::NAN)[0].is_nan() && sine_cosine(f32::INFINITY)[0].is_nan());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sizes, memory and instructions of the programs on the Cortex-M4F, as rows of `docs/data/firmware.csv`.
+//! Sizes, memory and instructions of the programs on Cortex-M, as rows of `docs/data/firmware.csv`.
 //!
 //! The rows of the runner are the model alone: the step and the forecast, without a network stack and
 //! without prediction intervals. The rows of the station are the whole program.
@@ -90,7 +90,9 @@ impl Row {
         f64::from(self.instructions) / CLOCK_HZ * 1e3
     }
 
-    fn ram(&self) -> usize {
+    /// RAM: all of it.
+    #[must_use]
+    pub fn ram(&self) -> usize {
         self.variables + self.state + self.work + self.stack
     }
 }
@@ -150,11 +152,12 @@ fn models() -> Vec<Bundle> {
 /// When a program fails.
 #[must_use]
 pub fn measure() -> Option<Vec<Row>> {
-    let (machine, name) = (Machine::CortexM4F, "Cortex-M4F");
     let mut rows = Vec::new();
-    for bundle in models() {
-        rows.push(runner(machine, name, &bundle)?);
-        rows.push(station(machine, name, &bundle)?);
+    for (machine, name) in [(Machine::CortexM4F, "Cortex-M4F"), (Machine::CortexM33, "Cortex-M33")] {
+        for bundle in models() {
+            rows.push(runner(machine, name, &bundle)?);
+            rows.push(station(machine, name, &bundle)?);
+        }
     }
     rows.sort_by_key(|row| row.program);
     Some(rows)

@@ -8,6 +8,7 @@
 //! the state loses nothing.
 
 use crate::config::{Averages, MAX_AVERAGES};
+use crate::math::power;
 
 /// Readings that are counted; the count is exact in an `f32`.
 const MOST: f32 = (1 << 24) as f32;
@@ -25,7 +26,7 @@ impl ExponentialAverages {
         let mut shares = [0.0; MAX_AVERAGES];
         let half_lives = averages.into_iter().flat_map(Averages::half_lives);
         for (share, half_life) in shares.iter_mut().zip(half_lives) {
-            *share = 1.0 - libm::exp2(-1.0 / half_life);
+            *share = 1.0 - power(2.0, -1.0 / half_life);
         }
         Self {
             shares,

@@ -4,15 +4,16 @@
 //! [`crate::Model::step`].
 
 use crate::config::Calendar;
+use crate::math::sine_cosine;
 
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: u32 = 86_400_000;
 
 /// Unix time began on a Thursday, three days after a Monday.
-const MONDAY_MS: i64 = 3 * DAY_MS;
+const MONDAY_MS: i64 = 3 * DAY_MS as i64;
 
 /// Stores the positions of a time within its day and its week, each in [0, 1).
 pub(crate) fn store(fractions: &mut [f32], time_ms: i64) {
-    let position = |time: i64, cycle: i64| (time.rem_euclid(cycle) as f64 / cycle as f64) as f32;
+    let position = |time: i64, cycle: u32| (f64::from(time.rem_euclid(i64::from(cycle)) as u32) / f64::from(cycle)) as f32;
     fractions[0] = position(time_ms, DAY_MS);
     fractions[1] = position(time_ms.wrapping_add(MONDAY_MS), 7 * DAY_MS);
 }
@@ -22,8 +23,6 @@ pub(crate) fn read(calendar: Calendar, fractions: &[f32], out: &mut [f32]) {
     let of_cycle = |(&fraction, count): (&f32, usize)| (1..=count).map(move |harmonic| fraction * harmonic as f32);
     let turns = fractions.iter().zip([calendar.day, calendar.week]).flat_map(of_cycle);
     for (pair, turns) in out.chunks_exact_mut(2).zip(turns) {
-        let angle = core::f32::consts::TAU * (turns - libm::floorf(turns));
-        pair[0] = libm::sinf(angle);
-        pair[1] = libm::cosf(angle);
+        pair.copy_from_slice(&sine_cosine(turns));
     }
 }

@@ -3,6 +3,7 @@
 //! The sums are kept in double precision, each as a high and a low `f32`, so that saving the state loses nothing.
 
 use crate::config::Normalizer;
+use crate::math::power;
 
 /// Added to the variance under the root.
 pub(crate) const VARIANCE_EPS: f64 = 1e-4;
@@ -21,7 +22,7 @@ impl RunningStatistics {
     pub fn new(normalizer: Normalizer) -> Self {
         let decay = match normalizer {
             Normalizer::Global => None,
-            Normalizer::Exponential { half_life } => Some(libm::exp2(-1.0 / f64::from(half_life))),
+            Normalizer::Exponential { half_life } => Some(power(2.0, -1.0 / f64::from(half_life))),
         };
         Self { decay }
     }
@@ -48,7 +49,7 @@ impl RunningStatistics {
         mean += share * delta;
         variance = (1.0 - share) * (variance + share * delta * delta);
         store(numbers, [mean, variance, weight]);
-        numbers[WIDTH - 1] = libm::sqrt(variance + VARIANCE_EPS) as f32;
+        numbers[WIDTH - 1] = libm::sqrtf((variance + VARIANCE_EPS) as f32);
     }
 
     /// Mean and deviation after the newest sample, in units of z.

@@ -6,6 +6,7 @@
 //! visited holds 0.
 
 use crate::config::{SEASON_RATES, Season};
+use crate::math::power;
 
 /// The averages `[rates, places]` of one variate at a time.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +24,7 @@ impl Seasonal {
         let (period, places) = season.map_or((0, 0), |season| (season.period, season.places()));
         let rate = |rate: f32| match period == places {
             true => rate,
-            false => libm::pow(f64::from(rate), places as f64 / period as f64) as f32,
+            false => power(f64::from(rate), places as f64 / period as f64) as f32,
         };
         let own = season.and_then(|season| season.rate);
         Self {

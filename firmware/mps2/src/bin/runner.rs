@@ -41,18 +41,15 @@ fn main() -> ! {
             }
             debug::EXIT_SUCCESS
         }
-        Err(error) => {
-            cortex_m_semihosting::heprintln!("{}", error);
-            debug::EXIT_FAILURE
-        }
+        // The same code on the host says why; here the texts would take a tenth of the flash.
+        Err(_) => debug::EXIT_FAILURE,
     };
     debug::exit(status);
     loop {}
 }
 
 #[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    cortex_m_semihosting::heprintln!("{}", info);
+fn panic(_: &PanicInfo<'_>) -> ! {
     debug::exit(debug::EXIT_FAILURE);
     loop {}
 }
