@@ -283,3 +283,17 @@ fn models_of_different_sensors_are_not_compared() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(message.contains("forecasts `b`") && message.contains("same sensors"), "{message}");
 }
+
+#[test]
+fn completions_and_manual_pages_come_from_the_command_line_itself() {
+    let folder = Folder::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let text = stdout(tsm2(["completions", shell]));
+        assert!(text.contains("tsm2") && text.contains("compare"), "{shell}");
+    }
+    let pages = folder.path("man1");
+    stdout(tsm2(["manual", arg(&pages)]));
+    let page = std::fs::read_to_string(pages.join("tsm2-report.1")).unwrap();
+    assert!(page.contains("Examples"), "{page}");
+    assert!(pages.join("tsm2.1").exists());
+}

@@ -14,16 +14,17 @@ pub mod measure;
 pub mod progress;
 pub mod reading;
 pub mod report;
+pub mod shell;
 pub mod subject;
 pub mod train;
 
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Train small forecasting models on your own recordings and compare them with simple baselines.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(name = "tsm2", version, about, arg_required_else_help = true)]
 pub struct Tsm2 {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +42,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Export(export::Export),
     Deploy(deploy::Deploy),
+    Completions(shell::Completions),
+    Manual(shell::Manual),
 }
 
 impl Tsm2 {
@@ -57,6 +60,30 @@ impl Tsm2 {
             Command::Inspect(command) => command.run(out),
             Command::Export(command) => command.run(out),
             Command::Deploy(command) => command.run(out),
+            Command::Completions(command) => command.run(Self::command(), out),
+            Command::Manual(command) => command.run(Self::command(), out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_command(command: &clap::Command, check: &mut impl FnMut(&clap::Command)) {
+        command.get_subcommands().for_each(|command| {
+            check(command);
+            every_command(command, check);
+        });
+    }
+
+    #[test]
+    fn every_command_has_an_example_or_commands_of_its_own_that_have() {
+        let command_line = Tsm2::command();
+        command_line.clone().debug_assert();
+        every_command(&command_line, &mut |command| {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example") || command.has_subcommands(), "{help}");
+        });
     }
 }

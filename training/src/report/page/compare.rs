@@ -43,7 +43,7 @@ fn by_step(duel: &Duel) -> Section {
     let body = html! {
         p { "Errors over all sensors, in units of each sensor's standard deviation in the training of A. Smaller is better." }
         figure.wide { (chart.svg()) (chart.legend()) }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 caption { "Mean squared error over steps 1 to the step in the first column" }
                 thead { tr { th scope="col" { "steps" } th scope="col" { "A" } th scope="col" { "B" } th scope="col" { "B against A" } th scope="col" { "origins" } } }
@@ -71,7 +71,7 @@ fn by_sensor(duel: &Duel) -> Section {
     let mae = |mae: Option<f64>| mae.map_or("–".into(), |mae| format!("{mae:.4}"));
     let body = html! {
         p { "Mean absolute error over all steps, in the sensor's own unit. The last column compares squared errors." }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 thead { tr { th scope="col" { "sensor" } th scope="col" { "unit" } th scope="col" { "A" } th scope="col" { "B" } th scope="col" { "B against A" } } }
                 tbody {

@@ -42,7 +42,7 @@ pub fn section(subject: &Subject<'_>, intervals: &Intervals) -> Section {
              The intervals are learned from past errors as on the device, from the first row of the recording on."
         }
         figure.wide { (chart.svg()) (chart.legend()) }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 thead { tr { th scope="col" { "sensor" } th scope="col" { "inside" } th scope="col" { "mean width" } th scope="col" { "unit" } } }
                 tbody {

@@ -40,7 +40,7 @@ pub fn section(subject: &Subject<'_>) -> Section {
     let body = html! {
         p { "Errors over all sensors, in units of each sensor's standard deviation in training. Smaller is better." }
         figure.wide { (chart.svg()) (chart.legend()) }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 caption { "Mean squared error over steps 1 to the step in the first column. The smallest is bold." }
                 thead {
@@ -74,7 +74,7 @@ pub fn section(subject: &Subject<'_>) -> Section {
         }
         @if !evaluation.devices.is_empty() {
             @let longest = subject.longest();
-            div.scroll {
+            div.scroll tabindex="0" {
                 table {
                     caption { "Mean squared error of each device at " (subject.steps()) " steps" }
                     thead { tr { th scope="col" { "device" } th scope="col" { "this model" } th scope="col" { "best baseline" } th scope="col" { "ratio" } } }

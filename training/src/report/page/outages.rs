@@ -73,7 +73,7 @@ fn body(subject: &Subject<'_>, outages: &Outages) -> maud::Markup {
             "Measured on the last " (outages.rows) " rows of the part without a gap, over all " (subject.steps()) " steps. What is missing is drawn at random; \
              forecasts are compared with the true readings."
         }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 caption { "Mean squared error while single readings are missing" }
                 thead { tr { th scope="col" { "missing" } th scope="col" { "this model" } th scope="col" { "relative" } th scope="col" { "naive" } } }

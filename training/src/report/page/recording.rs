@@ -86,7 +86,7 @@ pub fn section(subject: &Subject<'_>) -> Section {
                 }))
             }
         }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 thead {
                     tr {

@@ -44,7 +44,7 @@ pub fn section(subject: &Subject<'_>) -> Section {
     let body = html! {
         p { "Mean absolute error over all " (subject.steps()) " steps, in the sensor's own unit. The last column compares squared errors, with the \
              95 % interval that chance allows." }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 thead {
                     tr {

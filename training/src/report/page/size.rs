@@ -27,7 +27,7 @@ pub fn section(subject: &Subject<'_>, cost: &Cost) -> Section {
                 (fact("Multiply-adds of a forecast", count(cost.forecast_operations)))
             }
         }
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 caption { "Time of a time step with its forecast, on one core" }
                 thead { tr { th scope="col" { "device" } th scope="col" { "time" } th scope="col" { "streams at half load" } } }
