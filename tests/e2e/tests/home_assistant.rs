@@ -34,6 +34,16 @@ async fn next(client: &mut TestClient, topic: &str) -> Value {
     }
 }
 
+/// Waits until the daemon is there and has announced itself.
+async fn ready(client: &mut TestClient) {
+    let (mut is_online, mut is_announced) = (false, false);
+    while !(is_online && is_announced) {
+        let (topic, payload) = client.next().await;
+        is_online |= topic == "tsm2/status" && payload == "online";
+        is_announced |= topic == DAEMON && !payload.is_empty();
+    }
+}
+
 /// The retained messages below the filters, by topic.
 async fn retained(port: u16, filters: &[&str]) -> BTreeMap<String, Value> {
     let mut client = TestClient::connect(port, filters).await;
@@ -202,7 +212,7 @@ async fn switched_off_it_leaves_nothing_at_the_broker_but_what_others_put_there(
     let site = Site::new(broker.port(), "home_assistant.steps = [1]");
     let mut client = watcher(broker.port()).await;
     let daemon = site.start();
-    client.wait_for("tsm2/status", "online").await;
+    ready(&mut client).await;
     client.publish("sensors/a", payload(0)).await;
     let device = next(&mut client, DEVICE).await;
     daemon.terminate();
