@@ -29,7 +29,7 @@ impl Fixture {
         std::fs::write(folder.path().join("edge.toml"), text).unwrap();
         let bundle = Bundle::open(&bundle).unwrap();
         let interval_ms = bundle.meta().interval_ms.unwrap();
-        let fingerprint = Fingerprint::of(&bundle, interval_ms);
+        let fingerprint = Fingerprint::of(&bundle.clone().into(), interval_ms);
         let entry = |time_ms| {
             let values = vec![(0, 1.5)];
             Entry::Readings { time_ms, values }.encode()

@@ -1,5 +1,8 @@
 //! A graph of any maker as a model that steps: tract runs it, and the stream's state lies in one slice of numbers.
 
+#[cfg(test)]
+mod tests;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -158,6 +161,14 @@ impl GraphModel {
             Input::State { start, len } => state.get(start..start + len),
             _ => None,
         }
+    }
+
+    /// Names and shapes of all that the state of a stream holds: graphs that differ in this cannot share a state.
+    #[must_use]
+    pub fn states(&self) -> String {
+        let inputs = self.interface.inputs.iter().zip(&self.roles.inputs);
+        let states = inputs.filter(|(_, role)| matches!(role, Input::State { .. } | Input::Window { .. }));
+        states.map(|(port, _)| format!("{} {:?};", port.name, port.shape)).collect()
     }
 
     /// A bundle that stands for the graph wherever names, scales and the identity of the model are needed: the graph's

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tsm2_bundle::Bundle;
 
 use crate::catalogue::{Faults, recipes, stream};
@@ -84,13 +85,24 @@ impl Subject {
     }
 }
 
-/// The run of a graph and the time of one step.
+/// The run of a graph and the processor time of one step.
 #[derive(Debug)]
 pub struct Timed {
     /// What the graph gave.
     pub run: Run,
-    /// Time of a step, on average.
+    /// Processor time of a step, on average.
     pub step: Duration,
+}
+
+/// Processor time of this thread: other work on the machine does not count.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Processor time of a step since `start`, on average.
+fn of_step(start: Duration, subject: &Subject) -> Duration {
+    (thread_time() - start) / u32::try_from(subject.stream.times.len()).unwrap_or(u32::MAX)
 }
 
 /// The device's step.
@@ -98,12 +110,12 @@ pub struct Timed {
 pub fn by_core(subject: &Subject) -> Timed {
     let mut stepper = Stepper::new(&subject.bundle);
     let mut forecast = vec![0.0; subject.bundle.meta().config.forecast_len()];
-    let start = Instant::now();
+    let start = thread_time();
     for step in subject.stream.steps(&subject.bundle) {
         stepper.step(&step, &mut forecast);
     }
     Timed {
-        step: start.elapsed() / u32::try_from(subject.stream.times.len()).unwrap_or(u32::MAX),
+        step: of_step(start, subject),
         run: (STEP.run)(&subject.bundle, &subject.stream),
     }
 }
@@ -117,12 +129,12 @@ pub fn by_tract(subject: &Subject) -> Timed {
     let mut graph = Graph::new(&subject.exported.bytes);
     let mut forecast = vec![0.0; subject.bundle.meta().config.forecast_len()];
     let mut run = Run::default();
-    let start = Instant::now();
+    let start = thread_time();
     for step in subject.stream.steps(&subject.bundle) {
         graph.step(&step, &mut forecast);
         run.forecasts.extend_from_slice(&forecast);
     }
-    let step = start.elapsed() / u32::try_from(subject.stream.times.len()).unwrap_or(u32::MAX);
+    let step = of_step(start, subject);
     run.state = recurrent(&subject.bundle, |name| graph.state(name).map(<[f32]>::to_vec));
     Timed { run, step }
 }

@@ -47,5 +47,5 @@ pub fn evaluated(bundle: &Bundle, recording: &Recording, rows: Range<usize>, inp
         coverage: 0.9,
     };
     settings.resampler.device_times = true;
-    evaluate(bundle, recording, &settings, || ()).expect("a recording of the model's variates")
+    evaluate(&bundle.clone().into(), recording, &settings, || ()).expect("a recording of the model's variates")
 }

@@ -8,6 +8,7 @@ mod blob;
 mod bundle;
 mod configuration;
 mod inputs;
+mod onnx;
 mod path;
 mod payload;
 mod recording;
@@ -20,6 +21,7 @@ pub use blob::blob;
 pub use bundle::bundle;
 pub use configuration::configuration;
 pub use inputs::{Corpus, corpus, derived};
+pub use onnx::onnx;
 pub use path::path;
 pub use payload::payload;
 pub use recording::recording;
@@ -32,11 +34,12 @@ pub use topic::topic;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("payload", payload),
     ("configuration", configuration),
     ("bundle", bundle),
     ("blob", blob),
+    ("onnx", onnx),
     ("snapshot", snapshot),
     ("topic", topic),
     ("recording", recording),

@@ -17,7 +17,10 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("tsm2-data", &["tsm2-stream"]),
     ("tsm2-mqtt", &[]),
     ("tsm2-onnx", &["tsm2-core", "tsm2-bundle"]),
-    ("tsm2-edge", &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt", "tsm2-data"]),
+    (
+        "tsm2-edge",
+        &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt", "tsm2-data", "tsm2-onnx"],
+    ),
     ("tsm2-demo", &["tsm2-core", "tsm2-bundle", "tsm2-mqtt", "tsm2-edge", "tsm2-stream"]),
     (
         "tsm2-train",

@@ -23,6 +23,28 @@ fn the_workspace_keeps_the_import_rules() {
 }
 
 #[test]
+fn the_daemon_has_tract_only_with_the_feature_onnx() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = |features: &[&str]| {
+        let arguments = [
+            "tree",
+            "--package",
+            "tsm2-edge",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--locked",
+        ];
+        let output = Command::new(&cargo).args(arguments).args(features).output().expect("cargo starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(!tree(&[]).contains("tract"), "{}", tree(&[]));
+    assert!(tree(&["--features", "onnx"]).contains("tract-onnx"));
+}
+
+#[test]
 fn a_valid_workspace_has_no_violations() {
     assert_eq!(found_in(&Workspace::valid()), Vec::<String>::new());
 }

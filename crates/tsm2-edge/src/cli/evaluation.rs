@@ -10,7 +10,6 @@ use std::ops::Range;
 
 use serde::Serialize;
 use tsm2_bundle::Bundle;
-use tsm2_core::Model;
 use tsm2_data::{Recording, Series};
 use tsm2_stream::{
     ErrorSums, Errors, Event, Forecaster, FutureCovariate, Monitor, MonitorConfig, MonitorError, Reading, Resampler, ResamplerConfig,
@@ -18,6 +17,7 @@ use tsm2_stream::{
 };
 
 use crate::config::forecaster;
+use crate::model::{OpenModel, StepError, Stepper};
 
 /// A recording that cannot be evaluated with a model.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum EvaluationError {
     Monitor(#[from] MonitorError),
     /// The model does not take a time step.
     #[error(transparent)]
-    Model(#[from] tsm2_core::Error),
+    Model(#[from] StepError),
 }
 
 /// What is evaluated, and how the daemon would be configured.
@@ -125,7 +125,7 @@ struct OpenForecast {
 /// # Errors
 /// Recording, model and settings do not fit together.
 pub fn evaluate(
-    bundle: &Bundle,
+    bundle: &OpenModel,
     recording: &Recording,
     settings: &Settings,
     mut progress: impl FnMut(),
@@ -222,7 +222,7 @@ impl<'s> Future<'s> {
     }
 
     /// Sets the values from the time step at `time_ms` on, for at least `horizon` steps.
-    fn set(&mut self, forecaster: &mut Forecaster, model: &Model<'_>, time_ms: i64, horizon: usize) -> Result<(), tsm2_core::Error> {
+    fn set(&mut self, forecaster: &mut Forecaster, model: &Stepper<'_>, time_ms: i64, horizon: usize) -> Result<(), StepError> {
         if self.variates.is_empty() || time_ms < self.due_ms {
             return Ok(());
         }
@@ -245,7 +245,7 @@ impl<'s> Future<'s> {
 
 /// One pass over the recording.
 struct Run<'m, 's> {
-    model: &'m Model<'m>,
+    model: &'m Stepper<'m>,
     forecaster: Forecaster,
     workspace: Workspace,
     future: Future<'s>,
@@ -265,7 +265,7 @@ impl Run<'_, '_> {
         self.seen.clear();
     }
 
-    fn step(&mut self, step: &TimeStep<'_>) -> Result<(), tsm2_core::Error> {
+    fn step(&mut self, step: &TimeStep<'_>) -> Result<(), StepError> {
         let (targets, horizon) = (self.evaluation.variates.len(), self.evaluation.horizon);
         let (values, row) = (&step.values[..targets], self.seen.len() / targets);
         let counts = self.evaluated_ms.contains(&step.time_ms);

@@ -1,7 +1,8 @@
 //! Memory that the streams of a model need, and that this machine has.
 
-use tsm2_bundle::Bundle;
 use tsm2_stream::{ForecasterConfig, Monitor, ResamplerConfig};
+
+use crate::model::OpenModel;
 
 /// Bytes of a reading that waits in an open time bin, and of its variate.
 const OPEN_BIN_BYTES: u64 = 40;
@@ -27,7 +28,7 @@ pub struct TooLarge {
 }
 
 /// Bytes that one stream needs: model state, prediction intervals, open time bins.
-pub fn per_stream(bundle: &Bundle, resampler: &ResamplerConfig, forecaster: &ForecasterConfig) -> u64 {
+pub fn per_stream(bundle: &OpenModel, resampler: &ResamplerConfig, forecaster: &ForecasterConfig) -> u64 {
     let config = &bundle.meta().config;
     let state = bundle.state_bytes() as u64;
     let monitor = Monitor::bytes(&forecaster.monitor(config)) as u64;

@@ -7,12 +7,14 @@ use tsm2_core::{LinearHead, parameter_count};
 use tsm2_stream::{MAX_SEASON, Naive};
 
 use super::section::section;
+use crate::model::{OpenError, OpenModel};
 
 section! {
     /// The model. Before a model exists: without `bundle`, and with `interval_s` and `input.variates`, the
     /// daemon publishes naive or seasonal naive forecasts, whichever has the smaller error so far.
     Model in "model" {
-        /// The model file, as written by `tsm2 train`.
+        /// The model file, as written by `tsm2 train`; or, in a program with the feature `onnx`, an ONNX
+        /// graph, whose name ends in `.onnx`.
         bundle: PathBuf = PathBuf::new() => "none: naive forecasts";
         /// Sampling interval in seconds: for a model trained on data without timestamps, or without `bundle`.
         interval_s: Option<f64> = None => "the model's";
@@ -43,6 +45,9 @@ pub enum ModelError {
     /// The bundle cannot be used.
     #[error("model.bundle: {0}")]
     Bundle(#[from] BundleError),
+    /// The model file cannot be opened.
+    #[error("model.bundle: {0}")]
+    Open(#[from] OpenError),
     /// Neither the bundle nor the configuration has a sampling interval.
     #[error("set model.interval_s: the model {name:?} was trained on data without timestamps")]
     NoInterval {
@@ -85,9 +90,9 @@ impl Model {
 
     /// Opens the model file. Without one: a model of these variates that has no weights and that the
     /// naive forecasts stand in for.
-    pub fn open(&self, variates: &[String]) -> Result<Bundle, ModelError> {
+    pub fn open(&self, variates: &[String]) -> Result<OpenModel, ModelError> {
         if self.has_bundle() {
-            return Ok(Bundle::open(&self.bundle)?);
+            return Ok(OpenModel::open(&self.bundle)?);
         }
         let key = match (variates, self.interval_s) {
             ([], _) => Some("input.variates"),
@@ -124,7 +129,7 @@ impl Model {
         };
         // An invalid horizon is reported by the bundle.
         let weights = parameter_count(&config).unwrap_or_default();
-        Ok(Bundle::new(meta, vec![0.0; weights])?)
+        Ok(Bundle::new(meta, vec![0.0; weights])?.into())
     }
 
     /// The forecasts before a model exists; `None` with a model.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tsm2_bundle::{Bundle, BundleError};
+use tsm2_bundle::BundleError;
 use tsm2_mqtt::SessionOptions;
 
 use super::broker::BrokerError;
@@ -21,6 +21,7 @@ use super::secret::Warnings;
 use super::sources::{self, SourceError};
 use super::state::{Durability, StateError};
 use super::topics::{Topics, TopicsError};
+use crate::model::OpenModel;
 use crate::observe::http::HttpOptions;
 use crate::runtime::record::Fingerprint;
 
@@ -68,7 +69,7 @@ pub enum PrepareError {
 #[non_exhaustive]
 pub struct Prepared {
     /// The model.
-    pub bundle: Bundle,
+    pub bundle: OpenModel,
     /// Topics in and out.
     pub topics: Topics,
     /// What of a forecast is published.

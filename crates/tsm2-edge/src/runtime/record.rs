@@ -10,8 +10,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tsm2_bundle::Bundle;
 use tsm2_stream::{ForecasterSnapshot, Reading, ResamplerSnapshot, ResamplerSnapshotV1};
+
+use crate::model::OpenModel;
 
 /// Version of the records; a part of every key. Raise it with a change that old programs cannot
 /// read, and with a change of what the numbers in the model's state mean.
@@ -51,7 +52,7 @@ pub enum Compatibility {
 
 impl Fingerprint {
     /// The fingerprint of a model whose time steps are `interval_ms` apart.
-    pub fn of(bundle: &Bundle, interval_ms: u64) -> Self {
+    pub fn of(bundle: &OpenModel, interval_ms: u64) -> Self {
         let meta = bundle.meta();
         let mut schema = Sha256::new_with_prefix(VERSION.to_le_bytes());
         schema.update(interval_ms.to_le_bytes());
@@ -60,10 +61,11 @@ impl Fingerprint {
             schema.update(&variate.name);
         }
         // A configuration of numbers and names always has a text.
-        let architecture = Sha256::digest(serde_json::to_vec(&meta.config).unwrap_or_default());
+        let mut architecture = Sha256::new_with_prefix(serde_json::to_vec(&meta.config).unwrap_or_default());
+        architecture.update(bundle.graph_states());
         Fingerprint {
             schema: schema.finalize().into(),
-            architecture: architecture.into(),
+            architecture: architecture.finalize().into(),
             weights: bundle.digest(),
         }
     }

@@ -1,16 +1,16 @@
 //! One stream: readings -> time steps -> forecasts. The one way of a reading, live and in replay.
 
-use tsm2_core::{Error, Model};
 use tsm2_stream::{
-    Accepted, Counts, Event, Forecast, Forecaster, ForecasterConfig, FutureCovariate, Monitor, Reading, Rejected, Resampler, TimeStep,
-    Workspace,
+    Accepted, Counts, Event, Forecast, ForecastModel as _, Forecaster, ForecasterConfig, FutureCovariate, Monitor, Reading, Rejected,
+    Resampler, TimeStep, Workspace,
 };
 
+use crate::model::{StepError, Stepper};
 use crate::runtime::record::Entry;
 
 /// What all streams of a worker share.
 pub(crate) struct Shared<'s> {
-    pub(crate) model: Model<'s>,
+    pub(crate) model: Stepper<'s>,
     pub(crate) config: ForecasterConfig,
     pub(crate) workspace: Workspace,
 }
@@ -54,7 +54,7 @@ pub(crate) enum Outcome<'a> {
     /// Readings far from the stream were dropped.
     ClockJump { time_ms: i64, readings: u64, is_behind: bool },
     /// The model could not take a time step.
-    Failed(Error),
+    Failed(StepError),
 }
 
 impl Stream {
@@ -121,7 +121,7 @@ impl Stream {
     ///
     /// # Errors
     /// The variate is not a future covariate.
-    pub(crate) fn set_future(&mut self, shared: &Shared<'_>, variate: usize, points: Vec<(i64, f32)>) -> Result<(), Error> {
+    pub(crate) fn set_future(&mut self, shared: &Shared<'_>, variate: usize, points: Vec<(i64, f32)>) -> Result<(), StepError> {
         self.forecaster.set_future(&shared.model, variate, FutureCovariate::new(points))
     }
 

@@ -1,0 +1,298 @@
+//! Wrong graphs: each is refused with one error that names what is wrong; a graph that fails later changes nothing.
+
+use prost::Message;
+use serde_json::json;
+
+use super::GraphModel;
+use crate::error::GraphError;
+use crate::graph::{Graph, Value};
+use crate::metadata::METADATA_KEY;
+use crate::proto::{
+    AttributeProto, DataType, DimensionProto, GraphProto, ModelProto, NodeProto, OPSET, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto,
+};
+
+/// The bytes of a graph of two variates and three steps: forecast = last reading + state, state = state + first reading.
+fn graph(build: impl FnOnce(&mut Graph, Value, Value) -> (Value, Value), change: impl FnOnce(&mut ModelProto)) -> Vec<u8> {
+    let mut graph = Graph::default();
+    let readings = graph.input("readings", DataType::Float, &[2]);
+    let state = graph.input("h", DataType::Float, &[2]);
+    let (forecast, next) = build(&mut graph, readings, state);
+    graph.output("forecast", DataType::Float, &[2, 3], forecast);
+    graph.output("h_next", DataType::Float, &[2], next);
+    let variate = |name: &str| json!({"name": name, "mean": 20.0, "std": 2.0});
+    let mut model = ModelProto {
+        ir_version: 8,
+        graph: Some(graph.finish("test")),
+        opset_import: vec![OperatorSetIdProto {
+            version: OPSET,
+            ..OperatorSetIdProto::default()
+        }],
+        metadata_props: vec![StringStringEntryProto {
+            key: METADATA_KEY.into(),
+            value: json!({"variates": [variate("a"), variate("b")]}).to_string(),
+        }],
+        ..ModelProto::default()
+    };
+    change(&mut model);
+    model.encode_to_vec()
+}
+
+/// As the graph's description says.
+fn sound(graph: &mut Graph, readings: Value, state: Value) -> (Value, Value) {
+    let next = graph.add(state, readings);
+    let sum = graph.add(readings, state);
+    let column = graph.reshape(sum, &[2, 1]);
+    let row = graph.floats(&[1, 3], &[0.0; 3]);
+    (graph.add(column, row), next)
+}
+
+fn refused(change: impl FnOnce(&mut ModelProto)) -> String {
+    message(&graph(sound, change))
+}
+
+fn message(bytes: &[u8]) -> String {
+    GraphModel::from_bytes(bytes).expect_err("must be refused").to_string()
+}
+
+fn of(model: &mut ModelProto) -> &mut crate::proto::GraphProto {
+    model.graph.as_mut().expect("a graph")
+}
+
+fn dimension(model: &mut ModelProto, input: usize) -> &mut DimensionProto {
+    let tensor = of(model).input[input].r#type.as_mut().and_then(|of| of.tensor_type.as_mut());
+    &mut tensor.expect("a tensor").shape.as_mut().expect("a shape").dim[0]
+}
+
+#[test]
+fn a_sound_graph_steps_and_a_missing_reading_stands_at_the_last_one() {
+    let model = GraphModel::from_bytes(&graph(sound, |_| {})).expect("a sound graph");
+    assert_eq!((model.config().variates, model.config().horizon, model.state_len()), (2, 3, 2 + 4));
+    let (mut state, mut forecast) = (vec![0.0; model.state_len()], [0.0; 6]);
+    model.step(&mut state, &[1.0, f32::NAN], 0, &mut forecast).expect("a step");
+    assert_eq!(
+        forecast,
+        [1.0, 1.0, 1.0, 20.0, 20.0, 20.0],
+        "before its first reading a variate stands at its mean"
+    );
+    model.step(&mut state, &[f32::INFINITY, 5.0], 0, &mut forecast).expect("a step");
+    assert_eq!(forecast, [2.0, 2.0, 2.0, 25.0, 25.0, 25.0]);
+    assert_eq!(model.state(&state, "h"), Some(&[2.0, 25.0][..]));
+}
+
+#[test]
+fn a_state_without_an_output_is_refused() {
+    let error = refused(|model| of(model).output[1].name = "other".into());
+    assert!(error.contains("no operator gives the output \"other\""), "{error}");
+    let error = refused(|model| {
+        of(model).output.pop();
+    });
+    assert!(
+        error.starts_with("input \"h\" [2] has no output of the same name and shape") && error.contains("h_next"),
+        "{error}"
+    );
+}
+
+#[test]
+fn states_may_be_paired_by_the_metadata() {
+    let named = |states: serde_json::Value| {
+        graph(sound, |model| {
+            let graph = of(model);
+            graph.output[1].name = "cell".into();
+            graph.node.last_mut().expect("a node").output[0] = "cell".into();
+            let mut metadata: serde_json::Value = serde_json::from_str(&model.metadata_props[0].value).expect("JSON");
+            metadata["states"] = states;
+            model.metadata_props[0].value = metadata.to_string();
+        })
+    };
+    assert!(message(&named(json!([]))).contains("has no output of the same name and shape"));
+    assert!(GraphModel::from_bytes(&named(json!([["h", "cell"]]))).is_ok());
+}
+
+#[test]
+fn a_shape_that_is_not_fixed_is_refused() {
+    let error = refused(|model| {
+        *dimension(model, 1) = DimensionProto {
+            dim_value: None,
+            dim_param: Some("batch".into()),
+        }
+    });
+    assert_eq!(
+        error,
+        "\"h\": dimension 0 is \"batch\" and not a number; export the graph with fixed shapes (without dynamic_axes)"
+    );
+}
+
+#[test]
+fn an_unknown_operator_is_refused_by_name() {
+    let error = refused(|model| of(model).node[0].op_type = "Frobnicate".into());
+    assert_eq!(error, "not supported: operator Frobnicate");
+}
+
+#[test]
+fn another_element_type_is_refused() {
+    let error = refused(|model| {
+        let tensor = of(model).input[0].r#type.as_mut().and_then(|of| of.tensor_type.as_mut());
+        tensor.expect("a tensor").elem_type = DataType::Double as i32;
+    });
+    assert_eq!(error, "\"readings\" is Double where Float is needed");
+}
+
+#[test]
+fn another_number_of_variates_or_steps_is_refused() {
+    let error = refused(|model| {
+        *dimension(model, 0) = DimensionProto {
+            dim_value: Some(7),
+            dim_param: None,
+        }
+    });
+    assert_eq!(
+        error,
+        "\"readings\" has the shape [7] where [2], the variates of the metadata, is needed"
+    );
+    let error = refused(|model| {
+        model.metadata_props[0].value = model.metadata_props[0].value.replacen('{', "{\"horizon\": 9, ", 1);
+    });
+    assert_eq!(
+        error,
+        "\"forecast\" has the shape [2, 3] where [2, 9], targets and horizon, is needed"
+    );
+}
+
+#[test]
+fn a_missing_input_or_output_is_named() {
+    let error = refused(|model| of(model).input[0].name = "sensors".into());
+    assert!(error.starts_with("input \"sensors\" [2] has no output"), "{error}");
+    let error = refused(|model| {
+        of(model).output.remove(0);
+    });
+    assert_eq!(error, "the output `forecast` is missing; the graph has [\"h_next\"]");
+}
+
+#[test]
+fn a_graph_that_gives_nan_is_refused_at_the_start() {
+    let error = message(&graph(
+        |graph, readings, state| {
+            let (forecast, next) = sound(graph, readings, state);
+            let root = graph.op("Sqrt", &[readings]);
+            let nan = graph.op("Neg", &[root]);
+            let nan = graph.op("Log", &[nan]);
+            let column = graph.reshape(nan, &[2, 1]);
+            (graph.add(forecast, column), next)
+        },
+        |_| {},
+    ));
+    assert_eq!(error, "the graph's output \"forecast\" holds a number that is not finite");
+}
+
+#[test]
+fn a_graph_that_gives_nan_later_fails_the_step_and_leaves_the_state() {
+    let model = GraphModel::from_bytes(&graph(
+        |graph, readings, state| {
+            let (forecast, next) = sound(graph, readings, state);
+            let root = graph.op("Sqrt", &[readings]);
+            (forecast, graph.add(next, root))
+        },
+        |_| {},
+    ))
+    .expect("a graph whose first step is finite");
+    let (mut state, mut forecast) = (vec![0.0; model.state_len()], [0.0; 6]);
+    model.step(&mut state, &[4.0, 4.0], 0, &mut forecast).expect("a step");
+    let before = (state.clone(), forecast);
+    let error = model.step(&mut state, &[-4.0, 4.0], 0, &mut forecast).expect_err("NaN");
+    assert_eq!(error, GraphError::NotFinite { output: "h_next".into() });
+    assert_eq!(state, before.0, "nothing else is lost");
+    model
+        .step(&mut state, &[4.0, 4.0], 0, &mut forecast)
+        .expect("the next step goes on");
+}
+
+#[test]
+fn tensors_that_do_not_hold_their_shape_are_refused() {
+    let with = |tensor: TensorProto| {
+        refused(|model| {
+            of(model).initializer.push(TensorProto {
+                name: "w".into(),
+                data_type: DataType::Float as i32,
+                ..tensor
+            });
+        })
+    };
+    let huge = TensorProto {
+        dims: vec![1 << 40, 1 << 40],
+        ..TensorProto::default()
+    };
+    assert_eq!(with(huge), "tensor \"w\": the shape [1099511627776, 1099511627776] is impossible");
+    let short = TensorProto {
+        dims: vec![1 << 28],
+        raw_data: vec![0; 8],
+        ..TensorProto::default()
+    };
+    assert_eq!(
+        with(short),
+        "tensor \"w\": it does not hold the 268435456 numbers of its shape [268435456]"
+    );
+    let outside = TensorProto {
+        dims: vec![2],
+        data_location: 1,
+        ..TensorProto::default()
+    };
+    assert_eq!(
+        with(outside),
+        "tensor \"w\": its numbers lie in another file; store them in the ONNX file"
+    );
+}
+
+#[test]
+fn a_file_of_a_gigabyte_is_refused_before_it_is_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("huge.onnx");
+    std::fs::File::create(&path)
+        .expect("a file")
+        .set_len(1 << 30)
+        .expect("a sparse file");
+    let error = GraphModel::open(&path).expect_err("too large").to_string();
+    assert!(
+        error.ends_with("huge.onnx: the file has 1073741824 bytes, and at most 268435456 are read; export a smaller model"),
+        "{error}"
+    );
+    let error = GraphModel::open(&folder.path().join("absent.onnx"))
+        .expect_err("absent")
+        .to_string();
+    assert!(error.contains("absent.onnx: No such file"), "{error}");
+}
+
+#[test]
+fn what_is_no_onnx_file_is_refused() {
+    assert!(message(b"PK\x03\x04").starts_with("not an ONNX file, or cut short"));
+    assert!(message(b"").contains("there is no graph"));
+    let whole = graph(sound, |_| {});
+    for end in (0..whole.len()).step_by(7) {
+        assert!(GraphModel::from_bytes(&whole[..end]).is_err(), "{end}");
+    }
+    let nested = (0..200).fold(GraphProto::default(), |inner, _| GraphProto {
+        node: vec![NodeProto {
+            attribute: vec![AttributeProto {
+                g: Some(inner),
+                ..AttributeProto::default()
+            }],
+            ..NodeProto::default()
+        }],
+        ..GraphProto::default()
+    });
+    let error = refused(|model| *of(model) = nested);
+    assert!(error.contains("recursion limit"), "{error}");
+}
+
+#[test]
+fn metadata_is_required_and_checked() {
+    assert!(refused(|model| model.metadata_props.clear()).starts_with("no metadata `tsm2` in the file"));
+    let with = |metadata: serde_json::Value| refused(|model| model.metadata_props[0].value = metadata.to_string());
+    let variates = json!([{"name": "a", "mean": 0.0, "std": 1.0}, {"name": "b", "mean": 0.0, "std": 1.0}]);
+    assert!(with(json!({"variates": variates, "colour": 1})).contains("unknown field `colour`"));
+    assert!(with(json!({})).contains("missing field `variates`"));
+    assert!(with(json!({"variates": variates, "format_version": 2})).contains("format_version 2 is not known"));
+    assert!(with(json!({"variates": variates, "past_covariates": 2})).contains("at least one must be a target"));
+    assert!(with(json!({"variates": variates, "future_covariates": 1})).contains("set missing to \"nan\""));
+    assert!(with(json!({"variates": [{"name": "a", "mean": 0.0, "std": 0.0}]})).contains("std finite and positive"));
+}
