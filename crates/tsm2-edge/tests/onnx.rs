@@ -32,6 +32,8 @@ mod with_the_feature {
     use super::{Config, graph, prepare};
 
     const MINUTE: i64 = 60_000;
+    /// 2026-03-01.
+    const START: i64 = 1_772_323_200_000;
 
     /// Readings, where there are some, and PyTorch's forecasts.
     fn expected(name: &str) -> Vec<(Vec<Option<f64>>, Vec<f32>)> {
@@ -54,7 +56,8 @@ mod with_the_feature {
 
     /// Sends a row; returns the forecasts of the time steps that it closed.
     fn send(engine: &mut Engine<'_>, prepared: &Prepared, row: usize, readings: &[Option<f64>]) -> Vec<(i64, Vec<f32>)> {
-        let mut payload = format!("{{\"time\":{}", row as i64 * MINUTE);
+        let time_ms = START + row as i64 * MINUTE;
+        let mut payload = format!("{{\"time\":\"{}\"", tsm2_mqtt::rfc3339(time_ms));
         for (variate, reading) in readings.iter().enumerate() {
             if let Some(reading) = reading {
                 let _ = write!(payload, ",\"v{variate}\":{reading}");
@@ -68,7 +71,7 @@ mod with_the_feature {
             address: &address,
             payload: payload.as_bytes(),
             retained: false,
-            arrival_ms: row as i64 * MINUTE,
+            arrival_ms: time_ms,
         };
         engine.take(&input, |step| forecasts.push((step.time_ms, step.mean.to_vec())));
         forecasts
@@ -80,7 +83,7 @@ mod with_the_feature {
         let mut met = 0;
         for (row, (readings, _)) in rows.iter().enumerate() {
             for (time_ms, forecast) in send(&mut engine, &prepared, row, readings) {
-                let want = &rows[(time_ms / MINUTE) as usize].1;
+                let want = &rows[((time_ms - START) / MINUTE) as usize].1;
                 for (got, want) in forecast.iter().zip(want) {
                     assert!((got - want).abs() < 1e-4, "{name} at {time_ms}: {got} {want}");
                 }
