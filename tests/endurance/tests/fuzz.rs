@@ -46,6 +46,7 @@ targets! {
     configuration: configurations_of_any_text_are_read_or_refused_by_name,
     bundle: bundles_of_any_bytes_are_read_or_refused,
     blob: blobs_of_any_bytes_are_read_or_refused,
+    onnx: graphs_of_any_bytes_are_read_or_refused_by_name,
     snapshot: snapshots_of_any_bytes_are_restored_or_refused,
     topic: templates_and_topics_of_any_text_are_read_or_refused,
     recording: recordings_of_any_bytes_are_read_or_refused,
