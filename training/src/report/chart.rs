@@ -209,7 +209,7 @@ fn coordinate(x: f64) -> String {
 /// Every so many points, and the last one.
 fn thinned(count: usize) -> impl Iterator<Item = usize> {
     let step = count.div_ceil(POINTS).max(1);
-    let last = count.checked_sub(1).filter(|last| last % step != 0);
+    let last = count.checked_sub(1).filter(|last| !last.is_multiple_of(step));
     (0..count).step_by(step).chain(last)
 }
 

@@ -79,7 +79,7 @@ impl Intervals {
             examples: Vec::new(),
         };
         let mut found: Vec<Example> = Vec::new();
-        let (mut monitor, mut device, mut seen) = (fresh()?, None, 0);
+        let (mut monitor, mut device, mut seen) = (fresh()?, None, 0_usize);
         let [mut mean, mut lower, mut upper] = [const { Vec::new() }; 3].map(|_: Vec<f32>| vec![0.0; config.forecast_len()]);
         for pass in pieces.passes() {
             let of = pieces.find(pass.end - 1).map(|(_, piece)| piece.device);
@@ -99,7 +99,7 @@ impl Intervals {
                 }
                 monitor.interval(&mean, &mut lower, &mut upper);
                 let mse = intervals.add(row, rows, horizon, [&mean, &lower, &upper]);
-                if seen % spacing == 0 && mse.is_finite() {
+                if seen.is_multiple_of(spacing) && mse.is_finite() {
                     let first = |numbers: &[f32]| numbers.chunks(horizon).flat_map(|of| &of[..steps]).copied().collect::<Vec<f32>>();
                     found.push(Example {
                         kind: "",

@@ -1,6 +1,6 @@
 //! The report on a model: one HTML file, which needs no other file and no script.
 //!
-//! A [`Subject`] is measured ([`Findings`]) and then written ([`page`]).
+//! A [`Subject`] is measured ([`Findings`]) and then written ([`page()`]).
 
 mod advice;
 mod chart;
