@@ -28,6 +28,8 @@ pub(crate) struct Column {
     pub numbers: u64,
     /// Numbers with a dot that stands before decimals.
     pub dots: u64,
+    /// Numbers with a dot that may group thousands.
+    pub grouped: u64,
     /// Numbers with a comma.
     pub with_comma: u64,
     /// Numbers with separators, those with a unit among them, by what they can be: decimals, thousands, either.
@@ -153,7 +155,15 @@ impl Census {
                 ));
                 decimal
             }
-            _ => Decimal::Dot,
+            _ => {
+                if asked.is_none() && delimiter != b',' && self.columns.iter().any(|column| column.grouped > 0) {
+                    note = Some(
+                        "numbers such as `1.234` are read so that the dot stands before decimals; --decimal , reads it between thousands"
+                            .into(),
+                    );
+                }
+                Decimal::Dot
+            }
         };
         let of_column = |column: &Column| match asked {
             Some(decimal) => decimal,
@@ -226,7 +236,9 @@ impl Column {
     /// A number with at most a dot; whether it has one.
     fn plain(&mut self, cell: &[u8], number: f64) -> bool {
         let has_dot = cell.contains(&b'.');
-        self.dots += u64::from(has_dot && !cells::may_group(cell));
+        let may_group = cells::may_group(cell);
+        self.dots += u64::from(has_dot && !may_group);
+        self.grouped += u64::from(may_group);
         self.number(number);
         has_dot
     }

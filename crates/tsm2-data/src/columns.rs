@@ -188,6 +188,16 @@ impl Roles<'_> {
                 "counts evenly: elapsed time in an unknown unit? Give --time-format elapsed-s, elapsed-min, elapsed-h or elapsed-d to read it as the time".into(),
             );
         }
+        let is_year = names::part(&self.names[c]) == Some(names::Part::Year);
+        if is_year
+            && rise.rises + rise.falls > 0
+            && column.is_whole
+            && (1900.0..=2200.0).contains(&column.min)
+            && column.max <= 2200.0
+            && (rise.falls == 0 || rise.rises == 0)
+        {
+            return Some("a year (--keep reads it as a variate)".into());
+        }
         let word = if rise.falls > rise.rises { "falls" } else { "rises" };
         (counts || numbers_rows).then(|| format!("{word} evenly: a row number, an index or a year (--keep reads it as a variate)"))
     }

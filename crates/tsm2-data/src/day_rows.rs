@@ -4,10 +4,42 @@
 use crate::cells::trim;
 use crate::dialect::Dialect;
 use crate::error::Error;
+use crate::names::{self, Part};
 use crate::rows::Rows;
 use crate::source::Source;
 use crate::time::date::{ORDERS, Order};
 use crate::time::formats::parse;
+use crate::time::month;
+
+/// What the columns are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Times of day, beside a date in another column.
+    Day,
+    /// Months, beside a year in another column.
+    Year,
+    /// Whole times.
+    Series,
+}
+
+impl Kind {
+    fn read(self, name: &str) -> Option<String> {
+        match self {
+            Kind::Day => clock(name),
+            Kind::Year => month(name.trim().as_bytes()).map(|_| name.trim().to_owned()),
+            Kind::Series => moment(name),
+        }
+    }
+
+    /// Name of the column of times.
+    fn column(self) -> &'static str {
+        match self {
+            Kind::Day => "time of day",
+            Kind::Year => "month",
+            Kind::Series => "time",
+        }
+    }
+}
 
 /// Times of day from which on the columns are a day.
 const LEAST: usize = 12;
@@ -16,20 +48,19 @@ const LEAST: usize = 12;
 pub(crate) struct DayRows {
     /// Columns, and the time of each as text.
     clocks: Vec<(usize, String)>,
-    /// Whether they are times of day, beside a date in another column.
-    is_day: bool,
+    kind: Kind,
 }
 
 impl DayRows {
     pub fn find(dialect: &Dialect) -> Option<DayRows> {
-        [(true, clock as fn(&str) -> Option<String>), (false, moment)]
-            .into_iter()
-            .find_map(|(is_day, read)| {
-                let named = dialect.names.iter().enumerate();
-                let clocks: Vec<(usize, String)> = named.filter_map(|(c, name)| Some((c, read(name)?))).collect();
-                let others = dialect.names.len() - clocks.len();
-                (clocks.len() >= LEAST && (1..=LEAST).contains(&others)).then_some(DayRows { clocks, is_day })
-            })
+        [Kind::Day, Kind::Year, Kind::Series].into_iter().find_map(|kind| {
+            let named = dialect.names.iter().enumerate();
+            let clocks: Vec<(usize, String)> = named.filter_map(|(c, name)| Some((c, kind.read(name)?))).collect();
+            let others = dialect.names.len() - clocks.len();
+            let has_year = || dialect.names.iter().any(|name| names::part(name) == Some(Part::Year));
+            let is_one = clocks.len() >= LEAST && (1..=LEAST).contains(&others) && (kind != Kind::Year || has_year());
+            is_one.then_some(DayRows { clocks, kind })
+        })
     }
 
     /// What a user should know.
@@ -38,9 +69,10 @@ impl DayRows {
             &dialect.names[self.clocks[0].0],
             &dialect.names[self.clocks[self.clocks.len() - 1].0],
         );
-        match self.is_day {
-            true => format!("a row a day: the columns `{first}` to `{last}` are times of day"),
-            false => format!("a row a series: the columns `{first}` to `{last}` are its times"),
+        match self.kind {
+            Kind::Day => format!("a row a day: the columns `{first}` to `{last}` are times of day"),
+            Kind::Year => format!("a row a year: the columns `{first}` to `{last}` are its months"),
+            Kind::Series => format!("a row a series: the columns `{first}` to `{last}` are its times"),
         }
     }
 
@@ -60,7 +92,7 @@ impl DayRows {
         let header = others
             .iter()
             .map(|&c| dialect.names[c].as_bytes())
-            .chain([if self.is_day { &b"time of day"[..] } else { b"time" }, b"value"]);
+            .chain([self.kind.column().as_bytes(), b"value"]);
         let failed = |error: csv::Error| Error::Read {
             path: source.path.into(),
             source: std::io::Error::other(error),
@@ -75,7 +107,7 @@ impl DayRows {
             }
         }
         let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-        Ok((has_date || !self.is_day).then_some(bytes))
+        Ok((has_date || self.kind != Kind::Day).then_some(bytes))
     }
 }
 

@@ -70,6 +70,10 @@ pub(crate) fn is_time(name: &str) -> bool {
         return true;
     }
     let words = words(name);
+    let has_unit = words.len() > 1 && words.iter().skip(1).all(|word| is_in(BESIDE, word));
+    if name.trim().starts_with('t') && words[0] == "t" && has_unit {
+        return true;
+    }
     let is_time = |word: &String| is_in(TIME, word);
     let is_zone = |word: &String| word.chars().all(|c| c.is_ascii_digit());
     words.iter().any(is_time) && words.iter().all(|word| is_time(word) || is_in(BESIDE, word) || is_zone(word))

@@ -43,6 +43,16 @@ impl Reader<'_> {
                 }),
             }
         }
+        let others = dropped.iter().filter(|column| column.reason.starts_with("another time")).count();
+        if let Some(time) = self
+            .time
+            .filter(|_| others > 0 && others + 1 == plan.len() && others + 1 == self.names.len() / 2)
+        {
+            notes.push(format!(
+                "each value has a time of its own, and all are read at those of `{}`: where they differ, read one by --time-column and --columns",
+                self.names[time.columns[0]]
+            ));
+        }
         if !self.options.columns.is_empty() {
             let mut order = Vec::new();
             for name in &self.options.columns {

@@ -41,6 +41,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Skips this text.
+    pub fn skip_word(&mut self, word: &[u8]) {
+        if self.rest().starts_with(word) {
+            self.at += word.len();
+        }
+    }
+
     fn take(&mut self, byte: u8) -> Option<()> {
         (self.peek() == Some(byte)).then(|| self.at += 1)
     }
@@ -112,7 +119,8 @@ impl<'a> Cursor<'a> {
         if ahead.peek().is_some_and(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) {
             return self.day_and_name(first, length, parsed);
         }
-        if !matches!(separator, b'-' | b'/' | b'.') {
+        // `2024:03:04`, as cameras write it.
+        if !(matches!(separator, b'-' | b'/' | b'.') || separator == b':' && length == 4) {
             return None;
         }
         self.at += 1;
@@ -319,7 +327,9 @@ impl<'a> Cursor<'a> {
         self.skip(|byte| byte == b' ');
         let mut ahead = *self;
         let word = ahead.word();
-        if !word.is_empty() {
+        if word.eq_ignore_ascii_case(b"Uhr") {
+            *self = ahead;
+        } else if !word.is_empty() {
             let hours = abbreviation(word)?;
             *self = ahead;
             parsed.zone = Zone::Offset(hours * 1800);
@@ -339,8 +349,21 @@ impl<'a> Cursor<'a> {
             let seconds = (hours * 3600 + minutes * 60) as i32;
             parsed.zone = Zone::Offset(if sign == b'-' { -seconds } else { seconds });
         }
-        if self.peek() == Some(b'[') && parsed.zone != Zone::None {
-            let end = self.rest().iter().position(|&byte| byte == b']')?;
+        // The offset makes a name needless: `[Europe/Berlin]`, `(Central European Time)`, `CET`.
+        let close = match self.peek() {
+            Some(b'[') => b']',
+            Some(b' ') if self.rest().starts_with(b" (") => b')',
+            Some(b' ') if parsed.zone != Zone::None => {
+                self.tried(|text| {
+                    text.take(b' ')?;
+                    abbreviation(text.word())
+                });
+                return Some(());
+            }
+            _ => return Some(()),
+        };
+        if parsed.zone != Zone::None {
+            let end = self.rest().iter().position(|&byte| byte == close)?;
             self.at += end + 1;
         }
         Some(())

@@ -11,10 +11,13 @@ use crate::time::vocabulary::{month, plain};
 
 /// Reads a trimmed cell; `None` when it is no date, no time of day and not both.
 pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
-    if cell.len() < 3 || cell.len() > 64 {
+    if cell.len() < 3 || cell.len() > 96 {
         return None;
     }
     let cell = &*plain(cell);
+    let cell = cell.strip_prefix(b"[").and_then(|cell| cell.strip_suffix(b"]")).unwrap_or(cell);
+    // Spreadsheets mark text so.
+    let cell = cell.strip_prefix(b"'").unwrap_or(cell);
     if let Some(at) = cell.windows(3).position(|bytes| bytes == b" - ") {
         // From one time to another: the first counts.
         parse(&cell[at + 3..], order)?;
@@ -55,6 +58,7 @@ pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
     if text.rest().starts_with(b". ") {
         text.skip(|byte| byte == b'.');
     }
+    text.skip_word(b" at ");
     text.skip(|byte| matches!(byte, b'T' | b't' | b' ' | b'_' | b',' | b':' | b'-'));
     if !text.next_is_digit() {
         // A zone may follow a date alone.
@@ -198,6 +202,17 @@ mod tests {
             ("2024年03月04日 下午1:10", Order::Ymd, 47_400),
             ("2024. 3. 4. 오후 1:10:00", Order::Ymd, 47_400),
             ("2024/3/4(月) 0:10", Order::Ymd, 600),
+            ("March 4, 2024 at 12:10AM", Order::Dmy, 600),
+            ("04.03.2024 00:10 Uhr", Order::Dmy, 600),
+            ("[2024-03-04 00:10:00]", Order::Ymd, 600),
+            ("'2024-03-04 00:10", Order::Ymd, 600),
+            ("2024:03:04 00:10:00", Order::Ymd, 600),
+            (
+                "Mon Mar 04 2024 01:10:00 GMT+0100 (Central European Standard Time)",
+                Order::Ymd,
+                600,
+            ),
+            ("2024-03-04 01:10:00 +0100 CET", Order::Ymd, 600),
             ("2024-W10", Order::Dmy, 0),
             ("2024-W10-1T00:10", Order::Ymd, 600),
             ("2024W101", Order::Mdy, 0),

@@ -14,3 +14,4 @@ mod vocabulary;
 pub(crate) mod zone;
 
 pub(crate) use numbers::is_second_time;
+pub(crate) use vocabulary::month;

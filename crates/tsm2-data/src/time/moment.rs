@@ -9,6 +9,7 @@ use crate::names::Part;
 use crate::recording::Clock;
 use crate::time::date::{Order, Zone, civil_ms, days};
 use crate::time::formats::{month_of_year, parse};
+use crate::time::vocabulary;
 
 /// The columns of the time and how they are read.
 #[derive(Debug, Clone)]
@@ -139,7 +140,11 @@ impl TimeColumns {
         let (mut year, mut month, mut day, mut clock) = (None, 1.0, 1.0, 0.0);
         let mut day_of_year = None;
         for (part, &c) in parts.iter().zip(columns) {
-            let value = plain(trim(record.get(c)?))?;
+            let cell = trim(record.get(c)?);
+            let value = match part {
+                Part::Month => plain(cell).or_else(|| vocabulary::month(cell).map(f64::from))?,
+                _ => plain(cell)?,
+            };
             match part {
                 Part::Year => year = Some(value),
                 Part::Month => month = value,

@@ -6,6 +6,7 @@ use crate::time::date::Order;
 use crate::time::finder::{ENOUGH, Finder};
 use crate::time::moment::{How, TimeColumns};
 use crate::time::order::description;
+use crate::time::vocabulary::month;
 
 impl Finder<'_> {
     /// Columns of seconds and of milliseconds beside times that end before them.
@@ -119,6 +120,14 @@ impl Finder<'_> {
             if part == Part::Hour && column.max > 24.0 && column.is_whole {
                 part = Part::Clock;
             }
+            if part == Part::Month
+                && column.filled > 0
+                && column.texts.count == column.filled
+                && column.texts.words.iter().all(|(word, ..)| is_month(word))
+            {
+                found.push((part, c));
+                continue;
+            }
             let range = range(part);
             let fits = column.numbers > 0 && column.numbers == column.filled && range.contains(&column.min) && range.contains(&column.max);
             if fits && found.iter().all(|(known, _)| *known != part) {
@@ -142,7 +151,9 @@ impl Finder<'_> {
                 Vec::new(),
             ));
         }
-        if !has(Part::Year) || !(has(Part::DayOfYear) || has(Part::Month) && has(Part::Day)) {
+        let is_named = |part: Part| self.names.iter().any(|name| names::part(name) == Some(part));
+        let are_months = has(Part::Month) && !is_named(Part::Day) && !is_named(Part::Hour);
+        if !has(Part::Year) || !(has(Part::DayOfYear) || has(Part::Month) && has(Part::Day) || are_months) {
             return None;
         }
         found.sort_unstable();
@@ -155,4 +166,8 @@ impl Finder<'_> {
             Vec::new(),
         ))
     }
+}
+
+fn is_month(word: &str) -> bool {
+    month(word.as_bytes()).is_some()
 }

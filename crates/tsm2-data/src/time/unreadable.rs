@@ -39,7 +39,7 @@ impl Finder<'_> {
         let known = "--time-format dmy, mdy, ymd, unix-s, unix-ms, unix-us, unix-ns, excel, matlab, elapsed-s, elapsed-h or a pattern such as '%d.%m.%Y %H:%M'; or --time-format none to read the rows without times";
         let has_year = |cell: &str| {
             let digits = cell.bytes().filter(u8::is_ascii_digit).count();
-            digits > 10 || cell.split(|c: char| !c.is_ascii_digit()).any(|part| part.len() == 4)
+            digits > 10 || digits == 8 && digits == cell.len() || cell.split(|c: char| !c.is_ascii_digit()).any(|part| part.len() == 4)
         };
         let remedy = match column.times.clock_only * 2 > column.filled {
             true => "it holds a time of day without a date: name the columns of both by --time-column DATE,TIME, or give --time-format none to read the rows without times".into(),

@@ -350,3 +350,44 @@ fn options_in_errors_are_quoted_for_the_shell() {
     let row = |row: usize| format!("{},{},{},{}", at(row / 2), ["a b", "c"][row % 2], reading(row), reading(row + 1));
     assert!(error(table("Time,My Room,x,y", 120, row)).contains("--series 'My Room'"));
 }
+
+#[test]
+fn years_beside_months_were_forecast() {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let long = table("Year,Month,Sales", 120, |row| {
+        format!("{},{},{}", 2000 + row / 12, MONTHS[row % 12], reading(row))
+    });
+    let (recording, report) = read(long);
+    assert_eq!((names(&report), report.rows), (vec!["Sales"], 120));
+    assert!(contains(&report.warnings, "1 month apart"), "{report:?}");
+    assert_eq!(recording.series[0].values[13], reading(13));
+    let header = format!("Year,{}", MONTHS.join(","));
+    let row = |row: usize| {
+        let cells: Vec<String> = (0..12).map(|month| reading(row * 12 + month).to_string()).collect();
+        format!("{},{}", 1950 + row, cells.join(","))
+    };
+    let (recording, report) = read(table(&header, 40, row));
+    assert_eq!((names(&report), report.rows), (vec!["value"], 480));
+    assert!(contains(&report.warnings, "a row a year"), "{report:?}");
+    assert_eq!(recording.series[0].values[100], reading(100));
+}
+
+#[test]
+fn a_dot_that_may_group_thousands_was_a_decimal_without_a_word() {
+    let row = |row: usize| format!("{:02}.03.2024 {};1.{}", day(row), clock(row), 200 + row * 7 % 31);
+    let (_, report) = read(table("Zeit;kWh", 60, row));
+    assert!(contains(&report.warnings, "--decimal ,"), "{report:?}");
+}
+
+#[test]
+fn a_time_for_each_value_was_dropped_without_a_word() {
+    let row = |row: usize| format!("{},{},{}:01,{}", at(row), reading(row), at(row), reading(row + 1));
+    let (_, report) = read(table("T1 Time,T1,T2 Time,T2", 60, row));
+    assert!(contains(&report.warnings, "each value has a time of its own"), "{report:?}");
+}
+
+#[test]
+fn seconds_called_t_are_elapsed_time() {
+    let (_, report) = read(table("t (min),temp", 60, |row| format!("{}.0,{}", row * 10, reading(row))));
+    assert_eq!((names(&report), report.time_format.as_deref()), (vec!["temp"], Some("elapsed-min")));
+}
