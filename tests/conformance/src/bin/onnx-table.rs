@@ -1,4 +1,4 @@
-//! Prints the table of `docs/reference/onnx.md`:
+//! Prints the table of exported models beside the device's step:
 //! `cargo run --release -p tsm2-conformance --no-default-features --features onnx --bin onnx-table`.
 
 fn main() {
