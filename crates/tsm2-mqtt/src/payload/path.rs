@@ -150,6 +150,10 @@ fn query_of(text: &str) -> Result<JsonPath, PathError> {
         path: text.to_owned(),
         why,
     };
+    let syntax = |reason: &str| PathError::Syntax {
+        path: text.to_owned(),
+        reason: reason.to_owned(),
+    };
     if text.len() > MAX_LENGTH {
         return Err(costly("the path is longer than 256 bytes; shorten it"));
     }
@@ -163,6 +167,10 @@ fn query_of(text: &str) -> Result<JsonPath, PathError> {
     while at < bytes.len() {
         let byte = bytes[at];
         match (quote, byte) {
+            // The parser panics on an escape that ends too early.
+            (Some(_), b'\\') if bytes.get(at + 1) == Some(&b'u') => {
+                return Err(syntax("write the character itself instead of \\u"));
+            }
             (Some(_), b'\\') => at += 1,
             (Some(open), _) if byte == open => quote = None,
             (Some(_), _) => {}
@@ -189,6 +197,9 @@ fn query_of(text: &str) -> Result<JsonPath, PathError> {
             return Err(costly("brackets are nested deeper than 8; simplify it"));
         }
         at += 1;
+    }
+    if quote.is_some() {
+        return Err(syntax("a quote is not closed"));
     }
     if descents > 1 {
         return Err(costly("the path descends with .. more than once; write the names"));
@@ -220,6 +231,9 @@ mod tests {
             &format!("$.{}", "a".repeat(300)),
         ] {
             assert!(matches!(Path::parse(path), Err(PathError::Costly { .. })), "{path}");
+        }
+        for path in [r#"$.a[*,3,"\u"#, r#"$["\u1"]"#, r#"$["\uD834"]"#, "$['a", "$['a\\"] {
+            assert!(matches!(Path::parse(path), Err(PathError::Syntax { .. })), "{path}");
         }
         for path in ["$.", "$[", "$x", "$[?@.a ==]"] {
             assert!(matches!(Path::parse(path), Err(PathError::Syntax { .. })), "{path}");
