@@ -1,7 +1,6 @@
 //! Why a graph cannot be used. Every message names the part at fault and what to do.
 
 use crate::proto::DataType;
-use crate::reader::MAX_FILE;
 
 /// A graph that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,10 +18,12 @@ pub enum GraphError {
     #[error("{0}")]
     Io(String),
     /// The file is too large.
-    #[error("the file has {bytes} bytes, and at most {MAX_FILE} are read; export a smaller model")]
+    #[error("the file has {bytes} bytes, and at most {most} are read; export a smaller model")]
     TooLarge {
         /// Bytes of the file.
         bytes: u64,
+        /// The most that are read.
+        most: u64,
     },
     /// The bytes are no ONNX file.
     #[error("not an ONNX file, or cut short ({0})")]

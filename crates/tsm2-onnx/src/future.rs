@@ -9,7 +9,7 @@ use tsm2_core::{Config, future_bands};
 
 use crate::graph::{Graph, Value};
 use crate::proto::DataType;
-use crate::samples::{is_finite, scale};
+use crate::scaler::{is_finite, scale};
 use crate::states::States;
 
 /// The future covariates of a graph, before the time step is read.

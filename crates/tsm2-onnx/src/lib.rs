@@ -45,6 +45,7 @@ mod reader;
 #[cfg(feature = "run")]
 mod roles;
 mod samples;
+mod scaler;
 mod seasonal;
 mod states;
 mod weights;

@@ -60,7 +60,7 @@ impl GraphModel {
             let io = |error: std::io::Error| GraphError::Io(error.to_string());
             let bytes = std::fs::metadata(path).map_err(io)?.len();
             if bytes > MAX_FILE {
-                return Err(GraphError::TooLarge { bytes });
+                return Err(GraphError::TooLarge { bytes, most: MAX_FILE });
             }
             Self::from_bytes(&std::fs::read(path).map_err(io)?)
         };

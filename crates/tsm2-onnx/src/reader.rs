@@ -61,7 +61,10 @@ impl Interface {
     /// What is wrong, by name.
     pub fn read(bytes: &[u8]) -> Result<Self, GraphError> {
         if bytes.len() as u64 > MAX_FILE {
-            return Err(GraphError::TooLarge { bytes: bytes.len() as u64 });
+            return Err(GraphError::TooLarge {
+                bytes: bytes.len() as u64,
+                most: MAX_FILE,
+            });
         }
         let model = ModelProto::decode(bytes).map_err(|error| GraphError::NotOnnx(error.to_string()))?;
         let graph = model

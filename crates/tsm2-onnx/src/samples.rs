@@ -2,11 +2,12 @@
 //!
 //! The equations are those of `docs/reference/bundle.md`, sections 4 to 8. Every state begins with zeros.
 
-use tsm2_core::{Averages, Config, Normalizer, Z_LIMIT};
+use tsm2_core::{Averages, Config, Normalizer};
 
 use crate::future::Future;
 use crate::graph::{Graph, Value};
 use crate::proto::DataType;
+use crate::scaler::{is_finite, scale};
 use crate::states::States;
 
 /// Added to the normalizer's variance under the root.
@@ -91,20 +92,6 @@ impl Samples {
             }
         }
     }
-}
-
-/// z of readings `[.., n]`; a number for a reading that is not finite, too.
-pub(crate) fn scale(graph: &mut Graph, shape: &[usize], (mean, std): (&[f32], &[f32]), readings: Value) -> Value {
-    let (mean, std) = (graph.floats(shape, mean), graph.floats(shape, std));
-    let centred = graph.sub(readings, mean);
-    let z = graph.div(centred, std);
-    graph.clamp(z, Z_LIMIT)
-}
-
-/// Whether readings are finite: a comparison with NaN is false.
-pub(crate) fn is_finite(graph: &mut Graph, readings: Value) -> Value {
-    let (magnitude, largest) = (graph.op("Abs", &[readings]), graph.float(f32::MAX));
-    graph.op("LessOrEqual", &[magnitude, largest])
 }
 
 /// Whether flags of 0 and 1 are 0.

@@ -15,7 +15,7 @@ use crate::{Run, Stream};
 pub use parallel::Parallel;
 pub use step::Stepper;
 #[cfg(feature = "onnx")]
-pub use tract::Graph;
+pub use tract::{Graph, recurrent};
 
 /// A way to run models.
 #[derive(Clone, Copy, Debug)]

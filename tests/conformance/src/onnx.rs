@@ -9,26 +9,9 @@ use rustix::time::{ClockId, clock_gettime};
 use tsm2_bundle::Bundle;
 
 use crate::catalogue::{Faults, recipes, stream};
-use crate::engines::{Graph, STEP, Stepper};
+use crate::engines::{Graph, STEP, Stepper, recurrent};
 use crate::tolerance::Distance;
 use crate::{Run, Stream};
-
-/// The recurrent state in the order of [`Run::state`], out of the graph's states `conv_L` `[M, taps - 1, E]` and `scan_L`
-/// `[M, N, E]`.
-pub fn recurrent(bundle: &Bundle, state: impl Fn(&str) -> Option<Vec<f32>>) -> Vec<f32> {
-    let config = &bundle.meta().config;
-    let mut recurrent = Vec::new();
-    for layer in 0..config.network.map_or(0, |network| network.layers) {
-        let states = [format!("conv_{layer}"), format!("scan_{layer}")].map(|name| state(&name).unwrap_or_default());
-        for m in 0..config.variates {
-            for numbers in &states {
-                let len = numbers.len() / config.variates;
-                recurrent.extend_from_slice(&numbers[m * len..(m + 1) * len]);
-            }
-        }
-    }
-    recurrent
-}
 
 /// A model in both forms, and a stream for it.
 #[derive(Debug)]

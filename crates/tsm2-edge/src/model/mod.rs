@@ -89,6 +89,7 @@ impl OpenModel {
 
 /// A model that steps.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each worker")]
 pub enum Stepper<'m> {
     /// A bundle's.
     Native(Model<'m>),

@@ -55,6 +55,23 @@ pub fn run(bundle: &Bundle, stream: &Stream) -> Run {
         graph.step(&step, &mut forecast);
         run.forecasts.extend_from_slice(&forecast);
     }
-    run.state = crate::onnx::recurrent(bundle, |name| graph.state(name).map(<[f32]>::to_vec));
+    run.state = recurrent(bundle, |name| graph.state(name).map(<[f32]>::to_vec));
     run
+}
+
+/// The recurrent state in the order of [`Run::state`], out of the graph's states `conv_L` `[M, taps - 1, E]` and `scan_L`
+/// `[M, N, E]`.
+pub fn recurrent(bundle: &Bundle, state: impl Fn(&str) -> Option<Vec<f32>>) -> Vec<f32> {
+    let config = &bundle.meta().config;
+    let mut recurrent = Vec::new();
+    for layer in 0..config.network.map_or(0, |network| network.layers) {
+        let states = [format!("conv_{layer}"), format!("scan_{layer}")].map(|name| state(&name).unwrap_or_default());
+        for m in 0..config.variates {
+            for numbers in &states {
+                let len = numbers.len() / config.variates;
+                recurrent.extend_from_slice(&numbers[m * len..(m + 1) * len]);
+            }
+        }
+    }
+    recurrent
 }
