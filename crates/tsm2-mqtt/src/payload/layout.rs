@@ -62,7 +62,7 @@ pub struct Condition {
     pub any_of: Vec<Value>,
 }
 
-/// Options of a [`Decoder`].
+/// Options of a [`crate::Decoder`].
 #[derive(Debug, Clone, Default)]
 pub struct DecoderOptions {
     /// The language.
