@@ -129,17 +129,28 @@ pub fn power(base: f64, exponent: f64) -> f64 {
     sum * f64::from_bits(u64::from((m + 1023).cast_unsigned()) << 52)
 }
 
-/// Sine and cosine of an angle in turns: of 2 pi `turns`. Within 2e-7 for turns of moderate size.
-#[inline]
+/// Sine and cosine of an angle in turns: of 2 pi `turns`. To the bit those of a C library (musl's `sinf` and `cosf`), whose
+/// reduction of large arguments is not needed here.
 #[must_use]
 pub fn sine_cosine(turns: f32) -> [f32; 2] {
-    let quarter = libm::roundf(4.0 * turns);
-    let x = core::f32::consts::TAU * (turns - 0.25 * quarter);
+    use core::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+    let angle = f64::from(core::f32::consts::TAU * (turns - libm::floorf(turns)));
+    let quarter = (angle * FRAC_2_PI + 0.5) as i32;
+    let x = angle - f64::from(quarter) * FRAC_PI_2;
     let z = x * x;
-    // Minimax polynomials on [-pi/4, pi/4] (coefficients of the Cephes library's sinf and cosf).
-    let sine = ((-1.951_529_6e-4 * z + 8.332_161e-3) * z - 1.666_665_5e-1) * z * x + x;
-    let cosine = ((2.443_315_7e-5 * z - 1.388_731_6e-3) * z + 4.166_664_6e-2) * z * z - 0.5 * z + 1.0;
-    match (quarter as i32).rem_euclid(4) {
+    let w = z * z;
+    // Polynomials on [-pi/4, pi/4] (coefficients of FreeBSD's msun).
+    let (a, b) = (
+        -1.666_666_664_162_652_4e-1 + z * 8.333_329_385_889_463e-3,
+        -1.983_933_483_609_663_2e-4 + z * 2.718_311_493_989_822e-6,
+    );
+    let sine = ((x + z * x * a) + z * x * w * b) as f32;
+    let (a, b) = (
+        1.0 + z * -4.999_999_972_510_31e-1,
+        -1.388_676_377_460_993e-3 + z * 2.439_044_879_627_741e-5,
+    );
+    let cosine = ((a + w * 4.166_662_332_373_906e-2) + w * z * b) as f32;
+    match quarter & 3 {
         0 => [sine, cosine],
         1 => [cosine, -sine],
         2 => [-sine, -cosine],
@@ -264,14 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn sine_and_cosine_are_within_2e_7_of_the_exact_values() {
-        for i in -40_000..=40_000 {
-            let turns = i as f32 * 1e-4;
-            let (sine, cosine) = (core::f64::consts::TAU * f64::from(turns)).sin_cos();
-            let [got_sine, got_cosine] = sine_cosine(turns).map(f64::from);
-            assert!((got_sine - sine).abs() < 2e-7 && (got_cosine - cosine).abs() < 2e-7, "{turns}");
+    fn sine_and_cosine_are_those_of_a_c_library_to_the_bit() {
+        for i in -400_000..=400_000 {
+            let turns = i as f32 * 1e-5;
+            let angle = core::f32::consts::TAU * (turns - libm::floorf(turns));
+            assert_eq!(sine_cosine(turns), [libm::sinf(angle), libm::cosf(angle)], "{turns}");
         }
-        assert_eq!(sine_cosine(0.25), [1.0, 0.0]);
         assert!(sine_cosine(f32::NAN)[0].is_nan() && sine_cosine(f32::INFINITY)[0].is_nan());
     }
 

@@ -58,7 +58,8 @@ pub async fn run(
     config.broker.port = broker.port();
     config.input.stream = Some(STREAM.into());
     config.input.time_field = Some("time".into());
-    let page = free_address(PAGE_PORT);
+    // Several demos at once have ports of their own.
+    let page = free_address(options.port.map_or(PAGE_PORT, |_| 0));
     config.http.get_or_insert_default().listen = page;
     let prepared = prepare(&config)?;
     fits_the_building(prepared.bundle.meta())?;

@@ -199,7 +199,7 @@ fn robustness_that_cannot_be_measured() {
     for test in ["missing", "gap", "cold-start"] {
         refused(
             &[&robustness(test)[..], &["--horizons", "7"]].concat(),
-            &["data.csv", "horizon 7", "6"],
+            &["--horizons", "horizon 7", "6"],
         );
         refused(
             &[&robustness(test)[..], &["--split", "800,150,100"]].concat(),

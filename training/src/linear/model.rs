@@ -58,14 +58,16 @@ pub fn choose_linear(
     let origins = by_part(train.origins(h), validation.origins(h), h);
     let passes = table.runs.training_and_validation(split).passes();
     let moments = gather(&config, table, scaler, &passes, &origins, SETS)?;
+    let rows = [train.to_string(), validation.to_string()];
     let train = training(&moments, PARTS - 1);
     let validation: Vec<&Moments> = moments.iter().map(|sets| &sets[PARTS - 1]).collect();
-    for (part, is_empty) in [
-        ("training", train.iter().all(|own| own.count().sum() == 0.0)),
-        ("validation", validation.iter().all(|own| own.count().sum() == 0.0)),
-    ] {
+    let is_empty = [
+        train.iter().all(|own| own.count().sum() == 0.0),
+        validation.iter().all(|own| own.count().sum() == 0.0),
+    ];
+    for ((part, rows), is_empty) in ["training", "validation"].into_iter().zip(rows).zip(is_empty) {
         if is_empty {
-            return Err(LinearError::NoReading { part });
+            return Err(LinearError::NoReading { part, rows });
         }
     }
     let rolling = Rolling::new(&config, &moments);

@@ -49,7 +49,7 @@ impl RunningStatistics {
         mean += share * delta;
         variance = (1.0 - share) * (variance + share * delta * delta);
         store(numbers, [mean, variance, weight]);
-        numbers[WIDTH - 1] = libm::sqrtf((variance + VARIANCE_EPS) as f32);
+        numbers[WIDTH - 1] = libm::sqrt(variance + VARIANCE_EPS) as f32;
     }
 
     /// Mean and deviation after the newest sample, in units of z.
