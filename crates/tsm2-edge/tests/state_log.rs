@@ -249,6 +249,7 @@ fn a_torn_commit_leaves_what_was_committed_before() {
         }
         assert_eq!(fs::read(&segments(&torn)[1]).unwrap(), &whole[..length], "opening changed a file");
         let store = open(&torn, &OPTIONS);
+        assert_eq!(store.report().damaged, 0, "{length}: nor is it damage at a later start");
         let stream = &model.0["a"];
         assert_eq!(store.load("a").unwrap().unwrap().tail, stream.entries[stream.covered..]);
         fs::remove_dir_all(&torn).unwrap();

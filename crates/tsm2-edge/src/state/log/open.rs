@@ -228,7 +228,8 @@ impl Reading<'_> {
                 Found::Damage { offset, bytes, stream } => self.damage(offset, bytes, stream),
             }
         }
-        if committed > self.file_length {
+        // Without a record there was nothing to lose: a crash left less than the header.
+        if committed > self.file_length.max(HEADER as u64) {
             self.damage(self.file_length, committed - self.file_length, None);
         }
         self.found.length = committed;
