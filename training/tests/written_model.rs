@@ -48,8 +48,26 @@ fn a_model_that_has_learned_from_the_test_rows_is_not_measured_on_them() {
     assert_eq!(stdout(output), stdout(evaluate(&measured)));
     // Rows that it has not seen.
     let newer = folder.file("newer.csv", recording(600));
-    let newer = ["evaluate", "--model", arg(&model), "--data", arg(&newer), "--split", "300,100,200"];
-    assert!(!String::from_utf8_lossy(&common::run(TSM2, newer).stderr).contains("measured.safetensors"));
+    let on_newer = ["evaluate", "--model", arg(&model), "--data", arg(&newer)];
+    let asked = common::run(TSM2, [&on_newer[..], &["--split", "300,100,200"]].concat());
+    assert!(asked.status.success());
+    assert!(!String::from_utf8_lossy(&asked.stderr).contains("measured.safetensors"));
+    // The recording has grown, and the split of the training lies in rows that the model may have learned.
+    let grown = common::run(TSM2, on_newer);
+    let notes = String::from_utf8_lossy(&grown.stderr).into_owned();
+    assert!(
+        notes.contains("may have learned") && notes.contains("measured.safetensors is measured"),
+        "{notes}"
+    );
+    // A later training in the same folder.
+    let earlier = folder.path("out/earlier.safetensors");
+    std::fs::copy(&model, &earlier).unwrap();
+    train(&folder, &["--seed", "3"]);
+    refused_by(
+        TSM2,
+        &["evaluate", "--model", arg(&earlier), "--data", arg(&data)],
+        &["earlier.safetensors has learned", "measured.safetensors: of another model"],
+    );
     std::fs::remove_file(&measured).unwrap();
     refused_by(
         TSM2,
@@ -73,4 +91,47 @@ fn a_model_is_as_small_as_asked_for() {
     let small = Bundle::open(&folder.path("out/model.safetensors")).unwrap();
     assert!(small.weight_bytes() <= 5 << 10, "{} bytes", small.weight_bytes());
     assert_eq!(small.meta().config.precision, Precision::Single);
+}
+
+#[test]
+fn an_earlier_model_and_one_of_the_grown_recording_are_compared_on_rows_that_neither_has_learned() {
+    let folder = Folder::new();
+    train(&folder, &[]);
+    let grown = folder.file("grown.csv", recording(700));
+    let later = folder.path("later");
+    let train = [
+        "train",
+        "--data",
+        arg(&grown),
+        "--horizon",
+        "4",
+        "--updates",
+        "40",
+        "--no-baselines",
+        "--out",
+    ];
+    stdout(common::run(TSM2, [&train[..], &[arg(&later)]].concat()));
+    let [a, b] = ["out/model.safetensors", "later/model.safetensors"].map(|file| folder.path(file));
+    let output = common::run(TSM2, ["compare", arg(&a), arg(&b), "--data", arg(&grown)]);
+    let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(notes.contains("later/measured.safetensors is measured"), "{notes}");
+    assert!(!notes.contains("out/measured.safetensors"), "{notes}");
+    let printed = stdout(output);
+    assert!(printed.contains("on rows 560..700"), "{printed}");
+    // Rows that the training has used are not called unused.
+    let page = folder.path("page.html");
+    let report = [
+        "report",
+        "--model",
+        arg(&a),
+        "--data",
+        arg(&folder.path("data.csv")),
+        "--split",
+        "0.1,0.1,0.8",
+        "--output",
+    ]
+    .map(str::to_owned);
+    stdout(common::run(TSM2, [&report[..], &[arg(&page).to_owned()]].concat()));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("may have used") && !page.contains("never used"));
 }

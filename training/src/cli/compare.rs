@@ -10,7 +10,7 @@ use tsm2_bundle::{Bundle, Metadata};
 use super::common;
 use super::progress::Counter;
 use super::reading::Reading;
-use super::subject::unseen;
+use super::subject::{check, unseen};
 use crate::data::runs::Part;
 use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
@@ -82,7 +82,8 @@ impl Compare {
         let sensors = sensors(&a, &b)?;
         let split = split(self.split, &a, &b)?;
         for side in [&mut a, &mut b] {
-            side.bundle = unseen(&side.path, side.bundle.clone(), &side.table, &split)?;
+            side.bundle = unseen(&side.path, side.bundle.clone(), &side.table, &split, self.split.is_some())?;
+            check(&self.horizons, &side.bundle)?;
         }
         let (table, scaler) = (&a.table, common::scaler(a.meta()));
         let horizons = match self.horizons.as_slice() {
@@ -151,6 +152,10 @@ fn sensors(a: &Side, b: &Side) -> anyhow::Result<Vec<Sensor>> {
         );
     }
     ensure!(
+        a.meta().provenance.held_out == b.meta().provenance.held_out,
+        "the trainings held out different devices; give the recordings of the others alone"
+    );
+    ensure!(
         a.table.len() == b.table.len() && a.table.times_ms == b.table.times_ms && a.table.runs == b.table.runs,
         "{}: the columns of the two models give different rows; give --interval",
         a.table.path.display()
@@ -182,7 +187,7 @@ fn split(asked: Option<SplitSpec>, a: &Side, b: &Side) -> anyhow::Result<Split> 
     }
     let end = |split: &Split| begin(split) + split.test;
     Ok(Split {
-        test: end(&earlier).min(end(&later)).saturating_sub(begin(&later)),
+        test: end(&earlier).max(end(&later)) - begin(&later),
         ..later
     })
 }

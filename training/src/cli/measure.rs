@@ -47,6 +47,11 @@ fn linear_head(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> 
     if !path.exists() {
         return Ok(None);
     }
+    ensure!(
+        !meta.provenance.refit,
+        "{}: fitted to fewer rows than the model; linear_head is left out",
+        path.display()
+    );
     let bundle = Bundle::open(&path)?;
     let own = bundle.meta();
     if own.variates == meta.variates && own.config.horizon == meta.config.horizon && own.provenance == meta.provenance {

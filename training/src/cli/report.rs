@@ -23,7 +23,7 @@ use crate::train::MEASURED;
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   tsm2 report --model out/model.safetensors --data building.csv
-  tsm2 report --model out/model.safetensors --data newer.csv --split 0,0,1 --output newer.html --json")]
+  tsm2 report --model out/model.safetensors --data newer.csv --split 0.5,0.1,0.4 --output newer.html --json")]
 pub struct Report {
     #[command(flatten)]
     subject: Subject,

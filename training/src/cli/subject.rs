@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use clap::Args;
 use tsm2_bundle::Bundle;
 use tsm2_data::Report;
@@ -89,16 +89,12 @@ impl Subject {
         let table = common::hold_out(hold_out, bundle.meta(), table)?;
         let split = common::split(self.split, &self.model, bundle.meta(), &table)?;
         let was_refit = bundle.meta().provenance.refit;
-        let bundle = unseen(&self.model, bundle, &table, &split)?;
+        let bundle = unseen(&self.model, bundle, &table, &split, self.split.is_some())?;
         let horizons = match self.horizons.as_slice() {
             [] => vec![bundle.meta().config.horizon],
             some => some.to_vec(),
         };
-        let fits = match horizons.contains(&0) {
-            true => Err(EvaluateError::NoHorizon),
-            false => check_horizons(&bundle.model(), &horizons),
-        };
-        fits.map_err(|error| anyhow!("--horizons: {error}"))?;
+        check(&horizons, &bundle)?;
         Ok(Opened {
             path: self.model.clone(),
             is_before_refit: was_refit && !bundle.meta().provenance.refit,
@@ -112,18 +108,41 @@ impl Subject {
     }
 }
 
-/// The model to measure: one that has learned from the test rows is not measured on them, but the one beside it is, which was fitted to
-/// the training rows only.
-pub fn unseen(path: &Path, bundle: Bundle, table: &Table, split: &Split) -> anyhow::Result<Bundle> {
+/// Checks the horizons that were asked for.
+pub fn check(horizons: &[usize], bundle: &Bundle) -> anyhow::Result<()> {
+    let fits = match horizons.contains(&0) {
+        true => Err(EvaluateError::NoHorizon),
+        false => check_horizons(&bundle.model(), horizons),
+    };
+    fits.map_err(|error| anyhow!("--horizons: {error}"))
+}
+
+/// The model to measure. One that was fitted to all rows is not measured on rows that it may have learned from: the one in the same
+/// folder is, which was fitted to the training rows only. Another recording than that of the training may begin with the same rows,
+/// unless its split `is_asked` for.
+pub fn unseen(path: &Path, bundle: Bundle, table: &Table, split: &Split, is_asked: bool) -> anyhow::Result<Bundle> {
     let trained = &bundle.meta().provenance;
     let is_beyond = split.train + split.validation >= trained.split.iter().sum();
-    if !trained.refit || trained.data_sha256 != table.sha256 || is_beyond {
+    let is_other = trained.data_sha256 != table.sha256;
+    if !trained.refit || is_beyond || (is_other && is_asked) {
         return Ok(bundle);
     }
     let before = path.with_file_name(MEASURED);
-    let learned = format!("{} has learned from these rows", path.display());
-    let measured = Bundle::open(&before).map_err(|error| {
-        anyhow!("{learned}, and the model before that cannot be measured in its place: {error}; give a recording that it has not seen")
+    let learned = format!(
+        "{} {} from these rows",
+        path.display(),
+        if is_other { "may have learned" } else { "has learned" }
+    );
+    let measured = Bundle::open(&before).map_err(anyhow::Error::from).and_then(|measured| {
+        let own = &measured.meta().provenance;
+        let is_before = !own.refit
+            && (&own.data_sha256, own.split, own.seed, &own.metrics)
+                == (&trained.data_sha256, trained.split, trained.seed, &trained.metrics);
+        ensure!(is_before, "{}: of another model", before.display());
+        Ok(measured)
+    });
+    let measured = measured.map_err(|error| {
+        anyhow!("{learned}, and the model before that cannot be measured in its place: {error}; give --split with a recording that it has not seen")
     })?;
     common::note(format_args!("{learned}: {} is measured, the model before", before.display()));
     Ok(measured)

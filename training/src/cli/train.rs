@@ -78,7 +78,7 @@ pub struct Train {
     /// Name in every forecast of the model [default: the name of the folder]
     #[arg(long)]
     name: Option<String>,
-    /// Time for everything, such as 90s, 10m or 2h: trials take up to a quarter, each neural baseline 15 % [default: a second for
+    /// Time for the training without its report, such as 90s, 10m or 2h: trials take up to a quarter, each neural baseline 15 % [default: a second for
     /// every 250 readings, from 20 s to 10 minutes]
     #[arg(long, value_name = "TIME")]
     budget: Option<jiff::SignedDuration>,
@@ -219,7 +219,12 @@ impl Train {
         let page = trained.path.with_file_name(REPORT);
         let opened = opened(&trained, table, report)?;
         let table = &opened.table;
-        let page = match super::report::write(&opened, Part::Validation, &page) {
+        let _ = std::fs::remove_file(&page); // that of an earlier model
+        let written = match stop.is_set() {
+            true => Err(anyhow::anyhow!("the training was ended early; tsm2 report writes one")),
+            false => super::report::write(&opened, Part::Validation, &page),
+        };
+        let page = match written {
             Ok(_) => Some(page),
             // The model is there, whatever comes of its report.
             Err(error) => {

@@ -40,24 +40,24 @@ type Products = Vec<Vec<Array1<f64>>>;
 pub(super) type Maps = Vec<Array2<f64>>;
 
 /// The moments before each part that is judged, and those of the part, `[targets]` each.
-pub(super) struct Fold {
+pub(super) struct Fold<'a> {
     pub(super) train: Vec<Moments>,
-    part: Vec<Moments>,
+    part: Vec<&'a Moments>,
 }
 
 /// Rolling origins: errors of each part of the recording, by maps fitted to what lies before it.
-pub(super) struct Rolling {
-    pub(super) folds: Vec<Fold>,
+pub(super) struct Rolling<'a> {
+    pub(super) folds: Vec<Fold<'a>>,
     /// The errors of repetition, the unit of all errors: every step counts alike.
     unit: Array1<f64>,
 }
 
-impl Rolling {
+impl<'a> Rolling<'a> {
     /// Of the moments `[targets][sets]`.
-    pub(super) fn new(config: &Config, moments: &[Vec<Moments>]) -> Self {
+    pub(super) fn new(config: &Config, moments: &'a [Vec<Moments>]) -> Self {
         let fold = |part: usize| Fold {
             train: training(moments, part),
-            part: moments.iter().map(|sets| sets[part].clone()).collect(),
+            part: moments.iter().map(|sets| &sets[part]).collect(),
         };
         let folds: Vec<Fold> = (1..PARTS).map(fold).collect();
         let repetition = Array2::zeros((config.linear_head_features(), config.horizon));

@@ -1,6 +1,7 @@
 //! The moments of every target, by part of the recording, in one pass over the rows.
 //!
-//! Training rows are divided in time: their first half, then three sixths; the validation rows follow. An example belongs to the
+//! Training rows are divided in their order: their first half, then three sixths; the validation rows follow. Those of several devices
+//! follow each other, so that the later parts are often those of other devices. An example belongs to the
 //! part that holds all its steps. One whose steps lie in two parts of the training rows trains later parts and is not judged.
 
 use std::ops::Range;

@@ -51,7 +51,7 @@ pub fn choose_linear(
     calendar: bool,
     size: &Size,
 ) -> Result<LinearModel, LinearError> {
-    let config = with_features(config, split.train, period, calendar, SETS);
+    let config = with_features(config, split.train, period, calendar, SETS + PARTS);
     let (features, h) = (config.linear_head_features(), config.horizon);
     let pieces = |part| table.part(split, part);
     let (train, validation) = (pieces(Part::Train), pieces(Part::Validation));

@@ -113,6 +113,7 @@ impl Checkpoints {
             "future_covariates": table.future_covariates,
             "calendar": options.calendar,
             "horizon": options.horizon,
+            "size": format!("{:?}", options.size),
             "seed": options.seed,
             "budget": format!("{:?}", options.budget),
             "baselines": options.baselines,

@@ -216,8 +216,15 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     report(Event::Task("reading the rows"));
     let earlier = options.from.as_ref().map(|bundle| candidate::from(bundle, &config, &table.names));
     let earlier = earlier.transpose().map_err(|what| Error::From { what })?.flatten();
-    let all = || candidate::within(candidate::tsm2(&config, table, &split), &options.size);
-    let mut candidates = earlier.map_or_else(all, |earlier| vec![earlier]);
+    let mut candidates = match earlier {
+        Some(earlier) if options.size.allows(&earlier.config) => vec![earlier],
+        Some(_) => {
+            return Err(Error::From {
+                what: "a network larger than --size or --max-kib".into(),
+            });
+        }
+        None => candidate::within(candidate::tsm2(&config, table, &split), &options.size),
+    };
     let feeds_of_tsm2 = feeds(&mut candidates, &scaler, table, &linear)?;
     let fitted = match candidates.is_empty() {
         true => Fitted::none("tsm2: no network is small enough".into()),

@@ -1,6 +1,6 @@
-//! Errors of a state that went a way of its own, after a gap in all readings or from nothing, forecast those of the state that was carried.
+//! Errors of a perturbed state, after a gap in all readings or from nothing, beside those of the state that was carried.
 //!
-//! Many such runs begin at count spread over the rows. Each is stepped on for a while and forecasts at some ages; the carried state
+//! Many such runs begin at places spread over the rows. Each is stepped on for a while and forecasts at some ages; the carried state
 //! forecasts from the same rows, so that the two differ by nothing but their perturbation.
 
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ impl Gap {
     }
 }
 
-/// What a perturbed has behind it.
+/// What happened to a perturbed state.
 #[derive(Debug, Clone, Copy)]
 enum Perturbation {
     /// The carried state's, and so many rows without a reading.
@@ -133,7 +133,7 @@ impl RobustnessTest<'_> {
             .collect()
     }
 
-    /// Rows from the start of a perturbed to each of its forecasts: those without a reading and the age. The longer ones leave half of the rows to begin in.
+    /// Rows from the start of a perturbed run to each of its forecasts: those without a reading and the age. The longer ones leave half of the rows to begin in.
     fn lengths(&self, perturbation: Perturbation, ages: impl Iterator<Item = usize>) -> Result<Vec<usize>, EvaluateError> {
         let longest = self.longest();
         let mut lengths: Vec<usize> = ages.map(|age| perturbation.outage_rows() + age).collect();
@@ -216,7 +216,7 @@ impl RobustnessTest<'_> {
     }
 }
 
-/// ErrorsByAge of errors by length of perturbed.
+/// Errors by the age of a perturbed run.
 struct ErrorsByAge<'z> {
     own: Vec<Tally<'z>>,
     carried: Vec<Tally<'z>>,

@@ -43,6 +43,22 @@ pub fn page(subject: &Subject<'_>, findings: &Findings) -> String {
     )
 }
 
+/// What the test part is, in a sentence.
+fn of_test_part(subject: &Subject<'_>) -> &'static str {
+    let (trained, split) = (&subject.bundle.meta().provenance, subject.rows.split);
+    let used = match trained.refit {
+        true => trained.split.iter().sum(),
+        false => trained.split[0] + trained.split[1],
+    };
+    if split.train + split.validation >= used {
+        "Measured on the test part: rows that the training never used. "
+    } else if trained.data_sha256 != subject.rows.table.sha256 {
+        "Measured on the test part of another recording than that of the training. "
+    } else {
+        "Measured on a part that was asked for: the training may have used some of its rows. "
+    }
+}
+
 /// What was measured on, in a sentence.
 fn rows(subject: &Subject<'_>) -> Markup {
     let (table, pieces) = (subject.rows.table, subject.rows.pieces());
@@ -54,7 +70,7 @@ fn rows(subject: &Subject<'_>) -> Markup {
         @match subject.rows.part {
             Part::Validation => "Measured on the validation part: rows that chose the settings of the training. Errors on new rows are often \
                                  somewhat larger; `tsm2 report` measures on the test part. ",
-            _ => "Measured on the test part: rows that the training never used. ",
+            _ => (of_test_part(subject)),
         }
         "The part is " (pieces.to_string()) " of " (file)
         @if let Some([first, last]) = times { ", " (first) " to " (last) }

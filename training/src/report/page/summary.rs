@@ -10,6 +10,11 @@ use crate::report::text::{change_with_interval, forecaster, steps};
 /// The card.
 pub fn card(subject: &Subject<'_>, summary: &Summary) -> Markup {
     let (class, headline, sentence) = match summary.advice {
+        Advice::Model if summary.linear.is_none() => (
+            "good",
+            "Use this model",
+            "The model is better than naive. Its linear part alone was not measured.",
+        ),
         Advice::Model => (
             "good",
             "Use this model",
@@ -25,6 +30,11 @@ pub fn card(subject: &Subject<'_>, summary: &Summary) -> Markup {
             "Use the linear part",
             "The network adds nothing that chance would not. The linear part alone is smaller and as good.",
         ),
+        Advice::Naive if summary.better.is_some() => (
+            "bad",
+            "This model does not beat naive",
+            "On these rows the model is not better than the repeated reading by more than chance. Do not rely on it.",
+        ),
         Advice::Naive => (
             "bad",
             "Nothing beats naive here",
@@ -38,7 +48,7 @@ pub fn card(subject: &Subject<'_>, summary: &Summary) -> Markup {
             h2 { (headline) }
             p {
                 (sentence)
-                @if summary.advice == Advice::LinearPart { " It is the file " code { (LINEAR_HEAD) } " beside the model." }
+                @if summary.advice == Advice::LinearPart { " It is the file " code { (LINEAR_HEAD) } " beside the model, fitted to the training rows." }
             }
             ul {
                 @if let Some(naive) = &summary.naive {
