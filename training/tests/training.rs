@@ -25,7 +25,7 @@ use tsm2_train::network::Network;
 use tsm2_train::network::learner::Learner;
 use tsm2_train::train::feed::{Chunk, Feed};
 use tsm2_train::train::trainer::{Trainer, TrainerOptions};
-use tsm2_train::train::{self, Budget, Event, Stop, TrainOptions};
+use tsm2_train::train::{self, Budget, Event, Size, Stop, TrainOptions};
 
 /// Two coupled logistic maps, observed as they are; every hundredth reading of the second is missing.
 fn chaos(rows: usize) -> Table {
@@ -233,12 +233,43 @@ fn a_model_goes_on_with_newer_recordings() {
         on.validation,
         anew.validation
     );
-    let other = TrainOptions {
-        horizon: 4,
-        ..few(Some(earlier), "other")
+}
+
+#[test]
+fn an_earlier_model_that_does_not_fit_is_refused_before_anything_is_lost() {
+    let table = chaos(2000);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let options = options(&folder.path().join("model"));
+    let first = train::run(&table, &options, &mut |_| {}).expect("trains");
+    let earlier = std::sync::Arc::new(Bundle::open(&first.path).expect("a bundle"));
+    let files = || {
+        let read = |file: &str| std::fs::read(options.out.join(file)).expect("a file of the first training");
+        ["model.safetensors", "measured.safetensors", "metrics.csv"].map(read)
     };
-    let message = train::run(&table, &other, &mut |_| {}).expect_err("another horizon").to_string();
+    let before = files();
+    let refused = |changed: TrainOptions| {
+        let from = TrainOptions {
+            from: Some(earlier.clone()),
+            ..changed
+        };
+        let mut tasks = 0;
+        let mut count = |event: Event<'_>| tasks += usize::from(matches!(event, Event::Task(_)));
+        let message = train::run(&table, &from, &mut count).expect_err("does not fit").to_string();
+        assert_eq!(tasks, 0, "{message}: after work");
+        assert_eq!(files(), before, "{message}: a file of the first training has changed");
+        message
+    };
+    let message = refused(TrainOptions {
+        horizon: 4,
+        ..options.clone()
+    });
     assert!(message.contains("--from") && message.contains("a horizon of 3"), "{message}");
+    let size = Size {
+        most: Some(1 << 10),
+        ..Size::default()
+    };
+    let message = refused(TrainOptions { size, ..options.clone() });
+    assert!(message.contains("--from") && message.contains("--max-kib"), "{message}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod common;
 #[path = "common/refused.rs"]
 mod refused;
 
+use std::path::Path;
+
 use common::{Folder, arg, recording, stdout};
 use refused::refused_by;
 use tsm2_bundle::Bundle;
@@ -14,18 +16,21 @@ const TSM2: &str = env!("CARGO_BIN_EXE_tsm2");
 
 /// Trains on a recording of 400 rows, with further options.
 fn train(folder: &Folder, more: &[&str]) -> String {
-    let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
+    train_on(&folder.file("data.csv", recording(400)), &folder.path("out"), more)
+}
+
+fn train_on(data: &Path, out: &Path, more: &[&str]) -> String {
     let train = [
         "train",
         "--data",
-        arg(&data),
+        arg(data),
         "--horizon",
         "4",
         "--updates",
         "40",
         "--no-baselines",
         "--out",
-        arg(&out),
+        arg(out),
     ];
     stdout(common::run(TSM2, [&train[..], more].concat()))
 }
@@ -98,19 +103,7 @@ fn an_earlier_model_and_one_of_the_grown_recording_are_compared_on_rows_that_nei
     let folder = Folder::new();
     train(&folder, &[]);
     let grown = folder.file("grown.csv", recording(700));
-    let later = folder.path("later");
-    let train = [
-        "train",
-        "--data",
-        arg(&grown),
-        "--horizon",
-        "4",
-        "--updates",
-        "40",
-        "--no-baselines",
-        "--out",
-    ];
-    stdout(common::run(TSM2, [&train[..], &[arg(&later)]].concat()));
+    train_on(&grown, &folder.path("later"), &[]);
     let [a, b] = ["out/model.safetensors", "later/model.safetensors"].map(|file| folder.path(file));
     let output = common::run(TSM2, ["compare", arg(&a), arg(&b), "--data", arg(&grown)]);
     let notes = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -120,18 +113,18 @@ fn an_earlier_model_and_one_of_the_grown_recording_are_compared_on_rows_that_nei
     assert!(printed.contains("on rows 560..700"), "{printed}");
     // Rows that the training has used are not called unused.
     let page = folder.path("page.html");
+    let data = folder.path("data.csv");
     let report = [
         "report",
         "--model",
         arg(&a),
         "--data",
-        arg(&folder.path("data.csv")),
+        arg(&data),
         "--split",
         "0.1,0.1,0.8",
         "--output",
-    ]
-    .map(str::to_owned);
-    stdout(common::run(TSM2, [&report[..], &[arg(&page).to_owned()]].concat()));
+    ];
+    stdout(common::run(TSM2, [&report[..], &[arg(&page)]].concat()));
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("may have used") && !page.contains("never used"));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Device;
 use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
-use tsm2_core::{Config, Mlp, NetworkConfig, S6, VariateMixer};
+use tsm2_core::{Config, LinearHead, Mlp, NetworkConfig, S6, VariateMixer};
 
 use super::feed::Feed;
 use super::size::Size;
@@ -129,27 +129,37 @@ pub fn within(candidates: Vec<Candidate>, size: &Size) -> Vec<Candidate> {
     Vec::new()
 }
 
-/// The network of an earlier model, to be trained further: none where it has no network.
+/// Checks that a training can go on from an earlier model.
 ///
 /// # Errors
-/// What the earlier model has that `config` does not: other variates' names, another horizon.
-pub fn from(bundle: &Bundle, config: &Config, names: &[String]) -> Result<Option<Candidate>, String> {
+/// What the earlier model has that the training has not: other variates' names, another horizon, a larger network.
+pub fn check(bundle: &Bundle, config: &Config, names: &[String], size: &Size) -> Result<(), String> {
     let meta = bundle.meta();
-    let known: Vec<&String> = meta.variates.iter().map(|variate| &variate.name).collect();
-    if known != names.iter().collect::<Vec<_>>() {
-        return Err(format!(
-            "the variates {}",
-            known.into_iter().cloned().collect::<Vec<_>>().join(", ")
-        ));
-    }
+    let known: Vec<&str> = meta.variates.iter().map(|variate| variate.name.as_str()).collect();
     let roles = |config: &Config| (config.past_covariates, config.future_covariates);
-    if meta.config.horizon != config.horizon {
-        return Err(format!("a horizon of {}", meta.config.horizon));
+    let network_alone = Config {
+        linear_head: LinearHead::default(),
+        ..meta.config
+    };
+    match meta.config.network {
+        _ if known != names => Err(format!("the variates {}", known.join(", "))),
+        _ if meta.config.horizon != config.horizon => Err(format!("a horizon of {}", meta.config.horizon)),
+        Some(_) if roles(&meta.config) != roles(config) => Err("other covariates".into()),
+        Some(_) if !size.allows(&network_alone) => Err(format!(
+            "a network of {} KiB, more than --size or --max-kib allow",
+            size.bytes(&network_alone).div_ceil(1024)
+        )),
+        _ => Ok(()),
     }
+}
+
+/// The network of an earlier model that passed [`check`], to be trained further: none where it has no network.
+///
+/// # Errors
+/// What is wrong with the earlier model's configuration.
+pub fn from(bundle: &Bundle, config: &Config) -> Result<Option<Candidate>, String> {
+    let meta = bundle.meta();
     let Some(network) = meta.config.network else { return Ok(None) };
-    if roles(&meta.config) != roles(config) {
-        return Err("other covariates".into());
-    }
     let numbers = bundle.numbers();
     let mut rest = numbers.as_slice();
     let mut weights = BTreeMap::new();

@@ -97,6 +97,10 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         calendar,
         ..start.network.unwrap_or_default()
     });
+    let from = |what| Error::From { what };
+    if let Some(earlier) = &options.from {
+        candidate::check(earlier, &start, &table.names, &options.size).map_err(from)?;
+    }
     fs::create_dir_all(&options.out).map_err(out(&options.out))?;
     let provenance = |decisions: &[String]| Provenance {
         code_version: env!("CARGO_PKG_VERSION").into(),
@@ -214,15 +218,10 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         clock: &clock,
     };
     report(Event::Task("reading the rows"));
-    let earlier = options.from.as_ref().map(|bundle| candidate::from(bundle, &config, &table.names));
-    let earlier = earlier.transpose().map_err(|what| Error::From { what })?.flatten();
-    let mut candidates = match earlier {
-        Some(earlier) if options.size.allows(&earlier.config) => vec![earlier],
-        Some(_) => {
-            return Err(Error::From {
-                what: "a network larger than --size or --max-kib".into(),
-            });
-        }
+    let earlier = options.from.as_ref().map(|bundle| candidate::from(bundle, &config));
+    let mut candidates = match earlier.transpose().map_err(from)?.flatten() {
+        // Beside the new linear part it may be too large.
+        Some(earlier) => Vec::from_iter(options.size.allows(&earlier.config).then_some(earlier)),
         None => candidate::within(candidate::tsm2(&config, table, &split), &options.size),
     };
     let feeds_of_tsm2 = feeds(&mut candidates, &scaler, table, &linear)?;
