@@ -119,6 +119,17 @@ pub enum GraphError {
         /// The outputs that are there.
         outputs: Vec<String>,
     },
+    /// Two states have one output.
+    #[error(
+        "input {input:?} shares its output {output:?} with another state; give each state an output of its own, \
+         or list the pairs under `states` in the metadata"
+    )]
+    StateTwice {
+        /// The second of the inputs.
+        input: String,
+        /// The output.
+        output: String,
+    },
     /// The graph needs what is not supported.
     #[error("not supported: {0}")]
     Unsupported(String),

@@ -87,7 +87,12 @@ impl Roles {
                     let output = partner(input, outputs, &metadata.states, forecast)?;
                     let (start, len) = (roles.states, input.len());
                     roles.states += len;
-                    roles.outputs[output] = Some((start, len));
+                    if roles.outputs[output].replace((start, len)).is_some() {
+                        return Err(GraphError::StateTwice {
+                            input: input.name.clone(),
+                            output: outputs[output].name.clone(),
+                        });
+                    }
                     Input::State { start, len }
                 }
             };
@@ -123,18 +128,22 @@ fn forecast(outputs: &[Port], targets: usize, horizon: Option<usize>) -> Result<
     Ok((index, steps))
 }
 
-/// The output that carries a state on: the metadata's, or the one of the same name and shape.
+/// The output that carries a state on: the metadata's, or the one of the state's shape that is named after it, or else that shares its stem.
 fn partner(input: &Port, outputs: &[Port], states: &[(String, String)], forecast: usize) -> Result<usize, GraphError> {
     let listed = states.iter().find(|(of, _)| *of == input.name).map(|(_, output)| output);
-    let is_partner = |output: &Port| match listed {
-        Some(listed) => output.name == *listed,
-        None => stem(&output.name) == stem(&input.name),
+    let fits = |&index: &usize| index != forecast && outputs[index].shape == input.shape && outputs[index].data_type == input.data_type;
+    let fitting = || (0..outputs.len()).filter(fits);
+    let next = |&index: &usize| outputs[index].name.strip_suffix(NEXT) == Some(&input.name);
+    if let (None, Some(index)) = (listed, fitting().find(next)) {
+        return Ok(index);
+    }
+    let is_partner = |&index: &usize| match listed {
+        Some(listed) => outputs[index].name == *listed,
+        None => stem(&outputs[index].name) == stem(&input.name),
     };
-    let mut found = outputs.iter().enumerate().filter(|(index, output)| {
-        *index != forecast && is_partner(output) && output.shape == input.shape && output.data_type == input.data_type
-    });
+    let mut found = fitting().filter(is_partner);
     match (found.next(), found.next()) {
-        (Some((index, _)), None) => Ok(index),
+        (Some(index), None) => Ok(index),
         _ => Err(GraphError::NoState {
             input: input.name.clone(),
             shape: input.shape.clone(),

@@ -296,3 +296,39 @@ fn metadata_is_required_and_checked() {
     assert!(with(json!({"variates": variates, "future_covariates": 1})).contains("set missing to \"nan\""));
     assert!(with(json!({"variates": [{"name": "a", "mean": 0.0, "std": 0.0}]})).contains("std finite and positive"));
 }
+
+/// The sound graph with a second state of the same shape, and these names of both states' inputs and outputs.
+fn two_states(names: [(&str, &str); 2]) -> Vec<u8> {
+    let [(first, first_next), (second, second_next)] = names;
+    let mut graph = Graph::default();
+    let readings = graph.input("readings", DataType::Float, &[2]);
+    let states = [first, second].map(|name| graph.input(name, DataType::Float, &[2]));
+    let (forecast, next) = sound(&mut graph, readings, states[0]);
+    let other = graph.add(states[1], next);
+    graph.output("forecast", DataType::Float, &[2, 3], forecast);
+    graph.output(first_next, DataType::Float, &[2], next);
+    graph.output(second_next, DataType::Float, &[2], other);
+    let graph = graph.finish("test");
+    self::graph(sound, |model| model.graph = Some(graph))
+}
+
+#[test]
+fn numbered_states_had_no_outputs_as_their_numbers_were_cut() {
+    for names in [[("h_0", "h_0_next"), ("h_1", "h_1_next")], [("h_1", "h_1_next"), ("h_0", "h_0_next")]] {
+        let model = GraphModel::from_bytes(&two_states(names)).expect("two states");
+        let (mut state, mut forecast) = (vec![0.0; model.state_len()], [0.0; 6]);
+        model.step(&mut state, &[1.0, 2.0], 0, &mut forecast).expect("a step");
+        model.step(&mut state, &[1.0, 2.0], 0, &mut forecast).expect("a step");
+        assert_eq!(model.state(&state, names[0].0), Some(&[2.0, 4.0][..]));
+        assert_eq!(model.state(&state, names[1].0), Some(&[3.0, 6.0][..]));
+    }
+}
+
+#[test]
+fn two_states_of_one_output_overwrote_each_other() {
+    let error = message(&two_states([("h_in", "h_out"), ("h_prev", "other")]));
+    assert!(
+        error.starts_with("input \"h_prev\" shares its output \"h_out\" with another state"),
+        "{error}"
+    );
+}
