@@ -58,6 +58,15 @@ pub struct ByteBudget {
     bytes: usize,
 }
 
+impl ByteBudget {
+    /// The payload has been replaced by one of another length.
+    pub fn replace_payload(&mut self, old: usize, new: usize) {
+        self.waiting.fetch_add(new, Ordering::Relaxed);
+        self.waiting.fetch_sub(old, Ordering::Relaxed);
+        self.bytes = self.bytes + new - old;
+    }
+}
+
 impl Drop for ByteBudget {
     fn drop(&mut self) {
         self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -293,6 +302,23 @@ mod tests {
         assert_eq!(inbox.waiting.load(Ordering::Relaxed), 0);
         inbox.deliver(message(QoS::AtMostOnce));
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_payload_that_became_longer_takes_more_of_the_bound() {
+        let (client, _events) = AsyncClient::builder(MqttOptions::new("device", ("localhost", 1883)))
+            .unbounded()
+            .build();
+        let dropped = Arc::<AtomicU64>::default();
+        let (inbox, mut receiver) = Inbox::new(client, dropped.clone());
+        let message = || Publish::new("in/x", QoS::AtMostOnce, "12345");
+        inbox.deliver(message());
+        let mut translated = receiver.recv().await.unwrap();
+        translated.budget.replace_payload(5, MAX_WAITING);
+        inbox.deliver(message());
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
+        drop(translated);
+        assert_eq!(inbox.waiting.load(Ordering::Relaxed), 0);
     }
 
     /// Whether `future` is still pending after everything ready has run.

@@ -39,5 +39,5 @@ pub use session::Session;
 pub use session_record::{RecordedSession, recorded_sessions};
 pub use sparkplug::{Rebirth, Sparkplug, SparkplugError, Translated};
 pub use status::Status;
-pub use template::{Captured, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};
+pub use template::{Captured, MAX_NAME, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, TopicError, topic_level};
 pub use tls::{TlsError, TlsOptions};

@@ -89,7 +89,7 @@ impl SessionOptions {
             tls.check(&self.host)?;
         }
         let bad_filter = self.filters.iter().find(|filter| !rumqttc::valid_filter(filter));
-        let bad_topic = self.status_topic.iter().find(|topic| !rumqttc::valid_topic(topic));
+        let bad_topic = self.status_topic.iter().find(|topic| !is_sendable(topic));
         match bad_filter.or(bad_topic) {
             Some(topic) => Err(SessionError::Topic { topic: topic.clone() }),
             None => Ok(()),
@@ -114,6 +114,13 @@ impl SessionOptions {
         let is_here = self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         self.tls.is_none() && !is_here && self.credentials.as_ref().is_some_and(|(_, password)| !password.is_empty())
     }
+}
+
+/// Whether brokers accept a topic to publish to. They may end the connection at control characters
+/// and at code points that are no characters (MQTT 3.1.1, 1.5.3).
+pub(crate) fn is_sendable(topic: &str) -> bool {
+    let is_bad = |c: char| c.is_control() || matches!(c, '+' | '#' | '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    (1..=usize::from(u16::MAX)).contains(&topic.len()) && !topic.contains(is_bad)
 }
 
 /// Options that are not valid, or a session that cannot be cleared.

@@ -10,7 +10,8 @@
 //! 4. A PUBLISH that is too large is truncated below the client library, and rejected and
 //!    acknowledged above it.
 //! 5. A password without TLS is reported; no password is ever logged.
-//! 6. A clean end publishes `offline` itself, because the broker then discards the Will.
+//! 6. A message that MQTT cannot carry is skipped: a broker would end the connection, each time again.
+//! 7. A clean end publishes `offline` itself, because the broker then discards the Will.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +27,7 @@ use crate::backoff::Backoff;
 use crate::connection::{IN_FLIGHT, cause, client, mqtt_options};
 use crate::inbox::{Inbox, Receiver};
 use crate::on_connect::{OnConnect, SessionState, StateChannel};
-use crate::options::{SessionError, SessionOptions};
+use crate::options::{SessionError, SessionOptions, is_sendable};
 use crate::outbox::{Outbox, Publisher};
 use crate::session_record::{self, SessionRecord};
 use crate::status::Status;
@@ -283,6 +284,12 @@ async fn send(on_connect: OnConnect, connected: Arc<Notify>) {
             }
             Some(_) = running.join_next() => {}
             (sequence, message) = on_connect.outbox.take(), if running.len() < usize::from(IN_FLIGHT) => {
+                if !is_sendable(&message.topic) {
+                    let topic: String = message.topic.chars().take(120).collect();
+                    warn!(topic, "MQTT has no such topic; the message is not published");
+                    on_connect.outbox.acknowledged(sequence, message.topic);
+                    continue;
+                }
                 let options = PublishOptions::new(QoS::AtLeastOnce).retain(message.retain);
                 match on_connect.client.publish_tracked(message.topic.clone(), message.payload.clone(), options).await {
                     Ok(notice) => {
@@ -295,7 +302,7 @@ async fn send(on_connect: OnConnect, connected: Arc<Notify>) {
                         });
                     }
                     Err(error) => {
-                        // A topic that MQTT does not allow, or an ended session: it would fail again.
+                        // The session has ended.
                         warn!(topic = message.topic, %error, "a message cannot be published");
                         on_connect.outbox.acknowledged(sequence, message.topic);
                     }

@@ -48,8 +48,8 @@ pub enum SparkplugError {
         /// Topic of the message.
         topic: String,
     },
-    /// A name of a group, node, device or metric that is too long.
-    #[error("topic {topic:?}: a name there or of a metric is longer than {MAX_NAME} bytes or has control characters; shorten it")]
+    /// A name of a group, node or device that cannot be used.
+    #[error("topic {topic:?}: a name there is longer than {MAX_NAME} bytes or has control characters; shorten it")]
     Name {
         /// Topic of the message.
         topic: String,
@@ -72,6 +72,9 @@ pub struct Translated {
     pub json: Option<Vec<u8>>,
     /// Metrics with an alias that no birth has named; they are left out.
     pub unknown_aliases: usize,
+    /// Metrics whose name is longer than 256 bytes, is not UTF-8 or has control characters; they are
+    /// left out.
+    pub unusable_names: usize,
     /// A request that should be published.
     pub rebirth: Option<Rebirth>,
 }
@@ -95,8 +98,8 @@ struct Node {
 /// The metrics of a node or device.
 #[derive(Debug, Default)]
 struct Birth {
-    /// Name and data type by alias.
-    aliases: HashMap<u64, (String, u32)>,
+    /// Name and data type by alias; no name: it cannot be used.
+    aliases: HashMap<u64, (Option<String>, u32)>,
     /// Data types of metrics without an alias.
     types: HashMap<String, u32>,
 }
@@ -113,8 +116,9 @@ struct PayloadB {
 
 #[derive(Clone, PartialEq, Message)]
 struct Metric {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
+    /// As bytes, like all text: what is not UTF-8 must not cost the whole message.
+    #[prost(bytes = "vec", optional, tag = "1")]
+    name: Option<Vec<u8>>,
     #[prost(uint64, optional, tag = "2")]
     alias: Option<u64>,
     #[prost(uint64, optional, tag = "3")]
@@ -139,8 +143,8 @@ enum MetricValue {
     Double(f64),
     #[prost(bool, tag = "14")]
     Boolean(bool),
-    #[prost(string, tag = "15")]
-    Text(String),
+    #[prost(bytes = "vec", tag = "15")]
+    Text(Vec<u8>),
 }
 
 /// Data type of a boolean.
@@ -177,9 +181,7 @@ impl Sparkplug {
             topic: shortened(topic),
             reason: error.to_string(),
         })?;
-        let is_name = |name: &str| name.len() <= MAX_NAME && !name.chars().any(char::is_control);
-        let of_metrics = payload.metrics.iter().filter_map(|metric| metric.name.as_deref());
-        if !{ levels.into_iter().chain(of_metrics) }.all(is_name) {
+        if !levels.into_iter().all(is_name) {
             return Err(SparkplugError::Name { topic: shortened(topic) });
         }
         let key = (group.to_owned(), node.to_owned());
@@ -199,12 +201,18 @@ impl Sparkplug {
             state.births.insert(device.clone(), birth);
         }
         let birth = state.births.get(&device);
-        let mut unknown_aliases = 0;
+        let (mut unknown_aliases, mut unusable_names) = (0, 0);
         let mut metrics = Vec::with_capacity(payload.metrics.len());
         for metric in &payload.metrics {
-            let Some((name, datatype)) = metric.named(birth) else {
-                unknown_aliases += 1;
-                continue;
+            let (name, datatype) = match metric.named(birth) {
+                Ok(named) => named,
+                Err(unnamed) => {
+                    *match unnamed {
+                        Unnamed::UnknownAlias => &mut unknown_aliases,
+                        Unnamed::Unusable => &mut unusable_names,
+                    } += 1;
+                    continue;
+                }
             };
             if let Some(value) = metric.value(datatype) {
                 metrics.push(json!({"name": name, "value": value, "timestamp": metric.timestamp.or(payload.timestamp)}));
@@ -221,6 +229,7 @@ impl Sparkplug {
         Ok(Translated {
             json: (kind != "DDEATH").then(|| json!({ "metrics": metrics }).to_string().into_bytes()),
             unknown_aliases,
+            unusable_names,
             rebirth,
         })
     }
@@ -248,10 +257,11 @@ impl Birth {
         let mut birth = Birth::default();
         for metric in metrics {
             let datatype = metric.datatype.unwrap_or_default();
-            match (&metric.name, metric.alias) {
-                (Some(name), Some(alias)) => drop(birth.aliases.insert(alias, (name.clone(), datatype))),
-                (Some(name), None) => drop(birth.types.insert(name.clone(), datatype)),
-                (None, _) => {}
+            match (metric.own_name(), metric.alias) {
+                (Ok(Some(name)), None) => drop(birth.types.insert(name.to_owned(), datatype)),
+                (Ok(Some(name)), Some(alias)) => drop(birth.aliases.insert(alias, (Some(name.to_owned()), datatype))),
+                (Err(_), Some(alias)) => drop(birth.aliases.insert(alias, (None, datatype))),
+                (Ok(None), _) | (Err(_), None) => {}
             }
         }
         birth
@@ -263,17 +273,35 @@ impl Birth {
     }
 }
 
+/// A metric without a name.
+enum Unnamed {
+    /// No birth has named its alias.
+    UnknownAlias,
+    /// Its name cannot be used.
+    Unusable,
+}
+
 impl Metric {
-    /// Its name and data type; `None` for an alias that no birth has named.
-    fn named<'m>(&'m self, birth: Option<&'m Birth>) -> Option<(&'m str, u32)> {
+    /// The name in the message; `None`: it has an alias only.
+    fn own_name(&self) -> Result<Option<&str>, Unnamed> {
+        let Some(bytes) = self.name.as_deref().filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let name = std::str::from_utf8(bytes).ok().filter(|name| is_name(name));
+        name.map(Some).ok_or(Unnamed::Unusable)
+    }
+
+    /// Its name and data type.
+    fn named<'m>(&'m self, birth: Option<&'m Birth>) -> Result<(&'m str, u32), Unnamed> {
         let aliased = self.alias.zip(birth).and_then(|(alias, birth)| birth.aliases.get(&alias));
-        let (name, known) = match (self.name.as_deref().filter(|name| !name.is_empty()), aliased) {
+        let (name, known) = match (self.own_name()?, aliased) {
             (Some(name), Some((_, datatype))) => (name, Some(*datatype)),
             (Some(name), None) => (name, birth.and_then(|birth| birth.types.get(name)).copied()),
-            (None, Some((name, datatype))) => (name.as_str(), Some(*datatype)),
-            (None, None) => return None,
+            (None, Some((Some(name), datatype))) => (name.as_str(), Some(*datatype)),
+            (None, Some((None, _))) => return Err(Unnamed::Unusable),
+            (None, None) => return Err(Unnamed::UnknownAlias),
         };
-        Some((name, self.datatype.or(known).unwrap_or_default()))
+        Ok((name, self.datatype.or(known).unwrap_or_default()))
     }
 
     /// The value as JSON; `None` for what is no reading (a data set, a template, bytes).
@@ -295,14 +323,18 @@ impl Metric {
             MetricValue::Float(number) => real(f64::from(*number)),
             MetricValue::Double(number) => real(*number),
             MetricValue::Boolean(state) => Value::Bool(*state),
-            MetricValue::Text(text) => Value::String(text.clone()),
+            MetricValue::Text(text) => Value::String(String::from_utf8_lossy(text).into_owned()),
         })
     }
 }
 
+fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME && !name.chars().any(char::is_control)
+}
+
 fn rebirth(group: &str, node: &str) -> Rebirth {
     let metric = Metric {
-        name: Some("Node Control/Rebirth".to_owned()),
+        name: Some(b"Node Control/Rebirth".to_vec()),
         datatype: Some(BOOLEAN),
         value: Some(MetricValue::Boolean(true)),
         ..Metric::default()
@@ -323,7 +355,7 @@ mod tests {
 
     fn metric(name: Option<&str>, alias: Option<u64>, datatype: Option<u32>, value: MetricValue) -> Metric {
         Metric {
-            name: name.map(str::to_owned),
+            name: name.map(|name| name.as_bytes().to_vec()),
             alias,
             datatype,
             value: Some(value),
@@ -405,25 +437,64 @@ mod tests {
     }
 
     #[test]
+    fn one_odd_metric_name_costs_that_metric_only() {
+        let (mut sparkplug, now) = (Sparkplug::new(), Instant::now());
+        let one = || MetricValue::Double(1.0);
+        let latin = Metric {
+            name: Some(b"Au\xdfen".to_vec()),
+            ..metric(None, Some(3), Some(10), one())
+        };
+        let birth = bytes(
+            0,
+            vec![
+                metric(Some(&"n".repeat(MAX_NAME + 1)), Some(1), Some(10), one()),
+                metric(Some("line\nbreak"), None, Some(10), one()),
+                latin,
+                metric(Some("Inputs/Temp"), Some(2), Some(10), one()),
+            ],
+        );
+        let born = sparkplug.translate("spBv1.0/g/NBIRTH/n", &birth, now).unwrap();
+        assert_eq!((read(&born).as_array().map(Vec::len), born.unusable_names), (Some(1), 3));
+        let data = bytes(1, (1..=3).map(|alias| metric(None, Some(alias), None, one())).collect());
+        let data = sparkplug.translate("spBv1.0/g/NDATA/n", &data, now).unwrap();
+        assert_eq!(read(&data)[0]["name"], "Inputs/Temp");
+        // The births would bring the same names again.
+        assert_eq!((data.unusable_names, data.unknown_aliases, data.rebirth), (2, 0, None));
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf_8_costs_no_message() {
+        let (mut sparkplug, now) = (Sparkplug::new(), Instant::now());
+        let unit = metric(Some("unit"), None, Some(12), MetricValue::Text(b"\xb0C".to_vec()));
+        let birth = bytes(0, vec![unit, metric(Some("t"), None, Some(10), MetricValue::Double(1.0))]);
+        let born = sparkplug.translate("spBv1.0/g/NBIRTH/n", &birth, now).unwrap();
+        assert_eq!(
+            (&read(&born)[0]["value"], &read(&born)[1]["value"]),
+            (&json!("\u{fffd}C"), &json!(1.0))
+        );
+    }
+
+    #[test]
     fn a_hostile_node_takes_little_memory() {
         let (mut sparkplug, now) = (Sparkplug::new(), Instant::now());
-        let births = |count: usize, name: &str| {
+        let named = |count: usize, name: &str| {
             let metrics = (0..count as u64).map(|alias| metric(Some(name), Some(alias), Some(11), MetricValue::Boolean(true)));
             bytes(0, metrics.collect())
         };
         let long = "n".repeat(60_000);
-        for (topic, message) in [
-            ("spBv1.0/g/NBIRTH/n".to_owned(), births(1, &long)),
-            (format!("spBv1.0/g/DBIRTH/n/{long}"), births(1, "t")),
-            ("spBv1.0/g/NBIRTH/n".to_owned(), births(1, "line\nbreak")),
-        ] {
-            let error = sparkplug.translate(&topic, &message, now).unwrap_err();
-            assert!(
-                matches!(error, SparkplugError::Name { .. }) && error.to_string().len() < 400,
-                "{error}"
-            );
-        }
-        let message = births(10_000, &"n".repeat(MAX_NAME));
+        let topic = format!("spBv1.0/g/DBIRTH/n/{long}");
+        let error = sparkplug.translate(&topic, &named(1, "t"), now).unwrap_err();
+        assert!(
+            matches!(error, SparkplugError::Name { .. }) && error.to_string().len() < 400,
+            "{error}"
+        );
+        let born = sparkplug.translate("spBv1.0/g/NBIRTH/n", &named(100, &long), now).unwrap();
+        assert_eq!((born.unusable_names, sparkplug.nodes.len()), (100, 1));
+        let births = sparkplug.nodes.values().flat_map(|node| node.births.values());
+        assert!({ births }.flat_map(|birth| birth.aliases.values()).all(|(name, _)| name.is_none()));
+        sparkplug.nodes.clear();
+        sparkplug.size = 0;
+        let message = named(10_000, &"n".repeat(MAX_NAME));
         let birth = |number| format!("spBv1.0/g/DBIRTH/n{number}/d");
         let known = |number| sparkplug.translate(&birth(number), &message, now).is_ok();
         assert_eq!((0..20).map(known).filter(|&is_known| is_known).count(), 9, "of all nodes together");

@@ -10,7 +10,7 @@ pub const TEMPLATE_STREAM: &str = "{stream}";
 pub const TEMPLATE_VARIATE: &str = "{variate}";
 
 /// The longest stream or variate name taken from a topic, in bytes.
-const MAX_NAME: usize = 128;
+pub const MAX_NAME: usize = 128;
 
 /// Text that is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -110,6 +110,26 @@ async fn what_a_forgetful_broker_did_not_acknowledge_is_published_again() {
 }
 
 #[tokio::test]
+async fn a_topic_that_mqtt_cannot_carry_is_skipped_and_does_not_end_the_connection() {
+    let (broker, port) = FakeBroker::start().await;
+    let (_session, publisher, _receiver) = start(port);
+    let mut connection = ready(&broker, false).await;
+    for topic in ["out/\0", "out/\n", "out/\u{ffff}", "out/+", "", &"t".repeat(65_536)] {
+        publish(&publisher, topic, "lost").await;
+    }
+    publish(&publisher, "out/a", "comes").await;
+    let ClientPacket::Publish { id, topic, .. } = connection.next().await else {
+        panic!("the connection stands")
+    };
+    assert_eq!(topic, "out/a");
+    connection.puback(id).await;
+    tokio::time::timeout(TIMEOUT, publisher.flush())
+        .await
+        .expect("nothing waits for ever")
+        .expect("an open session");
+}
+
+#[tokio::test]
 async fn every_connection_subscribes_also_when_the_broker_kept_the_session() {
     let (broker, port) = FakeBroker::start().await;
     let (_session, ..) = start(port);

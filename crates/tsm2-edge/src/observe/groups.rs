@@ -13,7 +13,7 @@ use super::definition::{Definer, group};
 use super::recent_rejections::RecentRejections;
 
 /// Reasons of `tsm2_edge_rejected_total`, and what each means.
-pub const REASONS: [(&str, &str); 25] = [
+pub const REASONS: [(&str, &str); 26] = [
     ("topic", "the topic does not match the template, or its stream name cannot be used"),
     ("unknown_stream", "the stream is not in `input.streams`"),
     ("unknown_variate", "the model has no variate of the name in the topic"),
@@ -32,6 +32,7 @@ pub const REASONS: [(&str, &str); 25] = [
         "unknown_alias",
         "a Sparkplug metric whose alias no birth has named; the node is asked for its births",
     ),
+    ("metric_name", "a Sparkplug metric whose name cannot be used"),
     ("no_time", "the field of `time_field` is missing"),
     ("bad_time", "the field of `time_field` is not a time"),
     ("field_missing", "a point of a future covariate has no value"),

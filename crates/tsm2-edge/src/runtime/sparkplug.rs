@@ -59,6 +59,13 @@ impl<S: Source> Translating<S> {
             let why = format_args!("topic {:?}: an alias that no birth has named", message.topic);
             self.rejections.reject("unknown_alias", &message.topic, why);
         }
+        for _ in 0..translated.unusable_names {
+            let why = format_args!(
+                "topic {:?}: the name of a metric is longer than 256 bytes, is not UTF-8 or has control characters; rename it",
+                message.topic
+            );
+            self.rejections.reject("metric_name", &message.topic, why);
+        }
         if let Some(rebirth) = translated.rebirth {
             info!(topic = rebirth.topic, "asking an edge node for its births");
             let publisher = self.publisher.clone();
@@ -72,6 +79,9 @@ impl<S: Source> Translating<S> {
         }
         match translated.json.filter(|_| self.prepared.topics.parse(&message.topic).is_ok()) {
             Some(json) => {
+                if let Some(budget) = &mut message.budget {
+                    budget.replace_payload(message.payload.len(), json.len());
+                }
                 message.payload = json.into();
                 Some(message)
             }

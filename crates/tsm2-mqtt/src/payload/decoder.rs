@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use super::around::Around;
+use super::envelope::Envelope;
 use super::error::{PayloadError, excerpt, kind};
 use super::json::{self, NotJson};
 use super::layout::{DecoderOptions, Payload, PayloadShape};
@@ -85,7 +85,7 @@ impl Decoder {
                 kind: kind(&value),
             });
         };
-        let nothing = Around::new(None, &self.options);
+        let nothing = Envelope::new(None, &self.options);
         let point = |point: &Value| {
             let time_ms = self.time(payload, point, &nothing)?.ok_or_else(|| PayloadError::NoTime {
                 topic: shortened(payload.topic),
@@ -155,7 +155,7 @@ impl Decoder {
     }
 
     /// The time in a reading, or in the payload around it; `None` where no time is looked for.
-    pub(super) fn time(&self, payload: &Payload<'_>, reading: &Value, around: &Around<'_>) -> Result<Option<i64>, PayloadError> {
+    pub(super) fn time(&self, payload: &Payload<'_>, reading: &Value, envelope: &Envelope<'_>) -> Result<Option<i64>, PayloadError> {
         let Some(path) = &self.options.time else { return Ok(None) };
         let time = |at: &Value| {
             let at = find(payload, path, at)?.filter(|at| !at.is_null());
@@ -164,8 +164,8 @@ impl Decoder {
         if let Some(time_ms) = time(reading)? {
             return Ok(Some(time_ms));
         }
-        let of_all = || around.whole.map_or(Ok(None), time);
-        match around.time.get_or_init(of_all).clone()? {
+        let of_all = || envelope.whole.map_or(Ok(None), time);
+        match envelope.time.get_or_init(of_all).clone()? {
             Some(time_ms) => Ok(Some(time_ms)),
             None if self.options.time_or_arrival && !payload.retained => Ok(Some(payload.arrival_ms)),
             None => Err(PayloadError::NoTime {

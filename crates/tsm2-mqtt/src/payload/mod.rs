@@ -3,8 +3,8 @@
 //! [`Decoder`] reads one layout: JSON of any shape, bare values, or Influx line protocol. [`Path`]
 //! selects, [`ValueRule`] turns what is found into a number, [`TimeFormat`] reads its time.
 
-mod around;
 mod decoder;
+mod envelope;
 mod error;
 mod influx;
 mod json;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::around::{Around, text_of};
 use super::decoder::{Decoder, find, unreadable};
+use super::envelope::{Envelope, text_of};
 use super::error::{PayloadError, kind};
 use super::influx;
 use super::layout::{Field, Outcome, Payload, PayloadFormat, PayloadShape};
@@ -27,11 +27,11 @@ impl Decoder {
         match self.options.format {
             PayloadFormat::Json => {
                 let value = self.parse(payload)?;
-                pass.readings(&Around::new(Some(&value), &self.options), &value);
+                pass.readings(&Envelope::new(Some(&value), &self.options), &value);
             }
             PayloadFormat::Influx => {
                 let text = self.text(payload)?;
-                let nothing = Around::new(None, &self.options);
+                let nothing = Envelope::new(None, &self.options);
                 for line in influx::lines(text) {
                     match line {
                         Ok(line) => pass.reading(&line, &nothing, None),
@@ -67,12 +67,12 @@ struct Pass<'d, 'p, F> {
 
 impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
     /// All readings of a payload.
-    fn readings(&mut self, around: &Around<'_>, whole: &Value) {
+    fn readings(&mut self, envelope: &Envelope<'_>, whole: &Value) {
         let options = &self.decoder.options;
         match &options.readings {
-            None if self.decoder.splits_arrays => self.batch(whole, around),
-            None if options.times_as_keys => self.batch(whole, around),
-            None => self.reading(whole, around, None),
+            None if self.decoder.splits_arrays => self.batch(whole, envelope),
+            None if options.times_as_keys => self.batch(whole, envelope),
+            None => self.reading(whole, envelope, None),
             Some(path) => {
                 let found = path.find_all(whole);
                 if found.is_empty() {
@@ -81,34 +81,34 @@ impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
                 for at in found {
                     match at {
                         Value::String(text) => match self.decoder.json(self.payload.topic, text) {
-                            Ok(value) => self.batch(&value, around),
+                            Ok(value) => self.batch(&value, envelope),
                             Err(error) => self.fault(error),
                         },
-                        at => self.batch(at, around),
+                        at => self.batch(at, envelope),
                     }
                 }
             }
         }
     }
 
-    fn batch(&mut self, at: &Value, around: &Around<'_>) {
+    fn batch(&mut self, at: &Value, envelope: &Envelope<'_>) {
         match at {
             // Bare values of one array have no times of their own.
             Value::Array(readings) if readings.is_empty() || readings.iter().any(Value::is_object) => {
-                readings.iter().for_each(|reading| self.batch_of_times(reading, around));
+                readings.iter().for_each(|reading| self.batch_of_times(reading, envelope));
             }
-            reading => self.batch_of_times(reading, around),
+            reading => self.batch_of_times(reading, envelope),
         }
     }
 
-    fn batch_of_times(&mut self, at: &Value, around: &Around<'_>) {
+    fn batch_of_times(&mut self, at: &Value, envelope: &Envelope<'_>) {
         match at {
             Value::Object(by_time) if self.decoder.options.times_as_keys => {
                 for (time, reading) in by_time {
-                    self.reading(reading, around, Some(time));
+                    self.reading(reading, envelope, Some(time));
                 }
             }
-            reading => self.reading(reading, around, None),
+            reading => self.reading(reading, envelope, None),
         }
     }
 
@@ -120,13 +120,13 @@ impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
     }
 
     /// One reading; `key` is its time where times are keys.
-    fn reading(&mut self, reading: &Value, around: &Around<'_>, key: Option<&str>) {
-        if let Err(error) = self.read(reading, around, key) {
+    fn reading(&mut self, reading: &Value, envelope: &Envelope<'_>, key: Option<&str>) {
+        if let Err(error) = self.read(reading, envelope, key) {
             self.fault(error);
         }
     }
 
-    fn read(&mut self, reading: &Value, around: &Around<'_>, key: Option<&str>) -> Result<(), PayloadError> {
+    fn read(&mut self, reading: &Value, envelope: &Envelope<'_>, key: Option<&str>) -> Result<(), PayloadError> {
         let (decoder, payload) = (self.decoder, self.payload);
         let options = &decoder.options;
         let is_bare = !reading.is_object() && !reading.is_array();
@@ -136,13 +136,13 @@ impl<F: FnMut(Outcome)> Pass<'_, '_, F> {
                 kind: kind(reading),
             });
         }
-        if !around.meets(&options.conditions, reading) {
+        if !envelope.meets(&options.conditions, reading) {
             self.read += 1;
             return Ok(());
         }
         let time_ms = match key {
             Some(key) => decoder.read_time(payload, key, &Value::String(key.to_owned()))?,
-            None => decoder.time(payload, reading, around)?.unwrap_or(payload.arrival_ms),
+            None => decoder.time(payload, reading, envelope)?.unwrap_or(payload.arrival_ms),
         };
         self.read += 1;
         match &options.shape {

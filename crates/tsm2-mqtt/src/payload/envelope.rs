@@ -8,16 +8,16 @@ use super::error::PayloadError;
 use super::layout::{Condition, DecoderOptions};
 
 /// See the module's description.
-pub(super) struct Around<'v> {
+pub(super) struct Envelope<'v> {
     pub(super) whole: Option<&'v Value>,
     pub(super) time: OnceCell<Result<Option<i64>, PayloadError>>,
     /// For each condition whether it holds there.
     conditions: Vec<OnceCell<bool>>,
 }
 
-impl<'v> Around<'v> {
+impl<'v> Envelope<'v> {
     pub(super) fn new(whole: Option<&'v Value>, options: &DecoderOptions) -> Self {
-        Around {
+        Envelope {
             whole,
             time: OnceCell::new(),
             conditions: vec![OnceCell::new(); options.conditions.len()],
