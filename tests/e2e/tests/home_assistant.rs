@@ -10,6 +10,7 @@ use tsm2_e2e::home_assistant::{HomeAssistant, check, root};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, payload, row, summary};
 use tsm2_edge::config::{Config, prepare};
 use tsm2_mqtt::rfc3339;
+use tsm2_mqtt_testkit::fake_broker::{ClientPacket, FakeBroker};
 use tsm2_mqtt_testkit::mosquitto::Mosquitto;
 use tsm2_mqtt_testkit::test_client::TestClient;
 
@@ -160,6 +161,171 @@ async fn a_broker_that_lost_its_retained_messages_gets_the_devices_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_the_broker_still_has_is_not_announced_again() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let site = Site::new(broker.port(), "home_assistant.steps = [1]");
+    let mut client = watcher(broker.port()).await;
+    let daemon = site.start();
+    ready(&mut client).await;
+    client.publish("sensors/a", payload(0)).await;
+    next(&mut client, DEVICE).await;
+    daemon.terminate();
+    let daemon = site.start();
+    ready(&mut client).await;
+    // After its device would come again; of a stream whose device follows in the order of names.
+    client.publish("sensors/a", payload(1)).await;
+    client.publish("sensors/b", payload(1)).await;
+    loop {
+        let (topic, _) = client.next().await;
+        assert_ne!(topic, DEVICE);
+        if topic == "homeassistant/device/tsm2/b/config" {
+            break;
+        }
+    }
+    daemon.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_run_announced_is_read_before_it_is_overwritten() {
+    let (broker, port) = FakeBroker::start().await;
+    let site = Site::new(port, "home_assistant.steps = [5]");
+    let daemon = site.start();
+    let mut connection = broker.accept(true).await;
+    let ClientPacket::Subscribe { id, filters } = connection.next().await else {
+        panic!("SUBSCRIBE comes first")
+    };
+    // A persistent session brings readings before the subscription is answered.
+    for index in 0..2 {
+        connection.publish(1 + index as u16, "sensors/a", payload(index).as_bytes()).await;
+    }
+    let earlier = json!({ "platform": "sensor", "unique_id": "x", "state_topic": "tsm2/a/home_assistant/temp" });
+    let earlier = json!({ "device": { "identifiers": ["tsm2-edge:tsm2/a"] }, "components": { "temp_step_1": earlier } });
+    let (mut forecasts, mut device) = (0, Value::Null);
+    while device.is_null() {
+        let ClientPacket::Publish {
+            id: packet,
+            topic,
+            payload,
+            ..
+        } = connection.next().await
+        else {
+            continue;
+        };
+        connection.puback(packet).await;
+        forecasts += usize::from(topic.starts_with("tsm2/a/forecast/"));
+        if topic == DEVICE {
+            device = serde_json::from_str(&payload).expect("JSON");
+        }
+        if forecasts == 4 {
+            forecasts = 0;
+            connection.grant(id, filters.len()).await;
+            connection.publish_retained(3, DEVICE, earlier.to_string().as_bytes()).await;
+        }
+    }
+    assert_eq!(
+        device["components"]["temp_step_1"],
+        json!({ "platform": "sensor" }),
+        "it is removed"
+    );
+    drop(connection);
+    daemon.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_device_ends_no_connection() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let mut client = watcher(broker.port()).await;
+    let own = "tsm2/b/home_assistant/";
+    let topics = [
+        format!("{own}\0"),
+        format!("{own}{}", "x".repeat(70_000)),
+        format!("{own}{}", "x/".repeat(300)),
+        format!("{own}temp"),
+    ];
+    let components = { topics.iter().enumerate() }.map(|(id, topic)| {
+        (
+            id.to_string(),
+            json!({ "platform": "sensor", "unique_id": id.to_string(), "state_topic": topic }),
+        )
+    });
+    let components: serde_json::Map<_, _> = components.collect();
+    let forged = json!({ "device": { "identifiers": ["tsm2-edge:tsm2/b"] }, "components": components });
+    client
+        .publish_retained("homeassistant/device/tsm2/b/config", forged.to_string())
+        .await;
+    client.publish_retained(&format!("{own}temp"), "1").await;
+    let site = Site::new(broker.port(), "input.streams = ['a']\n[home_assistant]");
+    let daemon = site.start();
+    // The topic that is its own is emptied.
+    while !next(&mut client, &format!("{own}temp")).await.is_null() {}
+    client.publish("sensors/a", payload(0)).await;
+    client.forecast().await;
+    let (_, log) = daemon.terminate_with_log();
+    let lost: Vec<_> = log.iter().filter(|line| line.contains("no connection")).collect();
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_of_unknown_streams_are_bounded() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let mut client = watcher(broker.port()).await;
+    let topic = |stream: &str| format!("homeassistant/device/tsm2/{stream}/config");
+    for stream in ["b", "c", "d", "e"] {
+        let device = json!({ "device": { "identifiers": [format!("tsm2-edge:tsm2/{stream}")] }, "components": {} });
+        client.publish_retained(&topic(stream), device.to_string()).await;
+    }
+    let site = Site::new(broker.port(), "input.max_streams = 2\n[home_assistant]");
+    let daemon = site.start();
+    ready(&mut client).await;
+    client.publish("sensors/z", payload(0)).await;
+    let mut announced = Vec::new();
+    while !announced.contains(&topic("z")) {
+        let (found, payload) = client.next().await;
+        // A device of the daemon has an origin.
+        if found.starts_with("homeassistant/device/tsm2/") && found != DAEMON && String::from_utf8_lossy(&payload).contains("origin") {
+            announced.push(found);
+        }
+    }
+    assert!(announced.len() <= 3, "{announced:?}");
+    daemon.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variate_whose_readings_come_later_has_its_whole_forecast_then() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("edge.toml");
+    let text = format!(
+        "broker.host = '127.0.0.1'\nbroker.port = {}\nmodel.interval_s = 60\nmodel.horizon = 5\n\
+         input.variates = ['temp', 'power']\ninput.topic = 'sensors/{{stream}}'\ninput.time_field = 'time'\n\
+         home_assistant.forecast_every_s = 3600\n",
+        broker.port()
+    );
+    std::fs::write(&file, text).expect("a file");
+    let daemon = tsm2_e2e::process::Running::start(&["run", file.to_str().expect("a path"), "--json"]);
+    let mut client = watcher(broker.port()).await;
+    client.wait_for("tsm2/status", "online").await;
+    for minute in 0..4 {
+        let time = rfc3339(START + minute * MINUTE);
+        let reading = match minute {
+            0 | 1 => json!({ "time": time, "temp": 20 }),
+            _ => json!({ "time": time, "temp": 20, "power": 3 }),
+        };
+        client.publish("sensors/a", reading.to_string()).await;
+    }
+    let (mut temp, mut power) = (0, Value::Null);
+    while power.is_null() {
+        let (topic, payload) = client.next().await;
+        temp += usize::from(topic == "tsm2/a/home_assistant/temp/forecast");
+        if topic == "tsm2/a/home_assistant/power/forecast" {
+            power = serde_json::from_slice(&payload).expect("JSON");
+        }
+    }
+    assert_eq!((temp, power["mean"].as_array().map(Vec::len)), (1, Some(5)));
+    daemon.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sensor_that_the_configuration_drops_is_removed_and_a_new_name_keeps_the_others() {
     let Some(broker) = Mosquitto::start() else { return };
     // What the daemon has announced may be larger than any reading.
@@ -300,7 +466,7 @@ async fn several_sources_before_a_model_exists() {
     }
     let (topic, device) = device.expect("a device");
     // A name that no discovery topic can have.
-    assert!(topic.starts_with("homeassistant/device/tsm2/Haus_S_d-"), "{topic}");
+    assert!(topic.starts_with("homeassistant/device/tsm2/Haus--20S--c3--bcd/"), "{topic}");
     assert_eq!(device["device"]["name"], "Haus Süd");
     assert_eq!(
         device["components"]["power_step_5"]["state_topic"],

@@ -166,4 +166,13 @@ impl FakeConnection {
     pub async fn publish(&mut self, id: u16, topic: &str, payload: &[u8]) {
         self.send(&packets::publish(id, topic, Bytes::copy_from_slice(payload))).await;
     }
+
+    /// Sends a PUBLISH at QoS 1 of a message that the broker had stored.
+    pub async fn publish_retained(&mut self, id: u16, topic: &str, payload: &[u8]) {
+        let mut packet = packets::publish(id, topic, Bytes::copy_from_slice(payload));
+        if let Packet::Publish(publish) = &mut packet {
+            publish.retain = true;
+        }
+        self.send(&packet).await;
+    }
 }

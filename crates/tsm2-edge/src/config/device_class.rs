@@ -106,7 +106,7 @@ pub const DEVICE_CLASSES: &[DeviceClass] = &[
 
 /// Units that one quantity alone has: their class needs no configuration. `°`, `%`, `ppm` and the
 /// like are not among them.
-const TELLING: &[&str] = &[
+const BY_UNIT: &[&str] = &[
     "temperature",
     "power",
     "voltage",
@@ -124,10 +124,10 @@ pub fn by_name(name: &str) -> Option<&'static DeviceClass> {
     DEVICE_CLASSES.iter().find(|class| class.name == name)
 }
 
-/// The class that a unit alone tells.
+/// The class that a unit implies.
 pub fn by_unit(unit: &str) -> Option<&'static DeviceClass> {
-    let telling = DEVICE_CLASSES.iter().filter(|class| TELLING.contains(&class.name));
-    { telling }.find(|class| class.units.contains(&unit))
+    let implied = DEVICE_CLASSES.iter().filter(|class| BY_UNIT.contains(&class.name));
+    { implied }.find(|class| class.units.contains(&unit))
 }
 
 /// A unit as Home Assistant writes it.
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_tells_its_class_only_where_one_quantity_has_it() {
+    fn a_unit_implies_its_class_only_where_one_quantity_has_it() {
         let class = |unit: &str| by_unit(&spelled(unit)).map(|class| class.name);
         for (unit, name) in [
             ("degC", "temperature"),
@@ -181,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn every_telling_class_is_a_measurement() {
-        for name in TELLING {
+    fn every_class_that_a_unit_implies_is_a_measurement() {
+        for name in BY_UNIT {
             assert!(by_name(name).is_some_and(|class| class.is_measurement), "{name}");
         }
     }

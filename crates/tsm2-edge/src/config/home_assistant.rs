@@ -9,11 +9,6 @@ use tsm2_mqtt::topic_level;
 use super::device_class::{self, DEVICE_CLASSES, DeviceClass};
 use super::section::section;
 
-/// Entities of a variate beside those of steps and thresholds.
-const OTHER_ENTITIES: usize = 6;
-/// A bound of the bytes of an entity in a discovery message, without the names of prefix and variate.
-const LONGEST_ENTITY: usize = 1000;
-
 section! {
     /// Home Assistant, by MQTT discovery: each stream becomes a device, with sensors for chosen steps,
     /// maximum and minimum of the horizon, thresholds of `output.thresholds`, how unusual the newest
@@ -31,7 +26,7 @@ section! {
         /// Units of variates, as Home Assistant writes them.
         units: BTreeMap<String, String> = BTreeMap::new() => "the model's";
         /// Device classes of variates, as `humidity` or `carbon_dioxide`.
-        device_classes: BTreeMap<String, String> = BTreeMap::new() => "by the unit, where it tells the class";
+        device_classes: BTreeMap<String, String> = BTreeMap::new() => "by the unit, where only one class has it";
         /// Least seconds between two messages with the whole forecast of a variate. Home Assistant stores
         /// each of them.
         forecast_every_s: u64 = 300;
@@ -123,18 +118,6 @@ pub struct Quantity {
     pub unit: Option<String>,
     /// Its class, which fits the unit.
     pub class: Option<&'static DeviceClass>,
-}
-
-impl Announcement {
-    /// A bound of the discovery message of a stream, in bytes: the daemon reads its own.
-    pub(super) fn largest_device(&self, meta: &Metadata, thresholds: &[Vec<f32>], prefix: &str) -> usize {
-        let targets = meta.targets().iter().zip(thresholds);
-        let of_target = targets.map(|(variate, thresholds)| {
-            let entities = self.steps.len() + thresholds.len() + OTHER_ENTITIES;
-            entities * (LONGEST_ENTITY + 3 * prefix.len() + 6 * variate.name.len())
-        });
-        LONGEST_ENTITY + of_target.sum::<usize>()
-    }
 }
 
 impl HomeAssistant {

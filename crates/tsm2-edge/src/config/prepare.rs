@@ -157,13 +157,10 @@ pub fn prepare(config: &Config) -> Result<Prepared, PrepareError> {
         .as_ref()
         .map_or(input.max_streams, |durability| durability.max_streams_in_memory);
     memory::check(in_memory, bytes_per_stream)?;
-    let largest_device = announcement
-        .as_ref()
-        .map(|announcement| announcement.largest_device(meta, &publication.thresholds, &output.prefix));
     let session = SessionOptions {
         filters: topics.filters(),
         status_topic: Some(topics.status()),
-        max_payload: input.max_payload_bytes.max(largest_device.unwrap_or(0)),
+        max_payload: input.max_payload_bytes,
         record: state.session_record(),
         ..broker.session(&mut warnings)?
     };

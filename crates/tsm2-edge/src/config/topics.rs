@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tsm2_bundle::Metadata;
-use tsm2_mqtt::{TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, topic_level};
+use tsm2_mqtt::{MAX_NAME, TEMPLATE_STREAM, TEMPLATE_VARIATE, Template, TemplateError, topic_level};
 
 use super::address::{Address, AddressError, Kind, Route};
 use super::discovery_topics::DiscoveryTopics;
@@ -49,7 +49,9 @@ pub enum TopicsError {
         other: String,
     },
     /// A name that no topic can have.
-    #[error("{key}: {name:?} cannot be the name of a stream; remove `/`, `+`, `#` and control characters")]
+    #[error(
+        "{key}: {name:?} cannot be the name of a stream; remove `/`, `+`, `#` and control characters, and shorten it to {MAX_NAME} bytes"
+    )]
     StreamName {
         /// The key.
         key: &'static str,
@@ -83,7 +85,9 @@ pub enum TopicsError {
         topic: String,
     },
     /// Two variates would publish to the same topic.
-    #[error("the forecasts of {first:?} and {second:?} would have the same topic level {name:?}; rename one of the variates")]
+    #[error(
+        "the forecasts of {first:?} and {second:?} would have the same topic level {name:?}; rename one in input.variates or in the model"
+    )]
     SameName {
         /// One variate.
         first: String,
@@ -395,7 +399,7 @@ fn unknown(topic: &str, variate: &str) -> AddressError {
 }
 
 fn stream_name(input: &Input, sources: &[PreparedSource]) -> Result<Option<String>, TopicsError> {
-    let is_name = |name: &String| !name.is_empty() && topic_level(name) == *name;
+    let is_name = |name: &String| !name.is_empty() && name.len() <= MAX_NAME && topic_level(name) == *name;
     let bad = |key, name: &String| Err(TopicsError::StreamName { key, name: name.clone() });
     if let Some(name) = input.streams.iter().flatten().find(|name| !is_name(name)) {
         return bad("input.streams", name);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::info;
-use tsm2_mqtt::{Publisher, Receiver, Session, SessionError, SessionState};
+use tsm2_mqtt::{Publisher, Receiver, Session, SessionError, SessionOptions, SessionState};
 
 use crate::config::Prepared;
 use crate::observe::http::{HttpError, Server};
@@ -24,7 +24,7 @@ use crate::page::Recent;
 use crate::runtime::admission::Admission;
 use crate::runtime::batch::Uncommitted;
 use crate::runtime::forecasts::Forecasts;
-use crate::runtime::home_assistant::{Announcer, Listener, Values};
+use crate::runtime::home_assistant::{Announcer, Listener, Values, largest_device};
 use crate::runtime::patience::Patience;
 use crate::runtime::queue::RoundRobinQueue;
 use crate::runtime::recorder::Recorder;
@@ -43,6 +43,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(3);
 /// How often a failed commit is retried where the configuration does not set it.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The longest device of an earlier run that is read, in bytes; those of this run may be longer.
+const LARGEST_EARLIER_DEVICE: usize = 1 << 20;
 
 /// Why the daemon did not start or did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +130,7 @@ pub(crate) async fn run_after(
     };
     let admission = Arc::new(Admission::new(prepared.max_streams));
     stored::admit(&prepared, &*store, &admission, &process.metrics.state)?;
-    let ends = Session::start(prepared.session.clone())?;
+    let ends = Session::start(session_options(&prepared))?;
     let was_asked = Daemon {
         prepared: prepared.clone(),
         store,
@@ -146,6 +149,16 @@ pub(crate) async fn run_after(
         (true, None) => Ok(Handover(memory)),
         (true, Some(_)) => Ok(Handover::default()),
     }
+}
+
+/// The options of the session. What an earlier run has announced to Home Assistant may be longer than
+/// any reading.
+fn session_options(prepared: &Prepared) -> SessionOptions {
+    let mut options = prepared.session.clone();
+    if prepared.home_assistant.is_some() {
+        options.max_payload = options.max_payload.max(largest_device(prepared)).max(LARGEST_EARLIER_DEVICE);
+    }
+    options
 }
 
 struct Daemon {
@@ -207,7 +220,7 @@ impl Daemon {
                     prepared.clone(),
                     publisher.clone(),
                     prepared.http.is_some().then(|| recent.clone()),
-                    announcer.clone().map(|announcer| Values::new(prepared.clone(), announcer)),
+                    Values::new(prepared.clone(), announcer.clone()),
                 ),
                 patience: patience(Component::Worker(number)),
                 admission: admission.clone(),
@@ -287,7 +300,7 @@ impl Daemon {
     }
 }
 
-/// Announces streams to Home Assistant, all of them after each connection. Does not end.
+/// Announces streams to Home Assistant, after each connection those that the broker has not. Does not end.
 async fn announce(session: &Session, announcer: Option<Arc<Announcer>>) {
     let Some(announcer) = announcer else {
         return std::future::pending().await;
@@ -295,8 +308,10 @@ async fn announce(session: &Session, announcer: Option<Arc<Announcer>>) {
     let connections = async {
         let mut seen = SessionState::Disconnected;
         while let Some(state) = session.state_after(&seen).await {
-            if state == SessionState::Ready {
-                announcer.connected();
+            match state {
+                SessionState::Disconnected => announcer.disconnected(),
+                SessionState::Pending => {}
+                SessionState::Ready | SessionState::Refused { .. } => announcer.subscribed(),
             }
             seen = state;
         }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use tsm2_mqtt::{MAX_NAME, topic_level};
 
 use crate::config::{Prepared, Quantity, discovery_id};
 
@@ -18,8 +19,6 @@ const ORIGIN: &str = "TSM2 Edge";
 const LEAST_STEPS: u64 = 10;
 /// The same in seconds.
 const LEAST_EXPIRY_S: u64 = 60;
-/// A stream's name of the greatest length.
-const LONGEST_NAME: usize = 128;
 
 /// A discovery message.
 #[derive(Debug, Serialize)]
@@ -53,7 +52,7 @@ struct Origin {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Component {
-    Announced(Box<Entity>),
+    Entity(Box<Entity>),
     /// Removes the entity that an earlier message announced.
     Removed {
         platform: String,
@@ -87,9 +86,9 @@ struct Entity {
     payload_off: Option<&'static str>,
 }
 
-/// What an earlier message of this daemon had announced of a stream.
+/// What a message at the broker, of this daemon or an earlier run, announces of a stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Earlier {
+pub(crate) struct Announced {
     /// ID and platform of each component.
     components: BTreeMap<String, String>,
     /// Topics with its values.
@@ -103,7 +102,7 @@ impl Device {
         let id = daemon_id(prepared);
         let connected = Entity {
             platform: "binary_sensor",
-            unique_id: format!("{id}/connected"),
+            unique_id: format!("{id}connected"),
             name: "Connected".to_owned(),
             state_topic: prepared.topics.status(),
             device_class: Some("connectivity"),
@@ -124,7 +123,7 @@ impl Device {
     /// A stream.
     pub(crate) fn of_stream(prepared: &Prepared, stream: &str) -> Option<Device> {
         prepared.home_assistant.as_ref()?;
-        let id = format!("{}{stream}", stream_ids(prepared));
+        let id = daemon_id(prepared) + stream;
         let targets = 0..prepared.topics.targets();
         let components = targets.flat_map(|variate| entities(prepared, stream, &id, variate));
         Some(Device {
@@ -137,8 +136,8 @@ impl Device {
     }
 
     /// This device with what an earlier message had announced in addition as removed; `None`: nothing.
-    pub(crate) fn without(mut self, earlier: &Earlier) -> Option<Device> {
-        let gone: Vec<_> = earlier
+    pub(crate) fn without(mut self, before: &Announced) -> Option<Device> {
+        let gone: Vec<_> = before
             .components
             .iter()
             .filter(|(id, _)| !self.components.contains_key(*id))
@@ -159,15 +158,15 @@ impl Device {
     }
 
     /// Topics of an earlier message that no entity reads any more.
-    pub(crate) fn unread(&self, earlier: &Earlier) -> Vec<String> {
+    pub(crate) fn unread(&self, before: &Announced) -> Vec<String> {
         let read: BTreeSet<&String> = { self.components.values() }
             .filter_map(|component| match component {
-                Component::Announced(entity) => Some(entity),
+                Component::Entity(entity) => Some(entity),
                 Component::Removed { .. } => None,
             })
             .flat_map(|entity| entity.json_attributes_topic.iter().chain([&entity.state_topic]))
             .collect();
-        earlier.topics.iter().filter(|topic| !read.contains(topic)).cloned().collect()
+        before.topics.iter().filter(|topic| !read.contains(topic)).cloned().collect()
     }
 
     /// The message.
@@ -179,7 +178,7 @@ impl Device {
 
 impl From<Entity> for Component {
     fn from(entity: Entity) -> Self {
-        Component::Announced(Box::new(entity))
+        Component::Entity(Box::new(entity))
     }
 }
 
@@ -205,9 +204,9 @@ impl Origin {
     }
 }
 
-impl Earlier {
+impl Announced {
     /// Reads a discovery message of this daemon; the stream and what it announced. `None` for others.
-    pub(crate) fn read(prepared: &Prepared, payload: &[u8]) -> Option<(String, Earlier)> {
+    pub(crate) fn read(prepared: &Prepared, payload: &[u8]) -> Option<(String, Announced)> {
         #[derive(Deserialize)]
         struct Message {
             device: Identity,
@@ -225,21 +224,27 @@ impl Earlier {
             json_attributes_topic: Option<String>,
         }
         let message: Message = serde_json::from_slice(payload).ok()?;
-        let stream = message.device.identifiers.first()?.strip_prefix(&stream_ids(prepared))?.to_owned();
+        let stream = message.device.identifiers.first()?.strip_prefix(&daemon_id(prepared))?.to_owned();
+        let is_level = |name: &str| !name.is_empty() && name.len() <= MAX_NAME && topic_level(name) == name;
+        if !is_level(&stream) {
+            return None;
+        }
         // Nobody makes the daemon empty topics that are not its own.
         let own = format!("{}/{stream}/home_assistant/", prepared.topics.prefix());
-        let mut earlier = Earlier::default();
+        let is_own = |topic: &String| {
+            let variate = topic.strip_prefix(&own).map(|rest| rest.strip_suffix("/forecast").unwrap_or(rest));
+            variate.is_some_and(is_level)
+        };
+        let mut announced = Announced::default();
         for (id, component) in message.components {
             if component.unique_id.is_none() {
                 continue;
             }
             let topics = component.state_topic.into_iter().chain(component.json_attributes_topic);
-            earlier
-                .topics
-                .extend(topics.filter(|topic| topic.starts_with(&own) && !topic.contains(['+', '#'])));
-            earlier.components.insert(id, component.platform);
+            announced.topics.extend(topics.filter(is_own));
+            announced.components.insert(id, component.platform);
         }
-        Some((stream, earlier))
+        Some((stream, announced))
     }
 
     /// Topics with values.
@@ -250,16 +255,13 @@ impl Earlier {
 
 /// The longest discovery message of a configuration, in bytes.
 pub(crate) fn largest_device(prepared: &Prepared) -> usize {
-    Device::of_stream(prepared, &"x".repeat(LONGEST_NAME)).map_or(0, |device| device.json().len())
+    Device::of_stream(prepared, &"x".repeat(MAX_NAME)).map_or(0, |device| device.json().len())
 }
 
+/// The ID of the daemon; those of its streams begin with it. The last character is no part of a prefix:
+/// the ID of a stream `a` of `tsm2` is not that of a daemon with the prefix `tsm2/a`.
 fn daemon_id(prepared: &Prepared) -> String {
-    format!("tsm2-edge:{}", prepared.topics.prefix())
-}
-
-/// What the ID of each stream begins with.
-fn stream_ids(prepared: &Prepared) -> String {
-    format!("{}/", daemon_id(prepared))
+    format!("tsm2-edge:{}/", prepared.topics.prefix())
 }
 
 /// The entities of a target variate, with the IDs of their components.
@@ -269,12 +271,13 @@ fn entities(prepared: &Prepared, stream: &str, stream_id: &str, variate: usize) 
         return Vec::new();
     };
     let (name, quantity) = (&meta.targets()[variate].name, &announcement.quantities[variate]);
+    let level = discovery_id(name);
     let interval_ms = prepared.schema.resampler.interval_ms;
     let steps = (meta.config.horizon as u64).max(LEAST_STEPS);
     let expire_after = steps.saturating_mul(interval_ms).div_ceil(1000).max(LEAST_EXPIRY_S);
     let entity = |key: &str, name: String| Entity {
         platform: "sensor",
-        unique_id: format!("{stream_id}/{}/{key}", meta.targets()[variate].name),
+        unique_id: format!("{stream_id}/{level}/{key}"),
         name,
         state_topic: topics.sensor_values(stream, variate),
         value_template: Some(format!("{{{{ value_json['{key}'] }}}}")),
@@ -309,11 +312,10 @@ fn entities(prepared: &Prepared, stream: &str, stream_id: &str, variate: usize) 
     let forecast = Entity {
         state_topic: attributes.clone(),
         json_attributes_topic: Some(attributes),
-        expire_after: Some(expire_after.max(3 * announcement.forecast_every.as_secs())),
+        expire_after: Some(expire_after.max(announcement.forecast_every.as_secs().saturating_mul(3))),
         ..time("origin", format!("{name} forecast"))
     };
     found.push(("origin".into(), forecast));
-    let level = discovery_id(name);
     found.into_iter().map(|(key, entity)| (format!("{level}_{key}"), entity)).collect()
 }
 

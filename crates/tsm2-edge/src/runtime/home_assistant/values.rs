@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -26,8 +26,8 @@ const DIGITS: usize = 5;
 pub(crate) struct Values {
     prepared: Arc<Prepared>,
     announcer: Arc<Announcer>,
-    /// When the whole forecasts of a stream were sent.
-    sent: RefCell<HashMap<String, Instant>>,
+    /// For each stream and target when its whole forecast was sent.
+    sent: RefCell<HashMap<String, Vec<Option<Instant>>>>,
 }
 
 /// The whole forecast of a variate, as attributes.
@@ -47,60 +47,48 @@ struct Attributes<'a> {
 }
 
 impl Values {
-    pub(crate) fn new(prepared: Arc<Prepared>, announcer: Arc<Announcer>) -> Self {
-        Values {
+    /// `None`: nothing is announced.
+    pub(crate) fn new(prepared: Arc<Prepared>, announcer: Option<Arc<Announcer>>) -> Option<Self> {
+        Some(Values {
             prepared,
-            announcer,
+            announcer: announcer.filter(|announcer| announcer.is_enabled())?,
             sent: RefCell::default(),
-        }
+        })
     }
 
     /// The messages of a time step whose newest reading is of `origin_ms`. `scores`: for each target,
     /// how unusual its reading is.
     pub(crate) fn of_step(&self, step: &Step<'_>, origin_ms: i64, scores: &[Option<f32>]) -> Vec<Message> {
-        let Some(announcement) = self.prepared.home_assistant.as_ref().filter(|announcement| announcement.is_enabled) else {
-            return Vec::new();
+        let (topics, mut messages) = (&self.prepared.topics, Vec::new());
+        let Some(announcement) = &self.prepared.home_assistant else {
+            return messages;
         };
-        let is_due = self.is_due(step.stream, announcement);
-        let mut messages = Vec::new();
-        for variate in 0..self.prepared.topics.targets() {
-            let numbers = Numbers::new(&self.prepared, step, variate);
-            if !numbers.mean.iter().all(|mean| mean.is_finite()) {
+        let interval = Duration::from_millis(self.prepared.schema.resampler.interval_ms);
+        let (mut all, now) = (self.sent.borrow_mut(), Instant::now());
+        if !all.contains_key(step.stream) {
+            self.announcer.announce(step.stream);
+            all.insert(step.stream.to_owned(), vec![None; topics.targets()]);
+        }
+        let sent = all.get_mut(step.stream).into_iter().flatten();
+        for (variate, sent) in sent.enumerate() {
+            let Some(numbers) = Numbers::new(&self.prepared, step, variate) else {
                 continue;
-            }
-            let topics = &self.prepared.topics;
+            };
             let score = scores.get(variate).copied().flatten();
-            let values = numbers.values(announcement, step.values[variate], score);
-            messages.push(retained(topics.sensor_values(step.stream, variate), &values));
-            if is_due {
+            messages.push(retained(
+                topics.sensor_values(step.stream, variate),
+                &numbers.values(announcement, score),
+            ));
+            if is_due(sent, now, announcement.forecast_every, interval) {
                 let unit = announcement.quantities[variate].unit.as_deref();
-                let attributes = numbers.attributes(&rfc3339(origin_ms), unit);
                 messages.push(Message {
                     topic: topics.sensor_attributes(step.stream, variate),
-                    payload: attributes.into(),
+                    payload: numbers.attributes(&rfc3339(origin_ms), unit).into(),
                     retain: true,
                 });
             }
         }
         messages
-    }
-
-    /// Whether the whole forecasts of a stream leave now. The first time step of a stream also
-    /// announces it.
-    fn is_due(&self, stream: &str, announcement: &Announcement) -> bool {
-        let (mut sent, now) = (self.sent.borrow_mut(), Instant::now());
-        match sent.get_mut(stream) {
-            Some(at) if now.duration_since(*at) < announcement.forecast_every => false,
-            Some(at) => {
-                *at = now;
-                true
-            }
-            None => {
-                self.announcer.announce(stream);
-                sent.insert(stream.to_owned(), now);
-                true
-            }
-        }
     }
 
     /// The stream is gone; its retained messages are removed with those of its forecasts.
@@ -110,40 +98,57 @@ impl Values {
     }
 }
 
-/// The forecast of one variate, within its limits.
+/// Whether a message that was sent last at `sent` leaves again `now`; if so, `sent` becomes `now`. Time
+/// steps come a little earlier or later than the interval: half of it is allowed.
+fn is_due(sent: &mut Option<Instant>, now: Instant, every: Duration, interval: Duration) -> bool {
+    let slack = interval.min(every) / 2;
+    let is_due = sent.is_none_or(|sent| now.duration_since(sent) >= every - slack);
+    if is_due {
+        *sent = Some(now);
+    }
+    is_due
+}
+
+/// The forecast of one variate.
 struct Numbers<'a> {
     prepared: &'a Prepared,
     variate: usize,
-    step_ms: i64,
-    interval_ms: u64,
+    step: &'a Step<'a>,
+    /// Within the limits.
     mean: Vec<f32>,
-    lower: Vec<f32>,
-    upper: Vec<f32>,
 }
 
 impl<'a> Numbers<'a> {
-    fn new(prepared: &'a Prepared, step: &Step<'_>, variate: usize) -> Self {
-        let horizon = prepared.bundle.meta().config.horizon;
-        let (all, limits) = (variate * horizon..(variate + 1) * horizon, prepared.publication.limits[variate]);
-        let part = |numbers: &[f32]| derived::selected(&numbers[all.clone()], &[], limits);
-        Numbers {
+    /// `None`: nothing is forecast yet.
+    fn new(prepared: &'a Prepared, step: &'a Step<'a>, variate: usize) -> Option<Self> {
+        let mut numbers = Numbers {
             prepared,
             variate,
-            step_ms: step.time_ms,
-            interval_ms: prepared.schema.resampler.interval_ms,
-            mean: part(step.mean),
-            lower: part(step.lower),
-            upper: part(step.upper),
-        }
+            step,
+            mean: Vec::new(),
+        };
+        numbers.mean = numbers.limited(step.mean);
+        numbers.mean.iter().all(|mean| mean.is_finite()).then_some(numbers)
+    }
+
+    /// The part of this variate, within its limits.
+    fn limited(&self, all: &[f32]) -> Vec<f32> {
+        let horizon = self.prepared.bundle.meta().config.horizon;
+        let own = &all[self.variate * horizon..(self.variate + 1) * horizon];
+        derived::selected(own, &[], self.prepared.publication.limits[self.variate])
+    }
+
+    fn interval_ms(&self) -> u64 {
+        self.prepared.schema.resampler.interval_ms
     }
 
     /// Time of a step of the horizon, from 1.
     fn time(&self, step: usize) -> String {
-        let ahead_ms = self.interval_ms.saturating_mul(step as u64);
-        rfc3339(self.step_ms.saturating_add_unsigned(ahead_ms))
+        let ahead_ms = self.interval_ms().saturating_mul(step as u64);
+        rfc3339(self.step.time_ms.saturating_add_unsigned(ahead_ms))
     }
 
-    fn values(&self, announcement: &Announcement, newest: f32, score: Option<f32>) -> Map<String, Value> {
+    fn values(&self, announcement: &Announcement, score: Option<f32>) -> Map<String, Value> {
         let mut values = Map::new();
         for step in &announcement.steps {
             values.insert(format!("step_{step}"), rounded(self.mean[step - 1]));
@@ -155,7 +160,7 @@ impl<'a> Numbers<'a> {
             }
         }
         let thresholds = &self.prepared.publication.thresholds[self.variate];
-        let crossings = derived::crossings(newest, &self.mean, thresholds, |step| self.time(step));
+        let crossings = derived::crossings(self.step.values[self.variate], &self.mean, thresholds, |step| self.time(step));
         for threshold in thresholds {
             let crossing = crossings.iter().find(|crossing| crossing.threshold == *threshold);
             // Null is `unknown`: not within the horizon.
@@ -168,6 +173,7 @@ impl<'a> Numbers<'a> {
 
     /// The whole forecast, at every so many steps that it fits.
     fn attributes(&self, origin: &str, unit: Option<&str>) -> Vec<u8> {
+        let (lower, upper) = (self.limited(self.step.lower), self.limited(self.step.upper));
         let mut every = 1;
         loop {
             let part = |numbers: &[f32]| {
@@ -182,10 +188,10 @@ impl<'a> Numbers<'a> {
             let attributes = Attributes {
                 origin,
                 start: self.time(every),
-                interval_s: seconds(self.interval_ms.saturating_mul(every as u64)).into(),
+                interval_s: seconds(self.interval_ms().saturating_mul(every as u64)).into(),
                 mean: part(&self.mean),
-                lower: part(&self.lower),
-                upper: part(&self.upper),
+                lower: part(&lower),
+                upper: part(&upper),
                 coverage: rounded(self.prepared.schema.forecaster.coverage),
                 unit,
             };
@@ -215,6 +221,8 @@ fn retained(topic: String, content: &impl Serialize) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsm2_mqtt::{Session, SessionOptions};
+
     use crate::config::{Config, HomeAssistant, Prepared, prepare};
 
     fn prepared(horizon: usize) -> Prepared {
@@ -225,6 +233,19 @@ mod tests {
         config.model.horizon = horizon;
         config.home_assistant = Some(HomeAssistant::default());
         prepare(&config).expect("a configuration")
+    }
+
+    #[tokio::test]
+    async fn no_values_are_made_while_home_assistant_is_switched_off() {
+        for is_enabled in [true, false] {
+            let mut prepared = prepared(2);
+            prepared.home_assistant.as_mut().expect("the section").is_enabled = is_enabled;
+            let (prepared, options) = (Arc::new(prepared), SessionOptions::new("127.0.0.1", 1, "device"));
+            let (_session, publisher, _receiver) = Session::start(options).expect("a session");
+            let announcer = Announcer::new(&prepared, publisher);
+            assert!(announcer.is_some(), "it removes what was announced");
+            assert_eq!(Values::new(prepared, announcer).is_some(), is_enabled);
+        }
     }
 
     #[test]
@@ -238,6 +259,24 @@ mod tests {
             assert_eq!(rounded(value).to_string(), text);
         }
         assert_eq!(rounded(f32::NAN), Value::Null);
+    }
+
+    /// The whole forecasts that leave while time steps come at these seconds.
+    fn sent(every_s: u64, interval_s: u64, seconds: impl IntoIterator<Item = u64>) -> usize {
+        let (begun, mut sent) = (Instant::now(), None);
+        let (every, interval) = (Duration::from_secs(every_s), Duration::from_secs(interval_s));
+        let times = seconds.into_iter().map(|second| begun + Duration::from_secs(second));
+        times.filter(|&now| is_due(&mut sent, now, every, interval)).count()
+    }
+
+    #[test]
+    fn a_clock_that_jitters_does_not_skip_a_whole_forecast() {
+        let jittering = |minute: u64| 60 * minute + [5_u64, 0, 3][minute as usize % 3];
+        assert_eq!(sent(60, 60, (0..30).map(jittering)), 30);
+        assert_eq!(sent(300, 60, (0..30).map(jittering)), 6);
+        // Steps that come at once after an outage.
+        assert_eq!(sent(300, 3600, (0..100).map(|_| 0).chain([3600, 3600])), 2);
+        assert_eq!(sent(0, 60, [0, 0, 0]), 3);
     }
 
     #[test]
@@ -255,7 +294,8 @@ mod tests {
                 upper: &wide,
                 metrics: None,
             };
-            let json = Numbers::new(&prepared, &step, 0).attributes("1970-01-01T00:00:00Z", Some("°C"));
+            let numbers = Numbers::new(&prepared, &step, 0).expect("a forecast");
+            let json = numbers.attributes("1970-01-01T00:00:00Z", Some("°C"));
             assert!(json.len() <= MAX_ATTRIBUTES, "{horizon}: {}", json.len());
             let read: Value = serde_json::from_slice(&json).expect("JSON");
             let (points, interval_s) = (
