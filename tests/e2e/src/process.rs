@@ -121,10 +121,10 @@ impl Running {
         Self::heard(Self::spawn(&mut command, Stdio::piped()), true)
     }
 
-    /// Starts a command that has one processor to itself, the first; its log is not printed.
-    pub fn start_on_one_core(arguments: &[&str]) -> Self {
+    /// Starts a command of a build of `tsm2-edge` on one processor, the first; its log is not printed.
+    pub fn start_on_one_core(program: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new("taskset");
-        command.args(["-c", "0"]).arg(EDGE.path()).args(arguments);
+        command.args(["-c", "0"]).arg(program).args(arguments);
         Self::heard(Self::spawn(&mut command, Stdio::piped()), false)
     }
 

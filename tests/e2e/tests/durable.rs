@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tsm2_e2e::engine::TestEngine;
-use tsm2_e2e::process::Running;
+use tsm2_e2e::process::{Running, edge};
 use tsm2_e2e::site::{HORIZON, MINUTE, START, Site, exchange, forecast_of, payload, row, summary};
 use tsm2_e2e::{bundle, process, stored};
 use tsm2_edge::config::Config;
@@ -422,7 +422,7 @@ async fn streams_beyond_those_in_memory_go_on_where_they_were() {
         broker.port(),
         &format!("{STATE}\nstate.max_streams_in_memory = 2\nstate.commit_every_readings = 2"),
     );
-    let daemon = site.start_by(Running::start_on_one_core);
+    let daemon = site.start_by(|arguments| Running::start_on_one_core(edge(), arguments));
     let mut client = site.client().await;
     client.wait_for("tsm2/status", "online").await;
     let expected = site.expected(0..4);

@@ -39,7 +39,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When mosquitto is not installed.
-    pub fn start(streams: usize, room: usize, start: fn(&[&str]) -> Running, extra: &str) -> anyhow::Result<Self> {
+    pub fn start(streams: usize, room: usize, start: impl FnOnce(&[&str]) -> Running, extra: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port();
         let more = format!("allow_anonymous true\nmax_inflight_messages {IN_FLIGHT}");

@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod load;
 pub mod load_generator;
 pub mod minutes;
+pub mod ratio;
 pub mod readings;
 pub mod recorder;
 pub mod result;

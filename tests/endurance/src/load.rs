@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use tsm2_e2e::process::Running;
+use tsm2_e2e::process::{Running, edge};
 
 use crate::fleet::{Fleet, payload, source};
 use crate::table::Row;
@@ -105,13 +105,13 @@ impl Load {
     }
 
     fn row(&self, streams: usize, on: &mut impl FnMut(&str)) -> anyhow::Result<Rate> {
-        let mut place = Place::start(streams)?;
+        let mut bed = LoadBed::start(streams, |arguments| Running::start_on_one_core(edge(), arguments))?;
         // New streams cost more than known ones.
-        place.trial(1000.0, Duration::from_secs_f64(streams as f64 / 1000.0), self.drained)?;
+        bed.trial(1000.0, Duration::from_secs_f64(streams as f64 / 1000.0), self.drained)?;
         let (mut low, mut high, mut best) = (0.0, f64::INFINITY, None);
         let ((mut rate, highest), mut halvings) = (self.rates, 0);
         while halvings < HALVINGS && rate <= highest {
-            let delays = place.trial(rate, self.trial, self.drained)?;
+            let delays = bed.trial(rate, self.trial, self.drained)?;
             on(&format!(
                 "{streams} streams, {rate:.0} readings/s: {}",
                 if delays.is_some() { "sustained" } else { "too many" }
@@ -137,8 +137,8 @@ impl Load {
             rate,
             readings: delays.len(),
             delay_ms: [at(0.5), at(0.99), at(1.0)],
-            missing: place.missing,
-            total: place.end(),
+            missing: bed.missing,
+            total: bed.end(),
         })
     }
 }
@@ -152,7 +152,8 @@ struct Arrivals {
     count: AtomicU64,
 }
 
-struct Place {
+/// A broker, a daemon on one core, and sensors of streams whose readings go round.
+pub struct LoadBed {
     fleet: Fleet,
     sender: Sender,
     listener: Listener,
@@ -163,9 +164,13 @@ struct Place {
     missing: u64,
 }
 
-impl Place {
-    fn start(streams: usize) -> anyhow::Result<Self> {
-        let fleet = Fleet::start(streams, 0, Running::start_on_one_core, "")?;
+impl LoadBed {
+    /// Starts all; `start` starts the daemon.
+    ///
+    /// # Errors
+    /// When mosquitto is not installed, or a part does not start.
+    pub fn start(streams: usize, start: impl FnOnce(&[&str]) -> Running) -> anyhow::Result<Self> {
+        let fleet = Fleet::start(streams, 0, start, "")?;
         let port = fleet.broker.port();
         let arrivals = Arc::new(Mutex::new(Arc::new(Arrivals::new(0, 0))));
         let shared = arrivals.clone();
@@ -183,7 +188,7 @@ impl Place {
             }
         })?;
         let sender = Sender::connect(port, "load-sensors")?;
-        Ok(Place {
+        Ok(LoadBed {
             fleet,
             sender,
             listener,
@@ -193,8 +198,26 @@ impl Place {
         })
     }
 
+    /// The daemon's process.
+    pub fn daemon(&self) -> u32 {
+        self.fleet.daemon.id()
+    }
+
+    /// Readings sent.
+    pub fn sent(&self) -> u64 {
+        self.next
+    }
+
+    /// Forecasts that never came.
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
     /// Delays in microseconds, sorted; `None` for a rate that is not sustained.
-    fn trial(&mut self, rate: f64, length: Duration, drained: Duration) -> anyhow::Result<Option<Vec<u32>>> {
+    ///
+    /// # Errors
+    /// The connection of the sensors.
+    pub fn trial(&mut self, rate: f64, length: Duration, drained: Duration) -> anyhow::Result<Option<Vec<u32>>> {
         let streams = self.fleet.streams.len();
         let topics: Vec<String> = self.fleet.streams.iter().map(|stream| format!("s/{stream}")).collect();
         // Whole rounds, so that every stream goes on where it was.
@@ -242,8 +265,7 @@ impl Place {
     /// Readings sent, and those that the daemon's state has.
     fn end(self) -> (u64, u64) {
         self.sender.end();
-        let (summary, stored, _) = self.fleet.end();
-        eprintln!("{summary}");
+        let (_, stored, _) = self.fleet.end();
         self.listener.end();
         (self.next, stored.iter().map(|stored| stored.readings).sum())
     }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
 use tsm2_endurance::result::FaultResult;
-use tsm2_endurance::{bytes, decode, fuzz, load, soak, start, table};
+use tsm2_endurance::{bytes, decode, fuzz, load, ratio, soak, start, table};
 
 /// The daemon under faults, under load and for a long time.
 #[derive(Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Soak(Soak),
     /// The highest rate of readings that the daemon sustains on one core, and how long a forecast takes
     Load(Load),
+    /// Builds of the daemon under the same load, in turn: the processor time of a reading
+    Ratio(Ratio),
     /// Bytes that the daemon writes to the disk in a day
     Bytes(Bytes),
     /// How fast the daemon starts with many stored streams and replays their logs
@@ -164,6 +166,39 @@ impl Load {
 }
 
 #[derive(clap::Args)]
+struct Ratio {
+    /// The programs; the first is the measure
+    #[arg(required = true)]
+    daemons: Vec<PathBuf>,
+    /// Streams
+    #[arg(long, default_value_t = 100)]
+    streams: usize,
+    /// Readings per second
+    #[arg(long, default_value_t = 4000.0)]
+    rate: f64,
+    /// Length of a trial
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Trials of each program; the fastest counts
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+}
+
+impl Ratio {
+    fn run(self) -> anyhow::Result<()> {
+        let ratio = ratio::Ratio {
+            daemons: self.daemons,
+            streams: self.streams,
+            rate: self.rate,
+            trial: Duration::from_secs_f64(self.seconds),
+            rounds: self.rounds,
+        };
+        println!("{}", table::markdown(&ratio.run(|line| eprintln!("{line}"))?));
+        Ok(())
+    }
+}
+
+#[derive(clap::Args)]
 struct Bytes {
     /// Numbers of streams, by comma
     #[arg(long, value_delimiter = ',', default_value = "1,100")]
@@ -262,6 +297,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Soak(soak) => soak.run(),
         Command::Load(load) => load.run(),
+        Command::Ratio(ratio) => ratio.run(),
         Command::Bytes(bytes) => bytes.run(),
         Command::Start(start) => start.run(),
         Command::Decode(decode) => decode.run(),

@@ -37,7 +37,8 @@ pub fn sources(data: &[u8]) {
         Ok(prepared) => prepared,
         Err(error) => {
             let text = error.to_string();
-            assert!(text.contains('.') || text.contains("source"), "a fault names its key: {text}");
+            let sections = ["input.", "input:", "source", "output.", "model."];
+            assert!(sections.iter().any(|key| text.contains(key)), "a fault names its key: {text}");
             return;
         }
     };
