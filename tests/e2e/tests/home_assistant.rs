@@ -514,14 +514,14 @@ async fn home_assistants_own_schemas_accept_every_device_and_every_unit() {
         .iter()
         .flat_map(|class| class.units.iter().map(|unit| (class.name, *unit)));
     let pairs: Vec<_> = pairs.chain([("aqi", ""), ("ph", "")]).collect();
-    // Two classes for each site, one for each variate; some sites have steps that vanish later.
+    // Two classes for each site, one for each variate.
     for (number, pair) in pairs.chunks(2).enumerate() {
         let variates = ["temp", "power"].iter().zip(pair);
         let keys = variates.map(|(variate, (class, unit))| {
             format!("home_assistant.units.{variate} = '{unit}'\nhome_assistant.device_classes.{variate} = '{class}'\n")
         });
         let extra = keys.collect::<String>() + "output.thresholds.temp = [-5.5, 20]\n";
-        let site = Site::new(broker.port(), &extra);
+        let site = Site::new(broker.port(), &format!("{extra}home_assistant.steps = [1, 5]"));
         let config = Config::load(std::path::Path::new(&site.config())).expect("a configuration");
         prepare(&config).unwrap_or_else(|error| panic!("{pair:?}: {error}"));
         // A daemon for some of them is enough to see that the configuration is what is announced.
@@ -530,6 +530,15 @@ async fn home_assistants_own_schemas_accept_every_device_and_every_unit() {
             client.wait_for("tsm2/status", "online").await;
             client.publish("sensors/a", payload(number as i64)).await;
             devices.push(next(&mut client, DEVICE).await);
+            daemon.terminate();
+            // The next run removes a sensor.
+            let site = Site::new(broker.port(), &format!("{extra}home_assistant.steps = [5]"));
+            let daemon = site.start();
+            let removed = json!({ "platform": "sensor" });
+            let removes = |device: &Value| device["components"]["temp_step_1"] == removed;
+            while !devices.last().is_some_and(removes) {
+                devices.push(next(&mut client, DEVICE).await);
+            }
             daemon.terminate();
         }
     }
