@@ -151,7 +151,18 @@ async fn forty_devices_of_five_makes_are_found_and_the_configuration_runs_unedit
 
     let all = without_model.terminate();
     assert_eq!(all.matches("\n[[source]]").count(), 40, "{all}");
-    assert!(all.contains("bundle = \"model.safetensors\""), "{all}");
+    // Unedited it records and forecasts before there is a model.
+    let first = folder.path().join("first.toml");
+    std::fs::write(&first, &all).unwrap();
+    let valid = process::run(&["validate", first.to_str().unwrap()]);
+    let printed = [valid.stdout, valid.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
+    assert!(valid.status.success() && !printed.contains("warning"), "{printed}\n{all}");
+    assert!(
+        all.contains("interval_s = 60") && all.contains("[record]") && printed.contains("naive"),
+        "{printed}\n{all}"
+    );
 }
 
 #[test]

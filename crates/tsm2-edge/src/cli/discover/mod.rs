@@ -19,6 +19,9 @@ use super::connection::Connection;
 use crate::config::{Broker, Log, LogLevel, Warnings};
 use crate::observe::log;
 
+/// Time step of a configuration without a model.
+const INTERVAL_S: f64 = 60.0;
+
 /// Listen on a broker for a while and write a configuration with what was heard
 #[derive(Args)]
 #[command(after_long_help = "Examples:
@@ -82,10 +85,10 @@ impl Discover {
             Some(bundle) => Proposal::of_model(&devices, bundle.meta()),
             None => Proposal::of_all(&devices),
         };
-        let interval_s = bundle
-            .as_ref()
-            .and_then(|bundle| bundle.meta().interval_ms)
-            .map(|ms| ms as f64 / 1e3);
+        let interval_s = match &bundle {
+            Some(bundle) => bundle.meta().interval_ms.map(|ms| ms as f64 / 1e3),
+            None => Some(INTERVAL_S),
+        };
         let text = self.text(&broker, &proposal, topics.len(), devices.len(), interval_s);
         match &self.out {
             None => common::print(text.trim_end()),
@@ -95,7 +98,7 @@ impl Discover {
                     "{} devices on {} topics, {} variates: {}",
                     devices.len(),
                     topics.len(),
-                    proposal.fed(),
+                    proposal.fed().len(),
                     out.display()
                 ))
             }
@@ -134,16 +137,24 @@ impl Discover {
             }
         }
         lines.push("\n[model]".to_owned());
-        lines.push(match &self.bundle {
-            Some(bundle) => format!("bundle = {}", absolute(bundle)),
-            None => "bundle = \"model.safetensors\"  # train one first".to_owned(),
-        });
+        match &self.bundle {
+            Some(bundle) => lines.push(format!("bundle = {}", absolute(bundle))),
+            None => lines.extend([
+                "# No model yet: naive forecasts, and a recording to train one. Then name it:".to_owned(),
+                "#bundle = \"model.safetensors\"".to_owned(),
+                format!("interval_s = {INTERVAL_S}"),
+            ]),
+        }
         lines.push(format!("\n[input]\nstream = {}", quoted(&self.stream)));
+        if self.bundle.is_none() {
+            let variates: Vec<String> = proposal.fed().map(quoted).collect();
+            lines.push(format!("variates = [{}]", variates.join(", ")));
+        }
         if let (Some(slowest_s), Some(interval_s)) = (proposal.slowest_s(), interval_s)
             && slowest_s > interval_s
         {
             lines.push(format!(
-                "# The slowest device sends every {slowest_s:.0} s, and the model has a time step every {interval_s} s."
+                "# The slowest device sends every {slowest_s:.0} s, and there is a time step every {interval_s} s."
             ));
             lines.push(format!("forward_fill_limit = {}", (2.0 * slowest_s / interval_s).ceil()));
         }
@@ -151,6 +162,9 @@ impl Discover {
             lines.push(format!(
                 "# Nothing that was heard looks like the variate {variate:?}; the model would never see it."
             ));
+        }
+        if self.bundle.is_none() {
+            lines.push("\n[record]\npath = \"recordings\"".to_owned());
         }
         lines.join("\n") + "\n" + &proposal.sections()
     }

@@ -170,8 +170,8 @@ impl<'d> Proposal<'d> {
     }
 
     /// Variates that are fed.
-    pub(super) fn fed(&self) -> usize {
-        self.variates.len()
+    pub(super) fn fed(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.variates.values().map(String::as_str)
     }
 }
 
