@@ -28,7 +28,8 @@ for step in range(int(sys.argv[3]) if len(sys.argv) > 3 else 500):
     optimizer.zero_grad(), loss.backward(), optimizer.step()
 print(f"mean squared error of the last batch, in standard deviations: {loss.item():.3f}")
 
-torch.onnx.export(model.eval(), (mean, torch.zeros(1, 1, 64)), sys.argv[2], dynamo=False, opset_version=17,
+# Not `mean` itself as the readings: the exporter would take every `mean` for the input.
+torch.onnx.export(model.eval(), (torch.zeros(m), torch.zeros(1, 1, 64)), sys.argv[2], dynamo=False, opset_version=17,
                   input_names=["readings", "h"], output_names=["forecast", "h_next"])
 graph = onnx.load(sys.argv[2])
 variates = [{"name": name, "mean": mean[i].item(), "std": std[i].item()} for i, name in enumerate(names)]
