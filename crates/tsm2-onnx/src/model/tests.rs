@@ -314,7 +314,10 @@ fn two_states(names: [(&str, &str); 2]) -> Vec<u8> {
 
 #[test]
 fn numbered_states_had_no_outputs_as_their_numbers_were_cut() {
-    for names in [[("h_0", "h_0_next"), ("h_1", "h_1_next")], [("h_1", "h_1_next"), ("h_0", "h_0_next")]] {
+    for names in [
+        [("h_0", "h_0_next"), ("h_1", "h_1_next")],
+        [("h_1", "h_1_next"), ("h_0", "h_0_next")],
+    ] {
         let model = GraphModel::from_bytes(&two_states(names)).expect("two states");
         let (mut state, mut forecast) = (vec![0.0; model.state_len()], [0.0; 6]);
         model.step(&mut state, &[1.0, 2.0], 0, &mut forecast).expect("a step");
