@@ -144,7 +144,7 @@ impl Keys {
     }
 }
 
-/// A column that tells rows of one time apart: each of its values comes at most once at a time.
+/// A column that tells rows of one time apart: each of its values comes at most once at a time, and at several times.
 pub(crate) struct Discriminator {
     pub column: usize,
     pub examples: String,
@@ -190,7 +190,8 @@ pub(crate) fn discriminator(
     // Fewer different values name better.
     let best = candidates.into_iter().min_by_key(|(c, _, keys)| (keys.names.len(), *c));
     Ok(best
-        .filter(|(_, _, keys)| keys.names.len() > 1)
+        // The values of a counter do not come again.
+        .filter(|(_, seen, keys)| keys.names.len() > 1 && seen.len() >= 2 * keys.names.len())
         .map(|(column, _, keys)| Discriminator {
             column,
             values: keys.names.len(),

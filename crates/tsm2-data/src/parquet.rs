@@ -2,7 +2,8 @@
 //!
 //! - Numbers are written so that they are read back to the same bits; a missing value is an empty cell.
 //! - Times are RFC 3339, with `Z` where the file says that they are UTC.
-//! - A column of lists has the word `list` in each row, so that the report names it among those left out.
+//! - A column of lists has the word `list` in each row, one of half precision `float16`, and one of decimals with too many digits `decimal`,
+//!   so that the report names it among those left out.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -19,6 +20,12 @@ use parquet::schema::types::ColumnDescriptor;
 
 /// Rows decoded at a time.
 const CHUNK: usize = 1024;
+/// Cells beyond which a file is not read: a few bytes may stand for any number of equal cells.
+const MOST_CELLS: u128 = 1 << 30;
+/// Digits behind the point of a decimal that is read.
+const MOST_DIGITS: u32 = 38;
+/// The word for a decimal with more digits.
+const DECIMAL: &str = "decimal";
 
 /// What the values of a column mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,14 +40,14 @@ enum Meaning {
     Moment(i64, bool),
     /// Digits behind the point.
     Decimal(u32),
-    /// Nothing that a cell could hold.
-    List,
+    /// Nothing that is read, and the word for it.
+    Other(&'static str),
 }
 
 impl Meaning {
     fn of(column: &ColumnDescriptor) -> Meaning {
         if column.max_rep_level() > 0 {
-            return Meaning::List;
+            return Meaning::Other("list");
         }
         let unit = |unit: &TimeUnit| match unit {
             TimeUnit::MILLIS => 1_000_000,
@@ -51,9 +58,9 @@ impl Meaning {
             Some(LogicalType::Timestamp(time)) => return Meaning::Moment(unit(&time.unit), time.is_adjusted_to_u_t_c),
             Some(LogicalType::Time(time)) => return Meaning::Clock(unit(&time.unit)),
             Some(LogicalType::Date) => return Meaning::Date,
-            Some(LogicalType::Decimal(decimal)) => return Meaning::Decimal(decimal.scale.max(0) as u32),
+            Some(LogicalType::Decimal(decimal)) => return Meaning::decimal(decimal.scale),
             Some(LogicalType::Integer(integer)) if !integer.is_signed => return Meaning::Unsigned,
-            Some(LogicalType::Float16) => return Meaning::List,
+            Some(LogicalType::Float16) => return Meaning::Other("float16"),
             _ => {}
         }
         match column.converted_type() {
@@ -62,9 +69,16 @@ impl Meaning {
             ConvertedType::TIME_MILLIS => Meaning::Clock(1_000_000),
             ConvertedType::TIME_MICROS => Meaning::Clock(1000),
             ConvertedType::DATE => Meaning::Date,
-            ConvertedType::DECIMAL => Meaning::Decimal(column.type_scale().max(0) as u32),
+            ConvertedType::DECIMAL => Meaning::decimal(column.type_scale()),
             ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64 => Meaning::Unsigned,
             _ => Meaning::Plain,
+        }
+    }
+
+    fn decimal(scale: i32) -> Meaning {
+        match scale.max(0) as u32 {
+            scale @ 0..=MOST_DIGITS => Meaning::Decimal(scale),
+            _ => Meaning::Other(DECIMAL),
         }
     }
 
@@ -72,8 +86,8 @@ impl Meaning {
     fn write(self, value: i128, out: &mut Vec<u8>) -> io::Result<()> {
         let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
         match self {
-            Meaning::List => write!(out, "list"),
-            Meaning::Plain | Meaning::Unsigned => write!(out, "{value}"),
+            Meaning::Other(word) => write!(out, "{word}"),
+            Meaning::Plain | Meaning::Unsigned | Meaning::Decimal(0) => write!(out, "{value}"),
             Meaning::Date => {
                 let days = i64::try_from(value).ok().and_then(|days| Span::new().try_days(days).ok());
                 let date = days.and_then(|days| Date::constant(1970, 1, 1).checked_add(days).ok());
@@ -91,13 +105,9 @@ impl Meaning {
                 }
             }
             Meaning::Decimal(scale) => {
-                let one = 10i128.checked_pow(scale).unwrap_or(i128::MAX);
+                let (all, one) = (value.unsigned_abs(), 10u128.pow(scale));
                 let sign = if value < 0 { "-" } else { "" };
-                let (whole, rest) = ((value / one).abs(), (value % one).abs());
-                match scale {
-                    0 => write!(out, "{value}"),
-                    _ => write!(out, "{sign}{whole}.{rest:0width$}", width = scale as usize),
-                }
+                write!(out, "{sign}{}.{:0width$}", all / one, all % one, width = scale as usize)
             }
         }
     }
@@ -129,7 +139,7 @@ impl Chunk {
         let (most, mut is_there) = (column.max_def_level(), Vec::new());
         let meaning = Meaning::of(column);
         let values = match reader {
-            _ if meaning == Meaning::List => Values::Bool(Vec::new()),
+            _ if matches!(meaning, Meaning::Other(_)) => Values::Bool(Vec::new()),
             ColumnReader::BoolColumnReader(reader) => Values::Bool(values(reader, rows, most, &mut is_there)?),
             ColumnReader::Int32ColumnReader(reader) => Values::Int32(values(reader, rows, most, &mut is_there)?),
             ColumnReader::Int64ColumnReader(reader) => Values::Int64(values(reader, rows, most, &mut is_there)?),
@@ -156,8 +166,10 @@ impl Chunk {
         self.at += 1;
         let whole = |value: i128, out: &mut Vec<u8>| self.meaning.write(value, out);
         let is_unsigned = self.meaning == Meaning::Unsigned;
+        if let Meaning::Other(word) = self.meaning {
+            return write!(out, "{word}");
+        }
         match &self.values {
-            _ if self.meaning == Meaning::List => write!(out, "list"),
             Values::Bool(values) => values.get(at).map_or(Ok(()), |value| write!(out, "{value}")),
             Values::Int32(values) => values.get(at).map_or(Ok(()), |&value| {
                 let value = if is_unsigned { i128::from(value as u32) } else { value.into() };
@@ -179,12 +191,15 @@ impl Chunk {
 
     fn text(&self, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         if let Meaning::Decimal(_) = self.meaning {
-            if bytes.is_empty() || bytes.len() > 16 {
-                return Ok(());
+            let Some(first) = bytes.first() else { return Ok(()) };
+            let sign = if first & 0x80 == 0 { 0 } else { 0xff };
+            // Bytes before the last 16 may only carry the sign on.
+            let (above, low) = bytes.split_at(bytes.len().saturating_sub(16));
+            if above.iter().any(|&byte| byte != sign) || (low[0] ^ sign) & 0x80 != 0 {
+                return write!(out, "{DECIMAL}");
             }
-            let negative = bytes[0] & 0x80 != 0;
-            let mut whole = [if negative { 0xff } else { 0 }; 16];
-            whole[16 - bytes.len()..].copy_from_slice(bytes);
+            let mut whole = [sign; 16];
+            whole[16 - low.len()..].copy_from_slice(low);
             return self.meaning.write(i128::from_be_bytes(whole), out);
         }
         quote(&String::from_utf8_lossy(bytes), out);
@@ -241,8 +256,31 @@ impl Table {
         };
         let mut ready = Vec::new();
         let schema = file.metadata().file_metadata().schema_descr_ptr();
-        if (0..schema.num_columns()).all(|c| Meaning::of(&schema.column(c)) == Meaning::List) {
-            return Err(io::Error::other("no column of the Parquet file holds one value a row"));
+        let words = (0..schema.num_columns()).map(|c| match Meaning::of(&schema.column(c)) {
+            Meaning::Other(word) => Some(word),
+            _ => None,
+        });
+        if let Some(mut words) = words.collect::<Option<Vec<_>>>() {
+            words.sort_unstable();
+            words.dedup();
+            let problem = format!(
+                "no column of the Parquet file holds one value a row that can be read ({})",
+                words.join(", ")
+            );
+            return Err(io::Error::other(problem));
+        }
+        let rows = file
+            .metadata()
+            .row_groups()
+            .iter()
+            .map(|group| group.num_rows().max(0).unsigned_abs());
+        let rows: u128 = rows.map(u128::from).sum();
+        let columns = schema.num_columns();
+        if rows * columns as u128 > MOST_CELLS {
+            let problem = format!(
+                "the Parquet file has {rows} rows of {columns} columns, and at most {MOST_CELLS} cells are read; give fewer rows or columns"
+            );
+            return Err(io::Error::other(problem));
         }
         for c in 0..schema.num_columns() {
             if c > 0 {

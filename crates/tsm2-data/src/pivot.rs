@@ -53,7 +53,7 @@ impl Reader<'_> {
             }
         }
         let is_number = |name: &String| name.parse::<f64>().is_ok();
-        let prefix = match self.dialect.header.is_some() && long.names.len() == 1 && table.names.names.iter().all(is_number) {
+        let prefix = match self.dialect.header.has_names() && long.names.len() == 1 && table.names.names.iter().all(is_number) {
             true => format!("{}_", self.names[long.names[0]]),
             false => String::new(),
         };
@@ -174,16 +174,7 @@ impl Reader<'_> {
             kept.sort_by_key(|&name| self.options.columns.iter().position(|column| *column == file.variates[name].0));
         }
         if kept.is_empty() {
-            let columns = file
-                .dropped_columns
-                .iter()
-                .map(|column| format!("`{}` ({})", column.name, column.reason))
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(Error::NoNumericColumn {
-                path: self.source.path.into(),
-                columns,
-            });
+            return Err(Error::no_numeric_column(self.source.path, &file.dropped_columns));
         }
         let place = |name: u32| kept.iter().position(|&known| known == name as usize);
         let places: Vec<Option<usize>> = (0..count as u32).map(place).collect();

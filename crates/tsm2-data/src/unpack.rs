@@ -11,6 +11,8 @@ use crate::names;
 
 /// Columns beyond which the text is no recording.
 const MOST_COLUMNS: usize = 20_000;
+/// Cells beyond which a text must have its share of bytes for them: each row is written with all columns.
+const MOST_CELLS: u64 = 1 << 26;
 
 /// The text as CSV; `None` when it is no JSON. `Err`: the line that is none, and what is wrong.
 pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
@@ -31,6 +33,11 @@ pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
     Some(rows(text, shape, &mut |row| columns.take(&row)).and_then(|()| {
         if matches!(shape, Shape::Document) && columns.rows < 2 {
             return Err((1, "one object without rows".into()));
+        }
+        let cells = columns.rows.saturating_mul(columns.paths.len() as u64);
+        if cells > MOST_CELLS.max(50 * text.len() as u64) {
+            let (rows, columns) = (columns.rows, columns.paths.len());
+            return Err((0, format!("{rows} rows with {columns} different members are too many cells")));
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
         let names = columns.names();
@@ -158,11 +165,7 @@ fn document_rows(
         });
     }
     if let Some(rows) = parallel(members) {
-        let columns = || {
-            members
-                .iter()
-                .filter_map(|(name, value)| Some((name, value.as_array().filter(|items| items.len() == rows)?)))
-        };
+        let columns = || members.iter().filter_map(|(name, value)| Some((name, value.as_array()?)));
         return (0..rows).try_for_each(|row| with_cells(&mut columns().map(|(name, items)| (name.clone(), &items[row]))));
     }
     let holding: Vec<(&String, &Value)> = members.iter().filter(|(_, value)| holds_rows(value)).collect();
@@ -178,12 +181,16 @@ fn document_rows(
     })
 }
 
-/// Items of the arrays of an object that has several of one length and no objects in them.
+/// Items of the arrays of an object of several arrays of one length, with no objects in them. Beside anything else they are cells of a row.
 fn parallel(members: &Map<String, Value>) -> Option<usize> {
-    let is_cells = |items: &&Vec<Value>| items.len() > 1 && !items.iter().any(|item| item.is_object() || item.is_array());
-    let mut lengths = members.values().filter_map(Value::as_array).filter(is_cells).map(Vec::len);
-    let first = lengths.next()?;
-    lengths.any(|length| length == first).then_some(first)
+    let rows = members.values().next()?.as_array()?.len();
+    let is_column = |value: &Value| {
+        let is_cell = |item: &Value| !item.is_object() && !item.is_array();
+        value
+            .as_array()
+            .is_some_and(|items| items.len() == rows && items.iter().all(is_cell))
+    };
+    (members.len() > 1 && rows > 1 && members.values().all(is_column)).then_some(rows)
 }
 
 /// Whether a value has rows in it rather than cells.

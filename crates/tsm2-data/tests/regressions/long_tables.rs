@@ -250,3 +250,14 @@ fn an_archive_of_a_control_system_is_pivoted() {
     assert_eq!(names(&report), ["Temp_0", "Temp_1"]);
     assert_ten_minutes(&report);
 }
+
+#[test]
+fn a_rising_counter_was_taken_for_the_column_of_names() {
+    let text = table("time,count,value", 240, |row| {
+        format!("2024-03-04T{},{},{}", clock(row / 6 * 6), 7 * row + 3, reading(row))
+    });
+    match read_with(text, &Options::default()) {
+        Ok((_, report)) => assert!(names(&report).len() <= 2, "{report:?}"),
+        Err(error) => assert!(!error.to_string().contains("`count`"), "{error}"),
+    }
+}

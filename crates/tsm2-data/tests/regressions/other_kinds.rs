@@ -387,3 +387,30 @@ fn narrow_spaces_group_thousands_and_a_clock_may_stand_before_its_date() {
     assert_ten_minutes(&report);
     assert_eq!(recording.series[0].values[3], 1221.5);
 }
+
+#[test]
+fn arrays_in_a_row_were_taken_for_columns_and_the_time_was_lost() {
+    let row = |row: usize| {
+        let time = format!("2024-03-{:02}T{}", day(row), clock(row));
+        format!(
+            r#"{{"time":"{time}","acc":[{},2,{row}.5],"gyro":[4,{},6]}}"#,
+            reading(row),
+            reading(row + 3)
+        )
+    };
+    let rows: Vec<String> = (0..60).map(row).collect();
+    let (recording, report) = read(format!("[{}]", rows.join(",")));
+    assert_ten_minutes(&report);
+    assert_eq!((report.rows, report.time_column.as_deref()), (60, Some("time")));
+    let column = names(&report).iter().position(|name| *name == "acc.0").unwrap();
+    assert_eq!(recording.series[0].row(9, recording.variates.len())[column], reading(9));
+    assert!(error(r#"{"name":"x","a":[1,2,3],"b":[4,5,6]}"#).contains("one object without rows"));
+}
+
+#[test]
+fn a_member_of_one_row_was_a_cell_of_every_row_whatever_memory_that_took() {
+    let wide: Vec<String> = (0..19_000).map(|c| format!("\"c{c}\":1")).collect();
+    let text = format!("{{{}}}\n{}", wide.join(","), "{\"a\":1}\n".repeat(4000));
+    let message = error(text);
+    assert!(message.contains("4001 rows with 19001 different members"), "{message}");
+}

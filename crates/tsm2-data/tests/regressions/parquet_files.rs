@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
+use parquet::file::metadata::{ParquetMetaDataReader, ParquetMetaDataWriter};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -124,4 +125,83 @@ fn a_parquet_file_that_is_cut_or_spoiled_is_refused() {
         spoiled[at] ^= 0x55;
         let _ = crate::read_with(spoiled, &tsm2_data::Options::default());
     }
+}
+
+/// Rows of a time, a number, and the value of `last`, whose column has this type.
+fn with_column(last: &str, value: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
+    let schema = format!("message recording {{ required int64 time (TIMESTAMP(MILLIS, true)); required double x; required {last}; }}");
+    let schema = Arc::new(parse_message_type(&schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(WriterProperties::new())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    while let Some(mut open) = group.next_column().unwrap() {
+        match open.untyped() {
+            ColumnWriter::Int64ColumnWriter(writer) => {
+                let times: Vec<i64> = (0..60).map(|row| (1_709_510_400 + 600 * row) * 1000).collect();
+                writer.write_batch(&times, None, None).unwrap();
+            }
+            ColumnWriter::DoubleColumnWriter(writer) => {
+                let values: Vec<f64> = (0..60).map(|row| reading(row).into()).collect();
+                writer.write_batch(&values, None, None).unwrap();
+            }
+            ColumnWriter::ByteArrayColumnWriter(writer) => {
+                let values: Vec<ByteArray> = (0..60).map(|row| value(row).into()).collect();
+                writer.write_batch(&values, None, None).unwrap();
+            }
+            ColumnWriter::FixedLenByteArrayColumnWriter(writer) => {
+                let values: Vec<_> = (0..60).map(|row| ByteArray::from(value(row)).into()).collect();
+                writer.write_batch(&values, None, None).unwrap();
+            }
+            _ => panic!("another column"),
+        }
+        open.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn a_decimal_of_many_digits_stopped_the_program() {
+    // Hundredths, with the sign carried on through 20 bytes.
+    let cents = |row: usize| [[0xff; 12].as_slice(), &(-100 - row as i64 * row as i64 % 64).to_be_bytes()].concat();
+    let (recording, report) = read(with_column("binary y (DECIMAL(38, 2))", cents));
+    assert_eq!(names(&report), ["x", "y"]);
+    assert_eq!(recording.series[0].row(7, 2)[1], -1.49);
+    let least = |row: usize| (i128::MIN + row as i128 % 3).to_be_bytes().to_vec();
+    let (recording, _) = read(with_column("binary y (DECIMAL(39, 2))", least));
+    assert_eq!(recording.series[0].row(0, 2)[1], -1.701_411_8e36);
+    let of_17_bytes = |row: usize| [&[1u8; 16], [row as u8].as_slice()].concat();
+    for (column, value) in [
+        ("binary y (DECIMAL(70000, 66000))", &cents as &dyn Fn(usize) -> Vec<u8>),
+        ("binary y (DECIMAL(50, 39))", &cents),
+        ("binary y (DECIMAL(50, 2))", &of_17_bytes),
+    ] {
+        let (_, report) = read(with_column(column, value));
+        assert_eq!(names(&report), ["x"]);
+        assert_eq!(report.dropped_columns[0].reason, "text: `decimal` throughout", "{column}");
+    }
+}
+
+#[test]
+fn numbers_of_half_precision_were_reported_as_a_list() {
+    let (_, report) = read(with_column("fixed_len_byte_array(2) y (FLOAT16)", |row| vec![row as u8, 0x4c]));
+    assert_eq!(names(&report), ["x"]);
+    assert_eq!(report.dropped_columns[0].reason, "text: `float16` throughout");
+}
+
+#[test]
+fn a_file_that_claims_more_rows_than_memory_holds_was_read_until_it_ended() {
+    let mut bytes = file(Compression::SNAPPY);
+    let metadata = ParquetMetaDataReader::new()
+        .parse_and_finish(&bytes::Bytes::copy_from_slice(&bytes))
+        .unwrap();
+    let groups = metadata.row_groups().iter().cloned();
+    let groups = groups
+        .map(|group| group.into_builder().set_num_rows(1 << 40).build().unwrap())
+        .collect();
+    let metadata = metadata.into_builder().set_row_groups(groups).build();
+    ParquetMetaDataWriter::new(&mut bytes, &metadata).finish().unwrap();
+    let message = error(bytes);
+    assert!(message.contains("2199023255552 rows of 7 columns"), "{message}");
 }
