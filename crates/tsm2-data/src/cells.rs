@@ -2,6 +2,9 @@
 //!
 //! Numbers are parsed to `f64` first and rounded to `f32` by the caller, as readings are on the device.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use crate::units;
 
 /// The character before the decimals.
@@ -124,9 +127,7 @@ fn separated(cell: &[u8], decimal: Decimal) -> Option<f64> {
         return None;
     }
     let mut text = [0u8; 64];
-    let digits = cell.iter().position(u8::is_ascii_digit)?;
-    if decimal == Decimal::Comma && cell[digits] == b'0' && cell[digits..].iter().take_while(|byte| byte.is_ascii_digit()).count() > 3 {
-        // `0150,5`: a reading and its quality, as weather services write them.
+    if decimal == Decimal::Comma && has_quality(cell) {
         return None;
     }
     let (mut length, mut since_group, mut decimals) = (0, None::<usize>, false);
@@ -169,6 +170,11 @@ fn separated(cell: &[u8], decimal: Decimal) -> Option<f64> {
         return None;
     }
     plain(&text[..length])
+}
+
+/// Whether a cell is a reading and its quality, as weather services write them: `+0150,5`.
+fn has_quality(cell: &[u8]) -> bool {
+    matches!(cell, [b'+' | b'-', b'0', rest @ .., b',', quality] if rest.len() == 3 && rest.iter().chain([quality]).all(u8::is_ascii_digit))
 }
 
 /// The typographic minus.
@@ -229,23 +235,28 @@ pub(crate) fn split_unit(cell: &[u8]) -> Option<(&[u8], &str)> {
     units::is_unit(unit).then(|| (&cell[..end], unit))
 }
 
-/// Words that stand for no reading, in lower case, with bars between them.
-const MISSING: &str = "nan|na|n/a|null|none|nil|?|-|--|---|----|*|**|***|****|*****|.|..|#n/a|#na|#value!|#div/0!|#null!|#num!|#ref!|\
-    <na>|<null>|(null)|\\n|nat|unavailable|unknown|undefined|invalid|missing|bad|bad input|no data|nodata|no value|\
-    novalue|no reading|no sample|not connect|not connected|disconnected|offline|error|err|fault|fail|failed|\
-    i/o timeout|timeout|comm fail|pt created|scan off|shutdown|keine daten|fehler|ungültig|inf";
+/// Words that stand for no reading, in lower case.
+static MISSING: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| {
+    "nan|na|n/a|null|none|nil|?|-|--|---|----|*|**|***|****|*****|.|..|#n/a|#na|#value!|#div/0!|#null!|#num!|#ref!|\
+     <na>|<null>|(null)|\\n|nat|unavailable|unknown|undefined|invalid|missing|bad|bad input|no data|nodata|no value|\
+     novalue|no reading|no sample|not connect|not connected|disconnected|offline|error|err|fault|fail|failed|\
+     i/o timeout|timeout|comm fail|pt created|scan off|shutdown|keine daten|fehler|ungültig|inf"
+        .split('|')
+        .map(str::as_bytes)
+        .collect()
+});
 
 /// Those of them that need no mention.
 const COMMON: [&str; 9] = ["nan", "na", "n/a", "null", "none", "nat", "nil", "<na>", "#n/a"];
 
 /// Whether a trimmed, non-empty cell is a word that stands for no reading.
 pub fn is_missing(cell: &[u8]) -> bool {
-    if cell.len() > 13 {
-        return false;
-    }
-    let is_in = |cell: &[u8]| MISSING.split('|').any(|word| word.as_bytes().eq_ignore_ascii_case(cell));
+    let mut lower = [0; 13];
+    let Some(lower) = lower.get_mut(..cell.len()) else { return false };
+    lower.copy_from_slice(cell);
+    lower.make_ascii_lowercase();
     let unsigned = cell.strip_prefix(b"-").or(cell.strip_prefix(b"+")).unwrap_or(cell);
-    is_in(cell)
+    MISSING.contains(&*lower)
         || unsigned.eq_ignore_ascii_case(b"inf")
         || unsigned.eq_ignore_ascii_case(b"nan")
         || unsigned.eq_ignore_ascii_case(b"infinity")

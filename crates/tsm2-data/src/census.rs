@@ -117,12 +117,12 @@ const PATIENCE: u64 = 2000;
 impl Census {
     pub fn take(source: &Source<'_>, dialect: &Dialect) -> Result<Census, Error> {
         let mut rows = Rows::open(source, dialect)?;
-        let width = dialect.names.len();
+        let width = dialect.header.names.len();
         let mut columns: Vec<Column> = (0..width).map(|_| Column::new()).collect();
         let mut count = 0;
         while let Some((line, record)) = rows.next()? {
             count += 1;
-            for (column, cell) in columns.iter_mut().zip(record) {
+            for (column, cell) in columns.iter_mut().zip(record.iter()) {
                 column.add(line, trim(cell));
             }
         }

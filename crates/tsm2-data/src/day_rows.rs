@@ -5,7 +5,7 @@ use crate::cells::trim;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::names::{self, Part};
-use crate::rows::Rows;
+use crate::rows::{Drops, Rows};
 use crate::source::Source;
 use crate::time::date::{ORDERS, Order};
 use crate::time::formats::parse;
@@ -54,10 +54,10 @@ pub(crate) struct DayRows {
 impl DayRows {
     pub fn find(dialect: &Dialect) -> Option<DayRows> {
         [Kind::Day, Kind::Year, Kind::Series].into_iter().find_map(|kind| {
-            let named = dialect.names.iter().enumerate();
+            let named = dialect.header.names.iter().enumerate();
             let clocks: Vec<(usize, String)> = named.filter_map(|(c, name)| Some((c, kind.read(name)?))).collect();
-            let others = dialect.names.len() - clocks.len();
-            let has_year = || dialect.names.iter().any(|name| names::part(name) == Some(Part::Year));
+            let others = dialect.header.names.len() - clocks.len();
+            let has_year = || dialect.header.names.iter().any(|name| names::part(name) == Some(Part::Year));
             let is_one = clocks.len() >= LEAST && (1..=LEAST).contains(&others) && (kind != Kind::Year || has_year());
             is_one.then_some(DayRows { clocks, kind })
         })
@@ -66,8 +66,8 @@ impl DayRows {
     /// What a user should know.
     pub fn note(&self, dialect: &Dialect) -> String {
         let (first, last) = (
-            &dialect.names[self.clocks[0].0],
-            &dialect.names[self.clocks[self.clocks.len() - 1].0],
+            &dialect.header.names[self.clocks[0].0],
+            &dialect.header.names[self.clocks[self.clocks.len() - 1].0],
         );
         match self.kind {
             Kind::Day => format!("a row a day: the columns `{first}` to `{last}` are times of day"),
@@ -76,9 +76,9 @@ impl DayRows {
         }
     }
 
-    /// The table as CSV: the other columns, the time, `value`. `None` when times of day have no column of dates.
-    pub fn to_csv(&self, source: &Source<'_>, dialect: &Dialect) -> Result<Option<Vec<u8>>, Error> {
-        let others: Vec<usize> = (0..dialect.names.len())
+    /// The table with a row for each time. `None` when times of day have no column of dates.
+    pub fn read(&self, source: &Source<'_>, dialect: &Dialect) -> Result<Option<Table>, Error> {
+        let others: Vec<usize> = (0..dialect.header.names.len())
             .filter(|c| self.clocks.iter().all(|(other, _)| other != c))
             .collect();
         let is_date = |cell: &[u8]| {
@@ -86,12 +86,14 @@ impl DayRows {
                 .iter()
                 .any(|&order| parse(cell, order).is_some_and(|parsed| parsed.date.is_some()))
         };
-        let mut writer = csv::WriterBuilder::new().delimiter(b';').from_writer(Vec::new());
+        // The delimiter of the file, by which commas in numbers are read.
+        let delimiter = if dialect.delimiter == b' ' { b'\t' } else { dialect.delimiter };
+        let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
         let mut rows = Rows::open(source, dialect)?;
-        let mut has_date = false;
+        let (mut has_date, mut count) = (false, 0);
         let header = others
             .iter()
-            .map(|&c| dialect.names[c].as_bytes())
+            .map(|&c| dialect.header.names[c].as_bytes())
             .chain([self.kind.column().as_bytes(), b"value"]);
         let failed = |error: csv::Error| Error::Read {
             path: source.path.into(),
@@ -99,6 +101,7 @@ impl DayRows {
         };
         writer.write_record(header).map_err(failed)?;
         while let Some((_, record)) = rows.next()? {
+            count += 1;
             let cell = |c: usize| trim(record.get(c).unwrap_or_default());
             has_date |= others.iter().any(|&c| is_date(cell(c)));
             for (c, clock) in &self.clocks {
@@ -106,9 +109,25 @@ impl DayRows {
                 writer.write_record(cells).map_err(failed)?;
             }
         }
-        let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-        Ok((has_date || self.kind != Kind::Day).then_some(bytes))
+        let csv = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+        Ok((has_date || self.kind != Kind::Day).then_some(Table {
+            csv,
+            delimiter,
+            rows: count,
+            drops: rows.drops,
+        }))
     }
+}
+
+/// A table with a row for each time.
+pub(crate) struct Table {
+    /// The other columns, the time, and a column `value`.
+    pub csv: Vec<u8>,
+    pub delimiter: u8,
+    /// Rows of the file.
+    pub rows: u64,
+    /// Rows of the file that are left out.
+    pub drops: Drops,
 }
 
 /// The time of day that a name is: `07:15`, `07:15-07:30` (its beginning), `H7` and `HE7` (the hour that ends then).

@@ -1,6 +1,6 @@
 //! Bytes to UTF-8 text: byte order marks, UTF-16 without one, and Windows-1252 for bytes that are no UTF-8.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use encoding_rs::{Decoder, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
@@ -167,45 +167,13 @@ impl<R: Read> Read for Decoded<R> {
 }
 
 /// UTF-8 bytes without a byte order mark at the start.
-pub(crate) struct SkipMark<R> {
-    bytes: R,
-    /// Bytes read ahead, and how many of them are handed out.
-    head: Option<(Vec<u8>, usize)>,
-    is_started: bool,
-}
-
-impl<R: Read> SkipMark<R> {
-    pub fn new(bytes: R) -> Self {
-        SkipMark {
-            bytes,
-            head: None,
-            is_started: false,
-        }
-    }
-}
-
-impl<R: Read> Read for SkipMark<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if !self.is_started {
-            self.is_started = true;
-            let mut head = Vec::new();
-            self.bytes.by_ref().take(3).read_to_end(&mut head)?;
-            let skipped = if head == [0xef, 0xbb, 0xbf] { 3 } else { 0 };
-            self.head = Some((head, skipped));
-        }
-        if let Some((head, at)) = &mut self.head {
-            let length = (head.len() - *at).min(into.len());
-            into[..length].copy_from_slice(&head[*at..][..length]);
-            *at += length;
-            if *at == head.len() {
-                self.head = None;
-            }
-            if length > 0 {
-                return Ok(length);
-            }
-        }
-        self.bytes.read(into)
-    }
+pub(crate) fn without_mark<'a>(mut bytes: Box<dyn BufRead + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
+    let mut head = Vec::new();
+    bytes.by_ref().take(3).read_to_end(&mut head)?;
+    Ok(match head.as_slice() {
+        [0xef, 0xbb, 0xbf] => bytes,
+        _ => Box::new(io::Cursor::new(head).chain(bytes)),
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::long;
 use crate::options::Options;
 use crate::reader::{File, Reader};
-use crate::rows::Reason;
+use crate::rows::{Drops, Reason};
 use crate::source::Source;
 use crate::time::finder::Finder;
 
@@ -20,23 +20,18 @@ impl File {
     pub fn read(path: &Path, bytes: Option<&[u8]>, options: &Options) -> Result<File, Error> {
         let mut source = Source::open(path, bytes, options.encoding.as_deref())?;
         let mut dialect = Dialect::find(&source, options)?;
-        let mut day_rows = None;
+        let mut notes = std::mem::take(&mut dialect.header.notes);
+        let mut drops = Drops::default();
         if let Some(found) = DayRows::find(&dialect)
-            && let Some(table) = found.to_csv(&source, &dialect)?
+            && let Some(table) = found.read(&source, &dialect)?
         {
-            day_rows = Some(found.note(&dialect));
-            source = source.with_table(table);
-            dialect = Dialect::find(
-                &source,
-                &Options {
-                    delimiter: None,
-                    ..options.clone()
-                },
-            )?;
+            notes.push(found.note(&dialect));
+            notes.extend(table.drops.check(path, table.rows, options.force)?);
+            drops = table.drops;
+            source = source.with_table(table.csv, table.delimiter);
+            dialect = Dialect::find(&source, options)?;
         }
         let census = Census::take(&source, &dialect)?;
-        let mut notes = dialect.notes.clone();
-        notes.extend(day_rows);
         if source.encoding != Encoding::Utf8 {
             notes.push(format!("the text is read as {}; --encoding names another", source.encoding.name()));
         }
@@ -46,8 +41,8 @@ impl File {
         notes.extend(census.drops.check(path, census.rows, options.force)?);
         let (decimals, note) = census.decimals(options.decimal, dialect.delimiter);
         notes.extend(note);
-        let has_header = dialect.header.is_some();
-        let plain_names = unique_names(&dialect.names, has_header, &[], &mut Vec::new());
+        let has_header = dialect.header.has_names();
+        let plain_names = unique_names(&dialect.header.names, has_header, &[], &mut Vec::new());
         let finder = Finder {
             source: &source,
             census: &census,
@@ -57,7 +52,7 @@ impl File {
         };
         let time = finder.find()?;
         let time_at = time.as_ref().map_or(Vec::new(), |time| time.columns.clone());
-        let names = unique_names(&dialect.names, has_header, &time_at, &mut notes);
+        let names = unique_names(&dialect.header.names, has_header, &time_at, &mut notes);
         let reader = Reader {
             source: &source,
             dialect: &dialect,
@@ -79,7 +74,7 @@ impl File {
         file.time_names = time_at.iter().map(|&c| names[c].clone()).collect();
         file.time = time;
         file.sha256 = source.sha256.clone();
-        let mut drops = census.drops.clone();
+        drops.append(&census.drops);
         drops.take_back(Reason::Empty, file.table.blank);
         drops.append(&file.table.drops);
         file.notes

@@ -1,16 +1,27 @@
 //! Column names that have a meaning, in the common languages.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// Words for a time, in lower case.
-const TIME: &str = "time date datetime timestamp timestamps when ts ds dt tmstamp epoch unix unixtime dates times zeit datum zeitstempel \
+static TIME: Words = LazyLock::new(|| {
+    set(
+        "time date datetime timestamp timestamps when ts ds dt tmstamp epoch unix unixtime dates times zeit datum zeitstempel \
     uhrzeit zeitpunkt fecha hora heure horodatage horodate ora orario tijd tijdstip tidspunkt dato tid klokkeslett czas \
     godzina čas aika päivä pvm время дата 时间 日期 時間 日時 日付 시간 날짜 utc tiempo elapsed datahora datumzeit jour instant zaman \
-    tarih saat idő dátum datenum yyyymmdd 年月日 年月日時 年月日时";
+    tarih saat idő dátum datenum yyyymmdd 年月日 年月日時 年月日时",
+    )
+});
 
 /// Words that say more about a time.
-const BESIDE: &str = "local gmt utc measurement measured sample sampling record recorded event start end begin from to created updated \
+static BESIDE: Words = LazyLock::new(|| {
+    set(
+        "local gmt utc measurement measured sample sampling record recorded event start end begin from to created updated \
     changed last at of the and y e et und en de la in von bis mess messung valid obs observation logger log server device \
     system reading received iso iso8601 s ms us ns sec seconds min minutes h hr hours d days since unix cet cest mez mesz \
-    est edt pst pdt bst interval index hh mm ss yyyy dd stamp";
+    est edt pst pdt bst interval index hh mm ss yyyy dd stamp",
+    )
+});
 
 /// Whole names of times that the words do not cover.
 const WHOLE: &[&str] = &[
@@ -29,9 +40,16 @@ const WHOLE: &[&str] = &[
     "time stamp",
 ];
 
-/// Whether a list of words, with blanks between them, has this one.
-fn is_in(words: &str, word: &str) -> bool {
-    words.split(' ').any(|known| known == word)
+/// Words to be looked up.
+type Words = LazyLock<HashSet<&'static str>>;
+
+fn set(list: &'static str) -> HashSet<&'static str> {
+    list.split(' ').collect()
+}
+
+/// Whether a name is one of the words, its case and spaces for underscores left out of account.
+fn is_one_of(words: &Words, name: &str) -> bool {
+    words.contains(name.trim().to_lowercase().replace(' ', "_").as_str())
 }
 
 /// A name in lower case, as words.
@@ -70,13 +88,16 @@ pub(crate) fn is_time(name: &str) -> bool {
         return true;
     }
     let words = words(name);
-    let has_unit = words.len() > 1 && words.iter().skip(1).all(|word| is_in(BESIDE, word));
+    let has_unit = words.len() > 1 && words.iter().skip(1).all(|word| BESIDE.contains(word.as_str()));
     if name.trim().starts_with('t') && words[0] == "t" && has_unit {
         return true;
     }
-    let is_time = |word: &String| is_in(TIME, word);
+    let is_time = |word: &String| TIME.contains(word.as_str());
     let is_zone = |word: &String| word.chars().all(|c| c.is_ascii_digit());
-    words.iter().any(is_time) && words.iter().all(|word| is_time(word) || is_in(BESIDE, word) || is_zone(word))
+    words.iter().any(is_time)
+        && words
+            .iter()
+            .all(|word| is_time(word) || BESIDE.contains(word.as_str()) || is_zone(word))
 }
 
 /// A part of a date in a column of its own.
@@ -99,7 +120,7 @@ pub(crate) fn part(name: &str) -> Option<Part> {
     let words = words(name);
     let last = match &words[..] {
         [only] => only.as_str(),
-        [first, rest @ ..] if rest.iter().all(|word| is_in(BESIDE, word)) => first.as_str(),
+        [first, rest @ ..] if rest.iter().all(|word| BESIDE.contains(word.as_str())) => first.as_str(),
         _ => return None,
     };
     Some(match last {
@@ -133,14 +154,17 @@ pub(crate) fn elapsed_unit(name: &str) -> Option<(&'static str, f64)> {
 /// Whether a column of this name may hold the beginning or end of an interval.
 pub(crate) fn is_bound(name: &str) -> bool {
     let words = words(name);
-    !words.is_empty() && words.iter().all(|word| is_in(BESIDE, word) || is_in(TIME, word))
+    !words.is_empty()
+        && words
+            .iter()
+            .all(|word| BESIDE.contains(word.as_str()) || TIME.contains(word.as_str()))
 }
 
-const UNITS: &str = "unit units unit_of_measurement uom einheit unité unite unidad eenheid";
+static UNITS: Words = LazyLock::new(|| set("unit units unit_of_measurement uom einheit unité unite unidad eenheid"));
 
 /// Whether a column of this name holds the unit of each value of a long table.
 pub(crate) fn is_unit(name: &str) -> bool {
-    is_in(UNITS, &name.trim().to_lowercase().replace(' ', "_"))
+    is_one_of(&UNITS, name)
 }
 
 /// Whether a column of this name counts rows.
@@ -170,27 +194,35 @@ pub(crate) fn is_row_number(name: &str) -> bool {
         )
 }
 
-const SERIES: &str = "entity_id varname var_name variablename variable_name unique_id series metric metric_name variable variate sensor \
+static SERIES: Words = LazyLock::new(|| {
+    set(
+        "entity_id varname var_name variablename variable_name unique_id series metric metric_name variable variate sensor \
     sensor_id sensor_name sensorid sensorname _field field tag tagname tag_name name parameter param channel signal point \
     point_name pointname object_name item item_id measurement quantity statistic_id topic key attribute type id messstelle kanal größe \
-    serie capteur variabele device device_id measure datapoint register label timeseries ts_id source location";
+    serie capteur variabele device device_id measure datapoint register label timeseries ts_id source location",
+    )
+});
 
 /// Whether a column of this name tells the series of a long table apart.
 pub(crate) fn is_series_name(name: &str) -> bool {
-    is_in(SERIES, &name.trim().to_lowercase().replace(' ', "_"))
+    is_one_of(&SERIES, name)
 }
 
-const VALUES: &str = "value varvalue var_value variablevalue state _value y val wert valor valeur reading values messwert measurement_value \
-    target data_value mean numeric_value object_value point_value waarde valore v double float_value";
+static VALUES: Words = LazyLock::new(|| {
+    set(
+        "value varvalue var_value variablevalue state _value y val wert valor valeur reading values messwert measurement_value \
+    target data_value mean numeric_value object_value point_value waarde valore v double float_value",
+    )
+});
 
 /// Whether a column of this name holds the values of a long table.
 pub(crate) fn is_value_name(name: &str) -> bool {
-    is_in(VALUES, &name.trim().to_lowercase().replace(' ', "_"))
+    is_one_of(&VALUES, name)
 }
 
-const DEVICES: &str = "device device_id unique_id location source id name item_id";
+static DEVICES: Words = LazyLock::new(|| set("device device_id unique_id location source id name item_id"));
 
 /// Whether a column of this name tells devices apart rather than variates, where there are several columns of numbers.
 pub(crate) fn is_device_name(name: &str) -> bool {
-    is_in(DEVICES, &name.trim().to_lowercase().replace(' ', "_"))
+    is_one_of(&DEVICES, name)
 }

@@ -86,6 +86,6 @@ impl Reader<'_> {
     /// The unit of a column: that of its cells, or of the header.
     pub fn unit(&self, c: usize) -> Option<String> {
         let of_cells = self.census.columns[c].units.words.first().map(|(unit, ..)| unit.clone());
-        of_cells.or_else(|| self.dialect.units.get(c).cloned().flatten())
+        of_cells.or_else(|| self.dialect.header.units.get(c).cloned().flatten())
     }
 }

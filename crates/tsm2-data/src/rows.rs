@@ -1,11 +1,10 @@
 //! The rows of a file, one at a time: what is no row is counted with its reason and passed over.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
-
 use crate::cells::trim;
+use crate::delimited::{Record, Records};
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::report::DroppedRows;
@@ -134,8 +133,7 @@ impl Drops {
 pub(crate) struct Rows<'a> {
     source: &'a Source<'a>,
     dialect: &'a Dialect,
-    reader: Reader<Box<dyn Read + 'a>>,
-    record: ByteRecord,
+    records: Records<Box<dyn BufRead + 'a>>,
     /// Line of a row with too few cells, until it shows whether it is the last.
     narrow: Option<u64>,
     /// Rows of empty cells between the last row and the one before. Without a time column each is a time step.
@@ -149,22 +147,13 @@ impl<'a> Rows<'a> {
         for _ in 0..dialect.lines_above {
             source.checked(skip_line(&mut text))?;
         }
-        let text: Box<dyn Read + 'a> = match dialect.delimiter {
-            b' ' => Box::new(Collapsed::new(text)),
-            _ => Box::new(text),
-        };
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(dialect.delimiter)
-            .terminator(Terminator::Any(b'\n'))
-            .buffer_capacity(BUFFER)
-            .from_reader(text);
+        if dialect.delimiter == b' ' {
+            text = Box::new(BufReader::with_capacity(BUFFER, Collapsed::new(text)));
+        }
         Ok(Rows {
             source,
             dialect,
-            reader,
-            record: ByteRecord::new(),
+            records: Records::new(text, dialect.delimiter),
             narrow: None,
             blank_before: 0,
             drops: Drops::default(),
@@ -172,33 +161,29 @@ impl<'a> Rows<'a> {
     }
 
     /// The next row and its line.
-    pub fn next(&mut self) -> Result<Option<(u64, &ByteRecord)>, Error> {
+    pub fn next(&mut self) -> Result<Option<(u64, &Record)>, Error> {
         self.blank_before = 0;
         loop {
-            let read = self.reader.read_byte_record(&mut self.record);
-            let read = read.map_err(|error| Error::Read {
-                path: self.source.path.into(),
-                source: error.into(),
-            })?;
+            let read = self.records.advance();
+            let read = self.source.checked(read)?;
             if let Some(line) = self.narrow.take() {
                 self.drops.add(if read { Reason::Narrow } else { Reason::Cut }, line);
             }
             if !read {
                 return Ok(None);
             }
-            let line = self.dialect.lines_above + self.record.position().map_or(1, csv::Position::line);
-            let spanned = self.reader.position().line() + self.dialect.lines_above - line;
-            if spanned > QUOTED_LINES {
+            let line = self.dialect.lines_above + self.records.line();
+            if self.records.line_ends() > QUOTED_LINES {
                 return Err(Error::OpenQuote {
                     path: self.source.path.into(),
                     line,
-                    lines: spanned,
+                    lines: self.records.line_ends(),
                 });
             }
             match self.reason() {
-                None => break,
+                None => return Ok(Some((line, self.records.record()))),
                 // A blank line.
-                Some(Reason::Empty) if self.record.len() == 1 => {}
+                Some(Reason::Empty) if self.record().len() == 1 => {}
                 Some(Reason::Narrow) => self.narrow = Some(line),
                 Some(reason) => {
                     self.blank_before += usize::from(reason == Reason::Empty);
@@ -206,35 +191,33 @@ impl<'a> Rows<'a> {
                 }
             }
         }
-        let line = self.dialect.lines_above + self.record.position().map_or(1, csv::Position::line);
-        Ok(Some((line, &self.record)))
     }
 
     /// The row that [`Rows::next`] returned last.
-    pub fn record(&self) -> &ByteRecord {
-        &self.record
+    pub fn record(&self) -> &Record {
+        self.records.record()
     }
 
     /// Why the current record is no row.
     fn reason(&self) -> Option<Reason> {
-        let record = &self.record;
-        let bytes = record.as_slice();
-        if bytes.contains(&0) {
+        let record = self.record();
+        if record.all().contains(&0) {
             return Some(Reason::Nul);
         }
         if record.iter().all(|cell| trim(cell).is_empty()) {
             return Some(Reason::Empty);
         }
-        if record.get(0).is_some_and(|cell| cell.starts_with(b"#")) || is_rule(record) {
+        let is_comment = || record.get(0).is_some_and(|cell| cell.starts_with(b"#")) || is_rule(record);
+        if self.source.made_delimiter().is_none() && is_comment() {
             return Some(Reason::Comment);
         }
-        if let Some(header) = &self.dialect.header
+        if let Some(header) = &self.dialect.header.cells
             && header.len() == record.len()
-            && header.iter().zip(record).all(|(name, cell)| name == trim(cell))
+            && header.iter().zip(record.iter()).all(|(name, cell)| name == trim(cell))
         {
             return Some(Reason::HeaderAgain);
         }
-        let width = self.dialect.names.len();
+        let width = self.dialect.header.names.len();
         if record.len() < width {
             return Some(Reason::Narrow);
         }
@@ -244,11 +227,11 @@ impl<'a> Rows<'a> {
 }
 
 /// Whether a line only parts others: `+-----+-----+`.
-fn is_rule(record: &ByteRecord) -> bool {
+fn is_rule(record: &Record) -> bool {
     let is_long = record
         .get(0)
         .is_some_and(|cell| cell.len() > 4 && matches!(cell[0], b'-' | b'+' | b'='));
-    is_long && record.as_slice().iter().all(|byte| b"-=+| ".contains(byte))
+    is_long && record.all().iter().all(|byte| b"-=+| ".contains(byte))
 }
 
 fn skip_line(text: &mut dyn BufRead) -> std::io::Result<()> {

@@ -23,8 +23,8 @@ pub(crate) struct Source<'a> {
     /// Whether lines end with a carriage return alone.
     return_lines: bool,
     line_protocol: bool,
-    /// The text of JSON as a table.
-    table: Option<Vec<u8>>,
+    /// A table that the text was turned into, and its delimiter.
+    table: Option<(Vec<u8>, u8)>,
     /// SHA-256 of the bytes as stored, in hexadecimal.
     pub sha256: String,
 }
@@ -53,29 +53,16 @@ impl<'a> Source<'a> {
         source.container = source.find_container()?;
         let mut digest = Sha256::new();
         let mut survey = Survey::default();
-        let mut raw = source.raw()?;
-        let mut buffer = vec![0; BUFFER];
         let is_plain = source.container == Container::None;
-        loop {
-            let read = source.checked(raw.read(&mut buffer))?;
-            if read == 0 {
-                break;
-            }
-            digest.update(&buffer[..read]);
+        source.pieces(source.raw()?, |bytes| {
+            digest.update(bytes);
             if is_plain {
-                survey.add(&buffer[..read]);
+                survey.add(bytes);
             }
-        }
+        })?;
         source.sha256 = hexadecimal(&digest.finalize());
         if matches!(source.container, Container::Gzip | Container::Zstd) {
-            let mut text = source.decompressed()?;
-            loop {
-                let read = source.checked(text.read(&mut buffer))?;
-                if read == 0 {
-                    break;
-                }
-                survey.add(&buffer[..read]);
-            }
+            source.pieces(source.decompressed()?, |bytes| survey.add(bytes))?;
         }
         source.return_lines = survey.has_return_lines();
         source.encoding = match encoding {
@@ -92,12 +79,31 @@ impl<'a> Source<'a> {
         Ok(source)
     }
 
-    /// A table that another one was turned into; its errors and its digest are those of the file.
-    pub fn with_table(self, table: Vec<u8>) -> Self {
+    /// Hands all bytes over, a piece at a time.
+    fn pieces(&self, mut bytes: Box<dyn BufRead + '_>, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
+        loop {
+            let piece = self.checked(bytes.fill_buf())?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            take(piece);
+            let length = piece.len();
+            bytes.consume(length);
+        }
+    }
+
+    /// A table that this one was turned into; its errors and its digest are those of the file.
+    pub fn with_table(self, table: Vec<u8>, delimiter: u8) -> Self {
         Source {
-            table: Some(table),
+            table: Some((table, delimiter)),
             ..self
         }
+    }
+
+    /// The delimiter of a table that this program made of another form; `None` where the text is read as it is stored.
+    pub fn made_delimiter(&self) -> Option<u8> {
+        let is_made = self.line_protocol || self.container == Container::Parquet;
+        self.table.as_ref().map(|(_, delimiter)| *delimiter).or(is_made.then_some(b','))
     }
 
     fn unpack_json(&mut self) -> Result<(), Error> {
@@ -107,7 +113,7 @@ impl<'a> Source<'a> {
         match unpack::to_csv(&String::from_utf8_lossy(&text)) {
             None => Ok(()),
             Some(Ok(table)) => {
-                self.table = Some(table);
+                self.table = Some((table, b','));
                 Ok(())
             }
             Some(Err((line, problem))) => Err(Error::Json {
@@ -138,7 +144,7 @@ impl<'a> Source<'a> {
 
     /// The text from its start, without a byte order mark; line protocol as a table.
     pub fn text(&self) -> Result<Box<dyn BufRead + '_>, Error> {
-        if let Some(table) = &self.table {
+        if let Some((table, _)) = &self.table {
             return Ok(Box::new(table.as_slice()));
         }
         #[cfg(feature = "parquet")]
@@ -159,7 +165,7 @@ impl<'a> Source<'a> {
             return Ok(Box::new(BufReader::with_capacity(BUFFER, ReturnLines(bytes))));
         }
         Ok(match self.encoding {
-            Encoding::Utf8 => Box::new(BufReader::with_capacity(BUFFER, encoding::SkipMark::new(bytes))),
+            Encoding::Utf8 => self.checked(encoding::without_mark(bytes))?,
             Encoding::Other(encoding) => Box::new(BufReader::with_capacity(BUFFER, Decoded::new(bytes, encoding))),
         })
     }
@@ -180,10 +186,10 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn raw(&self) -> Result<Box<dyn Read + 'a>, Error> {
+    fn raw(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
         Ok(match self.bytes {
             Some(bytes) => Box::new(bytes),
-            None => Box::new(self.checked(File::open(self.path))?),
+            None => Box::new(BufReader::with_capacity(BUFFER, self.checked(File::open(self.path))?)),
         })
     }
 
@@ -213,20 +219,21 @@ impl<'a> Source<'a> {
     }
 
     #[cfg(feature = "compressed")]
-    fn decompressed(&self) -> Result<Box<dyn Read + 'a>, Error> {
+    fn decompressed(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
         let raw = self.raw()?;
         Ok(match self.container {
             Container::None | Container::Parquet => raw,
-            Container::Gzip => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+            Container::Gzip => Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(raw))),
             Container::Zstd => {
                 let decoder = ruzstd::decoding::StreamingDecoder::new(raw);
-                Box::new(self.checked(decoder.map_err(io::Error::other))?)
+                let decoder = self.checked(decoder.map_err(io::Error::other))?;
+                Box::new(BufReader::with_capacity(BUFFER, decoder))
             }
         })
     }
 
     #[cfg(not(feature = "compressed"))]
-    fn decompressed(&self) -> Result<Box<dyn Read + 'a>, Error> {
+    fn decompressed(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
         let format = match self.container {
             Container::None | Container::Parquet => return self.raw(),
             Container::Gzip => "gzip",

@@ -105,7 +105,7 @@ impl Table {
             }
             let too_many = |option: &'static str, c: usize| Error::Option {
                 option,
-                value: dialect.names.get(c).cloned().unwrap_or_default(),
+                value: dialect.header.names.get(c).cloned().unwrap_or_default(),
                 problem: format!("{}: the column has more than 2000 different names", source.path.display()),
             };
             if let Some(c) = plan.device {

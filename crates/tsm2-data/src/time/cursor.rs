@@ -315,7 +315,7 @@ impl<'a> Cursor<'a> {
             Some((is_pm, at)) => {
                 self.at = at;
                 let hour = clock / 3600;
-                (1..=12).contains(&hour).then_some(())?;
+                (0..=12).contains(&hour).then_some(())?;
                 clock - hour * 3600 + (hour % 12 + if is_pm { 12 } else { 0 }) * 3600
             }
         };

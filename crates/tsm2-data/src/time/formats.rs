@@ -11,7 +11,7 @@ use crate::time::vocabulary::{month, plain};
 
 /// Reads a trimmed cell; `None` when it is no date, no time of day and not both.
 pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
-    if cell.len() < 3 || cell.len() > 96 {
+    if cell.len() < 3 || cell.len() > 96 || !cell.iter().any(u8::is_ascii_digit) {
         return None;
     }
     let cell = &*plain(cell);

@@ -1,10 +1,10 @@
 //! The moment of a row, from the columns of its time.
 
-use csv::ByteRecord;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use crate::cells::{Decimal, number, plain, trim};
+use crate::delimited::Record;
 use crate::names::Part;
 use crate::recording::Clock;
 use crate::time::date::{Order, Zone, civil_ms, days};
@@ -66,7 +66,7 @@ impl TimeColumns {
     }
 
     /// The moment of a row.
-    pub fn read(&self, record: &ByteRecord) -> Option<Moment> {
+    pub fn read(&self, record: &Record) -> Option<Moment> {
         if self.fractions.is_empty() {
             return self.read_columns(record, &self.columns);
         }
@@ -82,7 +82,7 @@ impl TimeColumns {
         })
     }
 
-    fn read_columns(&self, record: &ByteRecord, columns: &[usize]) -> Option<Moment> {
+    fn read_columns(&self, record: &Record, columns: &[usize]) -> Option<Moment> {
         let cell = |at: usize| columns.get(at).and_then(|&c| record.get(c)).map(trim);
         match &self.how {
             How::Text(order) => {
@@ -131,7 +131,7 @@ impl TimeColumns {
         }
     }
 
-    fn of_parts(&self, record: &ByteRecord, parts: &[Part], order: Option<Order>) -> Option<Moment> {
+    fn of_parts(&self, record: &Record, parts: &[Part], order: Option<Order>) -> Option<Moment> {
         let mut columns = self.columns.iter();
         let mut date = match order {
             Some(order) => parse(trim(record.get(*columns.next()?)?), order)?.date,

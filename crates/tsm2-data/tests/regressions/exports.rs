@@ -391,3 +391,27 @@ fn seconds_called_t_are_elapsed_time() {
     let (_, report) = read(table("t (min),temp", 60, |row| format!("{}.0,{}", row * 10, reading(row))));
     assert_eq!((names(&report), report.time_format.as_deref()), (vec!["temp"], Some("elapsed-min")));
 }
+
+#[test]
+fn a_header_with_more_names_than_cells_in_any_row_was_cut_without_a_word() {
+    let row = |row: usize| format!("{},{},{}", at(row), reading(row), reading(row) + 20.0);
+    let (_, report) = read(table("time,voltage,inside,outside", 60, row));
+    assert_eq!(names(&report).len(), 2);
+    assert!(!names(&report).contains(&"voltage"), "{report:?}");
+    assert!(contains(&report.warnings, "no header found"), "{report:?}");
+    let serial = |at: usize| format!("{}{}", row(at), if at == 0 { ",010036" } else { "" });
+    let (_, report) = read(table("time,inside,outside,serial number", 60, serial));
+    assert_eq!(names(&report), ["inside", "outside"]);
+    assert!(contains(&report.warnings, "left out: `serial number`"), "{report:?}");
+}
+
+#[test]
+fn hour_zero_with_a_half_of_the_day_was_refused() {
+    let time = |row: usize| {
+        let half = if row / 6 % 24 < 12 { "午前" } else { "午後" };
+        format!("2024年3月{}日 {half}{}時{}分", day(row), row / 6 % 12, row % 6 * 10)
+    };
+    let (_, report) = read(table("時刻,室温(℃)", 200, |row| format!("{},{}", time(row), reading(row))));
+    assert_ten_minutes(&report);
+    assert_eq!(report.rows, 200);
+}
