@@ -1,4 +1,4 @@
-//! Writes the memory map of the chosen board and names the linker script.
+//! Writes the memory map of the chosen board and names the linker script. `device.x` would name handlers of interrupts.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ fn main() {
         "an386.x"
     };
     std::fs::copy(map, out.join("memory.x")).expect("the memory map is copied");
+    std::fs::write(out.join("device.x"), "").expect("a file of the linker");
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rustc-link-arg-bins=-Tlink.x");
     println!("cargo:rustc-link-arg-bins=--nmagic");

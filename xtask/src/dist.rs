@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: a static program and a Debian package for each target, with their checksums.
+//! `cargo xtask dist`: a static program and a Debian package for each target, with their checksums, and the folder of the
+//! container image.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,12 @@ use sha2::{Digest, Sha256};
 
 use crate::binary;
 use crate::budget::Budget;
+use crate::container::Container;
 use crate::package::Contents;
 use crate::target::Target;
 
-/// Build the daemon for each device: a static program and a Debian package per target, and SHA256SUMS
+/// Build the daemon for each device: a static program and a Debian package per target, SHA256SUMS, and the
+/// folder of the container image
 #[derive(Args)]
 #[command(after_long_help = "Example, from a Debian machine for every device:
   rustup target add aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
@@ -46,6 +49,7 @@ impl Dist {
             time: time(workspace)?,
             command: tsm2_edge::cli::command(),
         };
+        let container = Container::create(workspace, out.join("container"))?;
         let mut sums = Vec::new();
         for target in self.targets {
             let path = match self.no_build {
@@ -65,6 +69,7 @@ impl Dist {
                 println!("{:>9} bytes  {}", bytes.len(), file.display());
                 sums.push(format!("{}  {name}\n", hex(&Sha256::digest(bytes))));
             }
+            container.add(target, &program)?;
             budget.check(target, deb.len() as u64)?;
         }
         let file = out.join("SHA256SUMS");

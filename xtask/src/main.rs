@@ -6,6 +6,7 @@ use clap::Parser;
 
 mod binary;
 mod budget;
+mod container;
 mod deb;
 mod dist;
 mod package;

@@ -35,6 +35,15 @@ impl Target {
         }
     }
 
+    /// The name of container engines.
+    pub fn platform(self) -> &'static str {
+        match self {
+            Target::Arm64 => "linux/arm64",
+            Target::Armhf => "linux/arm/v7",
+            Target::Amd64 => "linux/amd64",
+        }
+    }
+
     /// `e_machine` of its programs, elf(5).
     pub fn elf_machine(self) -> u16 {
         match self {

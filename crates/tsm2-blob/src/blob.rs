@@ -100,9 +100,9 @@ impl<'a> Blob<'a> {
             .and_then(|(part, names)| Some((part.get(..integers)?, names)))
             .ok_or(too_short)?;
         let numbers: &[f32] = bytemuck::try_cast_slice(numbers).map_err(|_| BlobError::Alignment)?;
-        let (mean, numbers) = numbers.split_at(variates);
-        let (std, numbers) = numbers.split_at(variates);
-        let (initial_widths, weights) = numbers.split_at(forecast);
+        let (mean, numbers) = numbers.split_at_checked(variates).ok_or(too_short)?;
+        let (std, numbers) = numbers.split_at_checked(variates).ok_or(too_short)?;
+        let (initial_widths, weights) = numbers.split_at_checked(forecast).ok_or(too_short)?;
         let names = Names(names);
         let blob = Self {
             config,

@@ -43,6 +43,7 @@ mod matrix;
 mod model;
 mod network;
 mod preprocess;
+mod slices;
 mod weights;
 
 pub use config::{

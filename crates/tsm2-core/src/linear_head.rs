@@ -4,6 +4,7 @@
 //! `[r, features]`. Both bases are common to all targets, so a large head needs few numbers.
 
 use crate::config::Config;
+use crate::slices::split_mut;
 use crate::weights::LinearHeadWeights;
 
 /// The head of a model: sizes and borrowed weights.
@@ -38,7 +39,7 @@ impl<'a> LinearHead<'a> {
         if self.features == 0 {
             return;
         }
-        let (phi, rest) = scratch.split_at_mut(self.features);
+        let (phi, rest) = split_mut(scratch, self.features);
         features(phi);
         let own = if self.per_variate { m } else { 0 };
         let LinearHeadWeights {
@@ -50,7 +51,7 @@ impl<'a> LinearHead<'a> {
         match self.rank {
             0 => whole.rows(own * self.horizon..(own + 1) * self.horizon).add(phi, out),
             r => {
-                let (projected, mixed) = rest.split_at_mut(r);
+                let (projected, mixed) = split_mut(rest, r);
                 feature.apply(phi, projected);
                 core.rows(own * r..(own + 1) * r).apply(projected, mixed);
                 step.add(mixed, out);

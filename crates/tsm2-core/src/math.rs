@@ -182,7 +182,7 @@ pub fn dot<T: Copy + Into<f32>>(a: &[T], b: &[f32]) -> f32 {
 
 /// out = W x with W `[out.len(), x.len()]`, row-major.
 pub(crate) fn linear(weight: &[f32], x: &[f32], out: &mut [f32]) {
-    for (out, row) in out.iter_mut().zip(weight.chunks_exact(x.len())) {
+    for (out, row) in out.iter_mut().zip(crate::slices::rows(weight, x.len())) {
         *out = dot(row, x);
     }
 }

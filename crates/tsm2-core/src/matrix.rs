@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use crate::math::dot;
+use crate::slices::{part, rows};
 
 /// A borrowed matrix.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +66,11 @@ impl<'a> Matrix<'a> {
 
     /// Some of the rows.
     pub(crate) fn rows(self, rows: Range<usize>) -> Self {
-        let of = rows.start * self.columns..rows.end * self.columns;
+        let (first, count) = (rows.start, rows.len());
+        let (start, len) = (first * self.columns, count * self.columns);
         match self.numbers {
-            Numbers::Single(numbers) => Self::single(&numbers[of], self.columns),
-            Numbers::Int8 { numbers, scales } => Self::int8(&numbers[of], &scales[rows], self.columns),
+            Numbers::Single(numbers) => Self::single(part(numbers, start, len), self.columns),
+            Numbers::Int8 { numbers, scales } => Self::int8(part(numbers, start, len), part(scales, first, count), self.columns),
         }
     }
 
@@ -76,12 +78,12 @@ impl<'a> Matrix<'a> {
     pub(crate) fn each(&self, x: &[f32], out: &mut [f32], mut put: impl FnMut(&mut f32, f32)) {
         match self.numbers {
             Numbers::Single(numbers) => {
-                for (out, row) in out.iter_mut().zip(numbers.chunks_exact(self.columns)) {
+                for (out, row) in out.iter_mut().zip(rows(numbers, self.columns)) {
                     put(out, dot(row, x));
                 }
             }
             Numbers::Int8 { numbers, scales } => {
-                for ((out, row), scale) in out.iter_mut().zip(numbers.chunks_exact(self.columns)).zip(scales) {
+                for ((out, row), scale) in out.iter_mut().zip(rows(numbers, self.columns)).zip(scales) {
                     put(out, scale * dot(row, x));
                 }
             }

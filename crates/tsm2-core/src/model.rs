@@ -5,6 +5,7 @@ use crate::error::{Error, check_len};
 use crate::linear_head::LinearHead;
 use crate::network::Network;
 use crate::preprocess::{Preprocessor, Scaler};
+use crate::slices::{at, rows_mut, split_mut};
 use crate::weights::Weights;
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ impl<'a> Model<'a> {
     pub fn set_future(&self, state: &mut [f32], variate: usize, values: &[f32]) -> Result<(), Error> {
         check_len("state", state.len(), self.state_len())?;
         self.preprocessor
-            .set_future(&mut state[..self.preprocessor.state_len()], variate, values)
+            .set_future(split_mut(state, self.preprocessor.state_len()).0, variate, values)
     }
 
     /// Consumes one time step and advances the state.
@@ -139,9 +140,9 @@ impl<'a> Model<'a> {
         check_len("readings", readings.len(), self.config.variates)?;
         check_len("state", state.len(), self.state_len())?;
         check_len("scratch", scratch.len(), self.scratch_len())?;
-        let (state, recurrent) = state.split_at_mut(self.preprocessor.state_len());
+        let (state, recurrent) = split_mut(state, self.preprocessor.state_len());
         self.preprocessor.push(state, readings, time_ms)?;
-        let (linear, scratch) = scratch.split_at_mut(self.linear_head.scratch_len());
+        let (linear, scratch) = split_mut(scratch, self.linear_head.scratch_len());
         let features: &[f32] = match &self.network {
             Some(network) => network.step(recurrent, scratch, |variate, patch| self.preprocessor.patch(state, variate, patch)),
             None => &[],
@@ -164,7 +165,7 @@ impl Token<'_> {
         let model = self.model;
         check_len("forecast", out.len(), model.config.forecast_len())?;
         let scaler = model.preprocessor.scaler();
-        for (m, out) in out.chunks_exact_mut(model.config.horizon).enumerate() {
+        for (m, out) in rows_mut(out, model.config.horizon).enumerate() {
             match &model.network {
                 Some(network) => network.head(m, self.features, out),
                 None => out.fill(0.0),
@@ -173,8 +174,9 @@ impl Token<'_> {
             model.linear_head.add(m, self.linear, features, out);
             let (mean, deviation) = model.preprocessor.statistics(self.state, m);
             let anchor = model.preprocessor.anchor(self.state, m);
+            let (unit, zero) = (at(scaler.std, m), at(scaler.mean, m));
             for out in out {
-                *out = ((*out + anchor) * deviation + mean) * scaler.std[m] + scaler.mean[m];
+                *out = ((*out + anchor) * deviation + mean) * unit + zero;
             }
         }
         Ok(())

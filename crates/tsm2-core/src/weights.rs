@@ -5,10 +5,12 @@
 //! So the list and the cut cannot disagree.
 
 use core::fmt;
+use core::num::NonZeroUsize;
 
 use crate::config::{Config, Head, Mlp, NetworkConfig, Precision, S6};
 use crate::error::{Error, check_len};
 use crate::matrix::Matrix;
+use crate::slices::split;
 
 /// Name of a tensor in the model file, for example `layers.0.variate.forward.conv.weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,11 @@ fn stored(precision: Precision, most: Storage) -> Storage {
     }
 }
 
+/// Numbers in a row of a tensor of a valid configuration.
+fn columns(shape: &[usize]) -> NonZeroUsize {
+    shape.last().copied().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// Numbers in all tensors together.
 ///
 /// # Errors
@@ -91,7 +98,7 @@ pub fn storage_lens(config: &Config) -> Result<(usize, usize), Error> {
             Storage::Single => singles += count,
             Storage::Int8 => {
                 integers += count;
-                singles += count / shape[shape.len() - 1];
+                singles += count / columns(shape);
             }
         }
     })?;
@@ -231,20 +238,22 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    // Once in the program, not once for each tensor.
+    #[inline(never)]
     fn take(&mut self, shape: &[usize], storage: Storage) -> Matrix<'a> {
-        let (count, columns) = (shape.iter().product(), shape[shape.len() - 1]);
+        let (count, columns) = (shape.iter().product(), columns(shape));
         match stored(self.precision, storage) {
-            Storage::Single => Matrix::single(self.singles(count), columns),
+            Storage::Single => Matrix::single(self.singles(count), columns.get()),
             Storage::Int8 => {
-                let (integers, rest) = self.integers.split_at(count);
+                let (integers, rest) = split(self.integers, count);
                 self.integers = rest;
-                Matrix::int8(integers, self.singles(count / columns), columns)
+                Matrix::int8(integers, self.singles(count / columns), columns.get())
             }
         }
     }
 
     fn singles(&mut self, count: usize) -> &'a [f32] {
-        let (singles, rest) = self.singles.split_at(count);
+        let (singles, rest) = split(self.singles, count);
         self.singles = rest;
         singles
     }
@@ -270,20 +279,26 @@ impl<'a> Weights<'a> {
         let lens = storage_lens(config)?;
         check_len("weights", singles.len(), lens.0)?;
         check_len("int8 weights", integers.len(), lens.1)?;
-        let mut cursor = Cursor {
+        let start = Cursor {
             singles,
             integers,
             precision: config.precision,
         };
-        let mut layers = None;
+        let mut cursor = start;
+        // What lies before the first layer: numbers and integers.
+        let (mut before, mut in_layers) = ((0, 0), false);
         let mut weights = Self::build(config, &mut |name, shape: &[usize], storage| {
-            if name.layer.is_some() {
-                layers.get_or_insert(cursor);
+            in_layers |= name.layer.is_some();
+            let taken = cursor.take(shape, storage);
+            if !in_layers {
+                before = (singles.len() - cursor.singles.len(), integers.len() - cursor.integers.len());
             }
-            cursor.take(shape, storage)
+            taken
         });
-        if let (Some(network), Some(layers)) = (&mut weights.network, layers) {
-            network.layers = layers;
+        if let Some(network) = &mut weights.network {
+            network.layers = start;
+            network.layers.singles = split(singles, before.0).1;
+            network.layers.integers = split(integers, before.1).1;
         }
         Ok(weights)
     }

@@ -5,6 +5,7 @@
 #[cfg(feature = "station")]
 pub mod board;
 pub mod clock;
+mod interrupts;
 #[cfg(feature = "station")]
 mod lan9118;
 pub mod memory;

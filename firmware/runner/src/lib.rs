@@ -57,14 +57,14 @@ pub fn run(
     let blob = Blob::open(flash).map_err(RunError::Blob)?;
     let model = blob.model().map_err(RunError::Blob)?;
     let config = model.config();
-    let lengths = [model.state_len(), model.scratch_len(), config.forecast_len()];
-    let (needed, available) = (lengths.iter().sum(), memory.len());
-    if needed > available {
-        return Err(RunError::Memory { needed, available });
-    }
-    let (state, rest) = memory.split_at_mut(lengths[0]);
-    let (scratch, rest) = rest.split_at_mut(lengths[1]);
-    let forecast = &mut rest[..lengths[2]];
+    let (of_state, of_scratch, of_forecast) = (model.state_len(), model.scratch_len(), config.forecast_len());
+    let too_small = RunError::Memory {
+        needed: of_state + of_scratch + of_forecast,
+        available: memory.len(),
+    };
+    let (state, rest) = memory.split_at_mut_checked(of_state).ok_or(too_small)?;
+    let (scratch, rest) = rest.split_at_mut_checked(of_scratch).ok_or(too_small)?;
+    let forecast = rest.get_mut(..of_forecast).ok_or(too_small)?;
     state.fill(0.0);
     let mut words: &[f32] = bytemuck::try_cast_slice(input).map_err(|_| RunError::Input)?;
     let mut take = |count: usize| -> Result<&[f32], RunError> {
@@ -75,12 +75,13 @@ pub fn run(
     let first = config.variates - config.future_covariates;
     let width = config.horizon + 1;
     let refused = |error: tsm2_core::Error| RunError::Step(error.into());
-    for _ in 0..take(1)?[0].to_bits() {
-        let time = take(2)?;
-        let time_ms = (u64::from(time[0].to_bits()) | u64::from(time[1].to_bits()) << 32).cast_signed();
+    let word = |words: &[f32]| words.first().map_or(0, |word| word.to_bits());
+    for _ in 0..word(take(1)?) {
+        let (low, high) = (word(take(1)?), word(take(1)?));
+        let time_ms = (u64::from(low) | u64::from(high) << 32).cast_signed();
         let readings = take(config.variates)?;
         let future = take(config.future_covariates * width)?;
-        for (variate, values) in (first..).zip(future.chunks_exact(width)) {
+        for (variate, values) in (first..).zip(future.chunks_exact(width.max(1))) {
             if !values.iter().all(|value| value.is_nan()) {
                 model.set_future(state, variate, values).map_err(refused)?;
             }
@@ -93,6 +94,6 @@ pub fn run(
         result.map_err(refused)?;
         out(forecast);
     }
-    out(&state[model.preprocessor().state_len()..]);
+    out(state.get(model.preprocessor().state_len()..).unwrap_or_default());
     Ok(())
 }

@@ -11,6 +11,7 @@ use tsm2_bundle::Bundle;
 use tsm2_conformance::catalogue::{Faults, bundle, stream};
 use tsm2_core::{Config, LinearHead, Mlp, NetworkConfig, S6, Season, VariateMixer};
 
+use crate::elf::{Section, sections};
 use crate::engines;
 use crate::guest::Guest;
 use crate::programs::Machine;
@@ -166,7 +167,8 @@ pub fn measure() -> Option<Vec<Row>> {
 fn runner(machine: Machine, name: &'static str, bundle: &Bundle) -> Option<Row> {
     let input = stream(bundle, STEPS, INTERVAL_MS, Faults::None, 2);
     let (_, cost) = engines::run(machine, bundle, &input)?;
-    let sections = sections(&std::fs::read(machine.program("runner")?).expect("a program"));
+    let elf = std::fs::read(machine.program("runner")?).expect("a program");
+    let sections = sections(&elf);
     Some(Row {
         machine: name,
         program: "runner",
@@ -210,7 +212,8 @@ fn station(machine: Machine, name: &'static str, bundle: &Bundle) -> Option<Row>
         .iter()
         .rposition(|&word| word != 0)
         .map_or(0, |last| size_of::<u32>() * (last + 1));
-    let sections = sections(&std::fs::read(machine.program("station")?).expect("a program"));
+    let elf = std::fs::read(machine.program("station")?).expect("a program");
+    let sections = sections(&elf);
     let variables = size(&sections, RAM);
     Some(Row {
         machine: name,
@@ -226,23 +229,10 @@ fn station(machine: Machine, name: &'static str, bundle: &Bundle) -> Option<Row>
     })
 }
 
-/// Name and size of each section of an ELF file of 32 bits, little-endian.
-fn sections(elf: &[u8]) -> Vec<(String, usize)> {
-    let word = |at: usize| elf[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)) as usize;
-    let half = |at: usize| word(at) & 0xFFFF;
-    let header = |index: usize| word(0x20) + index * half(0x2E);
-    let names = word(header(half(0x32)) + 0x10);
-    let section = |index: usize| {
-        let name = &elf[names + word(header(index))..];
-        let end = name.iter().position(|&byte| byte == 0).unwrap_or(0);
-        (String::from_utf8_lossy(&name[..end]).into_owned(), word(header(index) + 0x14))
-    };
-    (0..half(0x30)).map(section).collect()
-}
-
-fn size(sections: &[(String, usize)], names: &[&str]) -> usize {
-    let counts = |(name, _): &&(String, usize)| names.contains(&name.as_str());
-    sections.iter().filter(counts).map(|(_, size)| size).sum()
+/// Bytes of all sections of these names.
+fn size(sections: &[Section], names: &[&str]) -> usize {
+    let of_names = sections.iter().filter(|section| names.contains(&section.name));
+    of_names.map(|section| section.size).sum()
 }
 
 /// The rows as a table in Markdown, in KiB.

@@ -6,6 +6,7 @@ mod variate_mixer;
 
 use crate::config::{Config, Head, NetworkConfig};
 use crate::math::layer_norm;
+use crate::slices::{at, copy, part_mut, row, rows, rows_mut, split, split_mut};
 use crate::weights::NetworkWeights;
 use averaging::{add_scaled, average};
 use selective_mixer::{state_len, time_mixer, time_scratch_len};
@@ -62,49 +63,50 @@ impl<'a> Network<'a> {
     /// One token of every variate through the network; returns the last layer's features `[M, D]` inside `scratch`.
     /// `patch` writes the patch vector of a variate.
     pub fn step<'s>(&self, state: &mut [f32], scratch: &'s mut [f32], patch: impl FnMut(usize, &mut [f32])) -> &'s mut [f32] {
-        let (outputs, rest) = scratch.split_at_mut(self.outputs_len());
-        let (xn, work) = rest.split_at_mut(self.width());
+        let (outputs, rest) = split_mut(scratch, self.outputs_len());
+        let (xn, work) = split_mut(rest, self.width());
         self.embed(outputs, work, patch);
         self.mix(state, outputs, xn, work);
-        let last = outputs.len() - self.width();
-        &mut outputs[last..]
+        split_mut(outputs, self.outputs_len() - self.width()).1
     }
 
     /// u = W_e patch + b_e + the variate's vector, written as the two outputs of layer 0.
     fn embed(&self, outputs: &mut [f32], work: &mut [f32], mut patch: impl FnMut(usize, &mut [f32])) {
         let (w, d, md) = (&self.weights, self.config.d_model, self.width());
-        let numbers = &mut work[..self.patch_len];
-        let (u, copy) = outputs[..2 * md].split_at_mut(md);
-        for (m, u) in u.chunks_exact_mut(d).enumerate() {
+        let (numbers, _) = split_mut(work, self.patch_len);
+        let (u, rest) = split_mut(outputs, md);
+        for ((m, u), own) in rows_mut(u, d).enumerate().zip(rows(w.embed_variate, d)) {
             patch(m, numbers);
             w.embed.apply(numbers, u);
             for (u, bias) in u.iter_mut().zip(w.embed_bias) {
                 *u += bias;
             }
-            for (u, e) in u.iter_mut().zip(&w.embed_variate[m * d..]) {
+            for (u, e) in u.iter_mut().zip(own) {
                 *u += e;
             }
         }
-        copy.copy_from_slice(u);
+        copy(u, part_mut(rest, 0, md));
     }
 
     /// The layers. `outputs` is `[L + 1, 2, M, D]`: afterwards the last block is the last variate mixer's output.
     fn mix(&self, state: &mut [f32], outputs: &mut [f32], xn: &mut [f32], work: &mut [f32]) {
         let (c, d, md) = (&self.config, self.config.d_model, self.width());
-        let states = state.chunks_exact_mut(state.len() / c.layers);
+        let states = rows_mut(state, self.variates * state_len(&c.time_mixer));
         let mut layers = self.weights.layers;
         for (l, state) in states.enumerate() {
             let layer = layers.layer(l, self.variates, c);
-            let (done, rest) = outputs.split_at_mut(2 * (l + 1) * md);
-            let (time, variate) = rest[..2 * md].split_at_mut(md);
+            let (done, rest) = split_mut(outputs, 2 * (l + 1) * md);
+            let (time, rest) = split_mut(rest, md);
+            let (variate, _) = split_mut(rest, md);
             average(time, done, layer.averaging.alpha, layer.averaging.beta);
             time_mixer(&layer.time, state, time, work);
-            average(variate, done, &layer.averaging.theta[..=l], layer.averaging.gamma);
-            add_scaled(variate, layer.averaging.theta[l + 1], time);
+            let (of_earlier, of_time) = split(layer.averaging.theta, l + 1);
+            average(variate, done, of_earlier, layer.averaging.gamma);
+            add_scaled(variate, at(of_time, 0), time);
             if layer.scan.is_none() && layer.mlp.is_none() {
                 continue;
             }
-            for (x, xn) in variate.chunks_exact(d).zip(xn.chunks_exact_mut(d)) {
+            for (x, xn) in rows(variate, d).zip(rows_mut(xn, d)) {
                 layer_norm(x, layer.variate_norm.weight, layer.variate_norm.bias, xn);
             }
             if let Some(scan) = &layer.scan {
@@ -120,11 +122,8 @@ impl<'a> Network<'a> {
     pub fn head(&self, m: usize, features: &[f32], out: &mut [f32]) {
         let (d, h) = (self.config.d_model, self.horizon);
         let own = if self.config.head == Head::PerVariate { m } else { 0 };
-        self.weights
-            .head
-            .rows(own * h..(own + 1) * h)
-            .apply(&features[m * d..(m + 1) * d], out);
-        for (out, bias) in out.iter_mut().zip(&self.weights.head_bias[own * h..]) {
+        self.weights.head.rows(own * h..(own + 1) * h).apply(row(features, m, d), out);
+        for (out, bias) in out.iter_mut().zip(row(self.weights.head_bias, own, h)) {
             *out += bias;
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::config::S6;
 use crate::math::{exp, layer_norm, linear, silu, softplus};
+use crate::slices::{at, copy, row_mut, rows, rows_mut, shift_rows, split, split_mut};
 use crate::weights::{S6Weights, TimeMixer};
 
 /// Limit of the values v before the convolution, on both sides.
@@ -36,20 +37,16 @@ impl<'s> S6Scratch<'s> {
             dt_rank: r,
             ..
         } = weights.sizes;
-        let (a, rest) = buffer.split_at_mut(e * n);
-        let (c, rest) = rest.split_at_mut(e);
-        let (dt, rest) = rest.split_at_mut(e);
-        for i in 0..n {
-            for j in 0..e {
-                a[i * e + j] = -exp(weights.a_log[j * n + i]);
+        let (a, rest) = split_mut(buffer, e * n);
+        let (c, rest) = split_mut(rest, e);
+        let (dt, rest) = split_mut(rest, e);
+        let (dbc, _) = split_mut(rest, r + 2 * n);
+        for (i, a) in rows_mut(a, e).enumerate() {
+            for (a, logs) in a.iter_mut().zip(rows(weights.a_log, n)) {
+                *a = -exp(at(logs, i));
             }
         }
-        Self {
-            a,
-            c,
-            dbc: &mut rest[..r + 2 * n],
-            dt,
-        }
+        Self { a, c, dbc, dt }
     }
 }
 
@@ -74,27 +71,25 @@ impl S6Weights<'_> {
             dt_rank: r,
             d_conv: k,
         } = self.sizes;
-        let (past, h) = state.split_at_mut((k - 1) * e);
+        let (past, h) = split_mut(state, (k - 1) * e);
         let c = &mut *scratch.c;
-        for i in 0..e {
-            let taps = &self.conv[i * k..(i + 1) * k];
-            let mut sum = self.conv_bias[i];
-            for (j, tap) in taps[..k - 1].iter().enumerate() {
-                sum += tap * past[j * e + i];
+        for (i, ((c, taps), (bias, v))) in c.iter_mut().zip(rows(self.conv, k)).zip(self.conv_bias.iter().zip(v)).enumerate() {
+            let (earlier, newest) = split(taps, k - 1);
+            let mut sum = *bias;
+            for (j, tap) in earlier.iter().enumerate() {
+                sum += tap * at(past, j * e + i);
             }
-            c[i] = silu(sum + taps[k - 1] * v[i]);
+            *c = silu(sum + at(newest, 0) * v);
         }
         if k > 1 {
-            past.copy_within(e.., 0);
-            past[(k - 2) * e..].copy_from_slice(v);
+            shift_rows(past, e);
+            copy(v, row_mut(past, k - 2, e));
         }
         self.x_proj.apply(c, scratch.dbc);
-        let (d, bc) = scratch.dbc.split_at_mut(r);
-        let (b, c_out) = bc.split_at_mut(n);
-        for i in 0..n {
-            b[i] += self.b_bias[i];
-            c_out[i] += self.c_bias[i];
-        }
+        let (d, bc) = split_mut(scratch.dbc, r);
+        let (b, c_out) = split_mut(bc, n);
+        add(b, self.b_bias);
+        add(c_out, self.c_bias);
         linear(self.dt_proj, d, scratch.dt);
         for (dt, bias) in scratch.dt.iter_mut().zip(self.dt_bias) {
             *dt = softplus(*dt + bias);
@@ -109,18 +104,17 @@ impl S6Weights<'_> {
 #[expect(clippy::too_many_arguments, reason = "the equation has that many terms")]
 pub fn scan_step(dt: &[f32], a: &[f32], b: &[f32], c_out: &[f32], c: &[f32], d_skip: &[f32], h: &mut [f32], y: &mut [f32]) {
     let e = y.len();
-    let (dt, c, d_skip) = (&dt[..e], &c[..e], &d_skip[..e]);
     y.fill(0.0);
-    for (i, (b, c_out)) in b.iter().zip(c_out).enumerate() {
-        let a = &a[i * e..(i + 1) * e];
-        let h = &mut h[i * e..(i + 1) * e];
-        for j in 0..e {
-            h[j] = exp(dt[j] * a[j]) * h[j] + dt[j] * b * c[j];
-            y[j] += c_out * h[j];
+    let of_state = rows(a, e).zip(rows_mut(h, e));
+    for ((b, c_out), (a, h)) in b.iter().zip(c_out).zip(of_state) {
+        let of_channel = dt.iter().zip(a).zip(c);
+        for ((h, y), ((dt, a), c)) in h.iter_mut().zip(y.iter_mut()).zip(of_channel) {
+            *h = exp(dt * a) * *h + dt * b * c;
+            *y += c_out * *h;
         }
     }
-    for j in 0..e {
-        y[j] += d_skip[j] * c[j];
+    for ((y, d_skip), c) in y.iter_mut().zip(d_skip).zip(c) {
+        *y += d_skip * c;
     }
 }
 
@@ -134,12 +128,12 @@ pub(crate) fn time_scratch_len(sizes: &S6, d_model: usize) -> usize {
 /// The values come from x itself, the gate from LayerNorm(x).
 pub(crate) fn time_mixer(w: &TimeMixer<'_>, state: &mut [f32], x: &mut [f32], scratch: &mut [f32]) {
     let (e, d) = (w.s6.sizes.d_inner, w.norm.weight.len());
-    let (xn, rest) = scratch.split_at_mut(d);
-    let (v, rest) = rest.split_at_mut(e);
-    let (g, rest) = rest.split_at_mut(e);
-    let (y, rest) = rest.split_at_mut(e);
+    let (xn, rest) = split_mut(scratch, d);
+    let (v, rest) = split_mut(rest, e);
+    let (g, rest) = split_mut(rest, e);
+    let (y, rest) = split_mut(rest, e);
     let mut s6_scratch = S6Scratch::new(&w.s6, rest);
-    for (x, state) in x.chunks_exact_mut(d).zip(state.chunks_exact_mut(w.s6.state_len())) {
+    for (x, state) in rows_mut(x, d).zip(rows_mut(state, w.s6.state_len())) {
         layer_norm(x, w.norm.weight, w.norm.bias, xn);
         w.in_proj.rows(0..e).apply(x, v);
         limit(v);
@@ -147,6 +141,13 @@ pub(crate) fn time_mixer(w: &TimeMixer<'_>, state: &mut [f32], x: &mut [f32], sc
         w.s6.step(state, v, &mut s6_scratch, y);
         gate(y, g, w.gate_bias);
         w.out_proj.add(y, x);
+    }
+}
+
+/// x += bias.
+fn add(x: &mut [f32], bias: &[f32]) {
+    for (x, bias) in x.iter_mut().zip(bias) {
+        *x += bias;
     }
 }
 

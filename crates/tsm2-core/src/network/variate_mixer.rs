@@ -3,6 +3,7 @@
 use crate::config::{Mlp, S6};
 use crate::math::gelu;
 use crate::network::selective_mixer::{S6Scratch, gate, limit, state_len};
+use crate::slices::{copy, row, row_mut, rows, rows_mut, split_mut};
 use crate::weights::{VariateMlp, VariateScan};
 
 /// Numbers of working memory for [`variate_scan`] with these sizes.
@@ -15,35 +16,34 @@ pub(crate) fn scan_scratch_len(sizes: &S6, variates: usize) -> usize {
 pub(crate) fn variate_scan(w: &VariateScan<'_>, x: &mut [f32], xn: &[f32], scratch: &mut [f32]) {
     let e = w.forward.sizes.d_inner;
     let d = w.in_proj.columns();
-    let variates = x.len() / d;
-    let (y, rest) = scratch.split_at_mut(variates * e);
-    let (y_direction, rest) = rest.split_at_mut(variates * e);
-    let (v, rest) = rest.split_at_mut(e);
-    let (state, rest) = rest.split_at_mut(w.forward.state_len());
-    let of_variate = |m: usize| m * d..(m + 1) * d;
+    let variates = rows(x, d).len();
+    let (y, rest) = split_mut(scratch, variates * e);
+    let (y_direction, rest) = split_mut(rest, variates * e);
+    let (v, rest) = split_mut(rest, e);
+    let (state, rest) = split_mut(rest, w.forward.state_len());
     for (direction, rows) in [(&w.forward, 0..e), (&w.backward, e..2 * e)] {
         let backward = rows.start > 0;
         let mut s6_scratch = S6Scratch::new(direction, rest);
         state.fill(0.0);
         for i in 0..variates {
             let m = if backward { variates - 1 - i } else { i };
-            w.in_proj.rows(rows.clone()).apply(&x[of_variate(m)], v);
+            w.in_proj.rows(rows.clone()).apply(row(x, m, d), v);
             limit(v);
-            direction.step(state, v, &mut s6_scratch, &mut y_direction[m * e..(m + 1) * e]);
+            direction.step(state, v, &mut s6_scratch, row_mut(y_direction, m, e));
         }
         if backward {
             for (y, b) in y.iter_mut().zip(&*y_direction) {
                 *y += b;
             }
         } else {
-            y.copy_from_slice(y_direction);
+            copy(y_direction, y);
         }
     }
     for m in 0..variates {
-        let y = &mut y[m * e..(m + 1) * e];
-        w.in_proj.rows(2 * e..3 * e).apply(&xn[of_variate(m)], v);
+        let y = row_mut(y, m, e);
+        w.in_proj.rows(2 * e..3 * e).apply(row(xn, m, d), v);
         gate(y, v, w.gate_bias);
-        w.out_proj.add(y, &mut x[of_variate(m)]);
+        w.out_proj.add(y, row_mut(x, m, d));
     }
 }
 
@@ -56,10 +56,10 @@ pub(crate) fn mlp_scratch_len(sizes: &Mlp, variates: usize) -> usize {
 /// `out`. `xn` and `out` are `[M, D]`.
 pub(crate) fn variate_mlp(w: &VariateMlp<'_>, xn: &[f32], out: &mut [f32], scratch: &mut [f32]) {
     let d = w.reduce.columns();
-    let variates = xn.len() / d;
-    let (reduced, rest) = scratch.split_at_mut(variates * w.sizes.reduce);
-    let hidden = &mut rest[..w.sizes.hidden];
-    for (xn, reduced) in xn.chunks_exact(d).zip(reduced.chunks_exact_mut(w.sizes.reduce)) {
+    let variates = rows(xn, d).len();
+    let (reduced, rest) = split_mut(scratch, variates * w.sizes.reduce);
+    let (hidden, _) = split_mut(rest, w.sizes.hidden);
+    for (xn, reduced) in rows(xn, d).zip(rows_mut(reduced, w.sizes.reduce)) {
         w.reduce.apply(xn, reduced);
     }
     w.hidden.apply(reduced, hidden);

@@ -12,6 +12,7 @@
 //! 3. The work per time step is constant.
 
 use crate::config::{Config, future_bands};
+use crate::slices::{at, copy, row, row_mut, rows, rows_mut, split, split_mut};
 
 /// Numbers that give begin and end of the known values.
 const EXTENT: usize = 2;
@@ -74,12 +75,12 @@ impl FutureCovariates {
             }
             *slot = last;
         }
-        (extent[0], extent[1]) = (begin as f32, end as f32);
+        copy(&[begin as f32, end as f32], extent);
     }
 
     /// The known value of covariate `k` at the next time step.
     pub fn next(&self, state: &[f32], k: usize) -> Option<f32> {
-        match &state[k * self.width()..] {
+        match row(state, k, self.width()) {
             [begin, end, next, ..] if *begin < 1.0 && *end >= 1.0 => Some(*next),
             _ => None,
         }
@@ -91,13 +92,16 @@ impl FutureCovariates {
         let Parts { extent, known, features } = self.parts(state, k);
         // A state from elsewhere may hold any numbers; the extent stays within the values.
         let moved = |place: f32| (place as usize).min(horizon + 1).saturating_sub(1);
-        let (begin, end) = (moved(extent[0]), moved(extent[1]));
-        (extent[0], extent[1]) = (begin as f32, end as f32);
-        known.copy_within(1.., 0);
+        let (begin, end) = (moved(at(extent, 0)), moved(at(extent, 1)));
+        copy(&[begin as f32, end as f32], extent);
+        let mut later = known.last().copied().unwrap_or_default();
+        for value in known.iter_mut().rev() {
+            later = core::mem::replace(value, later);
+        }
         let value = |step: usize| match end {
             0 => now,
             _ if step < begin => now,
-            _ => known[step.min(end - 1)],
+            _ => at(known, step.min(end - 1)),
         };
         for (feature, band) in features.iter_mut().zip(future_bands(horizon)) {
             let width = band.len() as f32;
@@ -107,14 +111,14 @@ impl FutureCovariates {
 
     /// Writes the features of all covariates, `[K, B]`; nothing into an empty `out`.
     pub fn read(&self, state: &[f32], out: &mut [f32]) {
-        for (out, covariate) in out.chunks_exact_mut(self.bands).zip(state.chunks_exact(self.width())) {
-            out.copy_from_slice(&covariate[EXTENT + self.most()..]);
+        for (out, covariate) in rows_mut(out, self.bands).zip(rows(state, self.width())) {
+            copy(split(covariate, EXTENT + self.most()).1, out);
         }
     }
 
     fn parts<'s>(&self, state: &'s mut [f32], k: usize) -> Parts<'s> {
-        let (extent, rest) = state[k * self.width()..][..self.width()].split_at_mut(EXTENT);
-        let (known, features) = rest.split_at_mut(self.most());
+        let (extent, rest) = split_mut(row_mut(state, k, self.width()), EXTENT);
+        let (known, features) = split_mut(rest, self.most());
         Parts { extent, known, features }
     }
 }

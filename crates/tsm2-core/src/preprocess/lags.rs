@@ -1,5 +1,7 @@
 //! Lags: a ring buffer of each variate's last samples.
 
+use crate::slices::at;
+
 /// The ring `[len, M]` of the last samples; sample t lies at slot t mod len.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ring {
@@ -22,9 +24,11 @@ impl Ring {
     /// Stores sample `t` of variate `v`; with `first` the sample stands for all the past.
     pub fn push(&self, ring: &mut [f32], t: u64, v: usize, z: f32, first: bool) {
         if first {
-            ring.iter_mut().skip(v).step_by(self.variates).for_each(|slot| *slot = z);
+            ring.iter_mut().skip(v).step_by(self.variates.max(1)).for_each(|slot| *slot = z);
         }
-        ring[self.slot(t) * self.variates + v] = z;
+        if let Some(slot) = ring.get_mut(self.slot(t) * self.variates + v) {
+            *slot = z;
+        }
     }
 
     /// Writes the last `out.len()` of the `t` samples of variate `v` without the newest `back`, oldest first, normalized with
@@ -33,12 +37,12 @@ impl Ring {
         let (mean, deviation) = statistics;
         let mut slot = self.slot(t + (self.len - out.len() - back) as u64);
         for value in out {
-            *value = (ring[slot * self.variates + v] - mean) / deviation;
+            *value = (at(ring, slot * self.variates + v) - mean) / deviation;
             slot = if slot + 1 == self.len { 0 } else { slot + 1 };
         }
     }
 
     fn slot(&self, t: u64) -> usize {
-        (t % self.len as u64) as usize
+        t.checked_rem(self.len as u64).unwrap_or(0) as usize
     }
 }

@@ -19,6 +19,7 @@ mod tests;
 
 use crate::config::Config;
 use crate::error::{Error, check_len};
+use crate::slices::{at, copy, part, part_mut, row, row_mut, rows_mut, split_mut};
 use averages::ExponentialAverages;
 use covariates::FutureCovariates;
 use lags::Ring;
@@ -45,11 +46,11 @@ struct Span {
 
 impl Span {
     fn of<'s>(&self, state: &'s [f32]) -> &'s [f32] {
-        &state[self.start..self.start + self.len]
+        part(state, self.start, self.len)
     }
 
     fn of_mut<'s>(&self, state: &'s mut [f32]) -> &'s mut [f32] {
-        &mut state[self.start..self.start + self.len]
+        part_mut(state, self.start, self.len)
     }
 }
 
@@ -122,14 +123,14 @@ impl Layout {
     }
 
     fn split<'s>(&self, state: &'s mut [f32]) -> Parts<'s> {
-        let (counter, rest) = state.split_at_mut(self.counter.len);
-        let (time, rest) = rest.split_at_mut(self.time.len);
-        let (last, rest) = rest.split_at_mut(self.last.len);
-        let (seen, rest) = rest.split_at_mut(self.seen.len);
-        let (statistics, rest) = rest.split_at_mut(self.statistics.len);
-        let (lags, rest) = rest.split_at_mut(self.lags.len);
-        let (averages, rest) = rest.split_at_mut(self.averages.len);
-        let (seasonal, future) = rest.split_at_mut(self.seasonal.len);
+        let (counter, rest) = split_mut(state, self.counter.len);
+        let (time, rest) = split_mut(rest, self.time.len);
+        let (last, rest) = split_mut(rest, self.last.len);
+        let (seen, rest) = split_mut(rest, self.seen.len);
+        let (statistics, rest) = split_mut(rest, self.statistics.len);
+        let (lags, rest) = split_mut(rest, self.lags.len);
+        let (averages, rest) = split_mut(rest, self.averages.len);
+        let (seasonal, future) = split_mut(rest, self.seasonal.len);
         Parts {
             counter,
             time,
@@ -233,29 +234,29 @@ impl<'a> Preprocessor<'a> {
         check_len("preprocessor state", state.len(), self.state_len())?;
         let parts = self.layout.split(state);
         let t = samples(parts.counter);
-        for (v, &reading) in readings.iter().enumerate() {
+        let own = parts.last.iter_mut().zip(parts.seen);
+        for (v, (&reading, (last, seen))) in readings.iter().zip(own).enumerate() {
             let k = self.future_index(v);
             let known = || k.and_then(|k| self.future.next(parts.future, k));
             let read = self.scaler.scaled(reading, v).or_else(known);
-            let sample = missing::fill(read, &mut parts.last[v], &mut parts.seen[v], t);
-            let numbers = of_variate(parts.statistics, v, self.statistics.width());
+            let sample = missing::fill(read, last, seen, t);
+            let numbers = row_mut(parts.statistics, v, self.statistics.width());
             if sample.counts {
                 self.statistics.push(numbers, sample.z, sample.first);
             }
             let (mean, deviation) = self.statistics.statistics(numbers);
             self.ring.push(parts.lags, t, v, sample.z, sample.first);
             if read.is_some() {
-                self.averages.push(of_variate(parts.averages, v, self.averages.width()), sample.z);
+                self.averages.push(row_mut(parts.averages, v, self.averages.width()), sample.z);
             }
-            let averages = of_variate(parts.seasonal, v, self.seasonal.width());
+            let averages = row_mut(parts.seasonal, v, self.seasonal.width());
             self.seasonal.push(averages, t, (sample.z - mean) / deviation, sample.first);
             if let Some(k) = k {
                 self.future.advance(parts.future, k, sample.z);
             }
         }
         let t = t + 1;
-        parts.counter[0] = (t % COUNTER_BASE) as f32;
-        parts.counter[1] = (t / COUNTER_BASE) as f32;
+        copy(&[(t % COUNTER_BASE) as f32, (t / COUNTER_BASE) as f32], parts.counter);
         calendar::store(parts.time, time_ms);
         Ok(())
     }
@@ -265,13 +266,13 @@ impl<'a> Preprocessor<'a> {
     pub fn statistics(&self, state: &[f32], variate: usize) -> (f32, f32) {
         let width = self.statistics.width();
         let numbers = self.layout.statistics.of(state);
-        self.statistics.statistics(&numbers[variate * width..(variate + 1) * width])
+        self.statistics.statistics(row(numbers, variate, width))
     }
 
     /// The variate's newest scaled sample z.
     #[must_use]
     pub fn newest(&self, state: &[f32], variate: usize) -> f32 {
-        self.layout.last.of(state)[variate]
+        at(self.layout.last.of(state), variate)
     }
 
     /// What the linear head's forecast of a variate counts from, normalized with the statistics of now: the newest sample,
@@ -290,8 +291,8 @@ impl<'a> Preprocessor<'a> {
     /// [`Config::patch_len`] numbers.
     pub fn patch(&self, state: &[f32], variate: usize, out: &mut [f32]) {
         let Some(network) = self.config.network else { return };
-        let (own, rest) = out.split_at_mut(network.patch + self.config.averages_len(network.averages));
-        let (calendar, future) = rest.split_at_mut(self.config.calendar_len(network.calendar));
+        let (own, rest) = split_mut(out, network.patch + self.config.averages_len(network.averages));
+        let (calendar, future) = split_mut(rest, self.config.calendar_len(network.calendar));
         self.normalized(state, variate, network.patch, 0, own);
         calendar::read(self.config.calendar, self.layout.time.of(state), calendar);
         self.future.read(self.layout.future.of(state), future);
@@ -309,24 +310,23 @@ impl<'a> Preprocessor<'a> {
     /// 6. the features of all future covariates.
     pub fn features(&self, state: &[f32], variate: usize, out: &mut [f32]) {
         let (config, head) = (&self.config, &self.config.linear_head);
-        let (own, rest) = out.split_at_mut(head.lags + config.averages_len(head.averages));
-        let (season, rest) = rest.split_at_mut(self.seasonal.width());
-        let (cross, rest) = rest.split_at_mut((config.variates - 1) * head.cross_lags);
-        let (common, rest) = rest.split_at_mut(config.variates * config.common_len());
-        let (calendar, future) = rest.split_at_mut(config.calendar_len(head.calendar));
+        let (own, rest) = split_mut(out, head.lags + config.averages_len(head.averages));
+        let (season, rest) = split_mut(rest, self.seasonal.width());
+        let (cross, rest) = split_mut(rest, (config.variates - 1) * head.cross_lags);
+        let (common, rest) = split_mut(rest, config.variates * config.common_len());
+        let (calendar, future) = split_mut(rest, config.calendar_len(head.calendar));
         self.relative(state, variate, head.lags, own);
-        let averages = self.layout.seasonal.of(state);
-        let averages = &averages[variate * self.seasonal.width()..][..self.seasonal.width()];
+        let averages = row(self.layout.seasonal.of(state), variate, self.seasonal.width());
         let anchor = self.anchor(state, variate);
         self.seasonal.read(averages, self.samples(state), anchor, season);
         season.iter_mut().for_each(|average| *average -= anchor);
         if head.cross_lags > 0 {
             let others = (0..self.config.variates).filter(|&other| other != variate);
-            for (other, out) in others.zip(cross.chunks_exact_mut(head.cross_lags)) {
+            for (other, out) in others.zip(rows_mut(cross, head.cross_lags)) {
                 self.relative(state, other, head.cross_lags, out);
             }
         }
-        for (other, out) in common.chunks_exact_mut(config.common_len().max(1)).enumerate() {
+        for (other, out) in rows_mut(common, config.common_len()).enumerate() {
             self.relative(state, other, head.common_lags, out);
         }
         calendar::read(config.calendar, self.layout.time.of(state), calendar);
@@ -346,12 +346,12 @@ impl<'a> Preprocessor<'a> {
     /// `lags` samples of a variate, oldest first, the last of them `back` samples old, and its exponential averages in the
     /// rest of `out`, normalized with the statistics of now.
     fn normalized(&self, state: &[f32], variate: usize, lags: usize, back: usize, out: &mut [f32]) {
-        let (lags, averages) = out.split_at_mut(lags);
+        let (lags, averages) = split_mut(out, lags);
         let statistics = self.statistics(state, variate);
         self.ring
             .read(self.layout.lags.of(state), self.samples(state), variate, back, statistics, lags);
         let width = self.averages.width();
-        let numbers = &self.layout.averages.of(state)[variate * width..(variate + 1) * width];
+        let numbers = row(self.layout.averages.of(state), variate, width);
         self.averages.read(numbers, statistics, averages);
     }
 }
@@ -359,10 +359,5 @@ impl<'a> Preprocessor<'a> {
 /// The counter's value. A state from elsewhere may hold any numbers; the counter stays within its two digits.
 fn samples(counter: &[f32]) -> u64 {
     let digit = |digit: f32| digit as u64 % COUNTER_BASE;
-    digit(counter[0]) + COUNTER_BASE * digit(counter[1])
-}
-
-/// The numbers of variate `v` out of `width` for each.
-fn of_variate(numbers: &mut [f32], v: usize, width: usize) -> &mut [f32] {
-    &mut numbers[v * width..(v + 1) * width]
+    digit(at(counter, 0)) + COUNTER_BASE * digit(at(counter, 1))
 }

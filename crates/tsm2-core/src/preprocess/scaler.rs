@@ -1,6 +1,7 @@
 //! Scaler: z = (x - mean) / std per variate, limited to [`Z_LIMIT`].
 
 use crate::error::{Error, check_len};
+use crate::slices::at;
 
 /// Scaled samples are limited to this many training standard deviations on both sides: no reading can overflow the sums
 /// over them.
@@ -30,7 +31,7 @@ impl Scaler<'_> {
     /// z of a reading; `None` for a reading that is not finite.
     pub(crate) fn scaled(&self, reading: f32, variate: usize) -> Option<f32> {
         // The reading itself is tested: an infinite reading would pass the limit.
-        let z = (reading - self.mean[variate]) / self.std[variate];
+        let z = (reading - at(self.mean, variate)) / at(self.std, variate);
         reading.is_finite().then(|| z.clamp(-Z_LIMIT, Z_LIMIT))
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::config::{SEASON_RATES, Season};
 use crate::math::power;
+use crate::slices::{copy, rows, rows_mut, split, split_mut};
 
 /// The averages `[rates, places]` of one variate at a time.
 #[derive(Clone, Copy, Debug)]
@@ -47,15 +48,17 @@ impl Seasonal {
         }
         let place = self.place(t);
         let visited = self.visited(t);
-        for (averages, rate) in averages.chunks_exact_mut(self.places).zip(self.rates) {
+        for (averages, rate) in rows_mut(averages, self.places).zip(self.rates) {
             if first {
-                averages[..visited].fill(normalized);
+                split_mut(averages, visited).0.fill(normalized);
             }
-            averages[place] = if place >= visited {
-                normalized
-            } else {
-                rate * averages[place] + (1.0 - rate) * normalized
-            };
+            if let Some(average) = averages.get_mut(place) {
+                *average = if place >= visited {
+                    normalized
+                } else {
+                    rate * *average + (1.0 - rate) * normalized
+                };
+            }
         }
     }
 
@@ -65,13 +68,17 @@ impl Seasonal {
         if self.period == 0 {
             return;
         }
-        let oldest = if t == 0 { 0 } else { (self.place(t - 1) + 1) % self.places };
+        let oldest = match t.checked_sub(1).map(|newest| self.place(newest) + 1) {
+            Some(next) if next < self.places => next,
+            _ => 0,
+        };
         let missing = self.places - self.visited(t);
-        for (out, averages) in out.chunks_exact_mut(self.places).zip(averages.chunks_exact(self.places)) {
-            let (head, tail) = averages.split_at(oldest);
-            out[..tail.len()].copy_from_slice(tail);
-            out[tail.len()..].copy_from_slice(head);
-            out[..missing].fill(unvisited);
+        for (out, averages) in rows_mut(out, self.places).zip(rows(averages, self.places)) {
+            let (head, tail) = split(averages, oldest);
+            let (first, second) = split_mut(out, tail.len());
+            copy(tail, first);
+            copy(head, second);
+            split_mut(out, missing).0.fill(unvisited);
         }
     }
 

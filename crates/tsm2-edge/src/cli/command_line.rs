@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::backtest::Backtest;
 use super::clear_session::ClearSession;
 use super::discover::Discover;
+use super::health::Health;
 use super::record::Record;
 use super::replay::Replay;
 use super::run::Run;
@@ -27,6 +28,7 @@ enum Command {
     Run(Run),
     Record(Record),
     Validate(Validate),
+    Health(Health),
     Replay(Box<Replay>),
     Backtest(Backtest),
     Discover(Box<Discover>),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Record(command) => command.run(),
         Command::Validate(command) => command.run(),
+        Command::Health(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Backtest(command) => command.run(),
         Command::Discover(command) => command.run(),

@@ -8,6 +8,7 @@ mod connection;
 mod discover;
 pub mod evaluation;
 mod explain;
+mod health;
 pub mod playback;
 mod record;
 mod replay;

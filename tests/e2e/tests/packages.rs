@@ -1,4 +1,5 @@
-//! The Debian package for 64-bit ARM, under qemu: its daemon with a real broker, and its life in a root folder of Debian.
+//! The Debian package for 64-bit ARM, under qemu: its daemon with a real broker, its life in a root folder of Debian, and
+//! the container image with the same program. `tests/packages/try` tries the packages of all processors.
 //!
 //! `TSM2_ARM64_DEB` names the package, which `cargo xtask dist arm64` builds. Without it the tests are skipped. With `left-out`
 //! they are skipped even where each skip is a failure: CI sets it on a machine without the target or without namespaces.
@@ -79,23 +80,46 @@ async fn the_daemon_on_arm64_gives_the_forecasts_of_this_machine_to_the_bit_and_
     assert_eq!(site::summary(daemon)["rejected"], serde_json::json!({}));
 }
 
+/// The folder of the scripts; `None` after [`skip`] where they cannot run programs of arm64.
+fn scripts() -> Option<PathBuf> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packages");
+    if !rustix::process::geteuid().is_root() {
+        skip("a root folder needs root");
+        return None;
+    }
+    let foreign = Command::new(scripts.join("foreign")).arg("true").output().unwrap();
+    if !foreign.status.success() {
+        skip(&format!("no qemu of its own: {}", String::from_utf8_lossy(&foreign.stderr)));
+        return None;
+    }
+    Some(scripts)
+}
+
+fn bundle() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/building/model.safetensors")
+}
+
 #[test]
 fn the_package_is_installed_upgraded_removed_and_purged() {
     let Some(deb) = package(&["dpkg-deb", "debootstrap", "unshare", "setpriv", QEMU]) else {
         return;
     };
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let scripts = workspace.join("tests/packages");
-    if !rustix::process::geteuid().is_root() {
-        return skip("a root folder of Debian needs root");
-    }
-    let foreign = Command::new(scripts.join("arm64")).arg("true").output().unwrap();
-    if !foreign.status.success() {
-        return skip(&format!("no qemu of its own: {}", String::from_utf8_lossy(&foreign.stderr)));
-    }
+    let Some(scripts) = scripts() else { return };
     // Kept between runs: made in minutes.
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arm64-root");
-    succeeds(Command::new(scripts.join("root")).arg(&root));
-    let bundle = workspace.join("models/building/model.safetensors");
-    succeeds(Command::new(scripts.join("lifecycle")).args([&deb, &bundle, &root]));
+    succeeds(Command::new(scripts.join("root")).arg(&root).arg("arm64"));
+    succeeds(Command::new(scripts.join("lifecycle")).args([&deb, &bundle(), &root]));
+}
+
+#[test]
+fn the_container_image_runs_without_rights_on_a_read_only_root_and_its_health_check_follows_the_daemon() {
+    let (Some(broker), Some(deb)) = (Mosquitto::start(), package(&["buildah", "jq", "unshare", "setpriv", QEMU])) else {
+        return;
+    };
+    let Some(scripts) = scripts() else { return };
+    // `cargo xtask dist` makes it beside the package.
+    let folder = deb.with_file_name("container");
+    let mut command = Command::new(scripts.join("container"));
+    command.args([&folder, &bundle()]).args(["linux/arm64", &broker.port().to_string()]);
+    succeeds(&mut command);
 }
