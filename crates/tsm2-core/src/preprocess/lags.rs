@@ -1,7 +1,5 @@
 //! Lags: a ring buffer of each variate's last samples.
 
-use crate::slices::at;
-
 /// The ring `[len, M]` of the last samples; sample t lies at slot t mod len.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ring {
@@ -37,7 +35,8 @@ impl Ring {
         let (mean, deviation) = statistics;
         let mut slot = self.slot(t + (self.len - out.len() - back) as u64);
         for value in out {
-            *value = (at(ring, slot * self.variates + v) - mean) / deviation;
+            let Some(sample) = ring.get(slot * self.variates + v) else { break };
+            *value = (sample - mean) / deviation;
             slot = if slot + 1 == self.len { 0 } else { slot + 1 };
         }
     }
