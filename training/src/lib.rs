@@ -4,6 +4,7 @@ pub mod cli;
 pub mod data;
 pub mod evaluate;
 pub mod linear;
+pub mod model;
 pub mod network;
 pub mod ops;
 pub mod report;

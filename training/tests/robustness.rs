@@ -9,6 +9,7 @@ use tsm2_train::data::split::SplitSpec;
 use tsm2_train::data::table::Table;
 use tsm2_train::evaluate::robustness::{PerturbedErrors, RobustnessTest};
 use tsm2_train::evaluate::{EvaluateError, Protocol, baseline_errors, model_errors};
+use tsm2_train::model::Stepper;
 
 const HORIZON: usize = 5;
 
@@ -70,16 +71,16 @@ impl Continued {
         Self { config, weights, scaler }
     }
 
-    fn model(&self) -> Model<'_> {
+    fn model(&self) -> Stepper<'_> {
         let scaler = Scaler {
             mean: &self.scaler.mean,
             std: &self.scaler.std,
         };
-        Model::new(&self.config, scaler, &self.weights).expect("a model")
+        Model::new(&self.config, scaler, &self.weights).expect("a model").into()
     }
 
     /// What is measured of it on the last 600 of 1,000 rows.
-    fn test<'a>(&'a self, model: &'a Model<'a>, table: &'a Table) -> RobustnessTest<'a> {
+    fn test<'a>(&'a self, model: &'a Stepper<'a>, table: &'a Table) -> RobustnessTest<'a> {
         RobustnessTest {
             model,
             table,

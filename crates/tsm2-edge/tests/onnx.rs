@@ -1,4 +1,4 @@
-//! ONNX graphs as models of the daemon: the graphs are PyTorch's, from `tests/golden/onnx`.
+//! ONNX graphs as models of the daemon: the graphs are of public libraries, from `tests/golden/onnx`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,16 +18,69 @@ fn without_the_feature_a_graph_is_refused_by_name() {
     );
 }
 
+#[test]
+fn the_key_engine_says_what_the_file_is() {
+    let error = |engine: &str, file: &str| {
+        let text = format!(
+            "model.bundle = '{}'\nmodel.engine = '{engine}'\ninput.topic = 's/{{stream}}'\n",
+            graph(file).display()
+        );
+        let config = Config::parse(&text, Path::new("edge.toml"), []);
+        config.map(|config| prepare(&config).map(|_| ()).map_err(|error| error.to_string()))
+    };
+    let unknown = error("tract", "gru.onnx").unwrap_err().to_string();
+    assert!(
+        unknown.contains("model.engine") && unknown.contains("`native` or `onnx`"),
+        "{unknown}"
+    );
+    let no_bundle = error("native", "gru.onnx").unwrap().unwrap_err();
+    assert!(
+        no_bundle.starts_with("model.bundle: ") && no_bundle.contains("gru.onnx"),
+        "{no_bundle}"
+    );
+    let no_graph = error("onnx", "../../../models/etth1/model.safetensors").unwrap().unwrap_err();
+    let wanted = if cfg!(feature = "onnx") {
+        "not an ONNX file"
+    } else {
+        "built without the feature `onnx`"
+    };
+    assert!(no_graph.starts_with("model.bundle: ") && no_graph.contains(wanted), "{no_graph}");
+    let mut config = Config::new("", "s/{stream}");
+    config.model.engine = Some(tsm2_edge::config::Engine::Onnx);
+    assert_eq!(
+        prepare(&config).unwrap_err().to_string(),
+        "model.engine: set model.bundle, too, or remove this key"
+    );
+}
+
+#[test]
+fn backtest_names_the_file_of_its_option_and_no_key() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
+    let output = command
+        .args(["backtest", "--model", "absent.onnx", "--data", "absent.csv"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && error.contains("--model: ") && !error.contains("model.bundle"),
+        "{error}"
+    );
+}
+
 #[cfg(feature = "onnx")]
 mod with_the_feature {
+    use std::collections::HashMap;
     use std::fmt::Write as _;
-    use std::process::Command;
+    use std::io::{Read, Write as _};
+    use std::process::{Child, Command, Stdio};
 
     use serde_json::Value;
     use tsm2_edge::config::Prepared;
     use tsm2_edge::observe::Metrics;
     use tsm2_edge::runtime::engine::{Engine, Input, Loaded};
     use tsm2_edge::state::Stored;
+    use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
+    use tsm2_mqtt_testkit::test_client::{TestClient, numbers};
 
     use super::{Config, graph, prepare};
 
@@ -54,8 +107,8 @@ mod with_the_feature {
         prepare(&config).unwrap()
     }
 
-    /// Sends a row; returns the forecasts of the time steps that it closed.
-    fn send(engine: &mut Engine<'_>, prepared: &Prepared, row: usize, readings: &[Option<f64>]) -> Vec<(i64, Vec<f32>)> {
+    /// A row as a message.
+    fn payload(row: usize, readings: &[Option<f64>]) -> String {
         let time_ms = START + row as i64 * MINUTE;
         let mut payload = format!("{{\"time\":\"{}\"", tsm2_mqtt::rfc3339(time_ms));
         for (variate, reading) in readings.iter().enumerate() {
@@ -64,6 +117,13 @@ mod with_the_feature {
             }
         }
         payload.push('}');
+        payload
+    }
+
+    /// Sends a row; returns the forecasts of the time steps that it closed: mean, lower and upper.
+    fn send(engine: &mut Engine<'_>, prepared: &Prepared, row: usize, readings: &[Option<f64>]) -> Vec<(i64, [Vec<f32>; 3])> {
+        let time_ms = START + row as i64 * MINUTE;
+        let payload = payload(row, readings);
         let address = prepared.topics.parse("s/one").unwrap();
         let mut forecasts = Vec::new();
         let input = Input {
@@ -73,7 +133,9 @@ mod with_the_feature {
             retained: false,
             arrival_ms: time_ms,
         };
-        engine.take(&input, |step| forecasts.push((step.time_ms, step.mean.to_vec())));
+        engine.take(&input, |step| {
+            forecasts.push((step.time_ms, [step.mean, step.lower, step.upper].map(<[f32]>::to_vec)))
+        });
         forecasts
     }
 
@@ -82,7 +144,7 @@ mod with_the_feature {
         let mut engine = Engine::new(&prepared, Metrics::new().input);
         let mut met = 0;
         for (row, (readings, _)) in rows.iter().enumerate() {
-            for (time_ms, forecast) in send(&mut engine, &prepared, row, readings) {
+            for (time_ms, [forecast, ..]) in send(&mut engine, &prepared, row, readings) {
                 let want = &rows[((time_ms - START) / MINUTE) as usize].1;
                 for (got, want) in forecast.iter().zip(want) {
                     assert!((got - want).abs() < 1e-4, "{name} at {time_ms}: {got} {want}");
@@ -95,12 +157,12 @@ mod with_the_feature {
 
     #[test]
     fn the_daemon_publishes_what_pytorch_forecasts() {
-        ["gru", "mamba", "dlinear"].into_iter().for_each(check);
+        ["gru", "mamba", "patchtst"].into_iter().for_each(check);
     }
 
     #[test]
     fn a_graphs_state_outlives_the_process_to_the_bit() {
-        for name in ["gru", "mamba", "dlinear"] {
+        for name in ["gru", "mamba", "patchtst"] {
             let (prepared, rows) = (prepared(name), expected(name));
             let mut whole = Engine::new(&prepared, Metrics::new().input);
             let mut checkpoint = None;
@@ -125,6 +187,97 @@ mod with_the_feature {
                 .collect();
             assert_eq!(again, later, "{name}");
         }
+    }
+
+    /// A daemon that ends with the test, at once.
+    struct Daemon(Child);
+
+    impl Daemon {
+        fn start(config: &Path) -> Self {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
+            Daemon(command.arg("run").arg(config).stdout(Stdio::null()).spawn().unwrap())
+        }
+    }
+
+    impl Drop for Daemon {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// The body of a page.
+    fn page(port: u16, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        answer
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_daemon_with_a_graph_that_is_killed_loses_nothing_and_shows_its_metrics_and_its_page() {
+        let Some(broker) = Mosquitto::start() else { return };
+        let (folder, port, rows) = (tempfile::tempdir().unwrap(), free_port(), expected("mamba"));
+        let text = format!(
+            "model.bundle = '{}'\nmodel.engine = 'onnx'\nbroker.host = '127.0.0.1'\nbroker.port = {}\ninput.topic = 's/{{stream}}'\n\
+             input.time_field = 'time'\nstate.path = 'state'\nhttp.listen = '127.0.0.1:{port}'\n",
+            graph("mamba.onnx").display(),
+            broker.port(),
+        );
+        let config = folder.path().join("edge.toml");
+        std::fs::write(&config, text).unwrap();
+        // What a daemon without an interruption publishes: of each variate and time, mean, lower and upper.
+        let prepared = prepare(&Config::load(&config).unwrap()).unwrap();
+        let mut engine = Engine::new(&prepared, Metrics::new().input);
+        let mut wanted = HashMap::new();
+        for (row, (readings, _)) in rows.iter().enumerate() {
+            for (time_ms, forecast) in send(&mut engine, &prepared, row, readings) {
+                for variate in 0..3 {
+                    let steps = forecast[0].len() / 3;
+                    let of = forecast.each_ref().map(|numbers| numbers[variate * steps..][..steps].to_vec());
+                    wanted.insert((format!("tsm2/one/forecast/v{variate}"), tsm2_mqtt::rfc3339(time_ms)), of);
+                }
+            }
+        }
+
+        let mut client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
+        let mut daemon = Daemon::start(&config);
+        client.wait_for("tsm2/status", "online").await;
+        let sender = TestClient::connect(broker.port(), &[]).await;
+        let messages: Vec<String> = rows.iter().enumerate().map(|(row, (readings, _))| payload(row, readings)).collect();
+        let sending = tokio::spawn(async move {
+            for message in messages {
+                sender.publish("s/one", message).await;
+            }
+        });
+        let (mut seen, mut kills) = (HashMap::new(), 0);
+        while seen.len() < wanted.len() {
+            let forecast = client.forecast().await;
+            let of = ["mean", "lower", "upper"].map(|key| numbers(&forecast.payload[key]));
+            seen.insert((forecast.topic, forecast.origin), of);
+            if seen.len() > 30 * (kills + 1) && kills < 4 {
+                drop(daemon);
+                daemon = Daemon::start(&config);
+                kills += 1;
+            }
+        }
+        sending.await.unwrap();
+        assert_eq!((kills, seen), (4, wanted), "means and intervals to the bit");
+
+        let metrics = page(port, "/metrics");
+        for line in [
+            "tsm2_edge_model_info{model=\"mamba\"} 1",
+            "tsm2_edge_forecast_mae{",
+            "tsm2_edge_interval_coverage_ratio{",
+        ] {
+            assert!(metrics.contains(line), "{line}: {metrics}");
+        }
+        assert!(page(port, "/").contains("<html"));
+        assert!(page(port, "/api/streams").contains("\"one\""));
+        let series = page(port, "/api/series?stream=one&variate=v1");
+        assert!(series.contains("\"mean\"") && series.contains("\"lower\""), "{series}");
     }
 
     #[test]

@@ -130,6 +130,22 @@ pub enum GraphError {
         /// The output.
         output: String,
     },
+    /// A value's shape depends on readings.
+    #[error("the shape of {node:?} is not known before the graph runs; export the graph with fixed shapes (without dynamic_axes)")]
+    UnknownShape {
+        /// The operator that gives the value.
+        node: String,
+    },
+    /// The values of a time step are too large.
+    #[error("the values of a time step need more than {most} bytes of memory; {node:?} gives {shape}; export a smaller model")]
+    TooMuchMemory {
+        /// The operator whose result does not fit.
+        node: String,
+        /// The shape of its result.
+        shape: String,
+        /// The most bytes.
+        most: u64,
+    },
     /// The graph needs what is not supported.
     #[error("not supported: {0}")]
     Unsupported(String),

@@ -34,6 +34,8 @@ mod export;
 mod future;
 mod graph;
 mod linear_head;
+#[cfg(feature = "run")]
+mod memory;
 mod metadata;
 mod mixers;
 #[cfg(feature = "run")]
@@ -52,7 +54,7 @@ mod weights;
 
 pub use error::GraphError;
 pub use export::{ExportError, Exported, export};
-pub use metadata::{GraphMetadata, GraphVariate, METADATA_KEY, METADATA_VERSION, Missing};
+pub use metadata::{GraphMetadata, METADATA_KEY, METADATA_VERSION, Missing};
 #[cfg(feature = "run")]
 pub use model::GraphModel;
 pub use proto::{DataType, OPSET};

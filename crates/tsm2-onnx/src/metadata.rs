@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use tsm2_bundle::Bundle;
+use tsm2_bundle::{Bundle, Variate};
 
 use crate::error::GraphError;
 
@@ -24,7 +24,7 @@ pub struct GraphMetadata {
     #[serde(default = "unnamed")]
     pub name: String,
     /// The columns of `readings`: targets, then past covariates, then future covariates.
-    pub variates: Vec<GraphVariate>,
+    pub variates: Vec<Variate>,
     /// Variates that are read and not forecast.
     #[serde(default)]
     pub past_covariates: usize,
@@ -62,21 +62,6 @@ pub enum Missing {
     Nan,
 }
 
-/// A variate of a graph.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GraphVariate {
-    /// Name; unique and not empty.
-    pub name: String,
-    /// Unit of the readings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// Mean of the training data.
-    pub mean: f32,
-    /// Standard deviation of the training data.
-    pub std: f32,
-}
-
 fn newest() -> u32 {
     METADATA_VERSION
 }
@@ -92,7 +77,7 @@ impl GraphMetadata {
     /// [`GraphError::Metadata`] with the key at fault.
     pub fn validate(&self) -> Result<(), GraphError> {
         let names: HashSet<&str> = self.variates.iter().map(|variate| variate.name.as_str()).collect();
-        let wrong_scale = |variate: &&GraphVariate| !(variate.mean.is_finite() && variate.std.is_finite() && variate.std > 0.0);
+        let wrong_scale = |variate: &&Variate| !(variate.mean.is_finite() && variate.std.is_finite() && variate.std > 0.0);
         let covariates = self.past_covariates.saturating_add(self.future_covariates);
         let fault = if self.format_version != METADATA_VERSION {
             format!(
@@ -124,16 +109,10 @@ impl GraphMetadata {
     /// The metadata of a bundle's graph with these states.
     pub(crate) fn of(bundle: &Bundle, states: Vec<(String, String)>) -> Self {
         let meta = bundle.meta();
-        let variate = |variate: &tsm2_bundle::Variate| GraphVariate {
-            name: variate.name.clone(),
-            unit: variate.unit.clone(),
-            mean: variate.mean,
-            std: variate.std,
-        };
         Self {
             format_version: METADATA_VERSION,
             name: meta.name.clone(),
-            variates: meta.variates.iter().map(variate).collect(),
+            variates: meta.variates.clone(),
             past_covariates: meta.config.past_covariates,
             future_covariates: meta.config.future_covariates,
             horizon: Some(meta.config.horizon),

@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable, TValue, Tensor, TractResult, TypedRunnableModel};
-use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
+use tract_onnx::prelude::{IntoRunnable, TValue, Tensor, TractResult, TypedRunnableModel};
+use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance};
 use tsm2_core::{Config, LinearHead, parameter_count};
+use tsm2_stream::ForecastModel;
 
 use crate::error::GraphError;
+use crate::memory;
 use crate::metadata::{GraphMetadata, Missing};
 use crate::reader::{Interface, MAX_FILE};
 use crate::roles::{Input, Roles};
@@ -103,9 +105,9 @@ impl GraphModel {
         if let Some(operator) = interface.operators.iter().find(|operator| !known.contains_key(*operator)) {
             return Err(GraphError::Unsupported(format!("operator {operator}")));
         }
-        let prepare = || -> TractResult<_> { tract_onnx::onnx().model_for_read(&mut &*bytes)?.into_optimized()?.into_runnable() };
+        let optimized = contained(|| memory::optimized(bytes))??;
         let model = Self {
-            runnable: contained(prepare)?,
+            runnable: contained(|| optimized.into_runnable())?,
             roles,
             layout,
             config,
@@ -178,18 +180,12 @@ impl GraphModel {
     /// Those of [`Bundle::new`].
     pub fn stand_in(&self) -> Result<Bundle, BundleError> {
         let metadata = self.metadata();
-        let variate = |variate: &crate::GraphVariate| Variate {
-            name: variate.name.clone(),
-            unit: variate.unit.clone(),
-            mean: variate.mean,
-            std: variate.std,
-        };
         let digest: String = self.digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let meta = Metadata {
             format_version: FORMAT_VERSION,
             name: metadata.name.clone(),
             config: self.config,
-            variates: metadata.variates.iter().map(variate).collect(),
+            variates: metadata.variates.clone(),
             interval_ms: metadata.interval_ms,
             time_zone: metadata.time_zone.clone(),
             provenance: Provenance {
@@ -330,6 +326,30 @@ impl GraphModel {
 
     fn keeps_readings(&self) -> bool {
         self.layout.seen > self.layout.last
+    }
+}
+
+impl ForecastModel for GraphModel {
+    type Error = GraphError;
+
+    fn config(&self) -> &Config {
+        self.config()
+    }
+
+    fn state_len(&self) -> usize {
+        self.state_len()
+    }
+
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    fn set_future(&self, state: &mut [f32], variate: usize, values: &[f32]) -> Result<(), GraphError> {
+        self.set_future(state, variate, values)
+    }
+
+    fn step(&self, state: &mut [f32], _: &mut [f32], readings: &[f32], time_ms: i64, forecast: &mut [f32]) -> Result<(), GraphError> {
+        self.step(state, readings, time_ms, forecast)
     }
 }
 

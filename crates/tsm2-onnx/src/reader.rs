@@ -37,7 +37,7 @@ pub struct Interface {
     pub outputs: Vec<Port>,
     /// The metadata.
     pub metadata: GraphMetadata,
-    /// Operators of the graph and of the graphs inside it, each once, sorted.
+    /// Operators of the graph, each once, sorted.
     pub operators: Vec<String>,
 }
 
@@ -106,7 +106,7 @@ impl Interface {
     }
 }
 
-/// Checks the tensors of a graph and of the graphs inside it, and collects their operators.
+/// Checks the tensors of a graph, and collects its operators.
 fn check(graph: &GraphProto, operators: &mut HashSet<String>) -> Result<(), GraphError> {
     if !graph.sparse_initializer.is_empty() {
         return Err(GraphError::Unsupported("sparse tensors; store them whole".into()));
@@ -119,12 +119,13 @@ fn check(graph: &GraphProto, operators: &mut HashSet<String>) -> Result<(), Grap
                 return Err(GraphError::Unsupported("sparse tensors; store them whole".into()));
             }
             attribute.t.iter().chain(&attribute.tensors).try_for_each(check_tensor)?;
-            // The decoder limits how deep graphs may lie in each other.
-            attribute
-                .g
-                .iter()
-                .chain(&attribute.graphs)
-                .try_for_each(|graph| check(graph, operators))?;
+            // What a graph inside a graph needs cannot be told before it runs.
+            if attribute.g.is_some() || !attribute.graphs.is_empty() {
+                let operator = &node.op_type;
+                return Err(GraphError::Unsupported(format!(
+                    "operator {operator} with a graph inside; export the model without branches and loops"
+                )));
+            }
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Graphs that PyTorch wrote give PyTorch's forecasts: a GRU, a Mamba block step by step, and DLinear on a window.
+//! Graphs that PyTorch wrote give PyTorch's forecasts: a GRU, a Mamba block step by step, and PatchTST on a window.
 //! `tests/golden/onnx/make.py` writes graphs and forecasts.
 #![cfg(feature = "run")]
 
@@ -38,13 +38,13 @@ fn a_gru_of_pytorch_keeps_its_state() {
 }
 
 #[test]
-fn a_mamba_block_of_pytorch_keeps_its_two_states() {
+fn a_mamba_of_mambapy_keeps_the_states_of_its_layers() {
     assert!(distance("mamba") < 1e-5, "{}", distance("mamba"));
 }
 
 #[test]
-fn the_daemon_keeps_the_window_of_a_model_without_states() {
-    assert!(distance("dlinear") < 1e-5, "{}", distance("dlinear"));
+fn the_daemon_keeps_the_window_of_the_patchtst_of_transformers() {
+    assert!(distance("patchtst") < 1e-5, "{}", distance("patchtst"));
 }
 
 #[test]

@@ -1,8 +1,15 @@
-"""Writes the graphs of this folder from PyTorch, with what PyTorch forecasts: `python make.py` (torch, onnx, numpy).
+"""Writes the graphs of this folder from public libraries, with what PyTorch forecasts.
 
-- gru.onnx: `torch.nn.GRU`, one time step at a time.
-- mamba.onnx: a Mamba block (arXiv 2312.00752) step by step, as `Mamba.step` of github.com/state-spaces/mamba.
-- dlinear.onnx: DLinear (arXiv 2205.13504, github.com/cure-lab/LTSF-Linear) on a window of 24 time steps.
+    pip install torch onnx onnxscript numpy mambapy transformers  # made with torch 2.15, mambapy 1.2.0, transformers 5.24
+    python make.py
+
+- gru.onnx: `torch.nn.GRU` of PyTorch, one time step at a time.
+- mamba.onnx: `mambapy.mamba.Mamba` (github.com/alxndrTL/mamba.py, MIT) by its method `step`: two layers, whose states are
+  inputs and outputs, as github.com/sonos/torch-to-nnef exports streaming models.
+- patchtst.onnx: `transformers.PatchTSTForPrediction` (github.com/huggingface/transformers, Apache-2.0) on a window of 24
+  time steps.
+
+The first two are written by PyTorch's older exporter, the last one by its newer one (`dynamo=True`). Weights are random: these graphs test the runtime, not a forecast.
 """
 
 import json
@@ -11,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from mambapy.mamba import Mamba, MambaConfig
 from torch import nn
-from torch.nn import functional as F
+from transformers import PatchTSTConfig, PatchTSTForPrediction
 
 M, H, WINDOW, STEPS = 3, 4, 24, 60
 MEAN, STD = torch.tensor([20.0, -5.0, 0.25]), torch.tensor([2.5, 1.5, 0.125])
@@ -41,41 +49,26 @@ class Gru(nn.Module):
         return self.head(y).view(M, H), h
 
 
-class Mamba(nn.Module):
-    def __init__(self, d=8, e=16, n=4, r=2, taps=4):
+class MambaStep(nn.Module):
+    def __init__(self, width=8):
         super().__init__()
-        self.embed, self.norm, self.in_proj = nn.Linear(M, d), nn.LayerNorm(d), nn.Linear(d, 2 * e, bias=False)
-        self.conv = nn.Conv1d(e, e, taps, groups=e)
-        self.x_proj, self.dt_proj = nn.Linear(e, r + 2 * n, bias=False), nn.Linear(r, e)
-        self.a_log = nn.Parameter(torch.log(torch.arange(1, n + 1, dtype=torch.float32)).repeat(e, 1))
-        self.d, self.out_proj, self.head = nn.Parameter(torch.ones(e)), nn.Linear(e, d, bias=False), nn.Linear(d, M * H)
-        self.split = [r, n, n]
+        self.embed, self.head = nn.Linear(M, width), nn.Linear(width, M * H)
+        self.mamba = Mamba(MambaConfig(d_model=width, n_layers=2, d_state=4))
 
-    def forward(self, z, conv_state, ssm_state):
-        u = self.embed(z)[None]
-        x, gate = self.in_proj(self.norm(u)).chunk(2, dim=-1)
-        conv_state = torch.cat([conv_state[:, :, 1:], x[:, :, None]], dim=-1)
-        x = F.silu((conv_state * self.conv.weight[:, 0]).sum(-1) + self.conv.bias)
-        dt, b, c = self.x_proj(x).split(self.split, dim=-1)
-        dt = F.softplus(self.dt_proj(dt))
-        decay = torch.exp(dt[:, :, None] * -torch.exp(self.a_log))
-        ssm_state = ssm_state * decay + dt[:, :, None] * b[:, None, :] * x[:, :, None]
-        y = (ssm_state * c[:, None, :]).sum(-1) + self.d * x
-        u = u + self.out_proj(y * F.silu(gate))
-        return self.head(u).view(M, H), conv_state, ssm_state
+    def forward(self, z, *states):
+        y, caches = self.mamba.step(self.embed(z)[None], [states[0:2], states[2:4]])
+        return self.head(y).view(M, H), *caches[0], *caches[1]
 
 
-class DLinear(nn.Module):
-    def __init__(self, kernel=9):
+class PatchTST(nn.Module):
+    def __init__(self):
         super().__init__()
-        self.average, self.pad = nn.AvgPool1d(kernel, stride=1), (kernel - 1) // 2
-        self.seasonal, self.trend = nn.Linear(WINDOW, H), nn.Linear(WINDOW, H)
+        shape = dict(num_input_channels=M, context_length=WINDOW, prediction_length=H, patch_length=4, patch_stride=4)
+        size = dict(d_model=8, num_attention_heads=2, num_hidden_layers=1, ffn_dim=16)
+        self.model = PatchTSTForPrediction(PatchTSTConfig(**shape, **size, attn_implementation="eager"))
 
     def forward(self, z):
-        x = z.transpose(1, 2)
-        ends = x[:, :, :1].repeat(1, 1, self.pad), x[:, :, -1:].repeat(1, 1, self.pad)
-        trend = self.average(torch.cat([ends[0], x, ends[1]], dim=-1))
-        return (self.seasonal(x - trend) + self.trend(trend),)
+        return (self.model(past_values=z).prediction_outputs[0].T,)
 
 
 def readings():
@@ -126,10 +119,13 @@ def write(name, model, states, is_window=False):
             path,
             input_names=["window" if is_window else "readings", *names],
             output_names=["forecast", *(f"{state}_next" for state in names)],
-            opset_version=17,
-            dynamo=False,
+            opset_version=18 if is_window else 17,
+            dynamo=is_window,
+            external_data=False,
         )
     graph = onnx.load(path)
+    for part in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output, *graph.graph.initializer):
+        del part.metadata_props[:]  # the newer exporter's traces of Python code
     variates = [{"name": f"v{m}", "mean": float(MEAN[m]), "std": float(STD[m])} for m in range(M)]
     graph.metadata_props.add(key="tsm2", value=json.dumps({"name": name, "variates": variates, "interval_ms": 60000}))
     onnx.checker.check_model(graph, full_check=True)
@@ -143,5 +139,6 @@ def write(name, model, states, is_window=False):
 
 torch.manual_seed(16)
 write("gru", Gru(), [("h", (1, 1, 8))])
-write("mamba", Mamba(), [("conv_state", (1, 16, 4)), ("ssm_state", (1, 16, 4))])
-write("dlinear", DLinear(), [], is_window=True)
+layer = [("h", (1, 16, 4)), ("taps", (1, 16, 3))]
+write("mamba", MambaStep(), [(f"{name}{number}", shape) for number in (1, 2) for name, shape in layer])
+write("patchtst", PatchTST(), [], is_window=True)

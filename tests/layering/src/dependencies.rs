@@ -16,7 +16,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("tsm2-stream", &["tsm2-core", "tsm2-bundle"]),
     ("tsm2-data", &["tsm2-stream"]),
     ("tsm2-mqtt", &[]),
-    ("tsm2-onnx", &["tsm2-core", "tsm2-bundle"]),
+    ("tsm2-onnx", &["tsm2-core", "tsm2-bundle", "tsm2-stream"]),
     (
         "tsm2-edge",
         &["tsm2-core", "tsm2-bundle", "tsm2-stream", "tsm2-mqtt", "tsm2-data", "tsm2-onnx"],

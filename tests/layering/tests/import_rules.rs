@@ -23,13 +23,13 @@ fn the_workspace_keeps_the_import_rules() {
 }
 
 #[test]
-fn the_daemon_has_tract_only_with_the_feature_onnx() {
+fn daemon_and_trainer_have_tract_only_with_the_feature_onnx() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let tree = |features: &[&str]| {
+    let tree = |package: &str, features: &[&str]| {
         let arguments = [
             "tree",
             "--package",
-            "tsm2-edge",
+            package,
             "--edges",
             "normal,build",
             "--prefix",
@@ -40,8 +40,11 @@ fn the_daemon_has_tract_only_with_the_feature_onnx() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert!(!tree(&[]).contains("tract"), "{}", tree(&[]));
-    assert!(tree(&["--features", "onnx"]).contains("tract-onnx"));
+    for package in ["tsm2-edge", "tsm2-train"] {
+        let default = tree(package, &[]);
+        assert!(!default.contains("tract"), "{default}");
+        assert!(tree(package, &["--features", "onnx"]).contains("tract-onnx"));
+    }
 }
 
 #[test]

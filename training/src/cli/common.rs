@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
+use crate::model::OpenModel;
 use anyhow::{anyhow, ensure};
 use comfy_table::{CellAlignment, LineStyle, Table as Printed, TableStyle};
-use tsm2_bundle::{Bundle, Metadata};
+use tsm2_bundle::Metadata;
 use tsm2_data::Report;
 
 use super::reading::Reading;
@@ -44,8 +45,8 @@ pub fn read_table(path: &Path) -> anyhow::Result<Table> {
 ///
 /// # Errors
 /// Whatever is wrong with the files; a column that is not there.
-pub fn open(model: &Path, data: &[PathBuf], reading: &Reading) -> anyhow::Result<(Bundle, Table, Report)> {
-    let bundle = Bundle::open(model)?;
+pub fn open(model: &Path, data: &[PathBuf], reading: &Reading) -> anyhow::Result<(OpenModel, Table, Report)> {
+    let bundle = OpenModel::open(model)?;
     let names: Vec<String> = bundle.meta().variates.iter().map(|variate| variate.name.clone()).collect();
     let (mut table, report) = reading.read_columns(data, &names)?;
     let config = &bundle.meta().config;
@@ -70,7 +71,7 @@ pub fn split(asked: Option<SplitSpec>, model: &Path, meta: &Metadata, table: &Ta
             let trained = &meta.provenance;
             ensure!(
                 trained.split != [0; 3],
-                "{}: the split of its training is not known; give --split",
+                "{}: the split of its training is not known; give --split, such as 0.7,0.1,0.2",
                 model.display()
             );
             if trained.data_sha256 != table.sha256 {

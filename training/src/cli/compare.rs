@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
-use tsm2_bundle::{Bundle, Metadata};
+use tsm2_bundle::Metadata;
 
 use super::common;
 use super::progress::Counter;
@@ -16,6 +16,7 @@ use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
 use crate::evaluate::{ErrorsByDevice, Protocol, model_errors, reported_horizons};
+use crate::model::OpenModel;
 use crate::report::{Duel, Sensor, comparison_page};
 
 /// Compare two models of the same sensors, at the same origins.
@@ -56,7 +57,7 @@ pub struct Compare {
 /// A model with the recording as the model reads it.
 struct Side {
     path: PathBuf,
-    bundle: Bundle,
+    bundle: OpenModel,
     table: Table,
 }
 

@@ -1,13 +1,11 @@
 //! A model measured beside every baseline: those fitted here, and those whose files lie beside the model's.
 
-use std::path::Path;
-
 use crate::data::runs::Part;
 use crate::evaluate::neural::{self, Neural};
 use crate::evaluate::{Evaluation, LINEAR_HEAD, Protocol, Rows, Tally, evaluate};
 use crate::network::baseline::NeuralKind;
 use anyhow::{anyhow, bail, ensure};
-use tsm2_bundle::{Bundle, Metadata};
+use tsm2_bundle::Bundle;
 
 use super::subject::Opened;
 
@@ -21,12 +19,14 @@ pub fn measure(opened: &Opened, part: Part, protocol: Protocol, tick: &(dyn Fn()
     let evaluation = evaluate(&opened.bundle.model(), &rows, &opened.horizons, protocol, tick);
     let mut evaluation = evaluation.map_err(|error| name(&error))?;
     let mut notes = Vec::new();
-    if let Err(reason) = add_neural_baselines(&mut evaluation, opened, &rows) {
+    if opened.bundle.is_graph() {
+        notes.push("gru and mlp are left out: `tsm2 train` makes them beside a bundle".into());
+    } else if let Err(reason) = add_neural_baselines(&mut evaluation, opened, &rows) {
         notes.push(format!("gru and mlp are left out: {reason}"));
     }
-    match linear_head(&opened.path, opened.bundle.meta()) {
+    match linear_head(opened) {
         Ok(Some(linear_head)) => {
-            let joined = evaluation.add_linear_head(&linear_head.model(), &rows);
+            let joined = evaluation.add_linear_head(&linear_head.model().into(), &rows);
             joined.map_err(|error| name(&error))?;
         }
         Ok(None) => {}
@@ -42,9 +42,9 @@ pub fn measure(opened: &Opened, part: Part, protocol: Protocol, tick: &(dyn Fn()
 }
 
 /// The linear head without the network, if its file is there and is of this model.
-fn linear_head(model: &Path, meta: &Metadata) -> anyhow::Result<Option<Bundle>> {
-    let path = model.with_file_name(LINEAR_HEAD);
-    if !path.exists() {
+fn linear_head(opened: &Opened) -> anyhow::Result<Option<Bundle>> {
+    let (path, meta) = (opened.path.with_file_name(LINEAR_HEAD), opened.bundle.meta());
+    if opened.bundle.is_graph() || !path.exists() {
         return Ok(None);
     }
     ensure!(

@@ -14,12 +14,13 @@ use crate::data::scale::Scaler;
 use crate::data::split::{Split, SplitSpec};
 use crate::data::table::Table;
 use crate::evaluate::{EvaluateError, Rows, check_horizons, reported_horizons};
+use crate::model::OpenModel;
 use crate::train::MEASURED;
 
 /// Which model is measured on which rows, at which horizons.
 #[derive(Args, Clone, Debug)]
 pub struct Subject {
-    /// The model file
+    /// The model file; in a program with the feature `onnx` also an ONNX graph, whose name ends in .onnx
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
     /// Recording with a column for each of the model's variates; a file for each device, or parts of one recording with --join
@@ -39,7 +40,7 @@ pub struct Opened {
     /// The model's file.
     pub path: PathBuf,
     /// The model.
-    pub bundle: Bundle,
+    pub bundle: OpenModel,
     /// Whether it is not that of the file, but the one before that was fitted to the training rows only.
     pub is_before_refit: bool,
     /// The recording.
@@ -109,7 +110,7 @@ impl Subject {
 }
 
 /// Checks the horizons that were asked for.
-pub fn check(horizons: &[usize], bundle: &Bundle) -> anyhow::Result<()> {
+pub fn check(horizons: &[usize], bundle: &OpenModel) -> anyhow::Result<()> {
     let fits = match horizons.contains(&0) {
         true => Err(EvaluateError::NoHorizon),
         false => check_horizons(&bundle.model(), horizons),
@@ -120,7 +121,7 @@ pub fn check(horizons: &[usize], bundle: &Bundle) -> anyhow::Result<()> {
 /// The model to measure. One that was fitted to all rows is not measured on rows that it may have learned from: the one in the same
 /// folder is, which was fitted to the training rows only. Another recording than that of the training may begin with the same rows,
 /// unless its split `is_asked` for.
-pub fn unseen(path: &Path, bundle: Bundle, table: &Table, split: &Split, is_asked: bool) -> anyhow::Result<Bundle> {
+pub fn unseen(path: &Path, bundle: OpenModel, table: &Table, split: &Split, is_asked: bool) -> anyhow::Result<OpenModel> {
     let trained = &bundle.meta().provenance;
     let is_beyond = split.train + split.validation >= trained.split.iter().sum();
     let is_other = trained.data_sha256 != table.sha256;
@@ -145,5 +146,5 @@ pub fn unseen(path: &Path, bundle: Bundle, table: &Table, split: &Split, is_aske
         anyhow!("{learned}, and the model before that cannot be measured in its place: {error}; give --split with a recording that it has not seen")
     })?;
     common::note(format_args!("{learned}: {} is measured, the model before", before.display()));
-    Ok(measured)
+    Ok(measured.into())
 }

@@ -11,6 +11,7 @@ use crate::data::runs::Part;
 use crate::data::split::SplitSpec;
 use crate::data::table::Table;
 use crate::evaluate::reported_horizons;
+use crate::model::OpenModel;
 use crate::network::static_covariates::StaticCovariates;
 use crate::report::REPORT;
 use crate::train::{Budget, DEFAULT_HORIZON, Event, Size, Stop, TrainOptions, Trained, run};
@@ -286,7 +287,7 @@ impl Train {
 
 /// The model that was trained, with the recording it was trained on.
 fn opened(trained: &Trained, table: Table, report: Report) -> anyhow::Result<Opened> {
-    let bundle = Bundle::open(&trained.measured)?;
+    let bundle = OpenModel::from(Bundle::open(&trained.measured)?);
     Ok(Opened {
         path: trained.path.clone(),
         is_before_refit: trained.measured != trained.path,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tsm2_core::Model;
 
 use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
@@ -12,6 +11,7 @@ use crate::data::table::Table;
 use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
 use crate::evaluate::model::{Protocol, model_errors};
 use crate::evaluate::tally::{Details, ErrorsByDevice, EvaluateError, HorizonError, Tally};
+use crate::model::Stepper;
 
 /// By the name of the baseline, the details of each device.
 pub type DetailsByBaseline = BTreeMap<&'static str, Vec<Details>>;
@@ -74,7 +74,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// As [`model_errors`].
-    pub fn add_linear_head(&mut self, linear_head: &Model<'_>, rows: &Rows<'_>) -> Result<(), EvaluateError> {
+    pub fn add_linear_head(&mut self, linear_head: &Stepper<'_>, rows: &Rows<'_>) -> Result<(), EvaluateError> {
         let (table, scaler) = (rows.table, rows.scaler);
         for part in rows.parts() {
             let pieces = table.part(rows.split, part);
@@ -192,7 +192,7 @@ impl BaselineErrors {
 /// # Errors
 /// When a horizon does not fit the model or the rows, or the baselines cannot be fitted.
 pub fn evaluate(
-    model: &Model<'_>,
+    model: &Stepper<'_>,
     rows: &Rows<'_>,
     horizons: &[usize],
     protocol: Protocol,

@@ -1,14 +1,14 @@
-//! A model's errors, run by the device's own code.
+//! A model's errors, a bundle's run by the device's own code.
 
 use std::ops::Range;
 
 use serde::Serialize;
-use tsm2_core::{Model, Token};
 
 use super::tally::{ErrorsByDevice, EvaluateError, Tally};
 use crate::data::runs::Pieces;
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
+use crate::model::{StepError, Stepped, Stepper};
 
 /// Rows that a model reads before each origin under [`Protocol::Reset`].
 pub const RESET_ROWS: usize = 512;
@@ -28,7 +28,7 @@ pub enum Protocol {
 /// # Errors
 /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
 pub fn model_errors(
-    model: &Model<'_>,
+    model: &Stepper<'_>,
     table: &Table,
     scaler: &Scaler,
     pieces: &Pieces,
@@ -58,7 +58,7 @@ pub fn model_errors(
                         Ok(())
                     })?;
                 }
-                Ok::<_, tsm2_core::Error>(tally)
+                Ok::<_, StepError>(tally)
             };
             let mut sum = tally.clone();
             for share in on_all_cores(share) {
@@ -70,7 +70,7 @@ pub fn model_errors(
 }
 
 /// Refuses a horizon that the model does not forecast.
-pub fn check_horizons(model: &Model<'_>, horizons: &[usize]) -> Result<(), EvaluateError> {
+pub fn check_horizons(model: &Stepper<'_>, horizons: &[usize]) -> Result<(), EvaluateError> {
     let model = model.config().horizon;
     match horizons.iter().find(|&&horizon| horizon > model) {
         Some(&horizon) => Err(EvaluateError::BeyondModel { horizon, model }),
@@ -80,12 +80,12 @@ pub fn check_horizons(model: &Model<'_>, horizons: &[usize]) -> Result<(), Evalu
 
 /// Adds the errors of a model whose state runs from the first row of each run of `seen`. The tally may compare with readings that `seen` lacks.
 pub fn carried<'z>(
-    model: &Model<'_>,
+    model: &Stepper<'_>,
     seen: &Table,
     scaler: &Scaler,
     mut tally: Tally<'z>,
     tick: &(dyn Fn() + Sync),
-) -> Result<Tally<'z>, tsm2_core::Error> {
+) -> Result<Tally<'z>, StepError> {
     let mut out = vec![0.0; model.config().forecast_len()];
     for rows in tally.passes() {
         run(model, seen, rows, |origin, token| {
@@ -101,7 +101,7 @@ pub fn carried<'z>(
 }
 
 /// Writes a token's forecast, `[M - X][H]`, in units of the scaler.
-pub fn standardised(token: &mut Token<'_>, scaler: &Scaler, horizon: usize, out: &mut [f32]) -> Result<(), tsm2_core::Error> {
+pub fn standardised(token: &mut Stepped<'_>, scaler: &Scaler, horizon: usize, out: &mut [f32]) -> Result<(), StepError> {
     token.forecast(out)?;
     for (out, (mean, std)) in out.chunks_exact_mut(horizon).zip(scaler.mean.iter().zip(&scaler.std)) {
         out.iter_mut().for_each(|x| *x = (*x - mean) / std);
@@ -134,11 +134,11 @@ pub fn on_cores<T: Send>(jobs: usize, share: impl Fn(usize, usize) -> T + Sync) 
 /// # Errors
 /// Those of the model, and of `at`.
 pub fn run(
-    model: &Model<'_>,
+    model: &Stepper<'_>,
     table: &Table,
     rows: Range<usize>,
-    at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
-) -> Result<(), tsm2_core::Error> {
+    at: impl FnMut(usize, &mut Stepped<'_>) -> Result<(), StepError>,
+) -> Result<(), StepError> {
     let mut state = vec![0.0; model.state_len()];
     model.reset(&mut state)?;
     go_on(model, table, &mut state, rows, at)
@@ -149,12 +149,12 @@ pub fn run(
 /// # Errors
 /// Those of the model, and of `at`.
 pub fn go_on(
-    model: &Model<'_>,
+    model: &Stepper<'_>,
     table: &Table,
     state: &mut [f32],
     rows: Range<usize>,
-    mut at: impl FnMut(usize, &mut Token<'_>) -> Result<(), tsm2_core::Error>,
-) -> Result<(), tsm2_core::Error> {
+    mut at: impl FnMut(usize, &mut Stepped<'_>) -> Result<(), StepError>,
+) -> Result<(), StepError> {
     let mut scratch = vec![0.0; model.scratch_len()];
     let config = model.config();
     for r in rows {

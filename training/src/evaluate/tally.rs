@@ -12,6 +12,7 @@ use tsm2_stream::{ErrorSums, Errors};
 use crate::data::runs::{Piece, Pieces};
 use crate::data::split::SplitError;
 use crate::linear::ridge::RidgeError;
+use crate::model::StepError;
 
 /// Errors at one horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -143,7 +144,13 @@ pub enum EvaluateError {
     Baseline(#[from] candle_core::Error),
     /// The model refuses the rows.
     #[error(transparent)]
-    Model(#[from] tsm2_core::Error),
+    Model(#[from] StepError),
+}
+
+impl From<tsm2_core::Error> for EvaluateError {
+    fn from(error: tsm2_core::Error) -> Self {
+        Self::Model(error.into())
+    }
 }
 
 /// Sums of errors by device and horizon.

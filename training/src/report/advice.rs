@@ -12,6 +12,8 @@ pub enum Advice {
     Model,
     /// The model, which has no network.
     LinearModel,
+    /// The model, an ONNX graph, of whose parts nothing is known.
+    Graph,
     /// The model's linear part: the network adds nothing that chance would not.
     LinearPart,
     /// Nothing is better than naive or seasonal naive.
@@ -37,9 +39,11 @@ pub(super) fn is_naive(baseline: &str) -> bool {
 }
 
 impl Summary {
-    /// At the i-th horizon. `has_network`: whether the model is more than its linear part.
+    /// At the i-th horizon, of a model that is better than naive by what `whole` says: [`Advice::Model`] for one that is more
+    /// than its linear part.
     #[must_use]
-    pub fn of(evaluation: &Evaluation, i: usize, has_network: bool) -> Summary {
+    pub fn of(evaluation: &Evaluation, i: usize, whole: Advice) -> Summary {
+        let has_network = whole == Advice::Model;
         let naive = evaluation.compare(i, &is_naive);
         let linear = evaluation.compare(i, &|name| has_network && name == "linear-head");
         let linear_beats_naive = naive
@@ -47,8 +51,7 @@ impl Summary {
             .and_then(|(naive, linear)| evaluation.pair(linear.baseline, naive.baseline, i));
         let is_better = |comparison: &Option<Comparison>| comparison.is_some_and(|comparison| comparison.errors.is_better());
         let advice = match (is_better(&naive), &linear) {
-            (true, None) if has_network => Advice::Model,
-            (true, None) => Advice::LinearModel,
+            (true, None) => whole,
             (true, Some(linear)) if linear.errors.is_better() => Advice::Model,
             (true, Some(_)) => Advice::LinearPart,
             (false, _) if is_better(&linear_beats_naive) => Advice::LinearPart,
@@ -97,7 +100,8 @@ mod tests {
             period: None,
             details: BTreeMap::new(),
         };
-        Summary::of(&evaluation, 0, linear.is_some()).advice
+        let whole = if linear.is_some() { Advice::Model } else { Advice::LinearModel };
+        Summary::of(&evaluation, 0, whole).advice
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
-use tsm2_bundle::Bundle;
 
 use crate::data::table::Table;
 use crate::evaluate::{EvaluateError, run};
+use crate::model::OpenModel;
 
 /// Time steps that are timed, at most.
 const TIMED: usize = 512;
@@ -51,25 +51,25 @@ pub const DEVICES: [Device; 5] = [
 pub struct Cost {
     /// Bytes of the model file.
     pub file_bytes: u64,
-    /// Numbers in the model.
-    pub parameters: usize,
+    /// Numbers in the model; not known of an ONNX graph.
+    pub parameters: Option<usize>,
     /// Bytes of a stream's state.
     pub state_bytes: usize,
     /// Bytes of working memory that all streams of a thread share.
     pub scratch_bytes: usize,
-    /// Multiply-adds of a time step without the forecast.
-    pub step_operations: u64,
-    /// Multiply-adds of a forecast.
-    pub forecast_operations: u64,
+    /// Multiply-adds of a time step without the forecast; not known of an ONNX graph.
+    pub step_operations: Option<u64>,
+    /// Multiply-adds of a forecast; not known of an ONNX graph.
+    pub forecast_operations: Option<u64>,
     /// Seconds of a time step with its forecast, on this machine.
     pub seconds_here: f64,
 }
 
 impl Cost {
     /// Reads the sizes, and times some time steps.
-    pub(super) fn measure(path: &Path, bundle: &Bundle, table: &Table) -> Result<Self, EvaluateError> {
+    pub(super) fn measure(path: &Path, bundle: &OpenModel, table: &Table) -> Result<Self, EvaluateError> {
         let (config, model) = (&bundle.meta().config, bundle.model());
-        let (step, forecast) = config.operations();
+        let operations = (!bundle.is_graph()).then(|| config.operations());
         let rows = table.runs.run_of(0).len().min(TIMED);
         let mut out = vec![0.0; config.forecast_len()];
         let start = Instant::now();
@@ -77,18 +77,18 @@ impl Cost {
         let seconds_here = start.elapsed().as_secs_f64() / rows.max(1) as f64;
         Ok(Cost {
             file_bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
-            parameters: bundle.numbers().len(),
-            state_bytes: bundle.state_bytes(),
-            scratch_bytes: bundle.scratch_bytes(),
-            step_operations: step as u64,
-            forecast_operations: forecast as u64,
+            parameters: (!bundle.is_graph()).then(|| bundle.numbers().len()),
+            state_bytes: model.state_len() * size_of::<f32>(),
+            scratch_bytes: model.scratch_len() * size_of::<f32>(),
+            step_operations: operations.map(|(step, _)| step as u64),
+            forecast_operations: operations.map(|(_, forecast)| forecast as u64),
             seconds_here,
         })
     }
 
-    /// Seconds of a time step with its forecast that are expected on a device.
+    /// Seconds of a time step with its forecast that are expected on a device, where the operations are known.
     #[must_use]
-    pub fn expected(&self, device: &Device) -> f64 {
-        (self.step_operations + self.forecast_operations) as f64 / device.rate
+    pub fn expected(&self, device: &Device) -> Option<f64> {
+        Some((self.step_operations? + self.forecast_operations?) as f64 / device.rate)
     }
 }

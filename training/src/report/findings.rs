@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use tsm2_bundle::Bundle;
-
-use super::advice::Summary;
+use super::advice::{Advice, Summary};
 use super::cost::Cost;
 use super::curves::{self, Curve};
 use super::error::ReportError;
 use super::intervals::Intervals;
 use super::outages::Outages;
 use crate::evaluate::{Evaluation, Rows};
+use crate::model::OpenModel;
 
 /// A model and the rows that it was measured on.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +17,7 @@ pub struct Subject<'a> {
     /// The model's file; the course of its training lies beside it.
     pub path: &'a Path,
     /// The model.
-    pub bundle: &'a Bundle,
+    pub bundle: &'a OpenModel,
     /// How the recording was read.
     pub recording: &'a tsm2_data::Report,
     /// The rows.
@@ -65,6 +64,15 @@ impl Subject<'_> {
         self.evaluation.results.iter().position(|error| error.horizon == steps).unwrap_or(0)
     }
 
+    /// What to use where the whole model is to be used.
+    fn whole(&self) -> Advice {
+        match (self.bundle.is_graph(), self.bundle.meta().config.network) {
+            (true, _) => Advice::Graph,
+            (false, Some(_)) => Advice::Model,
+            (false, None) => Advice::LinearModel,
+        }
+    }
+
     /// How often [`Subject::measure`] ticks.
     #[must_use]
     pub fn ticks(&self) -> usize {
@@ -84,7 +92,7 @@ impl Subject<'_> {
         });
         let intervals = intervals.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok(Findings {
-            summary: Summary::of(self.evaluation, self.longest(), self.bundle.meta().config.network.is_some()),
+            summary: Summary::of(self.evaluation, self.longest(), self.whole()),
             intervals,
             outages: outages.map_err(|error| error.to_string()),
             curves: curves::beside(self.path),

@@ -1,10 +1,10 @@
 //! Prediction intervals as the device makes them, and some forecasts to look at.
 
-use tsm2_bundle::Bundle;
 use tsm2_stream::{Monitor, MonitorConfig, initial_widths};
 
 use super::error::ReportError;
 use crate::evaluate::{EvaluateError, Rows, run};
+use crate::model::{OpenModel, Stepped};
 
 /// Share of the readings that the intervals should contain.
 pub const COVERAGE: f32 = 0.9;
@@ -57,7 +57,7 @@ pub struct Intervals {
 
 impl Intervals {
     /// Runs the model through the rows as the device does. `tick` is called once per row of the part.
-    pub(super) fn measure(bundle: &Bundle, rows: &Rows<'_>, steps: usize, tick: &(dyn Fn() + Sync)) -> Result<Self, ReportError> {
+    pub(super) fn measure(bundle: &OpenModel, rows: &Rows<'_>, steps: usize, tick: &(dyn Fn() + Sync)) -> Result<Self, ReportError> {
         let (meta, model) = (bundle.meta(), bundle.model());
         let (config, table) = (&meta.config, rows.table);
         let (targets, horizon) = (config.targets(), config.horizon);
@@ -87,7 +87,7 @@ impl Intervals {
                 (monitor, device) = (fresh()?, of);
             }
             monitor.restart();
-            let at = |row: usize, token: &mut tsm2_core::Token<'_>| {
+            let at = |row: usize, token: &mut Stepped<'_>| {
                 monitor.observe(&table.row(row - 1)[..targets]);
                 token.forecast(&mut mean)?;
                 monitor.issue(&mean);

@@ -1,9 +1,8 @@
 //! Errors with missing readings, after gaps and from a cold start, on the last rows of the part.
 
-use tsm2_bundle::Bundle;
-
 use crate::evaluate::robustness::{Gap, Missing, PerturbedErrors, RobustnessTest};
 use crate::evaluate::{EvaluateError, Rows};
+use crate::model::OpenModel;
 
 /// Shares of readings that are missing, in percent.
 const PERCENT: [u32; 5] = [0, 5, 10, 20, 30];
@@ -40,7 +39,7 @@ impl Outages {
     }
 
     /// Measures at this horizon.
-    pub(super) fn measure(bundle: &Bundle, rows: &Rows<'_>, horizon: usize, tick: &(dyn Fn() + Sync)) -> Result<Self, EvaluateError> {
+    pub(super) fn measure(bundle: &OpenModel, rows: &Rows<'_>, horizon: usize, tick: &(dyn Fn() + Sync)) -> Result<Self, EvaluateError> {
         let pieces = rows.pieces();
         let nothing = EvaluateError::NothingToCompare { horizon, rows: 0..0 };
         let piece = pieces.iter().max_by_key(|piece| piece.rows.len()).ok_or(nothing)?;

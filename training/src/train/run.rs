@@ -37,6 +37,7 @@ use crate::evaluate::neural::{self, Meta};
 use crate::evaluate::{self, HorizonError, METRICS, Protocol, model_errors, reported_horizons};
 use crate::linear::step_groups::step_groups;
 use crate::linear::{LinearError, LinearModel, choose_linear};
+use crate::model::Stepper;
 use crate::network::baseline::NeuralKind;
 
 /// Share of the time that each neural baseline gets.
@@ -477,7 +478,7 @@ impl Model<'_> {
 
     /// Errors on the validation part.
     fn errors(&self, bundle: &Bundle, validation: &Pieces) -> Result<Vec<HorizonError>, Error> {
-        let (model, horizons) = (bundle.model(), reported_horizons(self.config.horizon));
+        let (model, horizons) = (Stepper::from(bundle.model()), reported_horizons(self.config.horizon));
         let errors = model_errors(&model, self.table, self.scaler, validation, &horizons, Protocol::Carried, &|| ())?;
         Ok(errors.total)
     }

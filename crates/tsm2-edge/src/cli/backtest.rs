@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,7 +15,7 @@ use tsm2_stream::Errors;
 
 use super::common;
 use super::evaluation::{Evaluation, Settings, StepErrors, evaluate};
-use crate::config::{Config, Input, Model, Output, resampler};
+use crate::config::{Config, Input, Model, ModelError, Output, resampler};
 
 /// Evaluate a model on a recording, with the resampler and the forecaster of the daemon
 ///
@@ -57,7 +57,12 @@ impl Backtest {
         let coverage = self.coverage.unwrap_or(output.coverage);
         ensure!(coverage > 0.0 && coverage < 1.0, "--coverage is {coverage}; set it between 0 and 1");
         ensure!(model.has_bundle(), "model.bundle: missing; set it, or --model");
-        let bundle = model.open(&[])?;
+        let bundle = model.open(&[]).map_err(|error| match (&self.model, error) {
+            // The file was named on the command line and not in a configuration.
+            (Some(_), ModelError::Bundle(error)) => anyhow!("--model: {error}"),
+            (Some(_), ModelError::Open(error)) => anyhow!("--model: {error}"),
+            (_, error) => error.into(),
+        })?;
         let interval_ms = model.interval_ms(bundle.meta())?;
         let mut settings = Settings {
             rows: self.rows.clone(),

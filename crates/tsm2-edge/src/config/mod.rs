@@ -37,7 +37,7 @@ pub use http::{Http, HttpSectionError};
 pub use input::Input;
 pub use log::{Log, LogFormat, LogLevel};
 pub use memory::{TooLarge, per_stream};
-pub use model::{Model, ModelError};
+pub use model::{Engine, Model, ModelError};
 pub use output::{Limits, Output, OutputError, Publication};
 pub use prepare::{PrepareError, Prepared, prepare};
 pub use preset::Preset;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
 use tsm2_core::{LinearHead, parameter_count};
 use tsm2_stream::{MAX_SEASON, Naive};
@@ -14,8 +15,10 @@ section! {
     /// daemon publishes naive or seasonal naive forecasts, whichever has the smaller error so far.
     Model in "model" {
         /// The model file, as written by `tsm2 train`; or, in a program with the feature `onnx`, an ONNX
-        /// graph, whose name ends in `.onnx`.
+        /// graph.
         bundle: PathBuf = PathBuf::new() => "none: naive forecasts";
+        /// What the model file is: `"native"` for a bundle, `"onnx"` for an ONNX graph.
+        engine: Option<Engine> = None => "`\"onnx\"` if the name ends in `.onnx`, else `\"native\"`";
         /// Sampling interval in seconds: for a model trained on data without timestamps, or without `bundle`.
         interval_s: Option<f64> = None => "the model's";
         /// Without `bundle`: the number of time steps that are forecast.
@@ -31,6 +34,16 @@ interval_s = 60.0
 horizon = 60
 season_s = 86400.0
 "#
+}
+
+/// What runs the model file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// The step of TSM2, for a bundle.
+    Native,
+    /// An ONNX runtime, for a graph of any maker.
+    Onnx,
 }
 
 /// Name of the model before a model exists, in every forecast.
@@ -54,6 +67,9 @@ pub enum ModelError {
         /// Name of the model.
         name: String,
     },
+    /// There is nothing to run.
+    #[error("model.engine: set model.bundle, too, or remove this key")]
+    EngineAlone,
     /// Without a bundle too little is known.
     #[error("{key}: missing; set it, or model.bundle")]
     Missing {
@@ -91,8 +107,12 @@ impl Model {
     /// Opens the model file. Without one: a model of these variates that has no weights and that the
     /// naive forecasts stand in for.
     pub fn open(&self, variates: &[String]) -> Result<OpenModel, ModelError> {
-        if self.has_bundle() {
-            return Ok(OpenModel::open(&self.bundle)?);
+        match (self.has_bundle(), self.engine) {
+            (true, None) => return Ok(OpenModel::open(&self.bundle)?),
+            (true, Some(Engine::Native)) => return Ok(Bundle::open(&self.bundle)?.into()),
+            (true, Some(Engine::Onnx)) => return Ok(OpenModel::open_graph(&self.bundle)?),
+            (false, Some(_)) => return Err(ModelError::EngineAlone),
+            (false, None) => {}
         }
         let key = match (variates, self.interval_s) {
             ([], _) => Some("input.variates"),

@@ -58,6 +58,14 @@ impl OpenModel {
         if path.extension().is_none_or(|extension| extension != "onnx") {
             return Ok(Bundle::open(path)?.into());
         }
+        Self::open_graph(path)
+    }
+
+    /// Opens an ONNX graph, whatever its name.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn open_graph(path: &Path) -> Result<Self, OpenError> {
         let graph = GraphModel::open(path)?;
         Ok(OpenModel {
             bundle: graph.stand_in()?,

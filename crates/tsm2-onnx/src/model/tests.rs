@@ -297,6 +297,118 @@ fn metadata_is_required_and_checked() {
     assert!(with(json!({"variates": [{"name": "a", "mean": 0.0, "std": 0.0}]})).contains("std finite and positive"));
 }
 
+/// A graph of `nodes` operators that ends in `forecast` as [`sound`] does; `extra` is added with a weight of zero.
+fn expanding(extra: impl FnOnce(&mut Graph, Value) -> Value) -> String {
+    message(&graph(
+        |graph, readings, state| {
+            let (forecast, next) = sound(graph, readings, state);
+            let large = extra(graph, readings);
+            let sum = graph.op("ReduceMax", &[large]);
+            let zero = graph.float(0.0);
+            let sum = graph.mul(sum, zero);
+            let sum = graph.reshape(sum, &[1, 1]);
+            (graph.add(forecast, sum), next)
+        },
+        |_| {},
+    ))
+}
+
+#[test]
+fn a_small_graph_that_expands_is_refused_before_it_takes_memory() {
+    let is_too_large = |error: &str| error.starts_with("the values of a time step need more than 1073741824 bytes of memory");
+    let constant = expanding(|graph, _| {
+        let shape = graph.integers(&[1 << 20, 1 << 20]);
+        graph.op("ConstantOfShape", &[shape])
+    });
+    assert!(is_too_large(&constant) && constant.contains("1048576,1048576"), "{constant}");
+    // Beyond 32 bits, too.
+    for end in [1_000_000_000, 4_000_000_000, (1 << 32) + 5] {
+        let range = expanding(|graph, _| {
+            let ends = [0, end, 1].map(|number| graph.places(&[], &[number]));
+            let range = graph.op("Range", &ends);
+            graph.cast(range, DataType::Float)
+        });
+        assert!(is_too_large(&range), "{range}");
+    }
+    let expand = expanding(|graph, readings| {
+        let shape = graph.integers(&[1 << 30, 2]);
+        graph.op("Expand", &[readings, shape])
+    });
+    assert!(is_too_large(&expand), "{expand}");
+    let tile = expanding(|graph, readings| {
+        let repeats = graph.integers(&[1 << 30]);
+        graph.op("Tile", &[readings, repeats])
+    });
+    assert!(is_too_large(&tile), "{tile}");
+    let sum_of_column_and_row = expanding(|graph, readings| {
+        let repeats = graph.integers(&[1 << 16]);
+        let long = graph.op("Tile", &[readings, repeats]);
+        let column = graph.reshape(long, &[1 << 17, 1]);
+        graph.add(long, column)
+    });
+    assert!(is_too_large(&sum_of_column_and_row), "{sum_of_column_and_row}");
+    let doubled = expanding(|graph, readings| (0..40).fold(readings, |value, _| graph.concat(0, &[value, value])));
+    assert!(is_too_large(&doubled), "{doubled}");
+    let doubled_constant = expanding(|graph, _| {
+        let one = graph.floats(&[1], &[1.0]);
+        (0..40).fold(one, |value, _| graph.concat(0, &[value, value]))
+    });
+    assert!(is_too_large(&doubled_constant), "{doubled_constant}");
+}
+
+#[test]
+fn a_shape_that_depends_on_a_reading_is_refused() {
+    let error = expanding(|graph, readings| {
+        let length = graph.op("ReduceMax", &[readings]);
+        let length = graph.cast(length, DataType::Int64);
+        let length = graph.reshape(length, &[]);
+        let ends = [0, 1].map(|number| graph.places(&[], &[number]));
+        let range = graph.op("Range", &[ends[0], length, ends[1]]);
+        graph.cast(range, DataType::Float)
+    });
+    assert!(error.contains("is not known before the graph runs"), "{error}");
+}
+
+#[test]
+fn a_graph_inside_a_graph_is_refused_by_its_operator() {
+    for operator in ["If", "Loop", "Scan"] {
+        let error = refused(|model| {
+            let node = &mut of(model).node[0];
+            node.op_type = operator.into();
+            node.attribute.push(AttributeProto {
+                g: Some(GraphProto::default()),
+                ..AttributeProto::default()
+            });
+        });
+        assert_eq!(
+            error,
+            format!("not supported: operator {operator} with a graph inside; export the model without branches and loops")
+        );
+    }
+}
+
+#[test]
+fn a_graph_may_make_its_constants() {
+    let model = GraphModel::from_bytes(&graph(
+        |graph, readings, state| {
+            let (forecast, next) = sound(graph, readings, state);
+            let ends = [0, 3, 1].map(|number| graph.places(&[], &[number]));
+            let steps = graph.op("Range", &ends);
+            let steps = graph.cast(steps, DataType::Float);
+            let shape = graph.integers(&[2, 3]);
+            let steps = graph.op("Expand", &[steps, shape]);
+            (graph.add(forecast, steps), next)
+        },
+        |_| {},
+    ))
+    .expect("a sound graph");
+    let mut forecast = [0.0; 6];
+    model
+        .step(&mut vec![0.0; model.state_len()], &[1.0, 2.0], 0, &mut forecast)
+        .expect("a step");
+    assert_eq!(forecast, [1.0, 2.0, 3.0, 2.0, 3.0, 4.0]);
+}
+
 /// The sound graph with a second state of the same shape, and these names of both states' inputs and outputs.
 fn two_states(names: [(&str, &str); 2]) -> Vec<u8> {
     let [(first, first_next), (second, second_next)] = names;

@@ -8,19 +8,18 @@ mod perturbed;
 
 use std::ops::Range;
 
-use tsm2_core::Model;
-
 pub use missing::Missing;
 pub use perturbed::{Gap, PerturbedErrors};
 
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
+use crate::model::Stepper;
 
 /// A model and the data it is tested on.
 #[derive(Clone)]
 pub struct RobustnessTest<'a> {
     /// The model.
-    pub model: &'a Model<'a>,
+    pub model: &'a Stepper<'a>,
     /// The recording, with the model's variates in its order.
     pub table: &'a Table,
     /// The model's scaler.

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tsm2_core::Token;
 
 use crate::data::split::SplitError;
 use crate::data::table::Table;
 use crate::evaluate::robustness::RobustnessTest;
 use crate::evaluate::{EvaluateError, HorizonError, Tally, check_horizons, go_on, on_all_cores, standardised};
+use crate::model::{StepError, Stepped};
 
 /// Errors of forecasts at one age.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,7 +171,7 @@ impl RobustnessTest<'_> {
         outage: &Table,
         mut sums: ErrorsByAge<'z>,
         tick: &(dyn Fn() + Sync),
-    ) -> Result<ErrorsByAge<'z>, tsm2_core::Error> {
+    ) -> Result<ErrorsByAge<'z>, StepError> {
         let Self { model, table, scaler, .. } = *self;
         let horizon = model.config().horizon;
         let mut origins: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -182,7 +182,7 @@ impl RobustnessTest<'_> {
         }
         let mut out = vec![0.0; model.config().forecast_len()];
         let mut forecast = out.clone();
-        let mut carried = |origin: usize, token: &mut Token<'_>| {
+        let mut carried = |origin: usize, token: &mut Stepped<'_>| {
             if let Some(lengths) = origins.get(&origin) {
                 standardised(token, scaler, horizon, &mut forecast)?;
                 lengths.iter().for_each(|&i| sums.carried[i].add(origin, &forecast));
@@ -194,7 +194,7 @@ impl RobustnessTest<'_> {
         for &start in starts {
             go_on(model, table, &mut state, row..start, &mut carried)?;
             row = start;
-            let mut own = |origin: usize, token: &mut Token<'_>| {
+            let mut own = |origin: usize, token: &mut Stepped<'_>| {
                 if let Ok(i) = lengths.binary_search(&(origin - start)) {
                     standardised(token, scaler, horizon, &mut out)?;
                     sums.own[i].add(origin, &out);

@@ -24,17 +24,21 @@ use crate::data::runs::Part;
 /// The page.
 #[must_use]
 pub fn page(subject: &Subject<'_>, findings: &Findings) -> String {
-    let sections = [
+    let mut sections = vec![
         errors::section(subject),
         sensors::section(subject),
         examples::section(subject, &findings.intervals),
         coverage::section(subject, &findings.intervals),
-        network::section(subject),
-        outages::section(subject, &findings.outages),
-        training::section(subject, &findings.curves),
-        recording::section(subject),
-        size::section(subject, &findings.cost),
     ];
+    if !subject.bundle.is_graph() {
+        sections.push(network::section(subject));
+    }
+    sections.push(outages::section(subject, &findings.outages));
+    // Nothing is known of a graph's training.
+    if !subject.bundle.is_graph() {
+        sections.push(training::section(subject, &findings.curves));
+    }
+    sections.extend([recording::section(subject), size::section(subject, &findings.cost)]);
     frame(
         &format!("Report on the model {}", subject.bundle.meta().name),
         &rows(subject),
@@ -50,7 +54,10 @@ fn of_test_part(subject: &Subject<'_>) -> &'static str {
         true => trained.split.iter().sum(),
         false => trained.split[0] + trained.split[1],
     };
-    if split.train + split.validation >= used {
+    if subject.bundle.is_graph() {
+        "Measured on the test part of the split that was given. Which rows trained an ONNX graph is not known here: give rows that it has \
+         not seen. "
+    } else if split.train + split.validation >= used {
         "Measured on the test part: rows that the training never used. "
     } else if trained.data_sha256 != subject.rows.table.sha256 {
         "Measured on the test part of another recording than that of the training. "

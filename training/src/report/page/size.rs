@@ -20,11 +20,11 @@ pub fn section(subject: &Subject<'_>, cost: &Cost) -> Section {
         table.facts {
             tbody {
                 (fact("Model file", bytes(cost.file_bytes)))
-                (fact("Parameters", count(cost.parameters as u64)))
+                @if let Some(parameters) = cost.parameters { (fact("Parameters", count(parameters as u64))) }
                 (fact("State of each stream", bytes(cost.state_bytes as u64)))
                 (fact("Working memory, shared", bytes(cost.scratch_bytes as u64)))
-                (fact("Multiply-adds of a time step", count(cost.step_operations)))
-                (fact("Multiply-adds of a forecast", count(cost.forecast_operations)))
+                @if let Some(operations) = cost.step_operations { (fact("Multiply-adds of a time step", count(operations))) }
+                @if let Some(operations) = cost.forecast_operations { (fact("Multiply-adds of a forecast", count(operations))) }
             }
         }
         div.scroll tabindex="0" {
@@ -33,17 +33,16 @@ pub fn section(subject: &Subject<'_>, cost: &Cost) -> Section {
                 thead { tr { th scope="col" { "device" } th scope="col" { "time" } th scope="col" { "streams at half load" } } }
                 tbody {
                     tr { th scope="row" { "this machine, measured" } td { (time(cost.seconds_here)) } td { (streams(cost.seconds_here)) } }
-                    @for device in &DEVICES {
-                        @let seconds = cost.expected(device);
+                    @for (device, seconds) in DEVICES.iter().filter_map(|device| Some((device, cost.expected(device)?))) {
                         tr { th scope="row" { (device.name) } td { (time(seconds)) } td { (streams(seconds)) } }
                     }
                 }
             }
         }
-        p.soft {
+        @if cost.step_operations.is_some() { p.soft {
             "Only the first line is measured. The others are estimates from the number of multiply-adds: one in a cycle on boards with Linux, \
              one in ten cycles on Cortex-M. Memory can set a lower limit on Cortex-M."
-        }
+        } }
     };
     Section {
         id: "size",

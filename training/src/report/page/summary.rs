@@ -25,6 +25,7 @@ pub fn card(subject: &Subject<'_>, summary: &Summary) -> Markup {
             "Use this model",
             "The model is better than naive. It is linear: in the training a network gained nothing, and is not part of the model.",
         ),
+        Advice::Graph => ("good", "Use this model", "The model, an ONNX graph, is better than naive."),
         Advice::LinearPart => (
             "fair",
             "Use the linear part",
@@ -57,7 +58,7 @@ pub fn card(subject: &Subject<'_>, summary: &Summary) -> Markup {
                 @if let Some(linear) = &summary.linear { (against("its own linear part", &linear.errors)) }
                 @if let Some(better) = &summary.better {
                     (against(&format!("{}, a baseline that is better", forecaster(better.baseline)), &better.errors))
-                    li { "A longer training or a longer recording may help." }
+                    @if summary.advice != Advice::Graph { li { "A longer training or a longer recording may help." } }
                 }
             }
             p.soft {
