@@ -28,6 +28,7 @@ section! {
     }
     example: r#"[model]
 bundle = "model.safetensors"
+engine = "native"
 interval_s = 60.0
 
 # Before a model exists
