@@ -18,3 +18,4 @@ pub mod recording;
 pub mod site;
 pub mod stored;
 pub mod test_ca;
+pub mod tutorial;
