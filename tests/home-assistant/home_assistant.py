@@ -1,6 +1,6 @@
 """Home Assistant with a broker, for the tests: the core, the recorder and MQTT, nothing else.
 
-usage: python home_assistant.py FOLDER PORT          (FOLDER is empty or of an earlier run; ends with SIGTERM)
+usage: python home_assistant.py FOLDER PORT HTTP_PORT     (FOLDER is empty or of an earlier run; ends with SIGTERM)
 
 Prints each state and each device as a line `PROBE {json}`, and its log on stderr.
 """
@@ -48,7 +48,7 @@ def listen(hass):
     hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, device_changed)
 
 
-async def main(folder, port):
+async def main(folder, port, http_port):
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     pathlib.Path(folder, "configuration.yaml").touch()
     hass = core.HomeAssistant(folder)
@@ -78,7 +78,7 @@ async def main(folder, port):
         )
         await hass.config_entries.async_add(entry)
     recorder.async_initialize_recorder(hass)
-    config = {"http": {"server_host": ["127.0.0.1"], "server_port": port + 1}, "recorder": {}}
+    config = {"http": {"server_host": ["127.0.0.1"], "server_port": http_port}, "recorder": {}}
     for domain in ("recorder", "mqtt"):
         assert await async_setup_component(hass, domain, config), domain
     await hass.async_start()
@@ -89,4 +89,4 @@ async def main(folder, port):
     await hass.async_stop()
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

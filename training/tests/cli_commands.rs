@@ -257,12 +257,20 @@ fn evaluate_measures_the_neural_baselines_beside_the_model() {
 }
 
 #[test]
-fn progress_is_told_where_nobody_sees_a_bar() {
+fn progress_in_a_pipe_is_silent_unless_it_is_asked_for() {
     let folder = Folder::new();
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));
-    let output = tsm2(brief(&data, &out));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("linear part ...") && told.contains("tsm2 ..."), "{told}");
+    let told = |more: &[&str]| {
+        let output = tsm2(brief(&data, &out).iter().chain(more));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    // What was decided is a result, and is there in any case.
+    let silent = told(&[]);
+    assert!(silent.contains("linear part: ") && !silent.contains("..."), "{silent}");
+    let asked = told(&["--progress"]);
+    assert!(asked.contains("linear part ...\n") && asked.contains("tsm2 ...\n"), "{asked}");
+    assert!(!asked.contains(['\r', '\x1b']), "plain lines: {asked:?}");
 }
 
 #[test]
@@ -277,6 +285,7 @@ fn an_interrupt_ends_with_a_complete_model() {
         "4",
         "--budget",
         "10m",
+        "--progress",
         "--out",
         arg(&out),
     ];

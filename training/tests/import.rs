@@ -91,6 +91,19 @@ fn states_of_the_present_schema_have_their_units_and_times() {
     );
     let listed = stdout(tsm2(&["import", "homeassistant", "--db", arg(&db)]));
     assert!(listed.contains("sensor.hall") && listed.contains("120"), "{listed}");
+    let json = |more: &[&str]| {
+        let arguments = [&["import", "homeassistant", "--db", arg(&db), "--json"], more].concat();
+        serde_json::from_str::<serde_json::Value>(&stdout(tsm2(&arguments))).unwrap()
+    };
+    assert_eq!(
+        json(&[])["entities"][1],
+        serde_json::json!({ "entity": "sensor.hall", "rows": 120 })
+    );
+    let (file, entity) = (folder.path("hall.csv"), ["--entity", "sensor.hall"]);
+    let written = json(&[&entity[..], &["--output", arg(&file)]].concat());
+    assert_eq!(written, serde_json::json!({ "file": arg(&file), "rows": 120 }));
+    let both = ["import", "homeassistant", "--db", arg(&db), "--entity", "sensor.hall", "--json", "--output", "-"];
+    refused_by(env!("CARGO_BIN_EXE_tsm2"), &both, &["--json", "--output"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tsm2_mqtt_testkit::mosquitto::free_port;
 use tsm2_mqtt_testkit::require::skip;
 
 /// Time for Home Assistant to start, or to take up a message.
@@ -72,7 +73,7 @@ impl HomeAssistant {
         command
             .args(["-c", &script("home_assistant.py")])
             .arg(&inside)
-            .arg(port.to_string());
+            .args([port, free_port()].map(|port| port.to_string()));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(std::fs::File::create(&log).expect("a file"));
         let mut child = command.spawn().expect("chroot starts");

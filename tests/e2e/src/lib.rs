@@ -1,8 +1,9 @@
-//! Shared by the end-to-end tests: bundles, the daemon as a process, sites and certificates.
+//! Shared by the end-to-end tests: bundles, the daemon as a process, sites, certificates, a browser.
 //!
 //! Everything lives in a temporary folder and on free ports of this machine. Dropping a daemon ends
 //! its process.
 
+pub mod browser;
 pub mod bundle;
 pub mod cases;
 pub mod data;

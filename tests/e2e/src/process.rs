@@ -26,6 +26,12 @@ static TSM2: Program = Program {
     path: OnceLock::new(),
 };
 
+static DEMO: Program = Program {
+    package: "tsm2-demo",
+    name: "tsm2-demo",
+    path: OnceLock::new(),
+};
+
 impl Program {
     /// Its path. `cargo test --workspace` builds it before any test; for the tests of one package
     /// alone it must have been built.
@@ -67,6 +73,11 @@ pub fn edge() -> &'static Path {
 /// The path of `tsm2`.
 pub fn tsm2() -> &'static Path {
     TSM2.path()
+}
+
+/// The path of `tsm2-demo`.
+pub fn demo() -> &'static Path {
+    DEMO.path()
 }
 
 /// Runs a command of `tsm2-edge` to its end.

@@ -3,16 +3,31 @@
 //! Blocks of `sh` are commands. A block after `<!-- file: NAME -->` is a file to write. Other blocks
 //! are for reading.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::{TempDir, tempdir};
 
-use crate::process::{edge, tsm2};
+use crate::process::{demo, edge, tsm2};
 
-enum Block {
-    File { name: String, text: String },
-    Commands(String),
+/// Before each block: errors stand among the results, and nothing goes on when the block has ended.
+const PROLOGUE: &str = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n";
+/// Seconds after which a block is stuck.
+const STUCK: &str = "600";
+/// Longest line of a transcript, in characters.
+const WIDTH: usize = 98;
+/// Most lines of a block in a transcript.
+const LINES: usize = 40;
+
+/// A block of commands that ran.
+pub struct Ran {
+    /// The heading above.
+    heading: String,
+    /// The commands of the page.
+    commands: String,
+    /// What they printed.
+    pub printed: String,
 }
 
 /// A tutorial on its way.
@@ -47,50 +62,75 @@ impl Tutorial {
         self
     }
 
-    /// Runs all of it, and returns what each block of commands printed. Each must succeed.
-    pub fn run(&self) -> Vec<String> {
-        let programs = [edge(), tsm2()].map(|program| program.parent().expect("a folder").display().to_string());
+    /// Runs all of it; what each block of commands printed. Each must succeed.
+    pub fn run(&self) -> Vec<Ran> {
+        let programs = [edge(), tsm2(), demo()].map(|program| program.parent().expect("a folder").display().to_string());
         let path = format!("{}:{}", programs.join(":"), std::env::var("PATH").unwrap_or_default());
-        let mut printed = Vec::new();
-        for block in self.blocks() {
-            match block {
-                Block::File { name, text } => std::fs::write(self.folder().join(name), text).expect("a file"),
-                Block::Commands(script) => {
-                    let mut bash = Command::new("bash");
-                    bash.args(["-euo", "pipefail", "-c", &script]).current_dir(self.folder());
-                    let output = bash.env("PATH", &path).stdin(Stdio::null()).output().expect("bash starts");
-                    let text = [&output.stdout, &output.stderr]
-                        .map(|text| String::from_utf8_lossy(text).into_owned())
-                        .concat();
-                    println!("$ {script}{text}");
-                    assert!(output.status.success(), "{script}: {}\n{text}", output.status);
-                    printed.push(text);
-                }
-            }
-        }
-        printed
-    }
-
-    fn blocks(&self) -> Vec<Block> {
-        let (mut found, mut name) = (Vec::new(), None);
+        let (mut ran, mut heading, mut file) = (Vec::new(), "", None);
         let mut lines = self.page.lines();
         while let Some(line) = lines.next() {
-            if let Some(file) = line.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
-                name = Some(file.to_owned());
+            if line.starts_with('#') {
+                heading = line;
+            }
+            if let Some(name) = line.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
+                file = Some(name);
             }
             let Some(language) = line.strip_prefix("```") else { continue };
             let block = lines.by_ref().take_while(|line| *line != "```");
-            let mut text: String = block.map(|line| format!("{line}\n")).collect();
-            for (from, to) in &self.replacements {
-                text = text.replace(from, to);
-            }
-            match (name.take(), language) {
-                (Some(name), _) => found.push(Block::File { name, text }),
-                (None, "sh") => found.push(Block::Commands(text)),
+            let commands: String = block.map(|line| format!("{line}\n")).collect();
+            let replaced = |text: String, (from, to): &(String, String)| text.replace(from, to);
+            let script = self.replacements.iter().fold(commands.clone(), replaced);
+            match (file.take(), language) {
+                (Some(name), _) => std::fs::write(self.folder().join(name), script).expect("a file"),
+                (None, "sh") => ran.push(Ran {
+                    heading: heading.to_owned(),
+                    commands,
+                    printed: self.run_script(&script, &path),
+                }),
                 (None, _) => {}
             }
         }
-        found
+        ran
+    }
+
+    fn run_script(&self, script: &str, path: &str) -> String {
+        let begun = std::time::Instant::now();
+        let mut bash = Command::new("timeout");
+        bash.args(["-k", "5", STUCK, "bash", "-euo", "pipefail", "-c"]);
+        bash.arg(format!("{PROLOGUE}{script}")).current_dir(self.folder());
+        let output = bash.env("PATH", path).stdin(Stdio::null()).output().expect("timeout starts");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        println!("$ {script}{printed}({:.1} s)", begun.elapsed().as_secs_f64());
+        assert!(output.status.success(), "{script}: {}\n{printed}", output.status);
+        printed
+    }
+}
+
+/// The blocks and what they printed, under the headings of the page.
+pub fn transcript(ran: &[Ran]) -> String {
+    let (mut text, mut heading) = (String::new(), "");
+    for block in ran {
+        if block.heading != heading {
+            heading = &block.heading;
+            let _ = writeln!(text, "\n{heading}");
+        }
+        let lines: Vec<String> = block.printed.lines().map(cut).collect();
+        let shown = match lines.len() {
+            ..=LINES => lines.join("\n"),
+            count => {
+                let (first, last) = (&lines[..LINES * 3 / 4], &lines[count - LINES / 4..]);
+                format!("{}\n...\n{}", first.join("\n"), last.join("\n"))
+            }
+        };
+        let _ = write!(text, "\n```text\n$ {}\n{shown}\n```\n", block.commands.trim_end().replace('\n', "\n$ "));
+    }
+    text
+}
+
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.trim_end().to_owned(),
     }
 }
 

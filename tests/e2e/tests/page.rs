@@ -1,32 +1,29 @@
 //! The web page of the daemon in a real browser, with a real mosquitto.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use tsm2_e2e::browser::script;
+use tsm2_e2e::http::get_until;
+use tsm2_e2e::process::Running;
 use tsm2_e2e::site::{Site, payload};
 use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
-use tsm2_mqtt_testkit::require::skip;
+use tsm2_mqtt_testkit::test_client::TestClient;
 
 /// Rows before the page is opened.
 const ROWS: i64 = 40;
+/// Streams of a large site.
+const STREAMS: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../browser/page.mjs");
-    if !script.with_file_name("node_modules").is_dir() {
-        skip("the browser test's packages are not installed; run: npm ci --prefix tests/browser");
-        return;
-    }
-    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
-    if !Path::new(&chromium).exists() {
-        skip("chromium is not installed; install it, or name it in CHROMIUM");
-        return;
-    }
     let Some(broker) = Mosquitto::start() else { return };
     let port = free_port();
+    let Some(mut script) = script("page.mjs", [format!("http://127.0.0.1:{port}/"), "a".to_owned()]) else {
+        return;
+    };
     let site = Site::new(broker.port(), &format!("http.listen = '127.0.0.1:{port}'"));
     let (mut daemon, mut is_restarted) = (site.start(), false);
     let client = site.client().await;
@@ -36,13 +33,7 @@ async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
         row += 1;
     }
 
-    let mut node = Command::new("node");
-    node.arg(&script).args([format!("http://127.0.0.1:{port}/"), "a".to_owned()]);
-    node.args(std::env::var("TSM2_SCREENSHOTS"));
-    let Ok(mut browser) = node.stdout(Stdio::piped()).spawn() else {
-        skip("node is not installed");
-        return;
-    };
+    let mut browser = script.stdout(Stdio::piped()).spawn().expect("node starts");
     let stdout = BufReader::new(browser.stdout.take().expect("a pipe"));
     let (line_in, lines) = mpsc::channel();
     std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| line_in.send(line)));
@@ -64,5 +55,32 @@ async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
         }
     };
     assert!(status.success() && is_restarted, "the browser test failed; it printed {printed:?}");
+    daemon.terminate();
+}
+
+/// Its figures are in docs/reference/http.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_thousand_streams_is_light_and_finds_each_of_them() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let port = free_port();
+    let last = format!("pump-{}", STREAMS - 1);
+    let Some(mut script) = script("many_streams.mjs", [format!("http://127.0.0.1:{port}/"), last]) else {
+        return;
+    };
+    let site = Site::new(broker.port(), &format!("http.listen = '127.0.0.1:{port}'"));
+    let daemon = site.start_by(Running::start_quiet);
+    let client = TestClient::connect(broker.port(), &["tsm2/status"]).await;
+    for row in 0..ROWS {
+        // A few with a history, and the others with one row each.
+        for stream in if row == 0 { 0..STREAMS } else { 0..1 } {
+            client.publish(&format!("sensors/pump-{stream}"), payload(row)).await;
+        }
+    }
+    let total = format!("\"total\":{STREAMS},");
+    get_until(port, "/api/streams?search=", |_, page| page.contains(&total));
+    let output = script.output().expect("node starts");
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    println!("{}", said.concat());
+    assert!(output.status.success(), "{}", said.concat());
     daemon.terminate();
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
+use serde_json::{Map, json};
 use tsm2_blob::{ExportError, export};
 use tsm2_bundle::Bundle;
 
@@ -29,39 +30,43 @@ pub struct Export {
     /// Fraction of the readings that the firmware's prediction intervals are to cover
     #[arg(long, default_value_t = 0.9)]
     coverage: f32,
+    /// Print one JSON object: the files and their sizes
+    #[arg(long)]
+    json: bool,
 }
 
 impl Export {
     /// Writes the files and prints their sizes.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let bundle = Bundle::open(&self.bundle)?;
+        let mut written = Map::new();
         if let Some(path) = &self.firmware {
             let bytes = export(&bundle, self.coverage).map_err(|error| match error {
                 ExportError::Coverage { .. } => anyhow!("--coverage: {error}"),
                 error => at(&self.bundle)(error),
             })?;
             std::fs::write(path, &bytes).map_err(at(path))?;
-            writeln!(
-                out,
-                "{}: {} bytes of flash; {} bytes of state and {} bytes of working memory",
-                path.display(),
-                bytes.len(),
-                bundle.state_bytes(),
-                bundle.scratch_bytes()
-            )?;
+            let (bytes, state, working) = (bytes.len(), bundle.state_bytes(), bundle.scratch_bytes());
+            if !self.json {
+                let file = path.display();
+                writeln!(out, "{file}: {bytes} bytes of flash; {state} bytes of state and {working} bytes of working memory")?;
+            }
+            let sizes = json!({ "file": path, "bytes": bytes, "state_bytes": state, "working_bytes": working });
+            written.insert("firmware".into(), sizes);
         }
         if let Some(path) = &self.onnx {
             let graph = tsm2_onnx::export(&bundle).map_err(at(&self.bundle))?;
             std::fs::write(path, &graph.bytes).map_err(at(path))?;
-            writeln!(
-                out,
-                "{}: {} bytes, {} operators (opset {}), {} numbers of state",
-                path.display(),
-                graph.bytes.len(),
-                graph.nodes,
-                tsm2_onnx::OPSET,
-                graph.state_len
-            )?;
+            let (bytes, operators, opset, state) = (graph.bytes.len(), graph.nodes, tsm2_onnx::OPSET, graph.state_len);
+            if !self.json {
+                let file = path.display();
+                writeln!(out, "{file}: {bytes} bytes, {operators} operators (opset {opset}), {state} numbers of state")?;
+            }
+            let sizes = json!({ "file": path, "bytes": bytes, "operators": operators, "opset": opset, "state_numbers": state });
+            written.insert("onnx".into(), sizes);
+        }
+        if self.json {
+            writeln!(out, "{}", serde_json::Value::from(written))?;
         }
         Ok(())
     }

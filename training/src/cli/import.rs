@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::common::at;
 use crate::data::home_assistant::{HomeAssistant, Kind};
@@ -47,6 +49,9 @@ struct HomeAssistantArgs {
     /// The recording to write, or - for the standard output
     #[arg(long, value_name = "FILE", default_value = "recording.csv")]
     output: PathBuf,
+    /// Print one JSON object: the entities, or the file and its rows
+    #[arg(long)]
+    json: bool,
 }
 
 impl Import {
@@ -56,8 +61,17 @@ impl Import {
         let database = HomeAssistant::open(&args.db)?;
         let kind = if args.statistics { Kind::Statistics } else { Kind::States };
         if args.entity.is_empty() {
+            let entities = database.entities(kind)?;
+            if args.json {
+                let entities: Vec<_> = entities
+                    .iter()
+                    .map(|entity| json!({ "entity": entity.id, "rows": entity.rows }))
+                    .collect();
+                writeln!(out, "{}", json!({ "entities": entities }))?;
+                return Ok(());
+            }
             let mut printed = super::common::printed(["entity", "rows"], 1);
-            for entity in database.entities(kind)? {
+            for entity in entities {
                 printed.add_row([entity.id, entity.rows.to_string()]);
             }
             writeln!(out, "{printed}")?;
@@ -65,6 +79,7 @@ impl Import {
             return Ok(());
         }
         if args.output.as_os_str() == "-" {
+            ensure!(!args.json, "--json: the recording goes to the standard output; name a file with --output");
             database.export(kind, &args.entity, out)?;
             return Ok(());
         }
@@ -79,7 +94,10 @@ impl Import {
         }
         let rows = written?;
         fs::rename(&part, &args.output).map_err(at(&args.output))?;
-        writeln!(out, "{rows} rows in {}", args.output.display())?;
+        match args.json {
+            true => writeln!(out, "{}", json!({ "file": args.output, "rows": rows }))?,
+            false => writeln!(out, "{rows} rows in {}", args.output.display())?,
+        }
         Ok(())
     }
 }

@@ -28,6 +28,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub struct Tsm2 {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    progress: progress::ProgressArgs,
 }
 
 #[derive(Subcommand)]
@@ -49,6 +51,7 @@ enum Command {
 impl Tsm2 {
     /// Runs the command.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        self.progress.apply();
         match self.command {
             Command::Describe(command) => command.run(out),
             Command::Import(command) => command.run(out),

@@ -1,11 +1,32 @@
-//! Progress on stderr: a bar on a terminal, and a line now and then where stderr is a file or a pipe.
+//! Progress on stderr: a bar on a terminal. Where stderr is a file or a pipe there is none, or with
+//! `--progress` a line now and then.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Whether lines are printed where no bar can be drawn. Set once, before any command runs.
+static PRINTS_LINES: AtomicBool = AtomicBool::new(false);
+
+/// The option of every command.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ProgressArgs {
+    /// Print progress also where standard error is a file or a pipe: a line every ten seconds
+    #[arg(long, global = true)]
+    progress: bool,
+}
+
+impl ProgressArgs {
+    /// From now on progress is printed as asked.
+    pub fn apply(self) {
+        PRINTS_LINES.store(self.progress && !io::stderr().is_terminal(), Ordering::Relaxed);
+    }
+}
 
 /// Time between two lines.
 const LINES: Duration = Duration::from_secs(10);
@@ -53,7 +74,7 @@ impl Progress {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
         self.bar.set_message(note.to_owned());
-        if self.bar.is_hidden() && self.printed.elapsed() >= LINES {
+        if PRINTS_LINES.load(Ordering::Relaxed) && self.printed.elapsed() >= LINES {
             self.printed = Instant::now();
             let separator = if note.is_empty() { "" } else { "; " };
             eprintln!("{task}: {done} of {total}{separator}{note}");
@@ -70,7 +91,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }
-        if self.bar.is_hidden() {
+        if PRINTS_LINES.load(Ordering::Relaxed) {
             self.printed = Instant::now();
             eprintln!("{task} ...");
         }

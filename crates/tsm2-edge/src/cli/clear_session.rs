@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use serde_json::json;
 use tsm2_mqtt::{Session, SessionOptions};
 
 use super::common;
@@ -23,6 +24,9 @@ pub(super) struct ClearSession {
     /// Client id of the session; its subscriptions and its queued messages are removed
     #[arg(long)]
     client_id: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 impl ClearSession {
@@ -41,7 +45,10 @@ impl ClearSession {
             tokio::time::timeout(TIMEOUT, Session::clear(&options))
                 .await
                 .with_context(|| format!("no answer from {}:{} in {} s", options.host, options.port, TIMEOUT.as_secs()))??;
-            common::print(format_args!("the session of client id {:?} is cleared", options.client_id))
+            common::print(match self.json {
+                true => json!({ "client_id": options.client_id, "cleared": true }).to_string(),
+                false => format!("the session of client id {:?} is cleared", options.client_id),
+            })
         })
     }
 }

@@ -9,6 +9,7 @@ mod trainings;
 use std::io::Write;
 
 use clap::{Parser, Subcommand};
+use tsm2_train::cli::progress::ProgressArgs;
 
 /// Research on TSM2: the paper's tables, ablations, and robustness studies.
 #[derive(Parser)]
@@ -16,6 +17,8 @@ use clap::{Parser, Subcommand};
 pub struct Lab {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 #[derive(Subcommand)]
@@ -31,6 +34,7 @@ enum Command {
 impl Lab {
     /// Runs the command.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        self.progress.apply();
         match self.command {
             Command::Paper(command) => command.run(out),
             Command::Ablate(command) => command.run(out),

@@ -8,12 +8,14 @@ mod candidate;
 mod facts;
 mod ssh;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{bail, ensure};
 use clap::Args;
+use serde_json::{Map, Value, json};
 
 use super::common::at;
 use candidate::{Contents, Model, with_bundle};
@@ -62,6 +64,9 @@ pub struct Deploy {
     /// OpenSSH configuration file, as of ssh -F
     #[arg(long, value_name = "FILE")]
     ssh_config: Option<PathBuf>,
+    /// Print one JSON object when it is done; the steps then go to standard error
+    #[arg(long)]
+    json: bool,
 }
 
 impl Deploy {
@@ -69,9 +74,30 @@ impl Deploy {
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let device = Device::new(self.destination.clone(), self.ssh_config.clone());
         let (Some(bundle), Some(config)) = (&self.bundle, &self.config) else {
-            writeln!(out, "{}", device.output(STATUS, &[])?)?;
+            let lines = device.output(STATUS, &[])?;
+            match self.json {
+                true => writeln!(out, "{}", Value::from(status(&lines)))?,
+                false => writeln!(out, "{lines}")?,
+            }
             return Ok(());
         };
+        if !self.json {
+            return self.deploy(device, bundle, config, out, Stdio::inherit()).map(drop);
+        }
+        let done = self.deploy(device, bundle, config, &mut io::stderr(), io::stderr().into())?;
+        writeln!(out, "{done}")?;
+        Ok(())
+    }
+
+    /// Deploys with a line for each step, those of the device on `steps_there`; what was done.
+    fn deploy(
+        &self,
+        device: Device,
+        bundle: &Path,
+        config: &Path,
+        steps: &mut impl Write,
+        steps_there: Stdio,
+    ) -> anyhow::Result<Value> {
         let model = Model::open(bundle)?;
         let text = std::fs::read_to_string(config).map_err(at(config))?;
         let text = with_bundle(&text, &model.name).map_err(at(config))?;
@@ -79,7 +105,7 @@ impl Deploy {
 
         let facts = Facts::parse(&device.output(PROBE, &[])?)?;
         let has_model = facts.has_model(&model.name, &model.contents.sha256);
-        let copied = [
+        let space = [
             if has_model { 0 } else { model.contents.bytes.len() },
             text.len(),
             package.as_ref().map_or(0, |package| PACKAGE_SHARE * package.contents.bytes.len()),
@@ -87,27 +113,36 @@ impl Deploy {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         facts.check(
             now.as_secs(),
-            copied.iter().sum::<usize>() as u64,
+            space.iter().sum::<usize>() as u64,
             package.as_ref().map(|package| package.architecture.as_str()),
         )?;
-        writeln!(out, "{}: {}, {}", self.destination, facts.architecture, installed(&facts))?;
+        writeln!(steps, "{}: {}, {}", self.destination, facts.architecture, installed(&facts))?;
+        let mut copies: Vec<(&str, usize)> = Vec::new();
+        copies.extend(package.iter().map(|package| (package.name.as_str(), package.contents.bytes.len())));
+        copies.extend((!has_model).then_some((model.name.as_str(), model.contents.bytes.len())));
+        copies.push(("tsm2-edge.toml", text.len()));
+        let done = json!({
+            "destination": self.destination.to_string(),
+            "architecture": facts.architecture,
+            "program": facts.program,
+            "copies": copies.iter().map(|(name, bytes)| json!({ "file": name, "bytes": bytes })).collect::<Vec<_>>(),
+            "changed": !self.dry_run,
+        });
         if self.dry_run {
-            let copy = |what: &str, bytes: usize| format!("would copy {what}, {bytes} bytes");
-            if let Some(package) = &package {
-                writeln!(out, "{}", copy(&package.name, package.contents.bytes.len()))?;
+            if has_model {
+                writeln!(steps, "the device has {}", model.name)?;
             }
-            match has_model {
-                true => writeln!(out, "the device has {}", model.name)?,
-                false => writeln!(out, "{}", copy(&model.name, model.contents.bytes.len()))?,
+            for (name, bytes) in copies {
+                writeln!(steps, "would copy {name}, {bytes} bytes")?;
             }
-            writeln!(out, "{}\nnothing was changed", copy("tsm2-edge.toml", text.len()))?;
-            return Ok(());
+            writeln!(steps, "nothing was changed")?;
+            return Ok(done);
         }
 
         let device = if facts.root == Root::Sudo { device.with_sudo() } else { device };
         let mut copy = |contents: &Contents, name: &str| -> anyhow::Result<()> {
             device.send(&contents.bytes, RECEIVE, &[name, &contents.sha256])?;
-            Ok(writeln!(out, "copied {name}, {} bytes", contents.bytes.len())?)
+            Ok(writeln!(steps, "copied {name}, {} bytes", contents.bytes.len())?)
         };
         if let Some(package) = &package {
             copy(&package.contents, &package.name)?;
@@ -117,9 +152,9 @@ impl Deploy {
             copy(&model.contents, &model.name)?;
         }
         copy(&text.into_bytes().into(), CANDIDATE)?;
-        out.flush()?;
-        match device.run(ACTIVATE, &[CANDIDATE, &model.name, &self.timeout.to_string()])? {
-            0 => Ok(()),
+        steps.flush()?;
+        match device.run(ACTIVATE, &[CANDIDATE, &model.name, &self.timeout.to_string()], steps_there)? {
+            0 => Ok(done),
             3 => bail!(
                 "the device rejected the deployment; nothing was changed{}",
                 if package.is_some() {
@@ -135,6 +170,12 @@ impl Deploy {
             code => bail!("the deployment failed on the device with exit code {code}; run the command again"),
         }
     }
+}
+
+/// The lines of `status.sh`, each a key and a value, as an object.
+fn status(lines: &str) -> Map<String, Value> {
+    let pairs = lines.lines().filter_map(|line| line.split_once(' '));
+    pairs.map(|(key, value)| (key.to_owned(), value.trim().into())).collect()
 }
 
 fn installed(facts: &Facts) -> &str {

@@ -71,12 +71,12 @@ impl Device {
         self.succeeded(output.context("cannot start ssh; install OpenSSH")?)
     }
 
-    /// Runs a script whose standard output and error are the user's; its exit status.
+    /// Runs a script whose standard output goes to `lines` and whose errors are the user's; its exit status.
     ///
     /// # Errors
     /// No connection, or a connection that was lost.
-    pub fn run(&self, script: &str, arguments: &[&str]) -> anyhow::Result<i32> {
-        let status = self.command(script, arguments).stdin(Stdio::null()).status();
+    pub fn run(&self, script: &str, arguments: &[&str], lines: Stdio) -> anyhow::Result<i32> {
+        let status = self.command(script, arguments).stdin(Stdio::null()).stdout(lines).status();
         match status.context("cannot start ssh; install OpenSSH")?.code() {
             Some(NO_CONNECTION) | None => bail!("the connection to {} was lost; run the command again", self.destination),
             Some(code) => Ok(code),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use serde_json::json;
 use tracing::warn;
 use tsm2_bundle::Bundle;
 use tsm2_mqtt::{SessionOptions, topic_level};
@@ -43,6 +44,9 @@ pub(super) struct Discover {
     /// File to write, which must not exist [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Print one JSON object: what was heard, and the configuration or its file
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -90,18 +94,25 @@ impl Discover {
             None => Some(INTERVAL_S),
         };
         let text = self.text(&broker, &proposal, topics.len(), devices.len(), interval_s);
+        if let Some(out) = &self.out {
+            std::fs::write(out, &text).with_context(|| format!("cannot write {}", out.display()))?;
+        }
         match &self.out {
+            _ if self.json => common::print(json!({
+                "topics": topics.len(),
+                "devices": proposal.json(),
+                "unfed": proposal.unfed,
+                "file": self.out,
+                "configuration": text,
+            })),
             None => common::print(text.trim_end()),
-            Some(out) => {
-                std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
-                common::print(format_args!(
-                    "{} devices on {} topics, {} variates: {}",
-                    devices.len(),
-                    topics.len(),
-                    proposal.fed().len(),
-                    out.display()
-                ))
-            }
+            Some(out) => common::print(format_args!(
+                "{} devices on {} topics, {} variates: {}",
+                devices.len(),
+                topics.len(),
+                proposal.fed().len(),
+                out.display()
+            )),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde_json::{Value, json};
 use tsm2_bundle::Metadata;
 
 use super::recognise::{Device, Number};
@@ -161,6 +162,23 @@ impl<'d> Proposal<'d> {
             }
         }
         text
+    }
+
+    /// The devices with their numbers, and the variate that each number feeds.
+    pub(super) fn json(&self) -> Value {
+        let devices = self.devices.iter().enumerate().map(|(index, device)| {
+            let values = device.numbers.iter().enumerate().map(|(at, number)| {
+                let Number { path, example, unit } = number;
+                json!({ "variate": self.variates.get(&(index, at)), "path": path, "example": example, "unit": unit })
+            });
+            json!({
+                "name": device.name,
+                "preset": device.preset.map(Preset::name),
+                "cadence_s": device.cadence_s,
+                "values": values.collect::<Vec<_>>(),
+            })
+        });
+        devices.collect()
     }
 
     /// The slowest cadence of a device that feeds a variate, in seconds.
