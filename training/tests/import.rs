@@ -102,7 +102,17 @@ fn states_of_the_present_schema_have_their_units_and_times() {
     let (file, entity) = (folder.path("hall.csv"), ["--entity", "sensor.hall"]);
     let written = json(&[&entity[..], &["--output", arg(&file)]].concat());
     assert_eq!(written, serde_json::json!({ "file": arg(&file), "rows": 120 }));
-    let both = ["import", "homeassistant", "--db", arg(&db), "--entity", "sensor.hall", "--json", "--output", "-"];
+    let both = [
+        "import",
+        "homeassistant",
+        "--db",
+        arg(&db),
+        "--entity",
+        "sensor.hall",
+        "--json",
+        "--output",
+        "-",
+    ];
     refused_by(env!("CARGO_BIN_EXE_tsm2"), &both, &["--json", "--output"]);
 }
 

@@ -122,7 +122,11 @@ pub fn transcript(ran: &[Ran]) -> String {
                 format!("{}\n...\n{}", first.join("\n"), last.join("\n"))
             }
         };
-        let _ = write!(text, "\n```text\n$ {}\n{shown}\n```\n", block.commands.trim_end().replace('\n', "\n$ "));
+        let _ = write!(
+            text,
+            "\n```text\n$ {}\n{shown}\n```\n",
+            block.commands.trim_end().replace('\n', "\n$ ")
+        );
     }
     text
 }

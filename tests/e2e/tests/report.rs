@@ -32,7 +32,11 @@ fn report_and_comparison_are_readable_in_every_look_and_ask_for_nothing() {
     std::fs::write(&data, text).expect("a file");
     let tsm2 = |arguments: &[&str]| {
         let output = run_tsm2(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     let outs = [path("first"), path("second")];
     for (out, horizon) in outs.iter().zip(["30", "20"]) {
@@ -42,7 +46,9 @@ fn report_and_comparison_are_readable_in_every_look_and_ask_for_nothing() {
     let comparison = path("comparison.html");
     tsm2(&["compare", &models[0], &models[1], "--data", &data, "--output", &comparison]);
     for page in [format!("{}/report.html", outs[0]), comparison] {
-        let Some(mut script) = script("look.mjs", [page.clone()]) else { return };
+        let Some(mut script) = script("look.mjs", [page.clone()]) else {
+            return;
+        };
         let output = script.output().expect("node starts");
         let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
         assert!(output.status.success(), "{page}: {}", said.concat());

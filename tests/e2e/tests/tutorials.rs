@@ -52,14 +52,20 @@ fn the_tutorial_of_the_first_forecast_runs() {
         .with("--rows 40320", "--rows 1500")
         .with("--horizon 60", "--horizon 60 --updates 6 --no-baselines")
         .with("host = \"localhost\"", format!("host = \"127.0.0.1\"\nport = {}", broker.port()))
-        .with("mosquitto                                                   # if it does not run as a service\n", "")
+        .with(
+            "mosquitto                                                   # if it does not run as a service\n",
+            "",
+        )
         .with(
             "tsm2-edge run tsm2-edge.toml\n",
             in_background("tsm2-edge run tsm2-edge.toml", "connected"),
         )
         .with(
             "tsm2-edge replay --data recording.csv --speed 600",
-            format!("tsm2-edge replay --data recording.csv --speed 0 --rows 0..100 --broker 127.0.0.1:{}", broker.port()),
+            format!(
+                "tsm2-edge replay --data recording.csv --speed 0 --rows 0..100 --broker 127.0.0.1:{}",
+                broker.port()
+            ),
         )
         .with("mosquitto_sub -v -t", format!("mosquitto_sub {address} -W 300 -C 11 -v -t"))
         .run();

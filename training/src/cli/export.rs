@@ -49,7 +49,10 @@ impl Export {
             let (bytes, state, working) = (bytes.len(), bundle.state_bytes(), bundle.scratch_bytes());
             if !self.json {
                 let file = path.display();
-                writeln!(out, "{file}: {bytes} bytes of flash; {state} bytes of state and {working} bytes of working memory")?;
+                writeln!(
+                    out,
+                    "{file}: {bytes} bytes of flash; {state} bytes of state and {working} bytes of working memory"
+                )?;
             }
             let sizes = json!({ "file": path, "bytes": bytes, "state_bytes": state, "working_bytes": working });
             written.insert("firmware".into(), sizes);
@@ -60,7 +63,10 @@ impl Export {
             let (bytes, operators, opset, state) = (graph.bytes.len(), graph.nodes, tsm2_onnx::OPSET, graph.state_len);
             if !self.json {
                 let file = path.display();
-                writeln!(out, "{file}: {bytes} bytes, {operators} operators (opset {opset}), {state} numbers of state")?;
+                writeln!(
+                    out,
+                    "{file}: {bytes} bytes, {operators} operators (opset {opset}), {state} numbers of state"
+                )?;
             }
             let sizes = json!({ "file": path, "bytes": bytes, "operators": operators, "opset": opset, "state_numbers": state });
             written.insert("onnx".into(), sizes);

@@ -79,7 +79,10 @@ impl Import {
             return Ok(());
         }
         if args.output.as_os_str() == "-" {
-            ensure!(!args.json, "--json: the recording goes to the standard output; name a file with --output");
+            ensure!(
+                !args.json,
+                "--json: the recording goes to the standard output; name a file with --output"
+            );
             database.export(kind, &args.entity, out)?;
             return Ok(());
         }

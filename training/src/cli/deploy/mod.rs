@@ -90,14 +90,7 @@ impl Deploy {
     }
 
     /// Deploys with a line for each step, those of the device on `steps_there`; what was done.
-    fn deploy(
-        &self,
-        device: Device,
-        bundle: &Path,
-        config: &Path,
-        steps: &mut impl Write,
-        steps_there: Stdio,
-    ) -> anyhow::Result<Value> {
+    fn deploy(&self, device: Device, bundle: &Path, config: &Path, steps: &mut impl Write, steps_there: Stdio) -> anyhow::Result<Value> {
         let model = Model::open(bundle)?;
         let text = std::fs::read_to_string(config).map_err(at(config))?;
         let text = with_bundle(&text, &model.name).map_err(at(config))?;
