@@ -58,7 +58,6 @@ async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
     daemon.terminate();
 }
 
-/// Its figures are in docs/reference/http.md.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_a_thousand_streams_is_light_and_finds_each_of_them() {
     let Some(broker) = Mosquitto::start() else { return };
