@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use tsm2_bundle::{Bundle, BundleError};
+use tsm2_bundle::{Bundle, BundleError, CalendarZone};
 use tsm2_core::{Config, Model, Token};
 use tsm2_onnx::GraphError;
 use tsm2_stream::ForecastModel;
@@ -47,10 +47,16 @@ pub enum StepError {
     Graph(#[from] GraphError),
 }
 
-/// A model that steps.
+/// A model that steps. Times are Unix times: the model gets the local time of its zone.
+#[derive(Clone, Copy)]
+pub struct Stepper<'m> {
+    engine: Engine<'m>,
+    zone: &'m CalendarZone,
+}
+
 #[derive(Clone, Copy)]
 #[allow(clippy::large_enum_variant, reason = "there is one for each thread")]
-pub enum Stepper<'m> {
+enum Engine<'m> {
     /// A bundle's.
     Native(Model<'m>),
     /// A graph.
@@ -121,9 +127,13 @@ impl OpenModel {
     /// The model, ready to step.
     #[must_use]
     pub fn model(&self) -> Stepper<'_> {
+        let stepper = Stepper::from(&self.bundle);
         match &self.graph {
-            Some(graph) => Stepper::Graph(graph.as_ref()),
-            None => Stepper::Native(self.bundle.model()),
+            Some(graph) => Stepper {
+                engine: Engine::Graph(graph.as_ref()),
+                ..stepper
+            },
+            None => stepper,
         }
     }
 
@@ -134,9 +144,12 @@ impl OpenModel {
     }
 }
 
-impl<'m> From<Model<'m>> for Stepper<'m> {
-    fn from(model: Model<'m>) -> Self {
-        Stepper::Native(model)
+impl<'m> From<&'m Bundle> for Stepper<'m> {
+    fn from(bundle: &'m Bundle) -> Self {
+        Self {
+            engine: Engine::Native(bundle.model()),
+            zone: bundle.zone(),
+        }
     }
 }
 
@@ -144,27 +157,27 @@ impl Stepper<'_> {
     /// Variates, covariates and horizon.
     #[must_use]
     pub fn config(&self) -> &Config {
-        match self {
-            Stepper::Native(model) => model.config(),
-            Stepper::Graph(graph) => graph.config(),
+        match &self.engine {
+            Engine::Native(model) => model.config(),
+            Engine::Graph(graph) => graph.config(),
         }
     }
 
     /// Numbers in the state of a stream.
     #[must_use]
     pub fn state_len(&self) -> usize {
-        match self {
-            Stepper::Native(model) => model.state_len(),
-            Stepper::Graph(graph) => graph.state_len(),
+        match &self.engine {
+            Engine::Native(model) => model.state_len(),
+            Engine::Graph(graph) => graph.state_len(),
         }
     }
 
     /// Numbers of working memory that [`Stepper::step`] needs: a graph's forecast is kept there.
     #[must_use]
     pub fn scratch_len(&self) -> usize {
-        match self {
-            Stepper::Native(model) => model.scratch_len(),
-            Stepper::Graph(graph) => graph.config().forecast_len(),
+        match &self.engine {
+            Engine::Native(model) => model.scratch_len(),
+            Engine::Graph(graph) => graph.config().forecast_len(),
         }
     }
 
@@ -173,9 +186,9 @@ impl Stepper<'_> {
     /// # Errors
     /// A length that does not fit.
     pub fn reset(&self, state: &mut [f32]) -> Result<(), StepError> {
-        match self {
-            Stepper::Native(model) => Ok(model.reset(state)?),
-            Stepper::Graph(_) => {
+        match &self.engine {
+            Engine::Native(model) => Ok(model.reset(state)?),
+            Engine::Graph(_) => {
                 state.fill(0.0);
                 Ok(())
             }
@@ -187,13 +200,13 @@ impl Stepper<'_> {
     /// # Errors
     /// A variate that is no future covariate, or a length that does not fit.
     pub fn set_future(&self, state: &mut [f32], variate: usize, values: &[f32]) -> Result<(), StepError> {
-        match self {
-            Stepper::Native(model) => Ok(model.set_future(state, variate, values)?),
-            Stepper::Graph(graph) => Ok(graph.set_future(state, variate, values)?),
+        match &self.engine {
+            Engine::Native(model) => Ok(model.set_future(state, variate, values)?),
+            Engine::Graph(graph) => Ok(graph.set_future(state, variate, values)?),
         }
     }
 
-    /// As [`Model::step`].
+    /// As [`Model::step`], at a Unix time.
     ///
     /// # Errors
     /// A length that does not fit, or a graph that fails.
@@ -204,9 +217,10 @@ impl Stepper<'_> {
         readings: &[f32],
         time_ms: i64,
     ) -> Result<Stepped<'t>, StepError> {
-        match self {
-            Stepper::Native(model) => Ok(Stepped::Native(model.step(state, scratch, readings, time_ms)?)),
-            Stepper::Graph(graph) => {
+        let time_ms = self.zone.local_ms(time_ms);
+        match &self.engine {
+            Engine::Native(model) => Ok(Stepped::Native(model.step(state, scratch, readings, time_ms)?)),
+            Engine::Graph(graph) => {
                 graph.step(state, &mut [], readings, time_ms, scratch)?;
                 Ok(Stepped::Graph(scratch))
             }

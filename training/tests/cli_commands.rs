@@ -420,6 +420,32 @@ fn future_covariates_go_from_training_into_the_model() {
 }
 
 #[test]
+fn a_model_of_local_times_reads_the_local_clock_and_names_its_zone() {
+    let folder = Folder::new();
+    // Three weeks of hours before the autumn change of 2026 in Berlin, and a week after it.
+    let first = "2026-10-04T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
+    let rows = (0..672).map(|hour| {
+        let time = jiff::Timestamp::from_second(first + 3600 * hour).unwrap();
+        format!("{time},{}\n", (hour * 37) % 11)
+    });
+    let data = folder.file("data.csv", format!("time,a\n{}", rows.collect::<String>()));
+    let zones = [(vec!["--time-zone", "Europe/Berlin"], Some("Europe/Berlin")), (vec![], None)];
+    let [berlin, utc] = zones.map(|(options, zone)| {
+        let out = folder.path(zone.unwrap_or("utc").rsplit('/').next().unwrap());
+        let data_and_options = ["--split", "500,80,92", "--no-baselines"];
+        stdout(tsm2(brief(&data, &out).iter().chain(&data_and_options).chain(&options)));
+        let model = out.join("model.safetensors");
+        let bundle = Bundle::open(&model).unwrap();
+        assert!(bundle.meta().config.linear_head.calendar);
+        assert_eq!(bundle.meta().time_zone.as_deref(), zone);
+        // The zone is the model's: it is not given again.
+        let forecast = ["forecast", "--model", arg(&model), "--data", arg(&data), "--at", "672", "--json"];
+        stdout(tsm2(forecast))
+    });
+    assert_ne!(berlin, utc);
+}
+
+#[test]
 fn static_covariates_are_used_and_belong_to_the_training() {
     let folder = Folder::new();
     let (data, out) = (folder.file("data.csv", recording(400)), folder.path("out"));

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use tsm2_core::{Config, LinearHead, Model, Normalizer, Scaler};
+use tsm2_bundle::{Bundle, FORMAT_VERSION, Metadata, Provenance, Variate};
+use tsm2_core::{Config, LinearHead, Normalizer};
 use tsm2_train::data::scale;
 use tsm2_train::data::split::SplitSpec;
 use tsm2_train::data::table::Table;
@@ -32,8 +33,7 @@ fn waves(holes: bool) -> Table {
 
 /// A model whose network is silent and whose linear head continues the waves: x(t + 1) = 2 cos(angle) x(t) - x(t - 1).
 struct Continued {
-    config: Config,
-    weights: Vec<f32>,
+    bundle: Bundle,
     scaler: scale::Scaler,
 }
 
@@ -68,15 +68,27 @@ impl Continued {
             mean: vec![0.0; 2],
             std: vec![1.0; 2],
         };
-        Self { config, weights, scaler }
+        let variate = |name: &str| Variate {
+            name: name.into(),
+            unit: None,
+            mean: 0.0,
+            std: 1.0,
+        };
+        let meta = Metadata {
+            format_version: FORMAT_VERSION,
+            name: "waves".into(),
+            config,
+            variates: ["a", "b"].map(variate).to_vec(),
+            interval_ms: None,
+            time_zone: None,
+            provenance: Provenance::default(),
+        };
+        let bundle = Bundle::new(meta, weights).expect("a bundle");
+        Self { bundle, scaler }
     }
 
     fn model(&self) -> Stepper<'_> {
-        let scaler = Scaler {
-            mean: &self.scaler.mean,
-            std: &self.scaler.std,
-        };
-        Model::new(&self.config, scaler, &self.weights).expect("a model").into()
+        (&self.bundle).into()
     }
 
     /// What is measured of it on the last 600 of 1,000 rows.

@@ -82,7 +82,7 @@ fn test_errors(bundle: &Path, table: &Table) -> Vec<HorizonError> {
     let split = Split { train, validation, test };
     let (scaler, _) = Scaler::fit(table, &split);
     let rows = table.part(&split, Part::Test);
-    let errors = model_errors(&bundle.model().into(), table, &scaler, &rows, &[1, 3], Protocol::Carried, &|| ());
+    let errors = model_errors(&(&bundle).into(), table, &scaler, &rows, &[1, 3], Protocol::Carried, &|| ());
     errors.expect("measures").total
 }
 
@@ -503,7 +503,7 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
         let at = |percent| {
             let mut seen = table.clone();
             mask(&mut seen.values, Rate::percent(percent), 0);
-            let tally = carried(&bundle.model().into(), &seen, &scaler, tally.clone(), &|| ()).expect("runs");
+            let tally = carried(&bundle.into(), &seen, &scaler, tally.clone(), &|| ()).expect("runs");
             tally.errors().expect("measures").total[0].mse
         };
         [at(0), at(30)]
@@ -556,7 +556,7 @@ fn a_valve_that_is_known_ahead_lowers_the_error_where_one_that_is_only_read_cann
     );
 
     // What is missing at the end of a recording is no future covariate, and the valve then stands where it is.
-    let model = tsm2_train::model::Stepper::from(bundle.model());
+    let model = tsm2_train::model::Stepper::from(&bundle);
     let forecast = |table: &Table| {
         let mut out = vec![0.0; model.config().forecast_len()];
         run(

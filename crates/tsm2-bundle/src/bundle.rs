@@ -11,12 +11,13 @@ use sha2::{Digest, Sha256};
 use tsm2_core::{Config, Model, Precision, Scaler, Storage, quantize, stored_layout};
 
 use crate::blocks::{self, Matrices};
-use crate::{BundleError, FORMAT_VERSION, METADATA_KEY, Metadata};
+use crate::{BundleError, CalendarZone, FORMAT_VERSION, METADATA_KEY, Metadata};
 
 /// A valid model with its metadata.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     meta: Metadata,
+    zone: CalendarZone,
     mean: Vec<f32>,
     std: Vec<f32>,
     /// Every tensor in single precision, one after the other; in place of a tensor of integers the scales of its rows.
@@ -102,10 +103,15 @@ impl Bundle {
         if meta.interval_ms == Some(0) {
             return Err(BundleError::Interval);
         }
+        let zone = match &meta.time_zone {
+            None => CalendarZone::default(),
+            Some(name) => CalendarZone::named(name).ok_or_else(|| BundleError::TimeZone { name: name.clone() })?,
+        };
         let bundle = Self {
             mean: meta.variates.iter().map(|v| v.mean).collect(),
             std: meta.variates.iter().map(|v| v.std).collect(),
             meta,
+            zone,
             weights,
             integers,
             digest: [0; 32],
@@ -140,6 +146,12 @@ impl Bundle {
     #[must_use]
     pub fn meta(&self) -> &Metadata {
         &self.meta
+    }
+
+    /// The time zone of the model's calendar: [`Model::step`] takes [`CalendarZone::local_ms`] of the Unix time.
+    #[must_use]
+    pub fn zone(&self) -> &CalendarZone {
+        &self.zone
     }
 
     /// What [`tsm2_core::Model::with_int8`] takes in single precision: of a model without integers every tensor of the

@@ -40,6 +40,12 @@ pub enum BundleError {
         /// The version read here.
         known: u32,
     },
+    /// A time zone that is not in the database.
+    #[error("`time_zone`: there is no zone {name:?} in the time zone database; write an IANA name such as Europe/Berlin")]
+    TimeZone {
+        /// The name.
+        name: String,
+    },
     /// A tensor of the layout is not in the file.
     #[error("tensor `{name}` is missing")]
     MissingTensor {

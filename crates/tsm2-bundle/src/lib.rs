@@ -44,9 +44,11 @@
 
 mod blocks;
 mod bundle;
+mod calendar_zone;
 mod error;
 mod metadata;
 
 pub use bundle::Bundle;
+pub use calendar_zone::CalendarZone;
 pub use error::BundleError;
 pub use metadata::{FORMAT_VERSION, METADATA_KEY, Metadata, Provenance, Variate};

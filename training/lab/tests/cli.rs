@@ -42,7 +42,7 @@ fn robustness_prints_the_same_lines_as_a_table_as_csv_and_as_json() {
         },
     );
     let own = model_errors(
-        &opened.model().into(),
+        &(&opened).into(),
         &table,
         &scaler,
         &(800..1000).into(),

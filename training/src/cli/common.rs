@@ -51,6 +51,8 @@ pub fn open(model: &Path, data: &[PathBuf], reading: &Reading) -> anyhow::Result
     let (mut table, report) = reading.read_columns(data, &names)?;
     let config = &bundle.meta().config;
     (table.past_covariates, table.future_covariates) = (config.past_covariates, config.future_covariates);
+    // The neural baselines read the clock that the model reads.
+    table.zone = bundle.zone().clone();
     print_report(&report);
     if let (Some(model), Some(data_ms)) = (bundle.meta().interval_ms, table.interval_ms)
         && model != data_ms

@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use tsm2_blob::{ExportError, export};
 use tsm2_bundle::Bundle;
 
-use super::common::at;
+use super::common::{at, note};
 
 /// Write a model for a microcontroller's flash memory, or as an ONNX graph for other runtimes.
 #[derive(Args)]
@@ -46,6 +46,11 @@ impl Export {
                 error => at(&self.bundle)(error),
             })?;
             std::fs::write(path, &bytes).map_err(at(path))?;
+            if let Some(zone) = bundle.zone().name() {
+                note(format_args!(
+                    "the model reads the time of day in {zone}, and firmware knows UTC only: where the zone's offset changes, habits shift by an hour"
+                ));
+            }
             let (bytes, state, working) = (bytes.len(), bundle.state_bytes(), bundle.scratch_bytes());
             if !self.json {
                 let file = path.display();

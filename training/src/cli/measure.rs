@@ -26,7 +26,7 @@ pub fn measure(opened: &Opened, part: Part, protocol: Protocol, tick: &(dyn Fn()
     }
     match linear_head(opened) {
         Ok(Some(linear_head)) => {
-            let joined = evaluation.add_linear_head(&linear_head.model().into(), &rows);
+            let joined = evaluation.add_linear_head(&(&linear_head).into(), &rows);
             joined.map_err(|error| name(&error))?;
         }
         Ok(None) => {}

@@ -19,7 +19,8 @@ pub struct Reading {
     /// such as %d.%m.%Y %H:%M [default: found]
     #[arg(long, value_name = "FORMAT")]
     time_format: Option<String>,
-    /// Zone of times without an offset, such as Europe/Berlin or +01:00 [default: UTC]
+    /// Zone of times without an offset, such as Europe/Berlin or +01:00. A model trained with a named zone reads the time of day and the
+    /// day of the week there, in summer and in winter [default: UTC]
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     /// Columns to read, in this order [default: all columns of numbers]

@@ -68,7 +68,7 @@ pub struct Train {
     /// cell. No run-time cost [default: none]
     #[arg(long, value_name = "FILE")]
     static_covariates: Option<PathBuf>,
-    /// Do not use time of day and day of week (UTC). They are used otherwise if the training part has at least two weeks of times and
+    /// Do not use time of day and day of week (of --time-zone). They are used otherwise if the training part has at least two weeks of times and
     /// they lower the validation error
     #[arg(long)]
     no_calendar: bool,

@@ -33,7 +33,7 @@ pub fn pass(
             table.future_values(row, config.future_covariates, config.horizon, |v, values| {
                 preprocessor.set_future(&mut state, v, values)
             })?;
-            preprocessor.push(&mut state, table.input_row(row), table.time_ms(row))?;
+            preprocessor.push(&mut state, table.input_row(row), table.local_time_ms(row))?;
             visit(row, &preprocessor, &state);
         }
     }

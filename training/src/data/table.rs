@@ -10,6 +10,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use tsm2_bundle::CalendarZone;
 use tsm2_data::{Clock, Options, Recording, Report};
 
 use crate::data::mask::{Rate, mask};
@@ -37,6 +38,8 @@ pub struct Table {
     pub times_ms: Option<Vec<i64>>,
     /// Whether the times are those of a calendar, with a time of day and a day of the week.
     pub has_calendar: bool,
+    /// The zone of [`Table::local_time_ms`]: that of the local times in the recording, or UTC.
+    pub zone: CalendarZone,
     /// The sampling interval.
     pub interval_ms: Option<u64>,
     /// SHA-256 of the files' bytes, in hexadecimal.
@@ -124,7 +127,12 @@ impl Table {
     pub fn read_with(paths: &[PathBuf], options: &Options) -> Result<(Table, Report), TableError> {
         let (recording, report) = tsm2_data::read(paths, options)?;
         let path = paths.first().cloned().unwrap_or_default();
-        Ok((Self::new(path, recording), report))
+        let zone = report.time_zone.as_deref().and_then(CalendarZone::named).unwrap_or_default();
+        let table = Table {
+            zone,
+            ..Self::new(path, recording)
+        };
+        Ok((table, report))
     }
 
     /// Reads a recording that is in memory; `path` names it in errors.
@@ -161,6 +169,7 @@ impl Table {
             inputs: None,
             times_ms: (recording.clock != Clock::None).then_some(times_ms),
             has_calendar: recording.clock == Clock::Calendar,
+            zone: CalendarZone::default(),
             interval_ms: recording.interval_ms,
             sha256: recording.sha256,
             runs,
@@ -306,6 +315,7 @@ impl Table {
             path: self.path.clone(),
             names: self.names.clone(),
             units: self.units.clone(),
+            zone: self.zone.clone(),
             sha256: self.sha256.clone(),
             ..*self
         }
@@ -314,6 +324,11 @@ impl Table {
     /// Time of row `r` in ms since 1970, or 0 without timestamps.
     pub fn time_ms(&self, r: usize) -> i64 {
         self.times_ms.as_ref().map_or(0, |times| times[r])
+    }
+
+    /// Local time of row `r`, as a model reads it: ms since the beginning of 1970 in the table's zone.
+    pub fn local_time_ms(&self, r: usize) -> i64 {
+        self.zone.local_ms(self.time_ms(r))
     }
 
     /// The table with its covariates, in the file's order, behind the targets: first `past`, then `future`.

@@ -39,13 +39,14 @@ impl Export<'_> {
             mean: self.scaler.mean[m],
             std: self.scaler.std[m],
         };
+        let reads_calendar = config.linear_head.calendar || config.network.is_some_and(|network| network.calendar);
         let meta = Metadata {
             format_version: FORMAT_VERSION,
             name: self.name.to_owned(),
             config,
             variates: self.table.names.iter().enumerate().map(variate).collect(),
             interval_ms: self.table.interval_ms,
-            time_zone: None,
+            time_zone: reads_calendar.then(|| self.table.zone.name().map(str::to_owned)).flatten(),
             provenance,
         };
         Bundle::new(meta, weights)

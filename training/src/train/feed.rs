@@ -146,9 +146,10 @@ impl<'a> Feed<'a> {
         if cursor.hidden > 0 {
             cursor.hidden -= 1;
             let missing = vec![f32::NAN; self.config.variates];
-            self.preprocessor.push(state, &missing, self.table.time_ms(row))?;
+            self.preprocessor.push(state, &missing, self.table.local_time_ms(row))?;
         } else {
-            self.preprocessor.push(state, self.table.input_row(row), self.table.time_ms(row))?;
+            self.preprocessor
+                .push(state, self.table.input_row(row), self.table.local_time_ms(row))?;
         }
         cursor.row += 1;
         Ok(())

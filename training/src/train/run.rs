@@ -478,7 +478,7 @@ impl Model<'_> {
 
     /// Errors on the validation part.
     fn errors(&self, bundle: &Bundle, validation: &Pieces) -> Result<Vec<HorizonError>, Error> {
-        let (model, horizons) = (Stepper::from(bundle.model()), reported_horizons(self.config.horizon));
+        let (model, horizons) = (Stepper::from(bundle), reported_horizons(self.config.horizon));
         let errors = model_errors(&model, self.table, self.scaler, validation, &horizons, Protocol::Carried, &|| ())?;
         Ok(errors.total)
     }

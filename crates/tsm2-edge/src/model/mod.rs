@@ -11,7 +11,7 @@ pub use none::{GraphError, GraphModel};
 #[cfg(feature = "onnx")]
 pub use tsm2_onnx::{GraphError, GraphModel};
 
-use tsm2_bundle::{Bundle, BundleError};
+use tsm2_bundle::{Bundle, BundleError, CalendarZone};
 use tsm2_core::{Config, Model};
 use tsm2_stream::ForecastModel;
 
@@ -76,9 +76,12 @@ impl OpenModel {
     /// The model, ready to step.
     #[must_use]
     pub fn model(&self) -> Stepper<'_> {
-        match &self.graph {
-            Some(graph) => Stepper::Graph(graph),
-            None => Stepper::Native(self.bundle.model()),
+        Stepper {
+            engine: match &self.graph {
+                Some(graph) => Engine::Graph(graph),
+                None => Engine::Native(self.bundle.model()),
+            },
+            zone: self.bundle.zone(),
         }
     }
 
@@ -95,10 +98,16 @@ impl OpenModel {
     }
 }
 
-/// A model that steps.
+/// A model that steps. Times are Unix times: the model gets the local time of its zone.
+#[derive(Debug, Clone, Copy)]
+pub struct Stepper<'m> {
+    engine: Engine<'m>,
+    zone: &'m CalendarZone,
+}
+
 #[derive(Debug, Clone, Copy)]
 #[allow(clippy::large_enum_variant, reason = "there is one for each worker")]
-pub enum Stepper<'m> {
+enum Engine<'m> {
     /// A bundle's.
     Native(Model<'m>),
     /// A graph.
@@ -121,37 +130,93 @@ impl ForecastModel for Stepper<'_> {
     type Error = StepError;
 
     fn config(&self) -> &Config {
-        match self {
-            Stepper::Native(model) => model.config(),
-            Stepper::Graph(graph) => graph.config(),
+        match &self.engine {
+            Engine::Native(model) => model.config(),
+            Engine::Graph(graph) => graph.config(),
         }
     }
 
     fn state_len(&self) -> usize {
-        match self {
-            Stepper::Native(model) => model.state_len(),
-            Stepper::Graph(graph) => graph.state_len(),
+        match &self.engine {
+            Engine::Native(model) => model.state_len(),
+            Engine::Graph(graph) => graph.state_len(),
         }
     }
 
     fn scratch_len(&self) -> usize {
-        match self {
-            Stepper::Native(model) => model.scratch_len(),
-            Stepper::Graph(_) => 0,
+        match &self.engine {
+            Engine::Native(model) => model.scratch_len(),
+            Engine::Graph(_) => 0,
         }
     }
 
     fn set_future(&self, state: &mut [f32], variate: usize, values: &[f32]) -> Result<(), StepError> {
-        match self {
-            Stepper::Native(model) => Ok(model.set_future(state, variate, values)?),
-            Stepper::Graph(graph) => Ok(graph.set_future(state, variate, values)?),
+        match &self.engine {
+            Engine::Native(model) => Ok(model.set_future(state, variate, values)?),
+            Engine::Graph(graph) => Ok(graph.set_future(state, variate, values)?),
         }
     }
 
     fn step(&self, state: &mut [f32], scratch: &mut [f32], readings: &[f32], time_ms: i64, forecast: &mut [f32]) -> Result<(), StepError> {
-        match self {
-            Stepper::Native(model) => Ok(model.step(state, scratch, readings, time_ms)?.forecast(forecast)?),
-            Stepper::Graph(graph) => Ok(graph.step(state, readings, time_ms, forecast)?),
+        let time_ms = self.zone.local_ms(time_ms);
+        match &self.engine {
+            Engine::Native(model) => Ok(model.step(state, scratch, readings, time_ms)?.forecast(forecast)?),
+            Engine::Graph(graph) => Ok(graph.step(state, readings, time_ms, forecast)?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tsm2_bundle::{FORMAT_VERSION, Metadata, Provenance, Variate};
+    use tsm2_core::{Calendar, LinearHead, parameter_count};
+
+    use super::*;
+
+    /// The forecast at a time of a new stream, by a model that reads the calendar of this zone and nothing else.
+    fn forecast(zone: Option<&str>, time: &str) -> Vec<f32> {
+        let config = Config {
+            variates: 1,
+            horizon: 2,
+            network: None,
+            calendar: Calendar { day: 6, week: 2 },
+            linear_head: LinearHead {
+                calendar: true,
+                ..LinearHead::default()
+            },
+            ..Config::default()
+        };
+        let meta = Metadata {
+            format_version: FORMAT_VERSION,
+            name: "habits".into(),
+            config,
+            variates: vec![Variate {
+                name: "power".into(),
+                unit: None,
+                mean: 0.0,
+                std: 1.0,
+            }],
+            interval_ms: Some(3_600_000),
+            time_zone: zone.map(str::to_owned),
+            provenance: Provenance::default(),
+        };
+        let weights = (1..=parameter_count(&config).unwrap()).map(|i| i as f32).collect();
+        let model = OpenModel::from(Bundle::new(meta, weights).unwrap());
+        let stepper = model.model();
+        let (mut state, mut scratch) = (vec![0.0; stepper.state_len()], vec![0.0; stepper.scratch_len()]);
+        let mut out = vec![0.0; 2];
+        let time_ms = time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        stepper.step(&mut state, &mut scratch, &[0.0], time_ms, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn habits_stay_at_their_hour_over_the_autumn_change() {
+        // Two Tuesdays at 8 o'clock in Berlin, before and after the night of 25 October 2026.
+        let (summer, winter) = ("2026-10-20T06:00:00Z", "2026-10-27T07:00:00Z");
+        let berlin = Some("Europe/Berlin");
+        assert_eq!(forecast(berlin, summer), forecast(berlin, winter));
+        assert_ne!(forecast(None, summer), forecast(None, winter));
+        assert_eq!(forecast(berlin, winter), forecast(None, "2026-10-27T08:00:00Z"));
     }
 }

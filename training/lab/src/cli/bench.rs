@@ -191,15 +191,7 @@ impl Bench {
             for (name, path) in [("tsm2", model.clone()), ("linear-part", model.with_file_name(LINEAR_HEAD))] {
                 // Without a network the model is its linear part.
                 let bundle = Bundle::open(if path.exists() { &path } else { &model })?;
-                let errors = model_errors(
-                    &bundle.model().into(),
-                    table,
-                    &scaler,
-                    &test,
-                    set.horizons,
-                    Protocol::Carried,
-                    &|| (),
-                )?;
+                let errors = model_errors(&(&bundle).into(), table, &scaler, &test, set.horizons, Protocol::Carried, &|| ())?;
                 all.extend(measured(name, errors.total).map(|measured| (Some(seed), measured)));
             }
             for kind in NeuralKind::ALL.into_iter().filter(|_| self.neural) {
@@ -237,7 +229,7 @@ impl Bench {
                 .flat_map(|&(length, windows)| (1..=windows).map(move |window| table.len() - length * window))
                 .collect();
             let mut forecasts = std::collections::BTreeMap::new();
-            tsm2_train::evaluate::run(&bundle.model().into(), table, 0..table.len() - 1, |row, token| {
+            tsm2_train::evaluate::run(&(&bundle).into(), table, 0..table.len() - 1, |row, token| {
                 if origins.contains(&row) {
                     let mut forecast = vec![0.0; bundle.meta().config.forecast_len()];
                     token.forecast(&mut forecast)?;
