@@ -52,8 +52,8 @@ export async function look(url, part, screenshots, prefix = '') {
     phone: { viewport: { width: 390, height: 844 } },
     print: { viewport: { width: 720, height: 1000 }, media: 'print' },
   })) {
-    const page = await open(url, part, options);
-    if (media) await page.emulateMedia({ media });
+    // Before the page is there: a change of the media moves everything.
+    const page = await open(url, part, options, async (page) => { if (media) await page.emulateMedia({ media }); });
     await page.addScriptTag({ path: axe });
     const { violations } = await page.evaluate(() => globalThis.axe.run());
     assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), [], name);

@@ -32,6 +32,20 @@ static DEMO: Program = Program {
     path: OnceLock::new(),
 };
 
+static LAB: Program = Program {
+    package: "tsm2-lab",
+    name: "tsm2-lab",
+    path: OnceLock::new(),
+};
+
+static ENDURANCE: Program = Program {
+    package: "tsm2-endurance",
+    name: "endurance",
+    path: OnceLock::new(),
+};
+
+static PROGRAMS: [&Program; 5] = [&EDGE, &TSM2, &DEMO, &LAB, &ENDURANCE];
+
 impl Program {
     /// Its path. `cargo test --workspace` builds it before any test; for the tests of one package
     /// alone it must have been built.
@@ -78,6 +92,17 @@ pub fn tsm2() -> &'static Path {
 /// The path of `tsm2-demo`.
 pub fn demo() -> &'static Path {
     DEMO.path()
+}
+
+/// The programs with a command line, each with its package.
+pub fn programs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PROGRAMS.iter().map(|program| (program.name, program.package))
+}
+
+/// Runs a command of the program of this name, one of [`programs`], to its end.
+pub fn run_program(name: &str, arguments: &[&str]) -> Output {
+    let program = PROGRAMS.iter().find(|program| program.name == name);
+    program.expect("a program of this workspace").run(arguments)
 }
 
 /// Runs a command of `tsm2-edge` to its end.

@@ -88,24 +88,12 @@ impl Load {
     /// # Errors
     /// When the processors cannot be told apart, or broker or daemon do not go on.
     pub fn run(&self, mut on: impl FnMut(&str)) -> anyhow::Result<Vec<Rate>> {
-        let cores = std::thread::available_parallelism()?.get();
-        ensure!(
-            cores > 1,
-            "one core is for the daemon, and there is no other for broker and sensors"
-        );
-        let me = std::process::id().to_string();
-        let others = Command::new("taskset")
-            .args(["-a", "-p", "-c", &format!("1-{}", cores - 1), &me])
-            .output();
-        ensure!(
-            others.context("taskset is needed")?.status.success(),
-            "this process cannot be kept off the first core"
-        );
+        keep_off_the_first_core()?;
         self.streams.iter().map(|&streams| self.row(streams, &mut on)).collect()
     }
 
     fn row(&self, streams: usize, on: &mut impl FnMut(&str)) -> anyhow::Result<Rate> {
-        let mut bed = LoadBed::start(streams, |arguments| Running::start_on_one_core(edge(), arguments))?;
+        let mut bed = LoadBed::start(streams, |arguments| Running::start_on_one_core(edge(), arguments), "")?;
         // New streams cost more than known ones.
         bed.trial(1000.0, Duration::from_secs_f64(streams as f64 / 1000.0), self.drained)?;
         let (mut low, mut high, mut best) = (0.0, f64::INFINITY, None);
@@ -143,6 +131,27 @@ impl Load {
     }
 }
 
+/// Keeps this process, and those that it starts, off the first core, which is the daemon's.
+///
+/// # Errors
+/// With one core only, or without `taskset`.
+pub fn keep_off_the_first_core() -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism()?.get();
+    ensure!(
+        cores > 1,
+        "one core is for the daemon, and there is no other for broker and sensors"
+    );
+    let me = std::process::id().to_string();
+    let others = Command::new("taskset")
+        .args(["-a", "-p", "-c", &format!("1-{}", cores - 1), &me])
+        .output();
+    ensure!(
+        others.context("taskset is needed")?.status.success(),
+        "this process cannot be kept off the first core"
+    );
+    Ok(())
+}
+
 /// What the listener writes and a trial reads: when each reading's forecast came, in microseconds after the trial's begin, 0 for not yet.
 struct Arrivals {
     begun: Instant,
@@ -165,12 +174,12 @@ pub struct LoadBed {
 }
 
 impl LoadBed {
-    /// Starts all; `start` starts the daemon.
+    /// Starts all; `start` starts the daemon, whose configuration has these further lines.
     ///
     /// # Errors
     /// When mosquitto is not installed, or a part does not start.
-    pub fn start(streams: usize, start: impl FnOnce(&[&str]) -> Running) -> anyhow::Result<Self> {
-        let fleet = Fleet::start(streams, 0, start, "")?;
+    pub fn start(streams: usize, start: impl FnOnce(&[&str]) -> Running, extra: &str) -> anyhow::Result<Self> {
+        let fleet = Fleet::start(streams, 0, start, extra)?;
         let port = fleet.broker.port();
         let arrivals = Arc::new(Mutex::new(Arc::new(Arrivals::new(0, 0))));
         let shared = arrivals.clone();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsm2_endurance::faults::{Fault, Scale};
+use tsm2_endurance::ratio::WebPage;
 use tsm2_endurance::result::FaultResult;
 use tsm2_endurance::{bytes, decode, fuzz, load, ratio, soak, start, table};
 
@@ -24,7 +25,7 @@ enum Command {
     Soak(Soak),
     /// The highest rate of readings that the daemon sustains on one core, and how long a forecast takes
     Load(Load),
-    /// Builds of the daemon under the same load, in turn: the processor time of a reading
+    /// Builds of the daemon, or the daemon with its web page open, under the same load in turn: the processor time of a reading
     Ratio(Ratio),
     /// Bytes that the daemon writes to the disk in a day
     Bytes(Bytes),
@@ -170,6 +171,9 @@ struct Ratio {
     /// The programs; the first is the measure
     #[arg(required = true)]
     daemons: Vec<PathBuf>,
+    /// Each also with its web page, which nobody looks at, and with the page open in a headless Chromium
+    #[arg(long)]
+    page: bool,
     /// Streams
     #[arg(long, default_value_t = 100)]
     streams: usize,
@@ -179,15 +183,24 @@ struct Ratio {
     /// Length of a trial
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Trials of each program; the fastest counts
+    /// Trials of each; the fastest counts
     #[arg(long, default_value_t = 5)]
     rounds: u32,
 }
 
 impl Ratio {
     fn run(self) -> anyhow::Result<()> {
+        let pages = match self.page {
+            true => &[WebPage::Absent, WebPage::Served, WebPage::Open][..],
+            false => &[WebPage::Absent],
+        };
+        let case = |daemon: &PathBuf, page: WebPage| ratio::Case {
+            daemon: daemon.clone(),
+            page,
+        };
+        let cases = self.daemons.iter().flat_map(|daemon| pages.iter().map(move |&page| case(daemon, page)));
         let ratio = ratio::Ratio {
-            daemons: self.daemons,
+            cases: cases.collect(),
             streams: self.streams,
             rate: self.rate,
             trial: Duration::from_secs_f64(self.seconds),

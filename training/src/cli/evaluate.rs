@@ -185,14 +185,14 @@ pub fn print(evaluation: &Evaluation) -> Printed {
 /// The comparison in one sentence, and the model against the best baseline at each horizon, with the interval that chance allows.
 pub fn summary(evaluation: &Evaluation) -> String {
     let compared = evaluation.comparisons();
-    let sentence = if compared.iter().all(|compared| compared.errors.is_better()) {
-        "The model is better than every baseline at every horizon."
-    } else if compared.iter().all(|compared| compared.errors.is_worse()) {
-        "A baseline is better than the model at every horizon."
-    } else if !compared.iter().any(|compared| compared.errors.is_worse()) {
-        "No baseline is clearly better than the model at any horizon."
-    } else {
-        "The model is better at some horizons and worse at others."
+    let all = |test: fn(&Ratio) -> bool| compared.iter().all(|compared| test(&compared.errors));
+    let some = |test: fn(&Ratio) -> bool| compared.iter().any(|compared| test(&compared.errors));
+    let sentence = match (some(Ratio::is_better), some(Ratio::is_worse)) {
+        (true, false) if all(Ratio::is_better) => "The model is better than every baseline at every horizon.",
+        (_, false) => "No baseline is clearly better than the model at any horizon.",
+        (false, true) if all(Ratio::is_worse) => "A baseline is better than the model at every horizon.",
+        (false, true) => "A baseline is better than the model at some horizons. The model is clearly better at none.",
+        (true, true) => "The model is better at some horizons and worse at others.",
     };
     let percent = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
     let line = |compared: &Comparison| {
@@ -280,6 +280,20 @@ mod tests {
             text.contains("-50.0 % against seasonal-naive\n") || text.ends_with("-50.0 % against seasonal-naive"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_difference_that_chance_allows_is_neither_better_nor_worse_in_the_summary() {
+        // Without intervals, less than 2 % is chance.
+        for (model, expected) in [
+            ([1.97, 1.98], "A baseline is better than the model at some horizons. The model is clearly better at none."),
+            ([1.97, 2.02], "A baseline is better than the model at some horizons. The model is clearly better at none."),
+            ([1.01, 2.02], "No baseline is clearly better"),
+            ([0.9, 2.02], "No baseline is clearly better"),
+        ] {
+            let text = summary(&evaluation(model));
+            assert!(text.starts_with(expected), "{model:?}: {text}");
+        }
     }
 
     #[test]
