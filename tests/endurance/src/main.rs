@@ -198,7 +198,10 @@ impl Ratio {
             daemon: daemon.clone(),
             page,
         };
-        let cases = self.daemons.iter().flat_map(|daemon| pages.iter().map(move |&page| case(daemon, page)));
+        let cases = self
+            .daemons
+            .iter()
+            .flat_map(|daemon| pages.iter().map(move |&page| case(daemon, page)));
         let ratio = ratio::Ratio {
             cases: cases.collect(),
             streams: self.streams,

@@ -286,8 +286,14 @@ mod tests {
     fn a_difference_that_chance_allows_is_neither_better_nor_worse_in_the_summary() {
         // Without intervals, less than 2 % is chance.
         for (model, expected) in [
-            ([1.97, 1.98], "A baseline is better than the model at some horizons. The model is clearly better at none."),
-            ([1.97, 2.02], "A baseline is better than the model at some horizons. The model is clearly better at none."),
+            (
+                [1.97, 1.98],
+                "A baseline is better than the model at some horizons. The model is clearly better at none.",
+            ),
+            (
+                [1.97, 2.02],
+                "A baseline is better than the model at some horizons. The model is clearly better at none.",
+            ),
             ([1.01, 2.02], "No baseline is clearly better"),
             ([0.9, 2.02], "No baseline is clearly better"),
         ] {

@@ -91,8 +91,18 @@ pub fn forecaster(name: &str) -> &str {
     }
 }
 
-/// A relative error as a change: `46.2 % lower`, `3.1 times as large`.
+/// Below this no digit of a percentage is left.
+const NOTHING: f64 = 0.000_5;
+
+/// A relative error as a change: `46.2 % lower`, `3.1 times as large`, `the same`.
 pub fn change(ratio: f64) -> String {
+    match (ratio - 1.0).abs() < NOTHING {
+        true => "the same".into(),
+        false => bound(ratio),
+    }
+}
+
+fn bound(ratio: f64) -> String {
     let percent = 100.0 * (ratio - 1.0);
     match ratio {
         r if !r.is_finite() => "–".into(),
@@ -108,11 +118,12 @@ const MULTIPLE: f64 = 2.0;
 /// The 95 % interval of a change: `43.1 to 49.0 % lower`. The larger change stands last.
 pub fn interval(errors: &Ratio) -> String {
     match errors.interval {
+        Some((low, high)) if (low - 1.0).abs().max((high - 1.0).abs()) < NOTHING => "the same".into(),
         Some((low, high)) if high < 1.0 => format!("{:.1} to {:.1} % lower", 100.0 * (1.0 - high), 100.0 * (1.0 - low)),
         Some((low, high)) if low > 1.0 && high < MULTIPLE => {
             format!("{:.1} to {:.1} % higher", 100.0 * (low - 1.0), 100.0 * (high - 1.0))
         }
-        Some((low, high)) => format!("{} to {}", change(low), change(high)),
+        Some((low, high)) => format!("{} to {}", bound(low), bound(high)),
         None => "too few rows to know".into(),
     }
 }
@@ -138,10 +149,9 @@ mod tests {
     fn a_change_has_its_direction() {
         let of = |ratio, interval| change_with_interval(&Ratio { ratio, interval });
         assert_eq!(of(0.5, Some((0.4, 0.6))), "50.0 % lower (95 % interval: 40.0 to 60.0 % lower)");
-        assert_eq!(
-            of(1.0, Some((0.9, 1.2))),
-            "0.0 % higher (95 % interval: 10.0 % lower to 20.0 % higher)"
-        );
+        assert_eq!(of(1.0, Some((0.9, 1.2))), "the same (95 % interval: 10.0 % lower to 20.0 % higher)");
+        assert_eq!(of(1.000_01, Some((1.0, 1.000_02))), "the same (95 % interval: the same)");
+        assert_eq!(of(1.0, Some((1.0, 1.2))), "the same (95 % interval: 0.0 % higher to 20.0 % higher)");
         assert_eq!(of(1.5, None), "50.0 % higher (95 % interval: too few rows to know)");
         assert_eq!(
             of(7.0, Some((1.5, 9.0))),

@@ -67,7 +67,8 @@ pub fn section(subject: &Subject<'_>) -> Section {
         ul {
             @for comparison in &comparisons {
                 li {
-                    "Steps 1 to " (comparison.horizon) ", against the best baseline, " (forecaster(comparison.baseline)) ": squared error "
+                    @if comparison.horizon == 1 { "Step 1" } @else { "Steps 1 to " (comparison.horizon) }
+                    ", against the best baseline, " (forecaster(comparison.baseline)) ": squared error "
                     (change_with_interval(&comparison.errors)) "."
                 }
             }

@@ -75,8 +75,10 @@ fn rows(subject: &Subject<'_>) -> Markup {
     let file = table.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     html! {
         @match subject.rows.part {
-            Part::Validation => "Measured on the validation part: rows that chose the settings of the training. Errors on new rows are often \
-                                 somewhat larger; `tsm2 report` measures on the test part. ",
+            Part::Validation => {
+                "Measured on the validation part: rows that chose the settings of the training. Errors on new rows are often somewhat larger; "
+                code { "tsm2 report" } " measures on the test part. "
+            }
             _ => (of_test_part(subject)),
         }
         "The part is " (pieces.to_string()) " of " (file)

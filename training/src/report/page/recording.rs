@@ -75,7 +75,10 @@ pub fn section(subject: &Subject<'_>) -> Section {
                 @if let Some(interval) = report.interval_s {
                     (fact("Interval", format!("{interval} s in {} of the steps between rows", percent(report.shape.regularity))))
                 }
-                (fact("Time steps", format!("{} in {} pieces without a long gap", count(report.shape.time_steps), report.shape.segments.max(1))))
+                (fact("Time steps", format!("{} in {} without a long gap", count(report.shape.time_steps), match report.shape.segments {
+                    0 | 1 => "one piece".into(),
+                    pieces => format!("{pieces} pieces"),
+                })))
                 (fact("Short gaps", match gaps {
                     0 => "none".into(),
                     _ => format!("{gaps}, in all {}, the longest {}", steps(missing as usize, interval_ms), steps(longest as usize, interval_ms)),
