@@ -1,4 +1,5 @@
-//! Every command of this project that stands in a document exists, with each of its options.
+//! Every command of `tsm2`, `tsm2-edge` and `tsm2-demo` that stands in a document exists, with each of its
+//! options.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
