@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use tsm2_line_protocol::{Line, boolean, unescaped};
+
 /// The header of the table.
 const HEADER: &[u8] = b"_time,measurement,tags,_field,_value\n";
 
@@ -15,63 +17,33 @@ pub(crate) fn is_line_protocol(head: &str) -> bool {
         .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
         .take(5)
         .peekable();
-    lines.peek().is_some() && lines.all(|line| Point::parse(line).is_some_and(|point| point.time.is_some()))
+    lines.peek().is_some() && lines.all(|line| parse(line).is_some_and(|line| line.time.is_some()))
 }
 
-/// One line.
-struct Point<'a> {
-    measurement: &'a str,
-    /// Values of the tags, by the order of the line.
-    tags: Vec<&'a str>,
-    fields: Vec<(&'a str, &'a str)>,
-    time: Option<&'a str>,
+/// The line, where all its fields are numbers, texts or truth values.
+fn parse(line: &str) -> Option<Line<'_>> {
+    let is_value = |(_, value): &(&str, &str)| value.starts_with('"') || number(value).parse::<f64>().is_ok() || boolean(value).is_some();
+    Line::parse(line).filter(|line| line.fields.iter().all(is_value))
 }
 
-impl<'a> Point<'a> {
-    fn parse(line: &'a str) -> Option<Point<'a>> {
-        let (key, rest) = split(line.trim(), ' ')?;
-        let (fields, time) = match split(rest.trim_start(), ' ') {
-            Some((fields, time)) => (fields, Some(time.trim())),
-            None => (rest.trim_start(), None),
+fn write(line: &Line, out: &mut Vec<u8>) {
+    let tags = line.tags.iter().map(|(_, value)| unescaped(value)).collect::<Vec<_>>().join(".");
+    for (field, value) in &line.fields {
+        let value = match boolean(value) {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => number(value),
         };
-        let mut parts = pieces(key, ',').into_iter();
-        let measurement = parts.next().filter(|name| !name.is_empty())?;
-        let tags = parts
-            .map(|tag| split(tag, '=').map(|(_, value)| value))
-            .collect::<Option<Vec<_>>>()?;
-        let fields = pieces(fields, ',')
-            .into_iter()
-            .map(|field| split(field, '='))
-            .collect::<Option<Vec<_>>>()?;
-        let is_number = |time: &str| time.strip_prefix('-').unwrap_or(time).bytes().all(|byte| byte.is_ascii_digit());
-        let is_value = |(_, value): &(&str, &str)| value.starts_with('"') || number(value).parse::<f64>().is_ok() || truth(value).is_some();
-        (fields.iter().all(is_value) && time.is_none_or(is_number)).then_some(Point {
-            measurement,
-            tags,
-            fields,
-            time,
-        })
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        for (field, value) in &self.fields {
-            let value = match truth(value) {
-                Some(true) => "true",
-                Some(false) => "false",
-                None => number(value),
-            };
-            let tags = self.tags.iter().map(|tag| unescaped(tag)).collect::<Vec<_>>().join(".");
-            let cells = [
-                self.time.unwrap_or_default().to_owned(),
-                unescaped(self.measurement),
-                tags,
-                unescaped(field),
-                value.trim_matches('"').to_owned(),
-            ];
-            let quoted = cells.map(|cell| format!("\"{}\"", cell.replace('"', "\"\"")));
-            out.extend_from_slice(quoted.join(",").as_bytes());
-            out.push(b'\n');
-        }
+        let cells = [
+            line.time.unwrap_or_default(),
+            &unescaped(line.measurement),
+            &tags,
+            &unescaped(field),
+            value.trim_matches('"'),
+        ];
+        let quoted = cells.map(|cell| format!("\"{}\"", cell.replace('"', "\"\"")));
+        out.extend_from_slice(quoted.join(",").as_bytes());
+        out.push(b'\n');
     }
 }
 
@@ -81,49 +53,6 @@ fn number(value: &str) -> &str {
         .strip_suffix(['i', 'u'])
         .filter(|digits| digits.ends_with(|c: char| c.is_ascii_digit()))
         .unwrap_or(value)
-}
-
-fn truth(value: &str) -> Option<bool> {
-    match value {
-        "t" | "T" | "true" | "True" | "TRUE" => Some(true),
-        "f" | "F" | "false" | "False" | "FALSE" => Some(false),
-        _ => None,
-    }
-}
-
-fn unescaped(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(c) = characters.next() {
-        let is_escape = c == '\\' && characters.peek().is_some_and(|next| matches!(next, ',' | '=' | ' ' | '\\'));
-        plain.extend(if is_escape { characters.next() } else { Some(c) });
-    }
-    plain
-}
-
-/// The text before and behind the first separator that is neither escaped nor in quotes.
-fn split(text: &str, separator: char) -> Option<(&str, &str)> {
-    let (mut is_escaped, mut is_quoted) = (false, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ if c == separator && !is_quoted => return Some((&text[..at], &text[at + c.len_utf8()..])),
-            _ => {}
-        }
-    }
-    None
-}
-
-fn pieces(mut text: &str, separator: char) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    while let Some((piece, rest)) = split(text, separator) {
-        pieces.push(piece);
-        text = rest;
-    }
-    pieces.push(text);
-    pieces
 }
 
 /// The table of a text in line protocol; lines that are none are rows without a time.
@@ -155,8 +84,8 @@ impl<R: BufRead> Read for Table<R> {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
-            match Point::parse(&line) {
-                Some(point) => point.write(&mut self.ready),
+            match parse(&line) {
+                Some(line) => write(&line, &mut self.ready),
                 None => self.ready.extend_from_slice(b",,,,not line protocol\n"),
             }
         }

@@ -14,8 +14,9 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("tsm2-bundle", &["tsm2-core"]),
     ("tsm2-blob", &["tsm2-core", "tsm2-bundle", "tsm2-stream"]),
     ("tsm2-stream", &["tsm2-core", "tsm2-bundle"]),
-    ("tsm2-data", &["tsm2-stream"]),
-    ("tsm2-mqtt", &[]),
+    ("tsm2-line-protocol", &[]),
+    ("tsm2-data", &["tsm2-stream", "tsm2-line-protocol"]),
+    ("tsm2-mqtt", &["tsm2-line-protocol"]),
     ("tsm2-onnx", &["tsm2-core", "tsm2-bundle", "tsm2-stream"]),
     (
         "tsm2-edge",
