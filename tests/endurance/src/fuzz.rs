@@ -64,7 +64,7 @@ pub fn run(wanted: &str, inputs: u64, seed: u64, mut on: impl FnMut(u64)) -> any
         let bytes = derived(&corpus, &mut rng);
         let run = std::panic::catch_unwind(|| target(&bytes));
         anyhow::ensure!(run.is_ok(), "{name} panics on input {number}: {}", bytes.escape_ascii());
-        if number % 100_000 == 0 {
+        if number % 1000 == 0 {
             on(number);
         }
     }

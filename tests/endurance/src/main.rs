@@ -295,8 +295,13 @@ impl Fuzz {
     fn run(self) -> anyhow::Result<()> {
         for target in &self.targets {
             let begun = std::time::Instant::now();
+            let mut shown = 0;
             fuzz::run(target, self.inputs, self.seed, |inputs| {
-                eprintln!("{target}: {inputs} after {:.0} s", begun.elapsed().as_secs_f64());
+                let seconds = begun.elapsed().as_secs();
+                if seconds >= shown + 10 {
+                    shown = seconds;
+                    eprintln!("{target}: {inputs} of {} after {seconds} s", self.inputs);
+                }
             })?;
             let seconds = begun.elapsed().as_secs_f64();
             println!("{target}: {} inputs, {seconds:.0} s, no panic", self.inputs);
