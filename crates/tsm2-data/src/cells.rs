@@ -99,6 +99,11 @@ pub(crate) fn classify(cell: &[u8]) -> Class<'_> {
 
 /// A number with `.` before its decimals and nothing else; one that is too large is infinite.
 pub(crate) fn plain(cell: &[u8]) -> Option<f64> {
+    if let [sign @ (b'+' | b'-'), b' ', rest @ ..] = cell {
+        // Loggers align numbers behind their signs: `+  21.3`.
+        let number = plain(rest.trim_ascii_start()).filter(|number| !number.is_sign_negative())?;
+        return Some(if *sign == b'-' { -number } else { number });
+    }
     let first = *cell.first()?;
     if !(first.is_ascii_digit() || matches!(first, b'-' | b'+' | b'.')) {
         return None;
@@ -135,6 +140,11 @@ fn separated(cell: &[u8], decimal: Decimal) -> Option<f64> {
     if cell.starts_with(LONG_MINUS) {
         bytes.nth(LONG_MINUS.len() - 1);
         text[0] = b'-';
+        length = 1;
+    } else if let [sign @ (b'+' | b'-'), b' ', ..] = *cell {
+        bytes.next();
+        while bytes.next_if_eq(&b' ').is_some() {}
+        text[0] = sign;
         length = 1;
     }
     while let Some(mut byte) = bytes.next() {
@@ -240,7 +250,8 @@ static MISSING: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| {
     "nan|na|n/a|null|none|nil|?|-|--|---|----|*|**|***|****|*****|.|..|#n/a|#na|#value!|#div/0!|#null!|#num!|#ref!|\
      <na>|<null>|(null)|\\n|nat|unavailable|unknown|undefined|invalid|missing|bad|bad input|no data|nodata|no value|\
      novalue|no reading|no sample|not connect|not connected|disconnected|offline|error|err|fault|fail|failed|\
-     i/o timeout|timeout|comm fail|pt created|scan off|shutdown|keine daten|fehler|ungültig|inf"
+     i/o timeout|timeout|comm fail|pt created|scan off|shutdown|keine daten|fehler|ungültig|inf|\
+     n/e|n/d|n.a.|n.v.|k.a.|#nv|#wert!|#bezug!|#zahl!|#name?|#nom?|#valeur!|#nul!|#n/d|#¡valor!|#valor!|#rif!|#num?|#arg!"
         .split('|')
         .map(str::as_bytes)
         .collect()

@@ -183,6 +183,16 @@ pub enum Error {
         /// The other remedy, where there is one.
         long: String,
     },
+    /// Numbers of devices that take turns, row by row.
+    #[error("{}: column `{column}` numbers the device of each row, such as {examples}, and the devices take turns: give --series {} (one device each), or --keep {} where the numbers are readings", path.display(), quoted(column), quoted(column))]
+    DevicesInTurn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Some of its numbers.
+        examples: String,
+    },
     /// Files of one recording have different variates.
     #[error("{}: column `{column}` is missing, which {} has: name the common columns with --columns, or read the file on its own", path.display(), first.display())]
     OtherVariates {

@@ -22,7 +22,14 @@ impl Header {
     /// Of the lines above `body`, the first row, in a table of so many columns.
     pub fn find(lines: &[Line], body: usize, width: usize) -> Header {
         let above = &lines[..body];
-        let candidates: Vec<usize> = (0..body).filter(|&at| may_be(lines, at, width)).collect();
+        let mut candidates: Vec<usize> = (0..body).filter(|&at| may_be(lines, at, width)).collect();
+        // Values end a table of properties, whose header is not that of the readings.
+        if let Some(last) = (0..body).rev().find(|&at| is_of_values(&lines[at])) {
+            let is_below = |&at: &usize| at > last;
+            if candidates.iter().any(|at| is_below(at) && !is_of_units(&lines[*at])) {
+                candidates.retain(is_below);
+            }
+        }
         let count = |count: usize| {
             if count == 1 {
                 "1 line".to_owned()
@@ -47,10 +54,13 @@ impl Header {
         if let Some(&level) = candidates.iter().rev().find(|&&other| other < at) {
             join_levels(&mut found, &names(&above[level].cells, width, lines));
         }
+        if let Some(&level) = candidates.iter().find(|&&other| other > at && !is_of_units(&above[other])) {
+            join_lower_level(&mut found, &names(&above[level].cells, width, lines));
+        }
         let mut header = Header::of_names(found);
         header.cells = Some(above[at].cells.iter().map(|cell| cell.text.clone()).collect());
-        let is_of_units = |&&below: &&usize| below > at && !above[below - 1].cells[0].text.starts_with(b"#TYPES");
-        for &below in candidates.iter().filter(is_of_units) {
+        let may_have_units = |&&below: &&usize| below > at && !above[below - 1].cells[0].text.starts_with(b"#TYPES");
+        for &below in candidates.iter().filter(may_have_units) {
             header.add_units(&names(&above[below].cells, width, lines));
         }
         let cut = above[at].cells.iter().skip(width + usize::from(has_mark(&above[at], width)));
@@ -109,10 +119,21 @@ fn rank(lines: &[Line], at: usize, width: usize) -> (bool, bool, bool, usize, us
     let mut names: Vec<&Cell> = cells.iter().filter(|cell| !cell.is_empty()).collect();
     names.sort_unstable_by(|a, b| a.text.cmp(&b.text));
     names.dedup_by(|a, b| a.text == b.text);
-    let units = cells.iter().filter(|cell| units::is_unit_cell(&cell.as_text())).count();
     let words = names.iter().filter(|name| name.looks != Looks::Number && !name.is_time()).count();
     let is_ruled = lines.get(at + 1).is_some_and(is_rule);
-    (units * 2 <= cells.len(), is_ruled, cells.len() <= width, words, names.len())
+    (!is_of_units(&lines[at]), is_ruled, cells.len() <= width, words, names.len())
+}
+
+/// Whether most cells of a line are units.
+fn is_of_units(line: &Line) -> bool {
+    let units = line.cells.iter().filter(|cell| units::is_unit_cell(&cell.as_text())).count();
+    units * 2 > line.cells.len()
+}
+
+/// Whether most filled cells of a line are values.
+fn is_of_values(line: &Line) -> bool {
+    let filled = line.cells.iter().filter(|cell| !cell.is_empty()).count();
+    filled > 1 && line.cells.iter().filter(|cell| cell.is_value()).count() * 2 > filled
 }
 
 /// Whether a line has a mark of its own before its names.
@@ -147,8 +168,13 @@ pub(crate) fn may_be(lines: &[Line], at: usize, width: usize) -> bool {
         || has_mark(line, width)
         || is_longer();
     let is_name = |cell: &Cell| matches!(cell.looks, Looks::Text | Looks::Missing | Looks::State | Looks::Comma) && !cell.is_time();
+    // Columns without a name may be empty.
+    let names_all = || {
+        let row = lines[at + 1..].iter().find(|below| has_row(below));
+        row.is_some_and(|row| row.cells.iter().zip(cells).all(|(cell, name)| cell.is_empty() || !name.is_empty()))
+    };
     is_near
-        && named * 2 >= cells.len()
+        && (named * 2 >= cells.len() || named > 1 && names_all())
         && !cells.iter().all(|cell| cell.text.iter().all(|byte| b"-=:_+".contains(byte)))
         && !ANNOTATIONS.iter().any(|annotation| cells[0].text.starts_with(annotation))
         && cells.iter().any(is_name)
@@ -201,8 +227,7 @@ fn names(cells: &[Cell], width: usize, lines: &[Line]) -> Vec<String> {
 
 /// Puts the names of a level above before names that are not unique.
 fn join_levels(names: &mut [String], level: &[String]) {
-    let is_unique = (1..names.len()).all(|at| !names[..at].contains(&names[at]));
-    if is_unique {
+    if are_unique(names) {
         return;
     }
     let mut last = String::new();
@@ -214,4 +239,20 @@ fn join_levels(names: &mut [String], level: &[String]) {
             *name = format!("{last} {name}");
         }
     }
+}
+
+/// Puts the names of a level below behind names that are not unique: a device, and what it measures.
+fn join_lower_level(names: &mut [String], level: &[String]) {
+    if are_unique(names) {
+        return;
+    }
+    for (name, below) in names.iter_mut().zip(level) {
+        if !below.is_empty() && *name != *below {
+            *name = format!("{name} {below}").trim_start().to_owned();
+        }
+    }
+}
+
+fn are_unique(names: &[String]) -> bool {
+    (1..names.len()).all(|at| !names[..at].contains(&names[at]))
 }

@@ -124,7 +124,7 @@ pub(crate) fn part(name: &str) -> Option<Part> {
         _ => return None,
     };
     Some(match last {
-        "year" | "yr" | "yyyy" | "jahr" | "año" | "ano" | "année" | "annee" | "anno" | "jaar" | "år" => Part::Year,
+        "year" | "yr" | "yyyy" | "yy" | "jahr" | "año" | "ano" | "année" | "annee" | "anno" | "jaar" | "år" => Part::Year,
         "month" | "mo" | "mon" | "monat" | "mes" | "mês" | "mois" | "mese" | "maand" | "måned" => Part::Month,
         "day" | "dy" | "tag" | "día" | "dia" | "jour" | "giorno" | "dag" | "dom" | "dd" => Part::Day,
         "doy" | "dayofyear" | "jday" | "julian" => Part::DayOfYear,
@@ -135,6 +135,19 @@ pub(crate) fn part(name: &str) -> Option<Part> {
         "second" | "seconds" | "sec" | "secs" | "sekunde" | "segundo" | "seconde" | "secondo" => Part::Second,
         _ => return None,
     })
+}
+
+/// The part of a date that column `c` holds. `MM` is the month behind a year or a day, and the minute behind an hour.
+pub(crate) fn part_beside(names: &[String], c: usize) -> Option<Part> {
+    let before = || names.get(c.checked_sub(1)?).and_then(|name| part(name));
+    match part(&names[c]) {
+        None if names[c].eq_ignore_ascii_case("mm") => match before()? {
+            Part::Year | Part::Day => Some(Part::Month),
+            Part::Hour => Some(Part::Minute),
+            _ => None,
+        },
+        found => found,
+    }
 }
 
 /// Whether a column of this name tells in which unit elapsed time is counted: milliseconds each.
@@ -221,6 +234,15 @@ pub(crate) fn is_value_name(name: &str) -> bool {
 }
 
 static DEVICES: Words = LazyLock::new(|| set("device device_id unique_id location source id name item_id"));
+
+static IDENTIFIERS: Words = LazyLock::new(|| {
+    set("id device_id deviceid sensor_id sensorid station_id stations_id station node_id nodeid node meter_id meterid serial serial_number")
+});
+
+/// Whether a column of numbers of this name tells devices apart.
+pub(crate) fn is_identifier(name: &str) -> bool {
+    is_one_of(&IDENTIFIERS, name)
+}
 
 /// Whether a column of this name tells devices apart rather than variates, where there are several columns of numbers.
 pub(crate) fn is_device_name(name: &str) -> bool {

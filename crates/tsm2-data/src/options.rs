@@ -15,7 +15,7 @@ pub use tsm2_stream::Aggregate;
 pub struct Options {
     /// `--time-column`: the column of times, or the columns of date and time of day. Empty: found.
     pub time_column: Vec<String>,
-    /// `--time-format`: `dmy`, `mdy`, `ymd`; `unix-s`, `unix-ms`, `unix-us`, `unix-ns`; `excel`; `matlab`; `elapsed-s`, `elapsed-min`,
+    /// `--time-format`: `dmy`, `mdy`, `ymd`; `unix-s`, `unix-ms`, `unix-us`, `unix-ns`; `excel`; `matlab`; `labview`; `filetime`; `dotnet`; `elapsed-s`, `elapsed-min`,
     /// `elapsed-h`, `elapsed-d`; or a pattern such as `%d.%m.%Y %H:%M`.
     pub time_format: Option<String>,
     /// `--time-zone`: zone of times without an offset, as an IANA name or `+01:00`. `None`: UTC.

@@ -11,7 +11,7 @@ const UNITS: &[&str] = &[
     "pH", "mS", "uS", "µS", "S", "NTU", "FNU", "PSU", "psu", "s", "sec", "seconds", "min", "minutes", "h", "hr", "hrs", "hours", "d",
     "days", "ms", "us", "mph", "kn", "knots", "km/h", "m/s", "ug", "mol", "mmol", "EUR", "USD", "€", "$", "€/MWh", "bit", "bits", "B",
     "kB", "KiB", "MiB", "GiB", "TB", "MB", "GB", "Mbps", "pct", "percent", "Pct", "counts", "Count", "octas", "UV", "J/m2", "tCO2", "Tot",
-    "mSv", "Bq", "steps", "bpm",
+    "mSv", "Bq", "steps", "bpm", "degree_C", "degree_F",
 ];
 
 /// Whether the text is a unit.
@@ -26,7 +26,7 @@ pub(crate) fn is_unit(text: &str) -> bool {
     if UNITS.contains(&text) {
         return true;
     }
-    if text.contains(['°', '%', '²', '³', 'Ω', 'µ', 'μ', '‰', '\u{fffd}']) {
+    if text.contains(['°', '℃', '℉', '%', '²', '³', 'Ω', 'µ', 'μ', '‰', '\u{fffd}']) {
         // `\u{fffd}` is a degree sign that another program has spoiled.
         return text.chars().next().is_some_and(|c| !c.is_ascii_digit());
     }
@@ -58,7 +58,7 @@ fn is_pattern(text: &str) -> bool {
     text.contains("yy") && text.contains("mm") || text.contains("hh:mm")
 }
 
-/// The unit in a column's name: in brackets, or behind a comma as loggers write it.
+/// The unit in a column's name: in brackets, or behind a comma as loggers write it, or degrees at its end.
 pub(crate) fn of_name(name: &str) -> Option<String> {
     for (open, close) in [('[', ']'), ('(', ')'), ('{', '}')] {
         if let Some((_, rest)) = name.rsplit_once(open)
@@ -69,5 +69,11 @@ pub(crate) fn of_name(name: &str) -> Option<String> {
         }
     }
     let behind = name.split_once(',').map(|(_, rest)| rest.split('(').next().unwrap_or(rest).trim());
-    behind.filter(|unit| is_unit(unit)).map(str::to_owned)
+    // `Temperature°C`.
+    let degrees = || {
+        name.find(['°', '℃', '℉'])
+            .map(|at| &name[at..])
+            .filter(|unit| unit.chars().count() <= 2)
+    };
+    behind.filter(|unit| is_unit(unit)).or_else(degrees).map(str::to_owned)
 }

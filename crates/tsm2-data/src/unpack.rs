@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::names;
+use crate::time::date::ORDERS;
+use crate::time::formats::parse;
 
 /// Columns beyond which the text is no recording.
 const MOST_COLUMNS: usize = 20_000;
@@ -164,6 +166,14 @@ fn document_rows(
             with_cells(&mut std::iter::once(("name".to_owned(), &name)).chain(names.into_iter().zip(cells)))
         });
     }
+    if are_keyed_by_time(members) {
+        return members.iter().try_for_each(|(key, value)| {
+            let time = Value::String(key.clone());
+            let cells = value.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value));
+            let scalar = (!value.is_object()).then(|| ("value".to_owned(), value));
+            with_cells(&mut std::iter::once(("time".to_owned(), &time)).chain(cells).chain(scalar))
+        });
+    }
     if let Some(rows) = parallel(members) {
         let columns = || members.iter().filter_map(|(name, value)| Some((name, value.as_array()?)));
         return (0..rows).try_for_each(|row| with_cells(&mut columns().map(|(name, items)| (name.clone(), &items[row]))));
@@ -193,11 +203,22 @@ fn parallel(members: &Map<String, Value>) -> Option<usize> {
     (members.len() > 1 && rows > 1 && members.values().all(is_column)).then_some(rows)
 }
 
+/// Whether the keys of an object are times.
+fn are_keyed_by_time(members: &Map<String, Value>) -> bool {
+    let is_unix = |key: &str| matches!(key.len(), 10 | 13) && key.bytes().all(|byte| byte.is_ascii_digit());
+    let is_date = |key: &str| {
+        ORDERS
+            .iter()
+            .any(|&order| parse(key.as_bytes(), order).is_some_and(|time| time.date.is_some()))
+    };
+    members.len() > 1 && members.keys().all(|key| is_unix(key) || is_date(key))
+}
+
 /// Whether a value has rows in it rather than cells.
 fn holds_rows(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().any(|item| item.is_object() || holds_rows(item)),
-        Value::Object(members) => parallel(members).is_some() || members.values().any(holds_rows),
+        Value::Object(members) => are_keyed_by_time(members) || parallel(members).is_some() || members.values().any(holds_rows),
         _ => false,
     }
 }

@@ -64,6 +64,9 @@ impl Reader<'_> {
         if plan.is_empty() {
             return Err(Error::no_numeric_column(self.source.path, &dropped));
         }
+        if device.is_none() {
+            self.check_identifiers(&plan)?;
+        }
         if self.time.is_none() && device.is_none() && !self.options.force && plan.len() == 1 {
             self.check_names(plan[0].0)?;
         }
@@ -127,6 +130,24 @@ impl Reader<'_> {
                 column: self.names[c].clone(),
                 examples: list(self.census.columns[c].texts.words.iter().take(4).map(|word| word.0.as_str())),
             }),
+        }
+    }
+
+    /// Refuses numbers of devices that take turns, row by row, which would be forecast and whose readings would be mixed.
+    fn check_identifiers(&self, plan: &[(usize, Values)]) -> Result<(), Error> {
+        let takes_turns = |&c: &usize| {
+            let (column, name) = (&self.census.columns[c], &self.names[c]);
+            let is_asked = self.options.keep.contains(name) || self.options.columns.contains(name);
+            let is_number = column.is_whole && column.numbers == self.census.rows && column.min >= 0.0;
+            is_number && !is_asked && column.rise.rises > 1 && column.rise.falls > 1 && names::is_identifier(name)
+        };
+        match plan.iter().map(|(c, _)| *c).find(takes_turns) {
+            Some(c) if plan.len() > 1 && !self.options.force => Err(Error::DevicesInTurn {
+                path: self.source.path.into(),
+                column: self.names[c].clone(),
+                examples: list(self.census.columns[c].examples.iter().map(|(_, cell)| cell.as_str())),
+            }),
+            _ => Ok(()),
         }
     }
 

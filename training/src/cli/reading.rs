@@ -15,7 +15,7 @@ pub struct Reading {
     /// Column of times, or the columns of date and time of day [default: found]
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     time_column: Vec<String>,
-    /// dmy, mdy or ymd; unix-s, unix-ms, unix-us or unix-ns; excel; matlab; elapsed-s, elapsed-min, elapsed-h or elapsed-d; or a pattern
+    /// dmy, mdy or ymd; unix-s, unix-ms, unix-us or unix-ns; excel; matlab; labview; filetime; dotnet; elapsed-s, elapsed-min, elapsed-h or elapsed-d; or a pattern
     /// such as %d.%m.%Y %H:%M [default: found]
     #[arg(long, value_name = "FORMAT")]
     time_format: Option<String>,

@@ -67,6 +67,14 @@ pub(super) fn by_part(
     sets
 }
 
+/// Every which origin is used.
+pub(super) fn stride(config: &Config, origins: &Origins) -> usize {
+    let (features, h) = (config.linear_head_features() as f64, config.horizon as f64);
+    let count: usize = origins.iter().map(|(origins, _)| origins.len()).sum();
+    let cost = count as f64 * config.targets() as f64 * features * (0.5 * features + h);
+    (cost / BUDGET).ceil().max(1.0) as usize
+}
+
 /// The moments of every target, `[targets][sets]`.
 pub(super) fn gather(
     config: &Config,
@@ -77,9 +85,7 @@ pub(super) fn gather(
     sets: usize,
 ) -> Result<Vec<Vec<Moments>>, LinearError> {
     let (features, targets, h) = (config.linear_head_features(), config.targets(), config.horizon);
-    let count: usize = origins.iter().map(|(origins, _)| origins.len()).sum();
-    let cost = count as f64 * (targets * features) as f64 * (0.5 * features as f64 + h as f64);
-    let stride = (cost / BUDGET).ceil().max(1.0) as usize;
+    let stride = stride(config, origins);
     let block = (WAITING / (targets * (features + h))).clamp(16, 1024);
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(targets);
     let share = targets.div_ceil(jobs);

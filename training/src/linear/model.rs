@@ -6,7 +6,7 @@ use tsm2_core::{Config, LinearHead};
 use super::LinearError;
 use super::candidates::{Choice, Maps, Rolling, choose, training};
 use super::features::with_features;
-use super::gather::{Origins, PARTS, SETS, by_part, gather};
+use super::gather::{Origins, PARTS, SETS, by_part, gather, stride};
 use super::moments::Moments;
 use super::rank::factors;
 use crate::data::runs::{Part, Pieces};
@@ -30,6 +30,8 @@ pub struct LinearModel {
     /// Bytes of the head and its error by rolling origins relative to the whole head's, of each rank that was tried,
     /// ascending; the last is the whole head.
     pub sizes: Vec<(usize, f64)>,
+    /// It was fitted to every which time step; 1: to all.
+    pub stride: usize,
     choice: Choice,
     maps: Maps,
     /// Second moments of the features of all targets.
@@ -57,6 +59,7 @@ pub fn choose_linear(
     let (train, validation) = (pieces(Part::Train), pieces(Part::Validation));
     let origins = by_part(train.origins(h), validation.origins(h), h);
     let passes = table.runs.training_and_validation(split).passes();
+    let every = stride(&config, &origins);
     let moments = gather(&config, table, scaler, &passes, &origins, SETS)?;
     let rows = [train.to_string(), validation.to_string()];
     let train = training(&moments, PARTS - 1);
@@ -92,6 +95,7 @@ pub fn choose_linear(
         .map(|(error, count)| (error / count.max(1.0)).max(0.0))
         .collect();
     model.sizes = sizes.iter().map(|own| (own.bytes, own.excess)).collect();
+    model.stride = every;
     Ok(model)
 }
 
@@ -157,6 +161,7 @@ impl LinearModel {
             weights,
             mse: Vec::new(),
             sizes: Vec::new(),
+            stride: 1,
             choice,
             maps,
             gram,
@@ -179,6 +184,7 @@ impl LinearModel {
         Ok(Self {
             mse: self.mse.clone(),
             sizes: self.sizes.clone(),
+            stride: self.stride,
             ..sized
         })
     }
@@ -241,6 +247,12 @@ impl LinearModel {
             "linear part: {features} features, {of_season}, validation MSE {:.4}",
             self.mean()
         )];
+        if self.stride > 1 {
+            lines.push(format!(
+                "linear part: fitted to and judged on every {}th time step: the recording is long",
+                self.stride
+            ));
+        }
         lines.extend(self.choice.lines());
         let sizes = self
             .sizes

@@ -9,7 +9,7 @@ use crate::recording::Clock;
 use crate::time::date::Order;
 use crate::time::finder::{ENOUGH, Finder};
 use crate::time::moment::{How, TimeColumns};
-use crate::time::numbers::{DAYS, are_months, days_of, goes_one_way, is_compact, unix_scale};
+use crate::time::numbers::{DAYS, EPOCHS, are_months, days_of, epoch, goes_one_way, is_compact};
 use crate::time::order::description;
 use crate::time::zone;
 
@@ -75,7 +75,7 @@ impl Finder<'_> {
         if let Some((c, column)) = date {
             // Seconds since 1970 need no zone.
             let is_exact = |&(c, column): &(usize, &Column)| {
-                named(c) && column.is_whole && column.filled == self.census.rows && goes_one_way(column) && unix_scale(column).is_some()
+                named(c) && column.is_whole && column.filled == self.census.rows && goes_one_way(column) && epoch(column).is_some()
             };
             let exact = numbers()
                 .find(is_exact)
@@ -92,9 +92,7 @@ impl Finder<'_> {
             return Err(self.unreadable(c, column));
         }
         let may_be_time = |c: usize| named(c) || !self.has_header && c == 0;
-        if let Some((c, _)) =
-            numbers().find(|&(c, column)| may_be_time(c) && (unix_scale(column).is_some() || named(c) && is_compact(column)))
-        {
+        if let Some((c, _)) = numbers().find(|&(c, column)| may_be_time(c) && (epoch(column).is_some() || named(c) && is_compact(column))) {
             return self.of_column(c).map(Some);
         }
         if let Some(parts) = self.parts(None).or_else(|| self.parts_in_order()) {
@@ -104,14 +102,14 @@ impl Finder<'_> {
             return self.of_column(c).map(Some);
         }
         // Numbers that are times in the common units and do not fall, whatever the column is called.
-        let is_usual = |column: &Column| unix_scale(column).is_some() || is_compact(column);
+        let is_usual = |column: &Column| epoch(column).is_some() || is_compact(column);
         if let Some((c, _)) = numbers().find(|(_, column)| column.is_whole && goes_one_way(column) && is_usual(column)) {
             return self.of_column(c).map(Some);
         }
         // Device after device, as statistics with a `start` are exported.
         let mostly_rises = |column: &Column| column.rise.rises > 2 && column.rise.falls * 20 <= column.rise.rises;
         if let Some((c, _)) = numbers()
-            .find(|&(c, column)| names::is_bound(&self.names[c]) && column.is_whole && mostly_rises(column) && unix_scale(column).is_some())
+            .find(|&(c, column)| names::is_bound(&self.names[c]) && column.is_whole && mostly_rises(column) && epoch(column).is_some())
         {
             return self.of_column(c).map(Some);
         }
@@ -157,14 +155,8 @@ impl Finder<'_> {
             if is_compact(column) {
                 return Ok(self.with_clock(c, Order::Ymd, "YYYYMMDD".into(), Vec::new()));
             }
-            if let Some((scale, name)) = unix_scale(column) {
-                return Ok(TimeColumns::new(
-                    vec![c],
-                    How::Count(scale),
-                    name.into(),
-                    Clock::Calendar,
-                    Vec::new(),
-                ));
+            if let Some((how, name)) = epoch(column) {
+                return Ok(TimeColumns::new(vec![c], how, name.into(), Clock::Calendar, Vec::new()));
             }
             if let Some((name, epoch)) = days_of(column) {
                 return Ok(TimeColumns::new(
@@ -178,7 +170,7 @@ impl Finder<'_> {
             if let Some((name, scale)) = names::elapsed_unit(&self.names[c]) {
                 return Ok(TimeColumns::new(
                     vec![c],
-                    How::Count(scale),
+                    How::Count(scale, 0),
                     name.into(),
                     Clock::Elapsed,
                     Vec::new(),
@@ -239,7 +231,7 @@ impl Finder<'_> {
 
     /// A format that is asked for; `None` when only an order is.
     fn asked(&self, format: &str, columns: Vec<usize>) -> Option<TimeColumns> {
-        let count = |scale: f64, clock| Some((How::Count(scale), clock));
+        let count = |scale: f64, clock| Some((How::Count(scale, 0), clock));
         let (how, clock) = match format {
             "dmy" | "mdy" | "ymd" => None,
             "unix-s" => count(1e3, Clock::Calendar),
@@ -253,7 +245,10 @@ impl Finder<'_> {
             "elapsed-d" => count(8.64e7, Clock::Elapsed),
             "excel" => Some((How::Days(DAYS[0].2), Clock::Calendar)),
             "matlab" => Some((How::Days(DAYS[1].2), Clock::Calendar)),
-            pattern => Some((How::Pattern(pattern.to_owned()), Clock::Calendar)),
+            other => Some(match EPOCHS.iter().find(|(name, ..)| *name == other) {
+                Some(&(_, _, scale, start_ms)) => (How::Count(scale, start_ms), Clock::Calendar),
+                None => (How::Pattern(other.to_owned()), Clock::Calendar),
+            }),
         }?;
         Some(TimeColumns::new(columns, how, format.to_owned(), clock, Vec::new()))
     }

@@ -17,7 +17,7 @@ pub(crate) fn parse(cell: &[u8], order: Order) -> Option<Parsed> {
     let cell = &*plain(cell);
     let cell = cell.strip_prefix(b"[").and_then(|cell| cell.strip_suffix(b"]")).unwrap_or(cell);
     // Spreadsheets mark text so.
-    let cell = cell.strip_prefix(b"'").unwrap_or(cell);
+    let cell = cell.strip_prefix(b"'").map_or(cell, |cell| cell.strip_suffix(b"'").unwrap_or(cell));
     if let Some(at) = cell.windows(3).position(|bytes| bytes == b" - ") {
         // From one time to another: the first counts.
         parse(&cell[at + 3..], order)?;

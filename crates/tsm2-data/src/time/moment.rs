@@ -30,8 +30,8 @@ pub(crate) struct TimeColumns {
 pub(crate) enum How {
     /// One column with date and time, or two with one each.
     Text(Order),
-    /// A number of which one counts so many milliseconds, from 1970 or an unknown start.
-    Count(f64),
+    /// A number of which one counts so many milliseconds, and where it starts, in ms since 1970 or an unknown moment.
+    Count(f64, i64),
     /// Days since an epoch, and the day of 1970-01-01.
     Days(f64),
     /// A month or a quarter: its first day.
@@ -105,7 +105,7 @@ impl TimeColumns {
                     Zone::None => Some(Moment::Civil(ms)),
                 }
             }
-            How::Count(scale) => Some(Moment::Utc(scaled(cell(0)?, *scale)?)),
+            How::Count(scale, start_ms) => Some(Moment::Utc(scaled(cell(0)?, *scale)?.checked_add(*start_ms)?)),
             How::Days(epoch) => {
                 let days = number(cell(0)?, Decimal::Dot).or_else(|| number(cell(0)?, Decimal::Comma))?;
                 // To the second: a serial has no more digits.

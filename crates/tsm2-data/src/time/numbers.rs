@@ -3,6 +3,7 @@
 use crate::census::Column;
 use crate::names;
 use crate::time::finder::ENOUGH;
+use crate::time::moment::How;
 
 /// Unix time of these years may be recognised, in seconds.
 const UNIX: std::ops::Range<f64> = 473_385_600.0..4_102_444_800.0;
@@ -10,8 +11,23 @@ const UNIX: std::ops::Range<f64> = 473_385_600.0..4_102_444_800.0;
 pub(super) const DAYS: [(&str, std::ops::Range<f64>, f64); 2] =
     [("excel", 18_264.0..73_051.0, 25_569.0), ("matlab", 712_224.0..767_011.0, 719_529.0)];
 
-/// How a column of numbers counts from 1970: milliseconds per unit.
-pub(super) fn unix_scale(column: &Column) -> Option<(f64, &'static str)> {
+/// Counts that do not start in 1970: their numbers in our years, milliseconds per unit, and their start in ms since 1970.
+pub(super) const EPOCHS: [(&str, std::ops::Range<f64>, f64, i64); 3] = [
+    // Seconds since 1904; as Unix time they would be later than 2066.
+    ("labview", 3.05e9..4.1e9, 1e3, -2_082_844_800_000),
+    // Tenths of microseconds since 1601 and since the year 1; the latter would be nanoseconds of 1990.
+    ("filetime", 1.26e17..1.47e17, 1e-4, -11_644_473_600_000),
+    ("dotnet", 6.3e17..6.53e17, 1e-4, -62_135_596_800_000),
+];
+
+/// How a column of numbers counts from 1970 or the epoch of a program.
+pub(super) fn epoch(column: &Column) -> Option<(How, &'static str)> {
+    let other = EPOCHS
+        .iter()
+        .find(|(_, range, ..)| range.contains(&column.min) && range.contains(&column.max));
+    if let Some(&(name, _, scale, start_ms)) = other {
+        return Some((How::Count(scale, start_ms), name));
+    }
     let within = |scale: f64| UNIX.contains(&(column.min * scale)) && UNIX.contains(&(column.max * scale));
     [
         (1.0, 1e3, "unix-s"),
@@ -21,7 +37,7 @@ pub(super) fn unix_scale(column: &Column) -> Option<(f64, &'static str)> {
     ]
     .into_iter()
     .find(|&(seconds, ..)| within(seconds))
-    .map(|(_, scale, name)| (scale, name))
+    .map(|(_, scale, name)| (How::Count(scale, 0), name))
 }
 
 /// Whether the numbers are dates in digits, year first.
@@ -55,6 +71,6 @@ pub(super) fn goes_one_way(column: &Column) -> bool {
 pub(crate) fn is_second_time(column: &Column, name: &str) -> bool {
     let is_number = column.are_numbers();
     let are_dates = column.times.dates > 0 && column.times.dates * 100 >= column.filled * ENOUGH;
-    let counts = column.is_whole && goes_one_way(column) && unix_scale(column).is_some();
+    let counts = column.is_whole && goes_one_way(column) && epoch(column).is_some();
     are_dates && !is_number || is_number && counts && names::is_time(name)
 }

@@ -13,7 +13,7 @@ impl Finder<'_> {
     pub(super) fn add_fractions(&self, found: &mut TimeColumns) {
         let is_text = matches!(found.how, How::Text(_));
         let ends_in_minutes = is_text && found.columns.iter().all(|&c| self.census.columns[c].times.seconds == 0);
-        let ends_in_seconds = is_text || matches!(found.how, How::Count(scale) if scale == 1e3);
+        let ends_in_seconds = is_text || matches!(found.how, How::Count(scale, _) if scale == 1e3);
         let wanted = [
             (Part::Second, 60.0, 1e3, "seconds", ends_in_minutes),
             (Part::Millisecond, 1000.0, 1.0, "milliseconds", ends_in_seconds),
@@ -116,7 +116,9 @@ impl Finder<'_> {
         };
         let mut found: Vec<(Part, usize)> = Vec::new();
         for (c, column) in self.census.columns.iter().enumerate() {
-            let Some(mut part) = names::part(&self.names[c]) else { continue };
+            let Some(mut part) = names::part_beside(self.names, c) else {
+                continue;
+            };
             if part == Part::Hour && column.max > 24.0 && column.is_whole {
                 part = Part::Clock;
             }

@@ -36,7 +36,7 @@ impl Finder<'_> {
 
     /// The error, with two cells and what to do.
     pub(super) fn unreadable(&self, c: usize, column: &Column) -> Error {
-        let known = "--time-format dmy, mdy, ymd, unix-s, unix-ms, unix-us, unix-ns, excel, matlab, elapsed-s, elapsed-h or a pattern such as '%d.%m.%Y %H:%M'; or --time-format none to read the rows without times";
+        let known = "--time-format dmy, mdy, ymd, unix-s, unix-ms, unix-us, unix-ns, excel, matlab, labview, filetime, dotnet, elapsed-s, elapsed-h or a pattern such as '%d.%m.%Y %H:%M'; or --time-format none to read the rows without times";
         let has_year = |cell: &str| {
             let digits = cell.bytes().filter(u8::is_ascii_digit).count();
             digits > 10 || digits == 8 && digits == cell.len() || cell.split(|c: char| !c.is_ascii_digit()).any(|part| part.len() == 4)

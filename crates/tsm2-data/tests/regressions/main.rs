@@ -8,6 +8,7 @@ mod never_silent;
 mod other_kinds;
 #[cfg(feature = "parquet")]
 mod parquet_files;
+mod services;
 mod shared_cases;
 mod steps;
 mod times;
