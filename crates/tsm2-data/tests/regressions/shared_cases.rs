@@ -206,6 +206,18 @@ fn damaged_files() {
 }
 
 #[test]
+fn a_pump_that_is_on_or_off() {
+    let file = "cases/32-unavailable-and-on-off/on_off.csv";
+    if let Some((_, report)) = check(file, 900, Some(60.0), &["boiler_temp", "room_temp", "pump"]) {
+        let pump = &report.variates[2];
+        assert_eq!(
+            (pump.kind, pump.min, pump.max, pump.missing),
+            (Kind::OnOff, Some(0.0), Some(1.0), 0)
+        );
+    }
+}
+
+#[test]
 fn the_air_of_an_italian_street() {
     let Some((_, report)) = read("cases/files/AirQualityUCI.csv") else {
         return;
