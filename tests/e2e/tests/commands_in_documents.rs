@@ -52,6 +52,9 @@ fn lines(page: &str) -> Vec<String> {
 fn program(command: &str) -> Option<(&'static str, Vec<String>)> {
     let words: Vec<&str> = command.split_whitespace().collect();
     let (at, name) = if words.starts_with(&["cargo", "run"]) {
+        if words.contains(&"--example") {
+            return None;
+        }
         let package = after(&words, "-p")?;
         let name = programs().find(|(_, of)| *of == package)?.0;
         (words.iter().position(|word| *word == "--").unwrap_or(words.len() - 1), name)

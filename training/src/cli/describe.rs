@@ -30,7 +30,7 @@ pub struct Describe {
 impl Describe {
     /// Reads and reports.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (_, report) = tsm2_data::read(&self.files, &self.reading.options()?)?;
+        let report = self.reading.report(&self.files)?;
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
             false => write!(out, "{}", report.drawing(WIDTH))?,

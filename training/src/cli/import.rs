@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::common::at;
+use super::progress::during;
 use crate::data::home_assistant::{HomeAssistant, Kind};
 
 /// Write a recording from the database of another program.
@@ -61,7 +62,7 @@ impl Import {
         let database = HomeAssistant::open(&args.db)?;
         let kind = if args.statistics { Kind::Statistics } else { Kind::States };
         if args.entity.is_empty() {
-            let entities = database.entities(kind)?;
+            let entities = during("counting the rows", || database.entities(kind))?;
             if args.json {
                 let entities: Vec<_> = entities
                     .iter()
@@ -91,7 +92,7 @@ impl Import {
         part.push(".part");
         let part = PathBuf::from(part);
         let file = File::create(&part).map_err(at(&part))?;
-        let written = database.export(kind, &args.entity, BufWriter::new(file));
+        let written = during("reading the database", || database.export(kind, &args.entity, BufWriter::new(file)));
         if written.is_err() {
             let _ = fs::remove_file(&part);
         }

@@ -105,6 +105,15 @@ impl Progress {
     }
 }
 
+/// Shows a task without a measure while it is done.
+pub fn during<T>(task: &str, work: impl FnOnce() -> T) -> T {
+    let mut progress = Progress::new();
+    progress.task(task);
+    let done = work();
+    progress.end();
+    done
+}
+
 /// Progress of one task that several threads work on.
 #[derive(Debug)]
 pub struct Counter {

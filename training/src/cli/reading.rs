@@ -6,7 +6,11 @@ use anyhow::anyhow;
 use clap::Args;
 use tsm2_data::{Aggregate, Options, Report};
 
+use super::progress::during;
 use crate::data::table::Table;
+
+/// What is shown meanwhile.
+const READING: &str = "reading the recording";
 
 /// How a recording is read. Without options the reader finds everything by itself, or names the option that it needs.
 #[derive(Args, Clone, Debug, Default)]
@@ -81,7 +85,7 @@ impl Reading {
     ///
     /// # Errors
     /// A value that cannot be used.
-    pub fn options(&self) -> anyhow::Result<Options> {
+    fn options(&self) -> anyhow::Result<Options> {
         let mut options = Options {
             time_column: self.time_column.clone(),
             time_format: self.time_format.clone(),
@@ -128,7 +132,17 @@ impl Reading {
     /// # Errors
     /// Whatever is wrong with the options or the files.
     pub fn read(&self, paths: &[PathBuf]) -> anyhow::Result<(Table, Report)> {
-        Ok(Table::read_with(paths, &self.options()?)?)
+        let options = self.options()?;
+        Ok(during(READING, || Table::read_with(paths, &options))?)
+    }
+
+    /// Reads a recording for the report of how it was read.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the options or the files.
+    pub fn report(&self, paths: &[PathBuf]) -> anyhow::Result<Report> {
+        let options = self.options()?;
+        Ok(during(READING, || tsm2_data::read(paths, &options))?.1)
     }
 
     /// Reads the columns of these names, in this order.
@@ -140,7 +154,7 @@ impl Reading {
             columns: names.to_vec(),
             ..self.options()?
         };
-        Ok(Table::read_with(paths, &options)?)
+        Ok(during(READING, || Table::read_with(paths, &options))?)
     }
 }
 
