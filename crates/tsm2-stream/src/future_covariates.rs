@@ -114,7 +114,8 @@ impl FutureCovariate {
     pub fn pass(&mut self, time_ms: i64, interval_ms: i64) -> bool {
         let begun = self.begun(time_ms, interval_ms);
         let is_over = begun > 0 && begun == self.points.len() && !self.is_at(begun - 1, time_ms, interval_ms);
-        self.points.drain(..if is_over { begun } else { begun.saturating_sub(1) });
+        let over = if is_over { begun } else { begun.saturating_sub(1) };
+        self.points.drain(..over.min(self.points.len()));
         is_over
     }
 
@@ -124,12 +125,16 @@ impl FutureCovariate {
         let mut begun = self.begun(time_ms, interval_ms);
         let mut bin_ms = time_ms;
         for out in out {
-            begun += self.points[begun..]
+            begun += self
+                .points
                 .iter()
+                .skip(begun)
                 .take_while(|point| is_begun(point.0, bin_ms, interval_ms))
                 .count();
             *out = match begun.checked_sub(1) {
-                Some(last) if begun < self.points.len() || self.is_at(last, bin_ms, interval_ms) => self.points[last].1,
+                Some(last) if begun < self.points.len() || self.is_at(last, bin_ms, interval_ms) => {
+                    self.points.get(last).map_or(f32::NAN, |point| point.1)
+                }
                 _ => f32::NAN,
             };
             bin_ms = bin_ms.saturating_add(interval_ms);
@@ -148,7 +153,8 @@ impl FutureCovariate {
 
     /// Whether a point belongs to the bin at `time_ms`, or to one after it.
     fn is_at(&self, point: usize, time_ms: i64, interval_ms: i64) -> bool {
-        !is_begun(self.points[point].0, time_ms.saturating_sub(interval_ms), interval_ms)
+        let point = self.points.get(point);
+        point.is_some_and(|point| !is_begun(point.0, time_ms.saturating_sub(interval_ms), interval_ms))
     }
 }
 

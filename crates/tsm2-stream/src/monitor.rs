@@ -184,18 +184,23 @@ impl Monitor {
             if !(value.is_finite() && published.mean.is_finite()) {
                 return;
             }
-            let least = LEAST_SCALE * units[variate];
-            intervals[variate * horizon + step].score(value, published, miss, least);
+            let Some(unit) = units.get(variate) else { return };
+            let least = LEAST_SCALE * unit;
+            if let Some(interval) = intervals.get_mut(variate * horizon + step) {
+                interval.score(value, published, miss, least);
+            }
             let Ok(place) = steps.binary_search(&(step + 1)) else { return };
-            let metrics = &mut metrics[variate * steps.len() + place];
+            let Some(metrics) = metrics.get_mut(variate * steps.len() + place) else {
+                return;
+            };
             metrics.score(published.covers(value));
             let error = value - published.mean;
-            if metrics.compared >= SETTLED {
-                drift[variate].add(error.abs() / metrics.model.mae.max(least).max(f32::MIN_POSITIVE));
+            if let Some(drift) = drift.get_mut(variate).filter(|_| metrics.compared >= SETTLED) {
+                drift.add(error.abs() / metrics.model.mae.max(least).max(f32::MIN_POSITIVE));
             }
             let seasonal = seasons.as_ref().map_or(value, |seasons| seasons.seasonal(variate, step));
             if last.is_finite() && seasonal.is_finite() {
-                let limit = (LARGEST_ERROR * units[variate]).min(MAX_ERROR);
+                let limit = (LARGEST_ERROR * unit).min(MAX_ERROR);
                 metrics.compare([error, value - last, value - seasonal], limit);
             }
         });
@@ -215,14 +220,16 @@ impl Monitor {
     /// `[M][H]`; NaN before a variate's first reading.
     pub fn baseline(&self, forecast: &mut [f32]) {
         let steps = self.metric_steps.len();
-        for (variate, forecast) in forecast.chunks_exact_mut(self.config.horizon).enumerate() {
+        let variates = forecast.chunks_exact_mut(self.config.horizon.max(1)).zip(&self.last);
+        for (variate, (forecast, last)) in variates.enumerate() {
             for (step, value) in forecast.iter_mut().enumerate() {
                 let place = self.metric_steps.partition_point(|&evaluated| evaluated < step + 1);
-                let metrics = &self.metrics[variate * steps + place];
-                let is_seasonal = metrics.compared >= SETTLED && metrics.seasonal.is_some_and(|seasonal| seasonal.mae < metrics.naive.mae);
+                let is_seasonal = self.metrics.get(variate * steps + place).is_some_and(|metrics| {
+                    metrics.compared >= SETTLED && metrics.seasonal.is_some_and(|seasonal| seasonal.mae < metrics.naive.mae)
+                });
                 let seasonal = self.seasons.as_ref().filter(|_| is_seasonal);
                 let seasonal = seasonal.map_or(f32::NAN, |seasons| seasons.forecast(variate, step));
-                *value = if seasonal.is_finite() { seasonal } else { self.last[variate] };
+                *value = if seasonal.is_finite() { seasonal } else { *last };
             }
         }
     }

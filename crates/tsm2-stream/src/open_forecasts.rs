@@ -102,7 +102,10 @@ impl OpenForecasts {
         for (slot, age) in self.ages.iter_mut().enumerate().filter(|(_, age)| **age < self.horizon) {
             for variate in 0..self.variates {
                 let place = slot * self.variates + variate;
-                due(variate, *age, &self.forecasts[place * self.horizon + *age], self.lasts[place]);
+                let forecast = self.forecasts.get(place * self.horizon + *age);
+                if let (Some(forecast), Some(last)) = (forecast, self.lasts.get(place)) {
+                    due(variate, *age, forecast, *last);
+                }
             }
             *age += 1;
         }
@@ -121,7 +124,7 @@ impl OpenForecasts {
             slot,
             age,
             lasts: self.lasts[slot * self.variates..][..self.variates].to_vec(),
-            forecasts: self.of_slot(slot).flat_map(|variate| variate[age..].iter().copied()).collect(),
+            forecasts: self.of_slot(slot).flat_map(|variate| variate.iter().skip(age).copied()).collect(),
         };
         Waiting {
             since: self.since,
@@ -132,7 +135,8 @@ impl OpenForecasts {
     /// The forecasts of an origin, by variate.
     fn of_slot(&self, slot: usize) -> impl Iterator<Item = &[PredictionInterval]> {
         let cells = self.variates * self.horizon;
-        self.forecasts[slot * cells..][..cells].chunks_exact(self.horizon)
+        let forecasts = self.forecasts.chunks_exact(cells.max(1)).nth(slot).unwrap_or_default();
+        forecasts.chunks_exact(self.horizon.max(1))
     }
 
     /// Takes over what waited; `None` where it breaks an invariant.
@@ -156,7 +160,9 @@ impl OpenForecasts {
             self.lasts[slot * variates..][..variates].copy_from_slice(lasts);
             let cells = self.forecasts[slot * variates * horizon..][..variates * horizon].chunks_exact_mut(horizon);
             for (place, saved) in cells.zip(forecasts.chunks_exact(left)) {
-                place[*age..].copy_from_slice(saved);
+                for (place, saved) in place.iter_mut().skip(*age).zip(saved) {
+                    *place = *saved;
+                }
             }
         }
         Some(())

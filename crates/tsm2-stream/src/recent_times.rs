@@ -55,7 +55,7 @@ impl RecentTimes {
             self.floor = Some(self.newest.remove(0));
             place -= 1;
         }
-        self.newest.insert(place, time_ms);
+        self.newest.insert(place.min(self.newest.len()), time_ms);
         true
     }
 

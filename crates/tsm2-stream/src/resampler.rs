@@ -141,12 +141,13 @@ impl Resampler {
     pub fn push(&mut self, reading: Reading, mut on: impl FnMut(Event<'_>)) -> Result<Accepted, Rejected> {
         let on: &mut dyn FnMut(Event<'_>) = &mut on;
         let variates = self.rules.shape.variates();
-        let Some(&source) = self.rules.sources.get(reading.variate) else {
+        let source = self.rules.sources.get(reading.variate).copied();
+        let clock = source.and_then(|source| self.clocks.get_mut(usize::from(source)));
+        let (Some(source), Some(clock)) = (source, clock) else {
             let variate = reading.variate;
             return Err(Rejected::UnknownVariate { variate, variates });
         };
         let time = clamp_time(reading.time_ms);
-        let clock = &mut self.clocks[usize::from(source)];
         clock.adapt_phase(&self.rules, time);
         let reading = Incoming {
             variate: reading.variate,
@@ -175,8 +176,12 @@ impl Resampler {
                 Ok(Accepted::Surplus)
             }
             // The others have not waited, but will if its source is regular. Or it has confirmed a jump to a later bin.
-            Position::Late if is_far || (self.clocks.len() > 1 && self.clocks[usize::from(source)].is_newer(time)) => {
-                self.clocks[usize::from(source)].note(&self.rules, time);
+            Position::Late
+                if is_far || (self.clocks.len() > 1 && self.clocks.get(usize::from(source)).is_some_and(|clock| clock.is_newer(time))) =>
+            {
+                if let Some(clock) = self.clocks.get_mut(usize::from(source)) {
+                    clock.note(&self.rules, time);
+                }
                 self.counts.clock_jump_readings += 1;
                 on(Event::ClockJumpDropped {
                     time_ms: self.rules.time_ms(reading.bin),

@@ -1,14 +1,10 @@
-//! The board: CMSDK UART and watchdog, LAN9118, SysTick as the clock.
+//! The board: CMSDK UART and watchdog, LAN9118.
 
-use core::cell::Cell;
-
-use cortex_m::interrupt::{Mutex, free};
 use cortex_m::peripheral::SYST;
-use cortex_m::peripheral::syst::SystClkSource;
-use cortex_m_rt::exception;
+use tsm2_cortex_m::clock;
 use tsm2_firmware::Board;
 
-use crate::clock::HZ;
+use crate::counter::HZ;
 use crate::lan9118::Lan9118;
 use crate::register::Registers;
 
@@ -34,9 +30,6 @@ const WATCHDOG_ON: u32 = 3;
 /// Seconds of one timeout.
 const WATCHDOG_S: u32 = 5;
 
-/// Milliseconds since the start.
-static TIME_MS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
-
 /// An MPS2 board.
 pub struct Mps2 {
     ethernet: Option<Lan9118>,
@@ -47,12 +40,8 @@ impl Mps2 {
 
     /// Starts clock, serial line, watchdog and Ethernet.
     #[must_use]
-    pub fn start(mut syst: SYST) -> Self {
-        syst.set_clock_source(SystClkSource::Core);
-        syst.set_reload(HZ / 1000 - 1);
-        syst.clear_current();
-        syst.enable_counter();
-        syst.enable_interrupt();
+    pub fn start(syst: SYST) -> Self {
+        clock::start(syst, HZ);
         UART.write(UART_BAUD_DIVIDER, HZ / BAUD);
         UART.write(UART_CTRL, 3);
         WATCHDOG.write(WATCHDOG_LOCK, WATCHDOG_KEY);
@@ -64,25 +53,15 @@ impl Mps2 {
     }
 }
 
-/// The clock.
-#[exception]
-fn SysTick() {
-    free(|token| {
-        let time = TIME_MS.borrow(token);
-        time.set(time.get() + 1);
-    });
-}
-
 impl Board for Mps2 {
     type Ethernet = Lan9118;
 
     fn now_ms(&self) -> u64 {
-        free(|token| TIME_MS.borrow(token).get())
+        clock::now_ms()
     }
 
     fn seed(&self) -> u64 {
-        // The board has no source of randomness; its clock differs a little from start to start.
-        u64::from(SYST::get_current()) ^ self.now_ms() << 24
+        clock::seed()
     }
 
     fn hardware_address(&self) -> [u8; 6] {

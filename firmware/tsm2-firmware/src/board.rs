@@ -1,10 +1,11 @@
 //! What a board provides. A board is one file that implements this trait.
 
-use smoltcp::phy::Device;
+use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
+use smoltcp::time::Instant;
 
 /// A microcontroller board.
 pub trait Board {
-    /// Its Ethernet controller.
+    /// Its Ethernet controller; [`NoEthernet`] where it has none.
     type Ethernet: Device;
 
     /// Milliseconds since the start; never goes back.
@@ -40,4 +41,37 @@ pub struct Flash<'f> {
     pub model: &'f [u8],
     /// Begins with the text of the settings, which ends at the first byte that is 0 or 255.
     pub settings: &'f [u8],
+}
+
+/// The Ethernet controller of a board that has none.
+#[derive(Clone, Copy, Debug)]
+pub enum NoEthernet {}
+
+impl Device for NoEthernet {
+    type RxToken<'a> = NoEthernet;
+    type TxToken<'a> = NoEthernet;
+
+    fn receive(&mut self, _: Instant) -> Option<(NoEthernet, NoEthernet)> {
+        match *self {}
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<NoEthernet> {
+        match *self {}
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        match *self {}
+    }
+}
+
+impl RxToken for NoEthernet {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, _: F) -> R {
+        match self {}
+    }
+}
+
+impl TxToken for NoEthernet {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _: usize, _: F) -> R {
+        match self {}
+    }
 }

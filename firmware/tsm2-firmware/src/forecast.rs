@@ -1,8 +1,9 @@
 //! The newest forecast, and its JSON as the daemon publishes it.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt::Write;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,9 @@ impl Latest {
 
 /// RFC 3339 in UTC.
 fn time(time_ms: i64) -> String {
-    Timestamp::from_millisecond(time_ms)
-        .unwrap_or(if time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
-        .to_string()
+    let time = Timestamp::from_millisecond(time_ms).unwrap_or(if time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX });
+    let mut text = String::new();
+    // A text takes everything.
+    let _ = write!(text, "{time}");
+    text
 }

@@ -24,6 +24,8 @@
 extern crate alloc;
 
 mod board;
+#[cfg(feature = "embassy")]
+mod embassy;
 mod forecast;
 mod mqtt;
 mod net;
@@ -35,7 +37,9 @@ mod settings;
 mod shared;
 mod station;
 
-pub use board::{Board, Flash};
+pub use board::{Board, Flash, NoEthernet};
+#[cfg(feature = "embassy")]
+pub use embassy::EmbassyEthernet;
 pub use payload::Rejected;
 pub use retained::Retained;
 pub use run::{StartError, run};

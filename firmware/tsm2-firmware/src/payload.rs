@@ -131,7 +131,10 @@ impl<'de> Visitor<'de> for Fields<'_, '_> {
             if key == self.time_field {
                 time = Some(map.next_value_seed(AnyValue)?);
             } else if let Some(variate) = self.blob.variate_named(&key) {
-                self.readings[variate] = reading(&map.next_value_seed(AnyValue)?);
+                let value = reading(&map.next_value_seed(AnyValue)?);
+                if let Some(reading) = self.readings.get_mut(variate) {
+                    *reading = value;
+                }
             } else {
                 map.next_value::<IgnoredAny>()?;
             }

@@ -124,7 +124,16 @@ impl Settings {
     /// The topic of the readings.
     #[must_use]
     pub fn input_topic(&self) -> String {
-        self.topic.replace("{stream}", &self.stream)
+        // `str::replace` would bring a panic function into the program.
+        let mut parts = self.topic.split('{');
+        let mut topic = String::from(parts.next().unwrap_or_default());
+        for part in parts {
+            match part.strip_prefix("stream}") {
+                Some(rest) => topic.extend([self.stream.as_str(), rest]),
+                None => topic.extend(["{", part]),
+            }
+        }
+        topic
     }
 
     /// The topic of a variate's forecasts.

@@ -9,8 +9,11 @@
 //! A test without QEMU or without the compiler's target is skipped, and fails under
 //! `TSM2_REQUIRE_ALL=1`.
 
+pub mod calls;
 pub mod elf;
 pub mod engines;
 pub mod guest;
+pub mod panics;
 pub mod programs;
 pub mod table;
+pub mod thumb;

@@ -22,10 +22,10 @@ const START_MS: i64 = 1_709_208_000_000;
 const INTERVAL_MS: i64 = 3_600_000;
 /// Clock that the times of the table are for, at one instruction a cycle.
 const CLOCK_HZ: f64 = 120e6;
-/// RAM of the boards, without the part that survives a reset, and its part that is left to the stack,
-/// as in `firmware/mps2`.
+/// Part of the RAM that is left to the stack, as in the linker scripts of `firmware/mps2`, and what the
+/// start-up code fills it with.
 const STACK: usize = 64 * 1024;
-const PAINT: u32 = 0xA5A5_5A5A;
+const PAINT: u32 = 0xCCCC_CCCC;
 /// Sections that take flash, and sections that take RAM.
 const FLASH: &[&str] = &[".vector_table", ".text", ".rodata", ".data"];
 const RAM: &[&str] = &[".data", ".bss", ".uninit"];

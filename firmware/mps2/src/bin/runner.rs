@@ -2,7 +2,7 @@
 //! of the retained memory, forecasts and state to the host's standard output by semihosting.
 //!
 //! The output ends with four words: instructions of the cheapest and the dearest step (0 unless QEMU
-//! counts them, see [`tsm2_mps2::clock`]), bytes of stack, and a mark.
+//! counts them, see [`tsm2_mps2::counter`]), bytes of stack, and a mark.
 #![no_std]
 #![no_main]
 
@@ -10,11 +10,11 @@ use core::panic::PanicInfo;
 
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hio};
-use tsm2_mps2::{clock, memory, stack};
+use tsm2_cortex_m::memory;
+use tsm2_mps2::counter;
 
 #[entry]
 fn main() -> ! {
-    stack::paint();
     let Ok(mut host) = hio::hstdout() else {
         debug::exit(debug::EXIT_FAILURE);
         loop {}
@@ -30,13 +30,18 @@ fn main() -> ! {
             }
         },
         |step| {
-            let ticks = clock::ticks_of(step);
+            let ticks = counter::ticks_of(step);
             (least, most) = (least.min(ticks), most.max(ticks));
         },
     );
     let status = match result {
         Ok(()) => {
-            for word in [clock::instructions(least), clock::instructions(most), stack::used(), 0x444E_4521] {
+            for word in [
+                counter::instructions(least),
+                counter::instructions(most),
+                memory::stack_used(),
+                0x444E_4521,
+            ] {
                 let _ = host.write_all(&word.to_le_bytes());
             }
             debug::EXIT_SUCCESS

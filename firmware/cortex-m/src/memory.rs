@@ -1,4 +1,11 @@
-//! The regions of the memory map (`an386.x`, `an505.x`).
+//! The regions of a board's memory map, which the linker script `memory.x` of the board names:
+//!
+//! | symbol | region |
+//! |---|---|
+//! | `_model`, `_model_length` | flash that holds the model |
+//! | `_settings`, `_settings_length` | flash that holds the settings |
+//! | `_retained`, `_retained_length` | RAM that survives a reset |
+//! | `_stack_end`, `_stack_start` | the stack, which grows down from `_stack_start`, the end of the other RAM |
 
 use core::{ptr, slice};
 
@@ -10,13 +17,8 @@ unsafe extern "C" {
     static mut _retained: u8;
     static _retained_length: u8;
     static mut __sheap: u8;
-}
-
-/// Bytes at the end of the RAM that are left to the stack.
-pub const STACK: usize = 64 * 1024;
-/// End of the RAM that the start-up code uses; the retained part begins there.
-fn ram_end() -> *mut u8 {
-    &raw mut _retained
+    static _stack_end: u8;
+    static _stack_start: u8;
 }
 
 /// The flash that holds the model, of which the model is the first part.
@@ -44,13 +46,18 @@ pub fn retained() -> &'static mut [u8] {
 #[must_use]
 pub fn free() -> &'static mut [f32] {
     let start = (&raw mut __sheap).addr().next_multiple_of(align_of::<f32>());
-    let end = ram_end().addr() - STACK;
+    let end = (&raw const _stack_end).addr();
     // SAFETY: the linker puts nothing between `__sheap` and the stack; any bits are an f32.
     unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(start), (end - start) / size_of::<f32>()) }
 }
 
-/// The lowest address that the stack may use, and the end of the RAM from which it grows down.
+/// Bytes of stack that were used since the start, which painted all of it.
 #[must_use]
-pub fn stack() -> (usize, usize) {
-    (ram_end().addr() - STACK, ram_end().addr())
+pub fn stack_used() -> u32 {
+    let (mut address, end) = ((&raw const _stack_end).addr(), (&raw const _stack_start).addr());
+    // SAFETY: the stack's memory can be read at any time.
+    while address < end && unsafe { ptr::with_exposed_provenance::<u32>(address).read_volatile() } == cortex_m_rt::STACK_PAINT_VALUE {
+        address += size_of::<u32>();
+    }
+    (end - address) as u32
 }

@@ -1,4 +1,4 @@
-//! SysTick as a counter of instructions, and as a clock.
+//! SysTick as a counter of instructions.
 //!
 //! Under QEMU's `-icount shift=6` an instruction takes 64 ns of emulated time, so SysTick, which runs
 //! at the processor's clock, counts instructions exactly. It has 24 bits: 10 million instructions.
