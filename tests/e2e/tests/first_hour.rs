@@ -18,9 +18,9 @@ use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
 
 const TRANSCRIPT: &str = "# The first hour, as it ran
 
-A transcript of [the first hour](first-hour.md), written by the test that walks it. The walk is short:
-two days of the simulated devices are sent at once, training has ten seconds, and the device is an
-OpenSSH server on the same machine.
+A transcript of [the first hour](first-hour.md), written by the test that walks it. The walk is
+short: two days of the simulated devices are sent at once, training has ten seconds, and the device
+is an OpenSSH server on the same machine.
 ";
 
 #[test]
