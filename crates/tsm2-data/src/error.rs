@@ -275,12 +275,18 @@ pub(crate) fn shown(cell: &str) -> String {
     }
 }
 
-/// An argument as a shell takes it.
-pub(crate) fn quoted(argument: &str) -> String {
-    let is_plain = argument
-        .chars()
-        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/'));
-    if is_plain { argument.to_owned() } else { format!("'{argument}'") }
+/// A word of a POSIX shell that stands for exactly this text.
+///
+/// ```
+/// assert_eq!(tsm2_data::quoted("wv (m/s):-9999"), "'wv (m/s):-9999'");
+/// ```
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | ',');
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Names between back-quotes, separated by commas; at most twelve.

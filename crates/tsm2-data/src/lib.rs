@@ -63,7 +63,7 @@ mod unpack;
 mod wide;
 
 pub use cells::{is_missing, state};
-pub use error::Error;
+pub use error::{Error, quoted};
 pub use options::{Aggregate, Options, Steps};
 pub use read::{read, read_bytes};
 pub use recording::{Clock, Recording, Series, Variate};

@@ -196,7 +196,10 @@ impl Regular<'_> {
         let is_asked = self.options.interval_ms.is_some() || self.options.aggregate.is_some();
         let same = repeated.same.min(grid.merged);
         if same > 0 {
-            notes.push(format!("{same} rows come twice and are read once"));
+            notes.push(match same {
+                1 => "1 row comes twice and is read once".to_owned(),
+                same => format!("{same} rows come twice and are read once"),
+            });
         }
         let lost = if is_asked { 0 } else { repeated.count.min(grid.merged - same) };
         if lost > 0 {

@@ -127,6 +127,25 @@ impl Reading {
         Ok(options)
     }
 
+    /// The options of this kind among the arguments of a command line, for another command that reads the same recording.
+    pub fn arguments(arguments: impl IntoIterator<Item = String>) -> Vec<String> {
+        let known = Self::augment_args(clap::Command::new("reading"));
+        let find = |name: &str| known.get_arguments().find(|argument| argument.get_long() == Some(name));
+        let mut arguments = arguments.into_iter();
+        let mut found = Vec::new();
+        while let Some(argument) = arguments.next() {
+            let name = argument
+                .strip_prefix("--")
+                .map(|text| text.split_once('=').map_or(text, |(name, _)| name));
+            if let Some(option) = name.and_then(find) {
+                let has_more = option.get_action().takes_values() && !argument.contains('=');
+                found.push(argument);
+                found.extend(has_more.then(|| arguments.next()).flatten());
+            }
+        }
+        found
+    }
+
     /// Reads a recording.
     ///
     /// # Errors
@@ -166,5 +185,19 @@ fn aggregate(how: &str) -> Option<Aggregate> {
         "min" => Some(Aggregate::Min),
         "max" => Some(Aggregate::Max),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_of_a_reading_are_found_among_others() {
+        let line = "tsm2 train --data a.csv --missing-values -9999 --budget 5s --join --columns=a,b --time-zone Europe/Berlin --out mine";
+        assert_eq!(
+            Reading::arguments(line.split(' ').map(str::to_owned)).join(" "),
+            "--missing-values -9999 --join --columns=a,b --time-zone Europe/Berlin"
+        );
     }
 }

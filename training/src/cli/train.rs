@@ -274,11 +274,13 @@ impl Train {
             writeln!(out, "Report on the validation rows, to open in a browser: {}", page.display())?;
         }
         if trained.split.test > 0 {
-            let files: Vec<String> = self.data.iter().map(|path| path.display().to_string()).collect();
-            let evaluate = format!("tsm2 evaluate --model {} --data {}", trained.path.display(), files.join(" "));
+            let data = self.data.iter().map(|path| path.display().to_string());
+            let reading = Reading::arguments(std::env::args());
+            let words: Vec<String> = data.chain(reading).map(|word| tsm2_data::quoted(&word)).collect();
+            let (model, words) = (tsm2_data::quoted(&trained.path.display().to_string()), words.join(" "));
             writeln!(
                 out,
-                "Errors on the test rows, beside baselines, with the same reading options: {evaluate}"
+                "Errors on the test rows, beside baselines: tsm2 evaluate --model {model} --data {words}"
             )?;
         }
         Ok(())

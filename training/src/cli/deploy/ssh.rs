@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
+use tsm2_data::quoted;
 
 /// Exit status of ssh itself when there is no connection.
 const NO_CONNECTION: i32 = 255;
@@ -126,11 +127,6 @@ impl Device {
             Some(_) => bail!("{}: {}", self.destination, [printed, complaint].join(" ").trim()),
         }
     }
-}
-
-/// A word of a POSIX shell that stands for exactly this text.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
