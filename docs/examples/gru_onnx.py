@@ -1,28 +1,28 @@
 """Trains a GRU on a recording and writes it for the daemon: python gru_onnx.py building.csv gru.onnx (torch, onnx, pandas)"""
 import json, sys, onnx, pandas, torch
-data = pandas.read_csv(sys.argv[1], index_col=0)  # the times, then a column for each sensor
-mean, std = torch.tensor(data.agg(["mean", "std"]).values + [[0], [1e-6]], dtype=torch.float32)
-m, horizon = data.shape[1], 15
-x = (torch.tensor(data.ffill().fillna(data.mean()).values, dtype=torch.float32) - mean) / std
-class Step(torch.nn.Module):
+data = pandas.read_csv(sys.argv[1], index_col=0, parse_dates=True)  # the times, then a column for each sensor
+x = torch.tensor(data.ffill().fillna(data.mean()).values, dtype=torch.float32)  # [time, sensors]
+m, horizon, mean, std = x.shape[1], 15, x.mean(0), x.std(0) + 1e-6
+
+class Forecaster(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.gru, self.head = torch.nn.GRU(m, 64), torch.nn.Linear(64, m * horizon)
-    def forward(self, readings, h):  # [m], [1, 1, 64] -> [m, horizon], [1, 1, 64]
-        z = (readings - mean) / std
-        y, h = self.gru(z[None, None], h)
-        return (self.head(y).view(m, horizon) + z[:, None]) * std[:, None] + mean[:, None], h
-model = Step()
+    def forward(self, readings, h):  # [time, batch, m], [1, batch, 64] -> [time, batch, m, horizon], [1, batch, 64]
+        y, h = self.gru((readings - mean) / std, h)
+        return readings[..., None] + self.head(y).unflatten(-1, (m, horizon)) * std[:, None], h
+
+model = Forecaster()
 optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-for step in range(int(sys.argv[3]) if len(sys.argv) > 3 else 500):
+for _ in range(int(sys.argv[3]) if len(sys.argv) > 3 else 500):
     spans = torch.stack([x[s : s + 160 + horizon] for s in torch.randint(len(x) - 160 - horizon, (32,))], dim=1)
-    future = spans[1:].unfold(0, horizon, 1)[:160] - spans[:160, :, :, None]  # [time, batch, m, horizon]
-    loss = (model.head(model.gru(spans[:160])[0]).view(future.shape) - future)[40:].square().mean()
-    optimizer.zero_grad(), loss.backward(), optimizer.step()
-# New tensors: with `mean` itself as the readings, the exporter would take every `mean` for the input.
-torch.onnx.export(model, (torch.zeros(m), torch.zeros(1, 1, 64)), sys.argv[2], dynamo=False, opset_version=17,
+    errors = model(spans[:160], torch.zeros(1, 32, 64))[0] - spans[1:].unfold(0, horizon, 1)[:160]
+    optimizer.zero_grad(), (errors / std[:, None])[40:].square().mean().backward(), optimizer.step()
+
+torch.onnx.export(model, (x[:1, None], torch.zeros(1, 1, 64)), sys.argv[2], dynamo=False, opset_version=17,
                   input_names=["readings", "h"], output_names=["forecast", "h_next"])
-graph, names = onnx.load(sys.argv[2]), zip(data.columns, mean.tolist(), std.tolist())
-variates = [{"name": name, "mean": mean, "std": std} for name, mean, std in names]
-graph.metadata_props.add(key="tsm2", value=json.dumps({"name": "gru", "variates": variates, "interval_ms": 60_000}))
+graph, interval = onnx.load(sys.argv[2]), data.index.to_series().diff().median()
+variates = [{"name": name, "mean": mean, "std": std} for name, mean, std in zip(data, mean.tolist(), std.tolist())]
+about = {"name": "gru", "variates": variates, "interval_ms": round(interval.total_seconds() * 1000)}
+graph.metadata_props.add(key="tsm2", value=json.dumps(about))
 onnx.save(graph, sys.argv[2])

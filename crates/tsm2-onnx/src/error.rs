@@ -1,5 +1,7 @@
 //! Why a graph cannot be used. Every message names the part at fault and what to do.
 
+use std::time::Duration;
+
 use crate::proto::DataType;
 
 /// A graph that cannot be used.
@@ -149,6 +151,18 @@ pub enum GraphError {
     /// The graph needs what is not supported.
     #[error("not supported: {0}")]
     Unsupported(String),
+    /// The graph would give other forecasts for the same readings.
+    #[error("operator {operator} gives other numbers each time; export the model for inference, without random numbers")]
+    Random {
+        /// The operator.
+        operator: String,
+    },
+    /// The graph takes too long.
+    #[error("reading the graph and running one time step takes more than {limit:?}; export a smaller model")]
+    TooSlow {
+        /// The most time.
+        limit: Duration,
+    },
     /// The graph cannot be run.
     #[error("the graph cannot be run: {0}")]
     Run(String),

@@ -29,6 +29,8 @@
 //! ```
 
 mod calendar;
+#[cfg(feature = "run")]
+mod contained;
 mod error;
 mod export;
 mod future;

@@ -5,6 +5,9 @@
 //! analyses a graph. So shapes are derived here first, operator by operator, and an operator is computed only if its
 //! results and all values before them fit into [`MAX_BYTES`].
 
+use std::sync::LazyLock;
+
+use tract_onnx::Onnx;
 use tract_onnx::prelude::{DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, TVec, TractResult, TypedModel};
 use tract_onnx::tract_core::internal::OutletId;
 use tract_onnx::tract_hir::infer::Factoid;
@@ -14,14 +17,15 @@ use crate::error::GraphError;
 /// Most bytes of all values of a time step together, constants included: 1 GiB.
 pub const MAX_BYTES: u64 = 1 << 30;
 
+/// tract's reader of ONNX files. Shapes that a file only claims would hide those that its operators give.
+pub static FRAMEWORK: LazyLock<Onnx> = LazyLock::new(|| tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true));
+
 /// The graph of an ONNX file, optimised and ready to run.
 ///
 /// # Errors
 /// Outside: tract cannot use the graph. Inside: the graph needs too much memory, or how much is not known.
 pub fn optimized(bytes: &[u8]) -> TractResult<Result<TypedModel, GraphError>> {
-    // Shapes that the file only claims would hide those that its operators give.
-    let framework = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
-    let mut model = framework.model_for_read(&mut &*bytes)?;
+    let mut model = FRAMEWORK.model_for_read(&mut &*bytes)?;
     if let Err(error) = analyse(&mut model)? {
         return Ok(Err(error));
     }
@@ -58,6 +62,12 @@ fn analyse(model: &mut InferenceModel) -> TractResult<Result<(), GraphError>> {
 
             let name = model.node(node).name.clone();
             let op = &mut model.node_mut(node).op;
+            if has_no_channels(&op.name(), &inputs) {
+                let of = op.name();
+                return Ok(Err(GraphError::Unsupported(format!(
+                    "{of} at {name:?} on an input of fewer than two dimensions"
+                ))));
+            }
             let length = if op.name() == "Range" { range_length(&inputs) } else { None };
             let (_, shaped, _) = op.infer_facts(inputs.clone(), TVec::clone(&outputs), TVec::clone(&observed))?;
             for fact in &shaped {
@@ -83,6 +93,15 @@ fn analyse(model: &mut InferenceModel) -> TractResult<Result<(), GraphError>> {
         order = waiting;
     }
     Ok(Ok(()))
+}
+
+/// Whether an operator on images has an input without channels: there tract reads beyond the end of the shape.
+fn has_no_channels(of: &str, inputs: &[&InferenceFact]) -> bool {
+    let is_on_images = ["BatchNorm", "Conv", "InstanceNorm", "Lrn", "Pool"]
+        .iter()
+        .any(|part| of.contains(part));
+    let rank = inputs.first().and_then(|fact| fact.shape.concretize()).map(|dims| dims.len());
+    is_on_images && rank.is_some_and(|rank| rank < 2)
 }
 
 /// How many numbers a value has; none where that is not known.

@@ -3,9 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tract_onnx::prelude::{IntoRunnable, TValue, Tensor, TractResult, TypedRunnableModel};
@@ -13,6 +13,7 @@ use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance};
 use tsm2_core::{Config, LinearHead, parameter_count};
 use tsm2_stream::ForecastModel;
 
+use crate::contained::{contained, within};
 use crate::error::GraphError;
 use crate::memory;
 use crate::metadata::{GraphMetadata, Missing};
@@ -21,6 +22,19 @@ use crate::roles::{Input, Roles};
 
 /// Most numbers in the state of a stream, as for a bundle's model.
 const MAX_STATE: usize = 1 << 24;
+
+/// Longest time to read a graph and run one time step of it, so that each later one is as short.
+const MAX_TIME: Duration = Duration::from_secs(60);
+
+/// Operators whose result is another one each time. The same readings give the same forecasts, also when a log is replayed.
+const RANDOM: [&str; 6] = [
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+];
 
 /// A graph that was checked and run once.
 ///
@@ -64,7 +78,7 @@ impl GraphModel {
             if bytes > MAX_FILE {
                 return Err(GraphError::TooLarge { bytes, most: MAX_FILE });
             }
-            Self::from_bytes(&std::fs::read(path).map_err(io)?)
+            Self::owned(std::fs::read(path).map_err(io)?)
         };
         read().map_err(|source| GraphError::File {
             path: path.display().to_string(),
@@ -77,7 +91,15 @@ impl GraphModel {
     /// # Errors
     /// What is wrong, by name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, GraphError> {
-        let interface = Interface::read(bytes)?;
+        Self::owned(bytes.to_vec())
+    }
+
+    fn owned(bytes: Vec<u8>) -> Result<Self, GraphError> {
+        let interface = Interface::read(&bytes)?;
+        within(MAX_TIME, move || Self::prepare(&bytes, interface))
+    }
+
+    fn prepare(bytes: &[u8], interface: Interface) -> Result<Self, GraphError> {
         let roles = Roles::of(&interface)?;
         let metadata = &interface.metadata;
         let config = Config {
@@ -101,9 +123,15 @@ impl GraphModel {
                 needed: MAX_STATE,
             });
         }
-        let known = tract_onnx::onnx().op_register.0;
-        if let Some(operator) = interface.operators.iter().find(|operator| !known.contains_key(*operator)) {
-            return Err(GraphError::Unsupported(format!("operator {operator}")));
+        for operator in &interface.operators {
+            if RANDOM.contains(&operator.as_str()) {
+                return Err(GraphError::Random {
+                    operator: operator.clone(),
+                });
+            }
+            if !memory::FRAMEWORK.op_register.0.contains_key(operator) {
+                return Err(GraphError::Unsupported(format!("operator {operator}")));
+            }
         }
         let optimized = contained(|| memory::optimized(bytes))??;
         let model = Self {
@@ -396,14 +424,6 @@ fn numbers<'v>(value: &'v TValue, port: &crate::Port) -> Result<&'v [f32], Graph
     match numbers.iter().all(|number| number.is_finite()) {
         true => Ok(numbers),
         false => Err(GraphError::NotFinite { output: port.name.clone() }),
-    }
-}
-
-/// Runs `work` of tract; its panic is an error like any other.
-fn contained<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, GraphError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|error| GraphError::Run(format!("{error:#}"))),
-        Err(_) => Err(GraphError::Run("the runtime gave up on it".into())),
     }
 }
 

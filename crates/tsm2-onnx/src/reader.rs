@@ -17,6 +17,12 @@ pub const MAX_FILE: u64 = 256 << 20;
 /// Most numbers in an input or output: 64 MiB of single precision.
 const MAX_PORT: usize = 1 << 24;
 
+/// Largest number in an attribute, such as a kernel's width or an axis: tract counts up to it, whatever the sizes of values.
+const MAX_ATTRIBUTE: u64 = 1 << 16;
+
+/// Attributes whose numbers may be any: constants, and where a slice ends.
+const FREE: [&str; 4] = ["value_int", "value_ints", "starts", "ends"];
+
 /// An input or output of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -93,6 +99,7 @@ impl Interface {
         if let Some(port) = outputs.iter().find(|port| !made.contains(port.name.as_str())) {
             return Err(GraphError::Unmade { output: port.name.clone() });
         }
+        check_order(graph)?;
         let entry = model.metadata_props.iter().find(|entry| entry.key == METADATA_KEY);
         let entry = entry.ok_or(GraphError::NoMetadata)?;
         let metadata: GraphMetadata = serde_json::from_str(&entry.value).map_err(|error| GraphError::Metadata(error.to_string()))?;
@@ -119,6 +126,19 @@ fn check(graph: &GraphProto, operators: &mut HashSet<String>) -> Result<(), Grap
                 return Err(GraphError::Unsupported("sparse tensors; store them whole".into()));
             }
             attribute.t.iter().chain(&attribute.tensors).try_for_each(check_tensor)?;
+            let is_place = FREE.contains(&attribute.name.as_str());
+            if let Some(number) = attribute
+                .i
+                .iter()
+                .chain(&attribute.ints)
+                .find(|number| number.unsigned_abs() > MAX_ATTRIBUTE)
+                && !is_place
+            {
+                let (name, operator) = (&attribute.name, &node.op_type);
+                return Err(GraphError::Unsupported(format!(
+                    "attribute {name:?} of operator {operator} with the number {number}; the largest is {MAX_ATTRIBUTE}"
+                )));
+            }
             // What a graph inside a graph needs cannot be told before it runs.
             if attribute.g.is_some() || !attribute.graphs.is_empty() {
                 let operator = &node.op_type;
@@ -127,6 +147,23 @@ fn check(graph: &GraphProto, operators: &mut HashSet<String>) -> Result<(), Grap
                 )));
             }
         }
+    }
+    Ok(())
+}
+
+/// Checks that operators stand in order, as ONNX wants it: each reads what is given before it, so there is no circle.
+fn check_order(graph: &GraphProto) -> Result<(), GraphError> {
+    let given = graph.input.iter().map(|input| input.name.as_str());
+    let constants = graph.initializer.iter().map(|tensor| tensor.name.as_str());
+    let mut given: HashSet<&str> = given.chain(constants).chain([""]).collect();
+    for node in &graph.node {
+        if let Some(input) = node.input.iter().find(|input| !given.contains(input.as_str())) {
+            let operator = &node.op_type;
+            return Err(GraphError::Unsupported(format!(
+                "operator {operator} that reads {input:?}, which nothing before it gives"
+            )));
+        }
+        given.extend(node.output.iter().map(String::as_str));
     }
     Ok(())
 }

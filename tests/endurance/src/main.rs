@@ -296,7 +296,7 @@ impl Fuzz {
         for target in &self.targets {
             let begun = std::time::Instant::now();
             let mut shown = 0;
-            fuzz::run(target, self.inputs, self.seed, |inputs| {
+            let longest = fuzz::run(target, self.inputs, self.seed, |inputs| {
                 let seconds = begun.elapsed().as_secs();
                 if seconds >= shown + 10 {
                     shown = seconds;
@@ -304,7 +304,11 @@ impl Fuzz {
                 }
             })?;
             let seconds = begun.elapsed().as_secs_f64();
-            println!("{target}: {} inputs, {seconds:.0} s, no panic", self.inputs);
+            let longest_ms = longest.as_millis();
+            println!(
+                "{target}: {} inputs, {seconds:.0} s, no panic; the slowest took {longest_ms} ms",
+                self.inputs
+            );
         }
         Ok(())
     }

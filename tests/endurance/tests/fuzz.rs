@@ -19,7 +19,7 @@ fn run(wanted: &str) {
     }
     let mut rng = Rng::new(1);
     for _ in 0..DERIVED {
-        let bytes = derived(&inputs, &mut rng);
+        let bytes = derived(name, &inputs, &mut rng);
         println!("{}", bytes.escape_ascii());
         target(&bytes);
     }

@@ -161,7 +161,13 @@ fn another_number_of_variates_or_steps_is_refused() {
 
 #[test]
 fn a_missing_input_or_output_is_named() {
-    let error = refused(|model| of(model).input[0].name = "sensors".into());
+    let error = refused(|model| {
+        of(model).input[0].name = "sensors".into();
+        let inputs = of(model).node.iter_mut().flat_map(|node| &mut node.input);
+        inputs
+            .filter(|input| *input == "readings")
+            .for_each(|input| *input = "sensors".into());
+    });
     assert!(error.starts_with("input \"sensors\" [2] has no output"), "{error}");
     let error = refused(|model| {
         of(model).output.remove(0);
@@ -444,6 +450,66 @@ fn two_states_of_one_output_overwrote_each_other() {
     let error = message(&two_states([("h_in", "h_out"), ("h_prev", "other")]));
     assert!(
         error.starts_with("input \"h_prev\" shares its output \"h_out\" with another state"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_operator_on_images_read_beyond_a_shape_without_channels() {
+    for (operator, inputs) in [("BatchNormalization", 5), ("GlobalAveragePool", 1), ("InstanceNormalization", 3)] {
+        let error = message(&graph(
+            |graph, readings, state| {
+                let (forecast, next) = sound(graph, readings, state);
+                let of = graph.op(operator, &[readings, next, next, next, next][..inputs]);
+                let column = graph.reshape(of, &[2, 1]);
+                (graph.add(forecast, column), next)
+            },
+            |_| {},
+        ));
+        assert!(error.ends_with("on an input of fewer than two dimensions"), "{error}");
+    }
+}
+
+#[test]
+fn a_huge_number_in_an_attribute_kept_the_runtime_busy_for_minutes() {
+    let with = |name: &str, ints: Vec<i64>| {
+        graph(sound, |model| {
+            of(model).node[0].attribute.push(AttributeProto {
+                name: name.into(),
+                ints,
+                ..AttributeProto::default()
+            });
+        })
+    };
+    for number in [1 << 32, i64::MAX, i64::MIN] {
+        let error = message(&with("kernel_shape", vec![1, number]));
+        assert_eq!(
+            error,
+            format!("not supported: attribute \"kernel_shape\" of operator Add with the number {number}; the largest is 65536")
+        );
+        // The end of a slice may be as far as it likes.
+        GraphModel::from_bytes(&with("ends", vec![number])).expect("a sound graph");
+    }
+}
+
+#[test]
+fn a_graph_that_gives_other_forecasts_each_time_is_refused() {
+    let error = refused(|model| of(model).node[0].op_type = "RandomNormalLike".into());
+    assert_eq!(
+        error,
+        "operator RandomNormalLike gives other numbers each time; export the model for inference, without random numbers"
+    );
+}
+
+#[test]
+fn a_circle_of_operators_overflowed_the_stack() {
+    let error = refused(|model| {
+        let nodes = &mut of(model).node;
+        let last = nodes.last().expect("a node").output[0].clone();
+        nodes[0].input[0] = last;
+    });
+    assert!(
+        error.starts_with("not supported: operator Add that reads ") && error.ends_with(", which nothing before it gives"),
         "{error}"
     );
 }

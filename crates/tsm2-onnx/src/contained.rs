@@ -1,0 +1,95 @@
+//! The edge to the runtime: its panics and its time end in one error.
+//!
+//! tract was not written for graphs of an attacker: some of them make it panic, and some would keep it busy for days. This
+//! needs `panic = "unwind"`, as the workspace builds.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread::Builder;
+use std::time::Duration;
+
+use tract_onnx::prelude::TractResult;
+
+use crate::error::GraphError;
+
+/// Stack of the thread that reads a graph; only what is used of it takes memory.
+const STACK: usize = 64 << 20;
+
+thread_local! {
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` of tract. A panic is an error like any other, and the process's panic hook does not see it.
+pub fn contained<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, GraphError> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !IS_CONTAINED.get() {
+                before(panic);
+            }
+        }));
+    });
+    IS_CONTAINED.set(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_CONTAINED.set(false);
+    match done {
+        Ok(done) => done.map_err(|error| GraphError::Run(format!("{error:#}"))),
+        Err(panic) => Err(GraphError::Run(format!("tract gave up: {}", text(&*panic)))),
+    }
+}
+
+/// Runs `work` on a thread of its own, for at most `limit`. A thread that is late goes on until its work ends, for
+/// nothing can end it; its result is dropped.
+///
+/// # Errors
+/// Those of `work`; [`GraphError::TooSlow`]; [`GraphError::Io`] without a thread.
+pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> Result<T, GraphError> + Send + 'static) -> Result<T, GraphError> {
+    let (result, results) = sync_channel(1);
+    let thread = Builder::new().name("onnx".into()).stack_size(STACK);
+    let started = thread.spawn(move || result.send(work()));
+    started.map_err(|error| GraphError::Io(format!("no thread to read it: {error}")))?;
+    results.recv_timeout(limit).unwrap_or_else(|late| {
+        Err(match late {
+            RecvTimeoutError::Timeout => GraphError::TooSlow { limit },
+            RecvTimeoutError::Disconnected => GraphError::Run("its reader ended".into()),
+        })
+    })
+}
+
+/// What a panic said.
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_runtime_is_an_error_with_its_reason() {
+        let error = contained(|| -> TractResult<()> { panic!("index {} out of bounds", 7) }).expect_err("a panic");
+        assert_eq!(error.to_string(), "the graph cannot be run: tract gave up: index 7 out of bounds");
+        assert_eq!(contained(|| Ok(3)), Ok(3), "and the next graph runs");
+    }
+
+    #[test]
+    fn work_that_takes_too_long_is_an_error() {
+        let (release, released) = sync_channel::<()>(1);
+        let error = within(Duration::from_millis(1), move || {
+            let _ = released.recv();
+            Ok(())
+        });
+        let message = error.expect_err("late").to_string();
+        assert!(
+            message.starts_with("reading the graph and running one time step takes more than 1ms"),
+            "{message}"
+        );
+        drop(release);
+    }
+}
