@@ -196,3 +196,26 @@ impl Gathering {
         self.sets
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tsm2_core::LinearHead;
+
+    use super::*;
+
+    #[test]
+    fn a_long_recording_is_thinned_and_a_short_one_is_not() {
+        let config = Config {
+            variates: 50,
+            horizon: 96,
+            linear_head: LinearHead {
+                lags: 96,
+                ..LinearHead::default()
+            },
+            ..Config::default()
+        };
+        let of_rows = |rows| stride(&config, &vec![(0..rows, 0)]);
+        assert_eq!(of_rows(1000), 1);
+        assert_eq!(of_rows(1_000_000), 18);
+    }
+}
