@@ -170,7 +170,8 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
     let has_numbers = typed.contains(&Typed::Value) || typed.contains(&Typed::Time);
     let body = (0..lines.len()).find(|&at| looks_like_row(at) && goes_on(at) && !(has_numbers && ends_at_header(at)));
     let Some(body) = body else {
-        let is_narrow = |line: &Line| line.cells[0].text.len() > 3 && line.cells[0].text.iter().all(|&byte| byte == b'#');
+        // Whatever the delimiter.
+        let is_narrow = |line: &Line| line.cells[0].text.starts_with(b"####");
         if lines.iter().any(is_narrow) {
             return Err(Error::Unsupported {
                 path: source.path.into(),

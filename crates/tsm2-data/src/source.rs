@@ -133,7 +133,7 @@ impl<'a> Source<'a> {
             }
             _ if start.starts_with("<?xml") => ("XML", "export the readings as CSV"),
             _ if start.starts_with("100,nem12") || start.starts_with("100,nem13") => (
-                "NEM12 of an electricity meter, a row a day",
+                "NEM12 of an electricity meter, a row a day,",
                 "convert it to a row for each time, for example by `nemreader`",
             ),
             _ if start.starts_with("%pdf") => ("PDF", "export the readings as CSV"),

@@ -185,6 +185,8 @@ fn tables_that_cannot_be_read_are_named_with_what_to_do() {
     }
     let message = error(nem12);
     assert!(message.contains("NEM12") && message.contains("nemreader"), "{message}");
-    let message = error(table("Zeit;Temp", 60, |row| format!("########;{}", reading(row))));
-    assert!(message.contains("too narrow"), "{message}");
+    for value in [String::from("20.5"), String::from("20,5")] {
+        let message = error(table("Zeit;Temp", 60, |row| format!("########;{value}{row}")));
+        assert!(message.contains("too narrow"), "{message}");
+    }
 }
