@@ -91,12 +91,38 @@ impl Errors {
     /// Of one target at one step, from 1.
     pub(super) fn of(monitor: &Monitor, target: usize, step: usize) -> Self {
         let metrics = monitor.live_metrics(target, step);
+        // A reading is compared later than it is scored: when a season has passed.
+        let compared = metrics.filter(|metrics| metrics.compared > 0);
+        let scored = metrics.filter(|metrics| metrics.scored > 0);
         Errors {
-            evaluated: metrics.as_ref().map_or(0, |metrics| metrics.scored),
-            mae: metrics.as_ref().map(|metrics| metrics.model.mae),
-            naive_mae: metrics.as_ref().map(|metrics| metrics.naive.mae),
-            coverage: metrics.as_ref().map(|metrics| metrics.coverage),
+            evaluated: scored.map_or(0, |metrics| metrics.scored),
+            mae: compared.map(|metrics| metrics.model.mae),
+            naive_mae: compared.map(|metrics| metrics.naive.mae),
+            coverage: scored.map(|metrics| metrics.coverage),
             drifting: monitor.is_drifting(target),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tsm2_stream::MonitorConfig;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_absent_until_a_reading_was_compared() {
+        let config = MonitorConfig {
+            variates: 1,
+            horizon: 1,
+            season: Some(100),
+            coverage: 0.9,
+        };
+        let monitor = Monitor::new(config, &[1.0]).expect("a monitor");
+        let errors = Errors::of(&monitor, 0, 1);
+        assert_eq!(
+            (errors.evaluated, errors.mae, errors.naive_mae, errors.coverage),
+            (0, None, None, None)
+        );
     }
 }

@@ -10,6 +10,11 @@ use crate::report::text::{change_with_interval, forecaster, steps};
 /// The card.
 pub fn card(subject: &Subject<'_>, summary: &Summary) -> Markup {
     let (class, headline, sentence) = match summary.advice {
+        Advice::Model | Advice::LinearModel | Advice::Graph if summary.better.is_some() => (
+            "fair",
+            "Better than naive, but not the best",
+            "The model is better than naive, and a baseline is better still.",
+        ),
         Advice::Model if summary.linear.is_none() => (
             "good",
             "Use this model",
