@@ -44,6 +44,10 @@ fn calendar(index: usize) -> (usize, bool) {
 #[test]
 fn a_seed_gives_the_same_rows_and_another_seed_others() {
     let rows = |seed| Building::new(seed, MONDAY_MS).take(3 * MINUTES_PER_DAY).collect::<Vec<_>>();
+    let large: Vec<_> = Building::of_size(1, MONDAY_MS, 2.0).take(3 * MINUTES_PER_DAY).collect();
+    let most = |rows: &[Row], variate: usize| rows.iter().map(|row| row.values[variate]).fold(0.0, f32::max);
+    assert!(most(&large, 10) < 0.9 * most(&rows(1), 10), "twice the air for as many people");
+    assert_eq!(most(&large, 2), most(&rows(1), 2));
     assert_eq!(rows(11), rows(11));
     let (one, other) = (rows(11), rows(12));
     for (variate, name) in NAMES.iter().enumerate() {

@@ -131,6 +131,38 @@ fn every_part_is_ablated_and_told() {
 }
 
 #[test]
+fn transfer_measures_every_model_on_every_device_that_trained_nothing() {
+    let folder = Folder::new();
+    let files: Vec<_> = (0..4).map(|i| folder.file(&format!("device{i}.csv"), recording(500 + i))).collect();
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|i| arg(&files[i]));
+    let csv = folder.path("transfer.csv");
+    let sizes = ["--horizon", "4", "--horizons", "1,4", "--budget", "1s", "--csv", arg(&csv)];
+    let devices = ["transfer", "--data", first, second, "--unseen", third, fourth];
+    stdout(lab(devices.iter().chain(&sizes)));
+    let lines = std::fs::read_to_string(&csv).unwrap();
+    // Two devices, two horizons; the model of both, that of the first alone, and naive.
+    assert_eq!(lines.lines().count(), 1 + 2 * 2 * 3, "{lines}");
+    for line in ["device2,together,2 devices,1,", "device3,alone,device0,4,", "device3,naive,,4,"] {
+        assert!(lines.contains(line), "{lines}");
+    }
+    refused(
+        &[
+            "transfer",
+            "--data",
+            first,
+            second,
+            "--unseen",
+            third,
+            "--horizon",
+            "4",
+            "--horizons",
+            "5",
+        ],
+        &["--horizons"],
+    );
+}
+
+#[test]
 fn paper_prints_a_line_per_training_and_writes_the_same_to_a_file() {
     let folder = Folder::new();
     // A name that the paper's figures go with, and rows that its split would not fit.

@@ -17,12 +17,20 @@ pub struct Simulate {
     /// The same seed gives the same readings
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Floor area in units of the usual building, such as 1.5; as many people
+    #[arg(long, default_value_t = 1.0, value_parser = size)]
+    size: f64,
     /// Time of the first row, RFC 3339; the default is a Monday
     #[arg(long, default_value = "2026-03-02T00:00:00Z")]
     start: Timestamp,
     /// File to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+fn size(text: &str) -> Result<f64, String> {
+    let size = text.parse::<f64>().ok().filter(|size| (0.25..=4.0).contains(size));
+    size.ok_or_else(|| "give a number from 0.25 to 4".into())
 }
 
 impl Simulate {
@@ -40,7 +48,7 @@ impl Simulate {
 
     fn write(&self, mut csv: impl Write) -> io::Result<()> {
         writeln!(csv, "time,{}", NAMES.join(","))?;
-        for row in Building::new(self.seed, self.start.as_millisecond()).take(self.rows) {
+        for row in Building::of_size(self.seed, self.start.as_millisecond(), self.size).take(self.rows) {
             let time = Timestamp::from_millisecond(row.time_ms).map_err(io::Error::other)?;
             write!(csv, "{time}")?;
             for value in row.values {

@@ -20,13 +20,16 @@ const RAMP_PCT_PER_MINUTE: f64 = 4.0;
 
 #[derive(Clone, Debug)]
 pub(super) struct Air {
+    /// Floor area, in units of the usual building.
+    size: f64,
     co2_ppm: f64,
     ventilation_pct: f64,
 }
 
 impl Air {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(size: f64) -> Self {
         Self {
+            size,
             co2_ppm: OUTDOOR_PPM,
             ventilation_pct: 0.0,
         }
@@ -45,7 +48,7 @@ impl Air {
     }
 
     fn fan_m3_h(&self) -> f64 {
-        FAN_M3_H * self.ventilation_pct / 100.0
+        FAN_M3_H * self.size * self.ventilation_pct / 100.0
     }
 
     /// The ventilation's controller, once a minute.
@@ -61,8 +64,8 @@ impl Air {
 
     /// People breathe and air is exchanged for `seconds`.
     pub(super) fn flow(&mut self, people: f64, seconds: f64) {
-        let exchange_m3_h = INFILTRATION_M3_H + self.fan_m3_h();
-        let gain_ppm_h = (1e6 * BREATH_M3_H * people + exchange_m3_h * (OUTDOOR_PPM - self.co2_ppm)) / VOLUME_M3;
+        let exchange_m3_h = INFILTRATION_M3_H * self.size + self.fan_m3_h();
+        let gain_ppm_h = (1e6 * BREATH_M3_H * people + exchange_m3_h * (OUTDOOR_PPM - self.co2_ppm)) / (VOLUME_M3 * self.size);
         self.co2_ppm += seconds * gain_ppm_h / 3600.0;
     }
 }

@@ -88,16 +88,22 @@ pub struct Building {
 impl Building {
     /// A building whose first row is read at `start_ms` (milliseconds since 1970-01-01 UTC), cut to the full minute.
     pub fn new(seed: u64, start_ms: i64) -> Self {
+        Self::of_size(seed, start_ms, 1.0)
+    }
+
+    /// A building with so many times the floor area of the usual one, and as many people. Rooms, windows, radiators and ventilation
+    /// grow with it; `size` is positive.
+    pub fn of_size(seed: u64, start_ms: i64, size: f64) -> Self {
         let clock = Clock::at(start_ms).minutes_later(-SPIN_UP_DAYS * clock::MINUTES_PER_DAY);
         let weather = Weather::new(Chance::new(seed, 0), clock);
-        let rooms = Rooms::new(weather.outdoor_c());
+        let rooms = Rooms::new(weather.outdoor_c(), size);
         let people = People::new(Chance::new(seed, 1), clock);
         let mut building = Self {
             clock,
             weather,
             people,
             rooms,
-            air: Air::new(),
+            air: Air::new(size),
             sensors: Chance::new(seed, 2),
         };
         for _ in 0..SPIN_UP_DAYS * clock::MINUTES_PER_DAY {

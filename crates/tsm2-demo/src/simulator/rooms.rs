@@ -35,6 +35,8 @@ const FRESH_AIR_SHARE: f64 = 1.0 / ROOMS as f64;
 
 #[derive(Clone, Debug)]
 pub(super) struct Rooms {
+    /// Floor area, in units of the usual building: air, walls, windows and radiators grow with it, desks and people do not.
+    size: f64,
     air_c: [f64; ROOMS],
     wall_c: [f64; ROOMS],
     radiator_w: [f64; ROOMS],
@@ -42,9 +44,10 @@ pub(super) struct Rooms {
 }
 
 impl Rooms {
-    pub(super) fn new(outdoor_c: f64) -> Self {
+    pub(super) fn new(outdoor_c: f64, size: f64) -> Self {
         let wall_c = SETPOINT_C.map(|setpoint| setpoint - 0.2 * (setpoint - outdoor_c).max(0.0));
         Self {
+            size,
             air_c: SETPOINT_C,
             wall_c,
             radiator_w: [0.0; ROOMS],
@@ -58,7 +61,7 @@ impl Rooms {
 
     /// Electric power drawn, not the heat that the radiator gives off with its lag.
     pub(super) fn heater_w(&self, room: usize) -> f64 {
-        if self.heating[room] { HEATER_W } else { 0.0 }
+        if self.heating[room] { HEATER_W * self.size } else { 0.0 }
     }
 
     /// On below the dead band, off above it, and as it was within.
@@ -77,7 +80,7 @@ impl Rooms {
     pub(super) fn flow(&mut self, outdoor_c: f64, irradiance_w_m2: f64, occupants: [f64; ROOMS], fresh_air_w_k: f64, seconds: f64) {
         let air_c = self.air_c;
         for room in 0..ROOMS {
-            let sun_w = APERTURE_M2[room] * irradiance_w_m2;
+            let sun_w = APERTURE_M2[room] * self.size * irradiance_w_m2;
             let wall_gap_k = self.wall_c[room] - air_c[room];
             let outdoor_gap_k = outdoor_c - air_c[room];
             let neighbours_k: f64 = [room.checked_sub(1), Some(room + 1)]
@@ -90,13 +93,13 @@ impl Rooms {
                 + SUN_ON_AIR * sun_w
                 + STANDBY_W
                 + (PERSON_W + DESK_W) * occupants[room]
-                + AIR_TO_WALL_W_K * wall_gap_k
-                + (AIR_TO_OUTDOOR_W_K[room] + FRESH_AIR_SHARE * fresh_air_w_k) * outdoor_gap_k
+                + AIR_TO_WALL_W_K * self.size * wall_gap_k
+                + (AIR_TO_OUTDOOR_W_K[room] * self.size + FRESH_AIR_SHARE * fresh_air_w_k) * outdoor_gap_k
                 + ROOM_TO_ROOM_W_K * neighbours_k;
-            let wall_heat_w =
-                (1.0 - SUN_ON_AIR) * sun_w - AIR_TO_WALL_W_K * wall_gap_k + WALL_TO_OUTDOOR_W_K[room] * (outdoor_c - self.wall_c[room]);
-            self.air_c[room] += seconds * heat_w / AIR_J_K[room];
-            self.wall_c[room] += seconds * wall_heat_w / WALL_J_K[room];
+            let wall_heat_w = (1.0 - SUN_ON_AIR) * sun_w - AIR_TO_WALL_W_K * self.size * wall_gap_k
+                + WALL_TO_OUTDOOR_W_K[room] * self.size * (outdoor_c - self.wall_c[room]);
+            self.air_c[room] += seconds * heat_w / (AIR_J_K[room] * self.size);
+            self.wall_c[room] += seconds * wall_heat_w / (WALL_J_K[room] * self.size);
             self.radiator_w[room] += seconds * (self.heater_w(room) - self.radiator_w[room]) / RADIATOR_LAG_S;
         }
     }

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod paper;
 pub mod robustness;
 mod trainings;
+pub mod transfer;
 
 use std::io::Write;
 
@@ -29,6 +30,7 @@ enum Command {
     Missing(robustness::Missing),
     Gap(robustness::Gap),
     ColdStart(robustness::ColdStart),
+    Transfer(transfer::Transfer),
 }
 
 impl Lab {
@@ -42,6 +44,7 @@ impl Lab {
             Command::Missing(command) => command.run(out),
             Command::Gap(command) => command.run(out),
             Command::ColdStart(command) => command.run(out),
+            Command::Transfer(command) => command.run(out),
         }
     }
 }
