@@ -58,7 +58,7 @@ impl Progress {
 
     /// Prints a note beside the progress.
     pub fn note(&self, text: impl Display) {
-        self.bar.suspend(|| super::common::note(text));
+        self.bar.suspend(|| eprintln!("note: {text}"));
     }
 
     /// A task without a measure begins.
