@@ -36,6 +36,17 @@ fn missing_or_empty_csv() {
     training_refused("header.csv", "time,a,b\n", &["header", "no row"]);
 }
 
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn without_the_feature_a_graph_is_refused_by_name() {
+    let folder = Folder::new();
+    let (data, graph) = (folder.file("data.csv", recording(100)), folder.file("model.onnx", ""));
+    refused(
+        &["report", "--model", arg(&graph), "--data", arg(&data)],
+        &["model.onnx: an ONNX graph, and this program was built without the feature `onnx`"],
+    );
+}
+
 #[test]
 fn no_column_of_numbers() {
     training_refused(
