@@ -126,6 +126,15 @@ fn check(graph: &GraphProto, operators: &mut HashSet<String>) -> Result<(), Grap
                 return Err(GraphError::Unsupported("sparse tensors; store them whole".into()));
             }
             attribute.t.iter().chain(&attribute.tensors).try_for_each(check_tensor)?;
+            // tract looks without an end for the way to any other order of dimensions.
+            let mut order = attribute.ints.clone();
+            order.sort_unstable();
+            if attribute.name == "perm" && !(0..).zip(&order).all(|(axis, of)| axis == *of) {
+                let (operator, order) = (&node.op_type, &attribute.ints);
+                return Err(GraphError::Unsupported(format!(
+                    "operator {operator} with the order of dimensions {order:?}; name each of them once"
+                )));
+            }
             let is_place = FREE.contains(&attribute.name.as_str());
             if let Some(number) = attribute
                 .i

@@ -513,3 +513,20 @@ fn a_circle_of_operators_overflowed_the_stack() {
         "{error}"
     );
 }
+
+#[test]
+fn an_order_of_dimensions_that_names_one_twice_took_memory_without_an_end() {
+    for order in [vec![0, 0, 1], vec![1, 2], vec![-1, 0]] {
+        let error = refused(|model| {
+            of(model).node[0].attribute.push(AttributeProto {
+                name: "perm".into(),
+                ints: order.clone(),
+                ..AttributeProto::default()
+            });
+        });
+        assert_eq!(
+            error,
+            format!("not supported: operator Add with the order of dimensions {order:?}; name each of them once")
+        );
+    }
+}
