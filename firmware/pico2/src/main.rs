@@ -3,6 +3,8 @@
 #![no_main]
 
 use core::cell::RefCell;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 
 use cortex_m::peripheral::{SCB, SYST};
 use cortex_m::singleton;
@@ -12,7 +14,7 @@ use embassy_rp::uart::{self, BufferedInterruptHandler, BufferedUart, BufferedUar
 use embassy_rp::watchdog::Watchdog;
 use embassy_rp::{bind_interrupts, clocks};
 use embassy_time::Duration;
-use embedded_hal_nb::serial::{Read, Write};
+use embedded_io_async::{Read, Write};
 use tsm2_cortex_m::clock;
 use tsm2_firmware::{Board, NoEthernet};
 
@@ -77,14 +79,24 @@ impl Board for Pico {
         cortex_m::asm::wfi();
     }
 
+    /// From the buffer that the interrupt handler fills. `embedded_hal_nb::serial::Read` reads the hardware's
+    /// FIFO instead, which the handler has emptied.
     fn read_serial(&self) -> Option<u8> {
-        self.receiver.borrow_mut().read().ok()
+        let mut byte = [0];
+        match poll_once(self.receiver.borrow_mut().read(&mut byte)) {
+            Poll::Ready(Ok(1)) => Some(byte[0]),
+            _ => None,
+        }
     }
 
-    /// Waits for room where the buffer is full, for less than a byte's time.
     fn write_serial(&self, byte: u8) -> bool {
-        self.sender.borrow_mut().write(byte).is_ok()
+        matches!(poll_once(self.sender.borrow_mut().write(&[byte])), Poll::Ready(Ok(1)))
     }
+}
+
+/// Polls without a waker: the main loop asks again.
+fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[entry]
