@@ -25,7 +25,10 @@ pub fn serve(mut board: impl Board) -> ! {
     };
     let Err(error) = run(&mut board, flash, memory::retained());
     let _ = writeln!(Line(&board), "# {error}");
-    loop {}
+    // Until the watchdog resets the board; meanwhile the line leaves.
+    loop {
+        board.sleep();
+    }
 }
 
 /// The serial line.

@@ -5,6 +5,7 @@
 //! counts them, see [`tsm2_mps2::counter`]), bytes of stack, and a mark.
 #![no_std]
 #![no_main]
+#![expect(clippy::empty_loop, reason = "after `debug::exit` nothing runs")]
 
 use core::panic::PanicInfo;
 
