@@ -1,4 +1,4 @@
-//! What a board provides. A board is one file that implements this trait.
+//! What a board provides. A board is a small crate with a type that implements [`Board`].
 
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::time::Instant;
