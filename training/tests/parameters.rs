@@ -1,4 +1,4 @@
-//! Every number that the training was given beforehand stands in `docs/reference/training-parameters.md`.
+//! Every constant of the training has a line in `docs/reference/training-parameters.md`; values are not compared.
 
 use std::fs;
 use std::path::Path;
