@@ -18,9 +18,10 @@ use tsm2_mqtt_testkit::mosquitto::{Mosquitto, free_port};
 
 const TRANSCRIPT: &str = "# The first hour, as it ran
 
-A transcript of [the first hour](first-hour.md), written by the test that walks it. The walk is
-short: two days of the simulated devices are sent at once, training has ten seconds, and the device
-is an OpenSSH server on the same machine.
+A transcript of [the first hour](first-hour.md), written by the test that walks it. The commands are
+those of the page. The test ran them in short form: `discover` listens 5 s, two days of readings are
+sent at once, training has `--budget 10s --no-baselines`, and the device is an OpenSSH server on the
+same machine.
 ";
 
 #[test]
