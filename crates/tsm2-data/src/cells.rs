@@ -101,7 +101,9 @@ pub(crate) fn classify(cell: &[u8]) -> Class<'_> {
 pub(crate) fn plain(cell: &[u8]) -> Option<f64> {
     if let [sign @ (b'+' | b'-'), b' ', rest @ ..] = cell {
         // Loggers align numbers behind their signs: `+  21.3`.
-        let number = plain(rest.trim_ascii_start()).filter(|number| !number.is_sign_negative())?;
+        let rest = rest.trim_ascii_start();
+        rest.first().filter(|byte| byte.is_ascii_digit() || **byte == b'.')?;
+        let number = plain(rest)?;
         return Some(if *sign == b'-' { -number } else { number });
     }
     let first = *cell.first()?;

@@ -1,5 +1,7 @@
 //! What each column is: a variate and how its cells become numbers, or why it is left out.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::cells::{self, Decimal, is_common_missing, is_missing, plain, state, trim};
 use crate::census::{Census, Column};
 use crate::error::{Error, list, shown};
@@ -257,6 +259,9 @@ impl Roles<'_> {
 /// One name per column: unnamed columns get a number, and names that come again too.
 pub(crate) fn unique_names(header: &[String], has_header: bool, time: &[usize], notes: &mut Vec<String>) -> Vec<String> {
     let mut unnamed = 0;
+    let mut taken: HashSet<String> = HashSet::new();
+    // The number that each name gets when it comes again.
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut names: Vec<String> = Vec::with_capacity(header.len());
     for (c, name) in header.iter().enumerate() {
         let name = match (has_header, time.contains(&c)) {
@@ -270,10 +275,10 @@ pub(crate) fn unique_names(header: &[String], has_header: bool, time: &[usize], 
             (true, _) => name.clone(),
         };
         let mut unique = name.clone();
-        let mut number = 2;
-        while names.contains(&unique) {
+        while !taken.insert(unique.clone()) {
+            let number = numbers.entry(name.clone()).or_insert(2);
             unique = format!("{name}_{number}");
-            number += 1;
+            *number += 1;
         }
         if unique != name {
             notes.push(format!("two columns are named `{}`: the later is `{unique}` here", shown(&name)));

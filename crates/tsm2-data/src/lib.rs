@@ -35,6 +35,8 @@ mod draw;
 mod encoding;
 mod error;
 mod file;
+#[cfg(feature = "compressed")]
+mod frames;
 mod grid;
 mod header;
 mod line_protocol;

@@ -209,7 +209,8 @@ impl<'a> Source<'a> {
         };
         match head.as_slice() {
             [0x1f, 0x8b, ..] => Ok(Container::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd] => Ok(Container::Zstd),
+            // A frame, or one to be skipped.
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Ok(Container::Zstd),
             b"PK\x03\x04" => unsupported("a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV"),
             b"PAR1" if cfg!(feature = "parquet") => Ok(Container::Parquet),
             b"PAR1" => unsupported("Parquet", "write it as CSV"),
@@ -228,11 +229,7 @@ impl<'a> Source<'a> {
         Ok(match self.container {
             Container::None | Container::Parquet => raw,
             Container::Gzip => Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(raw))),
-            Container::Zstd => {
-                let decoder = ruzstd::decoding::StreamingDecoder::new(raw);
-                let decoder = self.checked(decoder.map_err(io::Error::other))?;
-                Box::new(BufReader::with_capacity(BUFFER, decoder))
-            }
+            Container::Zstd => Box::new(BufReader::with_capacity(BUFFER, crate::frames::Frames::new(raw))),
         })
     }
 

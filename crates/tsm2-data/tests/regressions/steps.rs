@@ -262,3 +262,26 @@ fn compressed_files_are_read() {
         assert!(read_with(&bytes[..bytes.len() / 2], &Options::default()).is_err());
     }
 }
+
+#[cfg(feature = "compressed")]
+#[test]
+fn all_but_the_first_frame_of_a_zstd_file_were_lost() {
+    let text = table("time,a", 200, |row| format!("{},{:.1}", minute(row), reading(row)));
+    let frame = |text: &str| ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+    let (first, second) = text.split_at(text.len() / 3);
+    let (first, second) = (frame(first), frame(second));
+    // Three bytes that a decoder skips.
+    let skippable = [0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'a', b'b', b'c'];
+    let skippable = skippable.as_slice();
+    for frames in [
+        vec![first.as_slice(), &second],
+        vec![&first, skippable, &second],
+        vec![skippable, &first, &second, skippable],
+        vec![&first, &frame(""), &second],
+    ] {
+        assert_eq!(read(frames.concat()).1.rows, 200);
+    }
+    for damaged in [&second[..second.len() - 4], &second[..3], &skippable[..9], b"no frame"] {
+        assert!(read_with([&first, damaged].concat(), &Options::default()).is_err());
+    }
+}

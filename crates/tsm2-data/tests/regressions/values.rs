@@ -229,3 +229,35 @@ fn columns_are_chosen_by_name_and_order() {
     let message = read_with(&text, &options).unwrap_err().to_string();
     assert!(message.contains("`d`") && message.contains("`a`, `b`, `c`"), "{message}");
 }
+
+#[test]
+fn many_signs_before_a_number_overflowed_the_stack_or_were_read_as_one() {
+    for cell in ["+ ".repeat(500_000) + "3", "+ + 3".into(), "- + 3".into(), "+ +3".into()] {
+        let row = |row: usize| match row {
+            30 => format!("{},{cell}", at(row)),
+            _ => format!("{},{:.1}", at(row), reading(row)),
+        };
+        let (recording, report) = read(table("time,temp", 60, row));
+        assert_eq!(report.variates[0].missing, 1, "{:.20}", cell);
+        assert!(recording.series[0].values[30].is_nan());
+    }
+}
+
+#[test]
+fn a_header_of_many_equal_names_took_hours() {
+    let cells = |cell: &str| vec![cell; 20_000].join(",");
+    let (_, report) = read(table(&format!("time,{}", cells("a")), 4, |row| {
+        format!("{},{}", at(row), cells(&reading(row).to_string()))
+    }));
+    let names = names(&report);
+    assert_eq!((names.len(), names[1], names[19_999]), (20_000, "a_2", "a_20000"));
+}
+
+#[test]
+fn numbers_of_equal_names_skip_those_of_the_header() {
+    let (_, report) = read(table("time,a_2,a,a,b,a", 50, |row| {
+        let x = reading(row);
+        format!("{},{x},{},{},{},{}", at(row), x + 1.0, x + 2.0, x + 3.0, x + 4.0)
+    }));
+    assert_eq!(names(&report), ["a_2", "a", "a_3", "b", "a_4"]);
+}
