@@ -1,15 +1,18 @@
 //! Tables with a column for each time, as tables with a row for each time: a row a day with times of day, as meters export, and a row a
 //! series with whole times, as Home Assistant's energy page does.
 
+use std::collections::HashSet;
+
 use crate::cells::trim;
 use crate::dialect::Dialect;
-use crate::error::Error;
+use crate::error::{Error, list};
 use crate::names::{self, Part};
 use crate::rows::{Drops, Rows};
 use crate::source::Source;
 use crate::time::date::{ORDERS, Order};
 use crate::time::formats::parse;
 use crate::time::month;
+use crate::unpack::most_made;
 
 /// What the columns are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +61,9 @@ impl DayRows {
             let clocks: Vec<(usize, String)> = named.filter_map(|(c, name)| Some((c, kind.read(name)?))).collect();
             let others = dialect.header.names.len() - clocks.len();
             let has_year = || dialect.header.names.iter().any(|name| names::part(name) == Some(Part::Year));
-            let is_one = clocks.len() >= LEAST && (1..=LEAST).contains(&others) && (kind != Kind::Year || has_year());
+            // Two columns of one time would be mixed.
+            let are_unique = || clocks.iter().map(|(_, clock)| clock).collect::<HashSet<_>>().len() == clocks.len();
+            let is_one = clocks.len() >= LEAST && (1..=LEAST).contains(&others) && (kind != Kind::Year || has_year()) && are_unique();
             is_one.then_some(DayRows { clocks, kind })
         })
     }
@@ -95,21 +100,35 @@ impl DayRows {
             .iter()
             .map(|&c| dialect.header.names[c].as_bytes())
             .chain([self.kind.column().as_bytes(), b"value"]);
-        let failed = |error: csv::Error| Error::Read {
+        let failed = |error: std::io::Error| Error::Read {
             path: source.path.into(),
-            source: std::io::Error::other(error),
+            source: error,
         };
-        writer.write_record(header).map_err(failed)?;
+        let too_long = |most: u64| {
+            let columns = list(others.iter().map(|&c| dialect.header.names[c].as_str()));
+            failed(std::io::Error::other(format!(
+                "with its cells of {columns} repeated for each of {} times, the table has more than {most} bytes: remove the long ones of these columns",
+                self.clocks.len()
+            )))
+        };
+        let failed_record = |error: csv::Error| failed(error.into());
+        writer.write_record(header).map_err(failed_record)?;
+        let mut bytes = 0;
         while let Some((_, record)) = rows.next()? {
             count += 1;
+            bytes += (record.all().len() + record.len()) as u64;
+            let most = most_made(bytes);
             let cell = |c: usize| trim(record.get(c).unwrap_or_default());
             has_date |= others.iter().any(|&c| is_date(cell(c)));
             for (c, clock) in &self.clocks {
                 let cells = others.iter().map(|&c| cell(c)).chain([clock.as_bytes(), cell(*c)]);
-                writer.write_record(cells).map_err(failed)?;
+                writer.write_record(cells).map_err(failed_record)?;
+                if writer.get_ref().len() as u64 > most {
+                    return Err(too_long(most));
+                }
             }
         }
-        let csv = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+        let csv = writer.into_inner().map_err(|error| failed(error.into_error()))?;
         Ok((has_date || self.kind != Kind::Day).then_some(Table {
             csv,
             delimiter,

@@ -1,5 +1,7 @@
 //! The header among the lines above the rows: the names of the columns, and their units.
 
+use std::collections::HashSet;
+
 use crate::cells;
 use crate::error::shown;
 use crate::lines::{Cell, Line, Looks, tail};
@@ -49,19 +51,19 @@ impl Header {
                 cells: None,
             };
         };
-        let mut found = names(&above[at].cells, width, lines);
+        let mut found = names(&above[at], width, lines);
         strip_types(&mut found);
         if let Some(&level) = candidates.iter().rev().find(|&&other| other < at) {
-            join_levels(&mut found, &names(&above[level].cells, width, lines));
+            join_levels(&mut found, &names(&above[level], width, lines));
         }
         if let Some(&level) = candidates.iter().find(|&&other| other > at && !is_of_units(&above[other])) {
-            join_lower_level(&mut found, &names(&above[level].cells, width, lines));
+            join_lower_level(&mut found, &names(&above[level], width, lines));
         }
         let mut header = Header::of_names(found);
         header.cells = Some(above[at].cells.iter().map(|cell| cell.text.clone()).collect());
         let may_have_units = |&&below: &&usize| below > at && !above[below - 1].cells[0].text.starts_with(b"#TYPES");
         for &below in candidates.iter().filter(may_have_units) {
-            header.add_units(&names(&above[below].cells, width, lines));
+            header.add_units(&names(&above[below], width, lines));
         }
         let cut = above[at].cells.iter().skip(width + usize::from(has_mark(&above[at], width)));
         let cut: Vec<String> = cut
@@ -130,10 +132,12 @@ fn is_of_units(line: &Line) -> bool {
     units * 2 > line.cells.len()
 }
 
-/// Whether most filled cells of a line are values.
+/// Whether most filled cells of a line are values, and not units. States may be names: `Open`, `Close`.
 fn is_of_values(line: &Line) -> bool {
-    let filled = line.cells.iter().filter(|cell| !cell.is_empty()).count();
-    filled > 1 && line.cells.iter().filter(|cell| cell.is_value()).count() * 2 > filled
+    let filled: Vec<&Cell> = line.cells.iter().filter(|cell| !cell.is_empty()).collect();
+    let values = filled.iter().filter(|cell| cell.is_value() && cell.looks != Looks::State).count();
+    let units = filled.iter().filter(|cell| units::is_unit_cell(&cell.as_text())).count();
+    filled.len() > 1 && values * 2 > filled.len() && units * 2 <= filled.len()
 }
 
 /// Whether a line has a mark of its own before its names.
@@ -201,11 +205,9 @@ fn strip_types(names: &mut [String]) {
 }
 
 /// The names in a header, one per column: one short for row names at the start or a delimiter at the end of each line.
-fn names(cells: &[Cell], width: usize, lines: &[Line]) -> Vec<String> {
-    let mut names: Vec<String> = cells.iter().map(|cell| cells::name(&cell.text)).collect();
-    if names.len() == width + 1 && names[0] == "#" {
-        names.remove(0);
-    }
+fn names(line: &Line, width: usize, lines: &[Line]) -> Vec<String> {
+    let named = line.cells.iter().skip(usize::from(has_mark(line, width)));
+    let mut names: Vec<String> = named.map(|cell| cells::name(&cell.text)).collect();
     if let Some(first) = names.first_mut()
         && let Some(rest) = first.strip_prefix('#')
         && !rest.trim().is_empty()
@@ -254,5 +256,6 @@ fn join_lower_level(names: &mut [String], level: &[String]) {
 }
 
 fn are_unique(names: &[String]) -> bool {
-    (1..names.len()).all(|at| !names[..at].contains(&names[at]))
+    let mut taken = HashSet::new();
+    names.iter().all(|name| taken.insert(name))
 }

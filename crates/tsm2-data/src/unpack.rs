@@ -1,7 +1,7 @@
 //! JSON as a table: JSON lines, documents with arrays, and logs of messages (`TOPIC {..}`, `TIME TOPIC {..}`).
 //!
 //! Each object is a row; the members of nested objects are columns of their own, named by their path, or by its last part where that is
-//! unique. Objects in an array under a key become rows with the key in a column `key`.
+//! unique. Objects in an array under a key become rows with the key in a column `key`, or `date` where all keys are dates.
 
 use std::collections::HashMap;
 
@@ -13,8 +13,11 @@ use crate::time::formats::parse;
 
 /// Columns beyond which the text is no recording.
 const MOST_COLUMNS: usize = 20_000;
-/// Cells beyond which a text must have its share of bytes for them: each row is written with all columns.
-const MOST_CELLS: u64 = 1 << 26;
+
+/// The most cells, or bytes, of a table made of a text of so many bytes: what is written for each row must have its share of the text.
+pub(crate) fn most_made(bytes: u64) -> u64 {
+    (1 << 26).max(50 * bytes)
+}
 
 /// The text as CSV; `None` when it is no JSON. `Err`: the line that is none, and what is wrong.
 pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
@@ -37,7 +40,7 @@ pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
             return Err((1, "one object without rows".into()));
         }
         let cells = columns.rows.saturating_mul(columns.paths.len() as u64);
-        if cells > MOST_CELLS.max(50 * text.len() as u64) {
+        if cells > most_made(text.len() as u64) {
             let (rows, columns) = (columns.rows, columns.paths.len());
             return Err((0, format!("{rows} rows with {columns} different members are too many cells")));
         }
@@ -166,7 +169,12 @@ fn document_rows(
             with_cells(&mut std::iter::once(("name".to_owned(), &name)).chain(names.into_iter().zip(cells)))
         });
     }
-    if are_keyed_by_time(members) {
+    // Serial numbers and days may be the keys of tables; arrays without times are vectors of a row.
+    let is_row = |value: &Value| {
+        let is_of_vectors = |members: &Map<String, Value>| parallel(members).is_some() && !members.keys().any(|name| names::is_time(name));
+        !holds_rows(value) || value.as_object().is_some_and(is_of_vectors)
+    };
+    if are_keyed_by_time(members) && members.values().all(is_row) {
         return members.iter().try_for_each(|(key, value)| {
             let time = Value::String(key.clone());
             let cells = value.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value));
@@ -182,36 +190,48 @@ fn document_rows(
     if holding.is_empty() {
         return with_cells(&mut members.iter().map(|(name, value)| (name.clone(), value)));
     }
+    let name = if holding.iter().all(|(key, _)| is_date(key)) {
+        "date"
+    } else {
+        "key"
+    };
     holding.iter().try_for_each(|(key, value)| {
         let mut above = above.to_vec();
         if holding.len() > 1 {
-            above.push(("key".into(), (*key).clone()));
+            above.push((name.into(), (*key).clone()));
         }
         document_rows(value, &above, take)
     })
 }
 
-/// Items of the arrays of an object of several arrays of one length, with no objects in them. Beside anything else they are cells of a row.
+/// Items of the arrays of an object of several arrays of one length, with no objects in them. Beside anything else they are cells of a row,
+/// unless one of them, and nothing else, is called a time.
 fn parallel(members: &Map<String, Value>) -> Option<usize> {
-    let rows = members.values().next()?.as_array()?.len();
-    let is_column = |value: &Value| {
-        let is_cell = |item: &Value| !item.is_object() && !item.is_array();
-        value
-            .as_array()
-            .is_some_and(|items| items.len() == rows && items.iter().all(is_cell))
+    let is_cell = |item: &Value| !item.is_object() && !item.is_array();
+    let (arrays, others): (Vec<_>, Vec<_>) = members.iter().partition(|(_, value)| value.is_array());
+    let columns: Vec<&Vec<Value>> = arrays.iter().filter_map(|(_, value)| value.as_array()).collect();
+    let rows = columns.first()?.len();
+    let are_columns = columns.iter().all(|items| items.len() == rows && items.iter().all(is_cell));
+    let is_note = |(name, value): &(&String, &Value)| {
+        let is_flat = value.as_object().is_none_or(|members| members.values().all(is_cell));
+        is_flat && !names::is_time(name)
     };
-    (members.len() > 1 && rows > 1 && members.values().all(is_column)).then_some(rows)
+    let are_notes = || arrays.iter().any(|(name, _)| names::is_time(name)) && others.iter().all(is_note);
+    let is_table = columns.len() > 1 && rows > 1 && are_columns && (others.is_empty() || are_notes());
+    is_table.then_some(rows)
 }
 
 /// Whether the keys of an object are times.
 fn are_keyed_by_time(members: &Map<String, Value>) -> bool {
     let is_unix = |key: &str| matches!(key.len(), 10 | 13) && key.bytes().all(|byte| byte.is_ascii_digit());
-    let is_date = |key: &str| {
-        ORDERS
-            .iter()
-            .any(|&order| parse(key.as_bytes(), order).is_some_and(|time| time.date.is_some()))
-    };
     members.len() > 1 && members.keys().all(|key| is_unix(key) || is_date(key))
+}
+
+/// Whether a key is a date, with or without a time of day.
+fn is_date(key: &str) -> bool {
+    ORDERS
+        .iter()
+        .any(|&order| parse(key.as_bytes(), order).is_some_and(|time| time.date.is_some()))
 }
 
 /// Whether a value has rows in it rather than cells.

@@ -190,3 +190,97 @@ fn tables_that_cannot_be_read_are_named_with_what_to_do() {
         assert!(message.contains("too narrow"), "{message}");
     }
 }
+
+#[test]
+fn serial_numbers_and_days_for_keys_of_tables_were_times() {
+    let rows = |device: usize| {
+        let row = |row: usize| format!(r#"{{"time":"{}","temp":{}}}"#, at(row), reading(row + device));
+        (0..60).map(row).collect::<Vec<_>>().join(",")
+    };
+    let text = format!(r#"{{"4012345678":[{}],"4012345679":[{}]}}"#, rows(0), rows(5));
+    let options = Options {
+        series: Some("key".into()),
+        ..Options::default()
+    };
+    let (recording, report) = read_with(text, &options).unwrap();
+    assert_eq!((recording.series.len(), report.rows, names(&report)), (2, 120, vec!["temp"]));
+    assert_eq!(recording.series[1].values[9], reading(14));
+
+    let day = |day: usize, time: fn(usize) -> String| {
+        let rows = day * 144..(day + 1) * 144;
+        let times: Vec<_> = rows.clone().map(|row| format!("\"{}\"", time(row))).collect();
+        let temps: Vec<_> = rows.map(|row| reading(row).to_string()).collect();
+        let (times, temps) = (times.join(","), temps.join(","));
+        format!(r#""2024-03-{:02}":{{"time":[{times}],"temp":[{temps}]}}"#, 4 + day)
+    };
+    for time in [at, clock] {
+        let (recording, report) = read(format!("{{{},{}}}", day(0, time), day(1, time)));
+        assert_ten_minutes(&report);
+        assert_eq!((report.rows, names(&report)), (288, vec!["temp"]));
+        assert_eq!(recording.series[0].values[150], reading(150));
+    }
+
+    // Vectors below a time are cells of its row.
+    let row = |row: usize| format!(r#""{}":{{"acc":[{},2],"gyro":[3,{}]}}"#, at(row), reading(row), reading(row + 1));
+    let (_, report) = read(format!("{{{}}}", (0..60).map(row).collect::<Vec<_>>().join(",")));
+    assert_ten_minutes(&report);
+    assert_eq!(report.rows, 60);
+}
+
+#[test]
+fn a_scalar_beside_arrays_with_times_cost_the_rows() {
+    let list = |cell: &dyn Fn(usize) -> String| (0..60).map(cell).collect::<Vec<_>>().join(",");
+    let times = list(&|row| (1_709_510_400 + 600 * row).to_string());
+    let closes = list(&|row| reading(row).to_string());
+    for beside in [r#""s":"ok""#, r#""units":{"c":"EUR","t":"s"},"count":60"#] {
+        let (recording, report) = read(format!(r#"{{{beside},"t":[{times}],"c":[{closes}]}}"#));
+        assert_ten_minutes(&report);
+        assert_eq!((report.rows, names(&report)), (60, vec!["c"]));
+        assert_eq!(recording.series[0].values[9], reading(9));
+    }
+    // `t` and `r` are a translation and a rotation here: the object has a time of its own.
+    let row = |row: usize| format!(r#"{{"time":"{}","t":[{},2],"r":[3,{}]}}"#, at(row), reading(row), reading(row + 1));
+    let (_, report) = read(format!("[{}]", list(&row)));
+    assert_ten_minutes(&report);
+    assert_eq!((report.rows, report.time_column.as_deref()), (60, Some("time")));
+}
+
+#[test]
+fn names_that_are_also_states_and_lines_of_strokes_cost_the_header() {
+    let row = |row: usize| format!("{},{},{}", at(row), reading(row), reading(row + 3));
+    let (_, report) = read(table("Price,Close,Open\nTicker,AAPL,AAPL\nDate,,", 60, row));
+    assert_ten_minutes(&report);
+    assert_eq!(names(&report), ["Close", "Open"]);
+
+    let row = |row: usize| format!("{},{},{},{}", at(row), reading(row), reading(row + 3), reading(row + 7));
+    let header = "time,ph,ratio,index\n-,-,-,-\n,probe A,probe B,probe C";
+    let (_, report) = read(table(header, 60, row));
+    assert_ten_minutes(&report);
+    assert_eq!(names(&report), ["ph", "ratio", "index"]);
+}
+
+#[test]
+fn a_long_note_was_repeated_for_each_time_of_its_day_whatever_memory_that_took() {
+    let clocks: Vec<String> = (0..288).map(|step| format!("{:02}:{:02}", step / 12, step % 12 * 5)).collect();
+    let note = "x".repeat(25_000);
+    let row = |row: usize| {
+        let values: Vec<String> = (0..288).map(|step| reading(row * 288 + step).to_string()).collect();
+        format!("2024-03-{:02},{note},{}", 4 + row, values.join(","))
+    };
+    let message = error(table(&format!("date,note,{}", clocks.join(",")), 12, row));
+    assert!(message.contains("`date`, `note`") && message.contains("remove"), "{message}");
+}
+
+#[test]
+fn two_columns_of_one_time_of_day_were_rows_of_one_time() {
+    let clocks: Vec<String> = (0..24).map(|hour| format!("{hour:02}:00")).collect();
+    let row = |row: usize| {
+        let values: Vec<String> = (0..48)
+            .map(|step| (reading(row * 24 + step % 24) + (step / 24) as f32 * 100.0).to_string())
+            .collect();
+        format!("2024-03-{:02},{}", 4 + row, values.join(","))
+    };
+    let (_, report) = read(table(&format!("date,{0},{0}", clocks.join(",")), 20, row));
+    assert_eq!((report.rows, report.interval_s), (20, Some(86_400.0)));
+    assert_eq!(names(&report)[24], "00:00_2");
+}
