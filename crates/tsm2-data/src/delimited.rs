@@ -30,7 +30,7 @@ fn automaton(delimiter: u8) -> Automaton {
 }
 
 /// The cells of one record.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug)]
 pub(crate) struct Record {
     /// All cells, one behind the other, and room for more.
     bytes: Vec<u8>,

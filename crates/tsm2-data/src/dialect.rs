@@ -170,16 +170,16 @@ fn of_lines(source: &Source<'_>, lines: &[Line], delimiter: u8) -> Result<Dialec
     let has_numbers = typed.contains(&Typed::Value) || typed.contains(&Typed::Time);
     let body = (0..lines.len()).find(|&at| looks_like_row(at) && goes_on(at) && !(has_numbers && ends_at_header(at)));
     let Some(body) = body else {
-        // Whatever the delimiter.
-        let is_narrow = |line: &Line| line.cells[0].text.starts_with(b"####");
-        if lines.iter().any(is_narrow) {
+        // Spreadsheets write `####` for a time that does not fit the column. A wrong delimiter may leave digits behind it.
+        let is_narrow = |line: &&Line| line.cells[0].text.starts_with(b"####");
+        if lines.iter().filter(is_narrow).count() * 2 > lines.len() {
             return Err(Error::Unsupported {
                 path: source.path.into(),
                 format: "a table with `####` for its times, from a spreadsheet with a column that was too narrow,",
                 remedy: "widen the column, and save the sheet as CSV again",
             });
         }
-        // No line is blank.
+        // `lines` leaves blank lines out, so a header is there.
         return Err(Error::HeaderOnly { path: source.path.into() });
     };
     let header = Header::find(lines, body, width);

@@ -216,3 +216,9 @@ fn names_and_zones_that_do_not_exist_are_refused_with_those_that_do() {
         assert!(message.contains("--") && message.contains("`a`"), "{message}");
     }
 }
+
+#[test]
+fn a_title_between_number_signs_was_a_spreadsheets_narrow_column() {
+    let message = error("#### Station log ####\ntime,temp,hum\n");
+    assert!(message.contains("no row of readings"), "{message}");
+}
