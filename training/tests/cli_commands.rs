@@ -440,6 +440,9 @@ fn a_model_of_local_times_reads_the_local_clock_and_names_its_zone() {
         let bundle = Bundle::open(&model).unwrap();
         assert!(bundle.meta().config.linear_head.calendar);
         assert_eq!(bundle.meta().time_zone.as_deref(), zone);
+        let inspected = stdout(tsm2(["inspect", arg(&model)]));
+        let calendar = format!("time of day and day of the week, {}", zone.unwrap_or("UTC"));
+        assert!(inspected.contains(&calendar), "{inspected}");
         // The zone is the model's: it is not given again.
         let forecast = ["forecast", "--model", arg(&model), "--data", arg(&data), "--at", "672", "--json"];
         stdout(tsm2(forecast))

@@ -38,7 +38,7 @@ pub fn contained<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, GraphErr
     IS_CONTAINED.set(false);
     match done {
         Ok(done) => done.map_err(|error| GraphError::Run(format!("{error:#}"))),
-        Err(panic) => Err(GraphError::Run(format!("tract gave up: {}", text(&*panic)))),
+        Err(panic) => Err(GraphError::Run(format!("tract panicked: {}", text(&*panic)))),
     }
 }
 
@@ -54,8 +54,11 @@ pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> Result<
     started.map_err(|error| GraphError::Io(format!("no thread to read it: {error}")))?;
     results.recv_timeout(limit).unwrap_or_else(|late| {
         Err(match late {
-            RecvTimeoutError::Timeout => GraphError::TooSlow { limit },
-            RecvTimeoutError::Disconnected => GraphError::Run("its reader ended".into()),
+            RecvTimeoutError::Timeout => GraphError::TooSlow {
+                what: "reading the graph and running one time step",
+                limit,
+            },
+            RecvTimeoutError::Disconnected => GraphError::Run("the thread that reads it ended".into()),
         })
     })
 }
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_runtime_is_an_error_with_its_reason() {
         let error = contained(|| -> TractResult<()> { panic!("index {} out of bounds", 7) }).expect_err("a panic");
-        assert_eq!(error.to_string(), "the graph cannot be run: tract gave up: index 7 out of bounds");
+        assert_eq!(error.to_string(), "the graph cannot be run: tract panicked: index 7 out of bounds");
         assert_eq!(contained(|| Ok(3)), Ok(3), "and the next graph runs");
     }
 

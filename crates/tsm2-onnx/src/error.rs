@@ -158,8 +158,10 @@ pub enum GraphError {
         operator: String,
     },
     /// The graph takes too long.
-    #[error("reading the graph and running one time step takes more than {limit:?}; export a smaller model")]
+    #[error("{what} takes more than {limit:?}; export a smaller model")]
     TooSlow {
+        /// What takes too long.
+        what: &'static str,
         /// The most time.
         limit: Duration,
     },

@@ -5,7 +5,7 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tract_onnx::prelude::{IntoRunnable, TValue, Tensor, TractResult, TypedRunnableModel};
@@ -23,8 +23,11 @@ use crate::roles::{Input, Roles};
 /// Most numbers in the state of a stream, as for a bundle's model.
 const MAX_STATE: usize = 1 << 24;
 
-/// Longest time to read a graph and run one time step of it, so that each later one is as short.
+/// Longest time to read a graph and run one time step of it.
 const MAX_TIME: Duration = Duration::from_secs(60);
+
+/// Longest time of a time step: a worker that is silent for three times as long counts as stalled.
+const MAX_STEP: Duration = Duration::from_secs(10);
 
 /// Operators whose result is another one each time. The same readings give the same forecasts, also when a log is replayed.
 const RANDOM: [&str; 6] = [
@@ -142,7 +145,14 @@ impl GraphModel {
             digest: Sha256::digest(bytes).into(),
             interface,
         };
+        let begun = Instant::now();
         model.try_step()?;
+        if begun.elapsed() > MAX_STEP {
+            return Err(GraphError::TooSlow {
+                what: "a time step",
+                limit: MAX_STEP,
+            });
+        }
         Ok(model)
     }
 

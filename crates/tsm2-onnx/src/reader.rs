@@ -127,9 +127,7 @@ fn check(graph: &GraphProto, operators: &mut HashSet<String>) -> Result<(), Grap
             }
             attribute.t.iter().chain(&attribute.tensors).try_for_each(check_tensor)?;
             // tract looks without an end for the way to any other order of dimensions.
-            let mut order = attribute.ints.clone();
-            order.sort_unstable();
-            if attribute.name == "perm" && !(0..).zip(&order).all(|(axis, of)| axis == *of) {
+            if attribute.name == "perm" && !is_order(&attribute.ints) {
                 let (operator, order) = (&node.op_type, &attribute.ints);
                 return Err(GraphError::Unsupported(format!(
                     "operator {operator} with the order of dimensions {order:?}; name each of them once"
@@ -160,7 +158,14 @@ fn check(graph: &GraphProto, operators: &mut HashSet<String>) -> Result<(), Grap
     Ok(())
 }
 
-/// Checks that operators stand in order, as ONNX wants it: each reads what is given before it, so there is no circle.
+/// Whether these are the dimensions from 0 on, each once.
+fn is_order(dimensions: &[i64]) -> bool {
+    let mut sorted = dimensions.to_vec();
+    sorted.sort_unstable();
+    sorted.iter().zip(0..).all(|(of, axis)| *of == axis)
+}
+
+/// Checks that operators stand in order, as ONNX wants it: each reads what is given before it, so there is no cycle.
 fn check_order(graph: &GraphProto) -> Result<(), GraphError> {
     let given = graph.input.iter().map(|input| input.name.as_str());
     let constants = graph.initializer.iter().map(|tensor| tensor.name.as_str());
@@ -169,7 +174,7 @@ fn check_order(graph: &GraphProto) -> Result<(), GraphError> {
         if let Some(input) = node.input.iter().find(|input| !given.contains(input.as_str())) {
             let operator = &node.op_type;
             return Err(GraphError::Unsupported(format!(
-                "operator {operator} that reads {input:?}, which nothing before it gives"
+                "operator {operator} reads {input:?}, which no operator before it gives; sort the operators by what they read"
             )));
         }
         given.extend(node.output.iter().map(String::as_str));

@@ -48,7 +48,7 @@ impl Export {
             std::fs::write(path, &bytes).map_err(at(path))?;
             if let Some(zone) = bundle.zone().name() {
                 note(format_args!(
-                    "the model reads the time of day in {zone}, and firmware knows UTC only: where the zone's offset changes, habits shift by an hour"
+                    "the model reads the time of day in {zone}, and firmware reads UTC: every habit is shifted by the zone's offset; for firmware, train without --time-zone on times in UTC"
                 ));
             }
             let (bytes, state, working) = (bytes.len(), bundle.state_bytes(), bundle.scratch_bytes());
@@ -59,7 +59,7 @@ impl Export {
                     "{file}: {bytes} bytes of flash; {state} bytes of state and {working} bytes of working memory"
                 )?;
             }
-            let sizes = json!({ "file": path, "bytes": bytes, "state_bytes": state, "working_bytes": working });
+            let sizes = json!({ "file": path.display().to_string(), "bytes": bytes, "state_bytes": state, "working_bytes": working });
             written.insert("firmware".into(), sizes);
         }
         if let Some(path) = &self.onnx {
@@ -73,7 +73,7 @@ impl Export {
                     "{file}: {bytes} bytes, {operators} operators (opset {opset}), {state} numbers of state"
                 )?;
             }
-            let sizes = json!({ "file": path, "bytes": bytes, "operators": operators, "opset": opset, "state_numbers": state });
+            let sizes = json!({ "file": path.display().to_string(), "bytes": bytes, "operators": operators, "opset": opset, "state_numbers": state });
             written.insert("onnx".into(), sizes);
         }
         if self.json {

@@ -99,7 +99,7 @@ impl Import {
         let rows = written?;
         fs::rename(&part, &args.output).map_err(at(&args.output))?;
         match args.json {
-            true => writeln!(out, "{}", json!({ "file": args.output, "rows": rows }))?,
+            true => writeln!(out, "{}", json!({ "file": args.output.display().to_string(), "rows": rows }))?,
             false => writeln!(out, "{rows} rows in {}", args.output.display())?,
         }
         Ok(())

@@ -63,7 +63,8 @@ impl Inspect {
             row("future covariates", names(meta.future_covariates()));
         }
         if config.network.is_some_and(|network| network.calendar) || config.linear_head.calendar {
-            row("calendar", "time of day and day of the week, UTC".into());
+            let zone = bundle.zone().name().unwrap_or("UTC");
+            row("calendar", format!("time of day and day of the week, {zone}"));
         }
         row("normalizer", format!("{:?}", config.normalizer));
         match config.network {

@@ -122,6 +122,13 @@ pub fn check(horizons: &[usize], bundle: &OpenModel) -> anyhow::Result<()> {
 /// folder is, which was fitted to the training rows only. Another recording than that of the training may begin with the same rows,
 /// unless its split `is_asked` for.
 pub fn unseen(path: &Path, bundle: OpenModel, table: &Table, split: &Split, is_asked: bool) -> anyhow::Result<OpenModel> {
+    if bundle.is_graph() {
+        common::note(format_args!(
+            "{}: which rows an ONNX graph was trained on is not known; give a --split whose test rows are new to it",
+            path.display()
+        ));
+        return Ok(bundle);
+    }
     let trained = &bundle.meta().provenance;
     let is_beyond = split.train + split.validation >= trained.split.iter().sum();
     let is_other = trained.data_sha256 != table.sha256;

@@ -275,7 +275,7 @@ impl Train {
         }
         if trained.split.test > 0 {
             let data = self.data.iter().map(|path| path.display().to_string());
-            let reading = Reading::arguments(std::env::args());
+            let reading = Reading::arguments(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
             let words: Vec<String> = data.chain(reading).map(|word| tsm2_data::quoted(&word)).collect();
             let (model, words) = (tsm2_data::quoted(&trained.path.display().to_string()), words.join(" "));
             writeln!(

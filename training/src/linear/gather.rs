@@ -67,7 +67,7 @@ pub(super) fn by_part(
     sets
 }
 
-/// Every which origin is used.
+/// One of so many origins is used.
 pub(super) fn stride(config: &Config, origins: &Origins) -> usize {
     let (features, h) = (config.linear_head_features() as f64, config.horizon as f64);
     let count: usize = origins.iter().map(|(origins, _)| origins.len()).sum();

@@ -30,7 +30,7 @@ pub struct LinearModel {
     /// Bytes of the head and its error by rolling origins relative to the whole head's, of each rank that was tried,
     /// ascending; the last is the whole head.
     pub sizes: Vec<(usize, f64)>,
-    /// It was fitted to every which time step; 1: to all.
+    /// Fitted to one of so many time steps; 1: to all.
     pub stride: usize,
     choice: Choice,
     maps: Maps,
@@ -249,7 +249,7 @@ impl LinearModel {
         )];
         if self.stride > 1 {
             lines.push(format!(
-                "linear part: fitted to and judged on every {}th time step: the recording is long",
+                "linear part: fitted to and judged on one of {} time steps: the recording is long",
                 self.stride
             ));
         }

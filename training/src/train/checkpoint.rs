@@ -112,6 +112,7 @@ impl Checkpoints {
             "past_covariates": table.past_covariates,
             "future_covariates": table.future_covariates,
             "calendar": options.calendar,
+            "time_zone": table.zone.name(),
             "horizon": options.horizon,
             "size": format!("{:?}", options.size),
             "seed": options.seed,

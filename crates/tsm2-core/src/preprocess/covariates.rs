@@ -12,7 +12,7 @@
 //! 3. The work per time step is constant.
 
 use crate::config::{Config, future_bands};
-use crate::slices::{at, copy, row, row_mut, rows, rows_mut, split, split_mut};
+use crate::slices::{at, copy, row, row_mut, rows, rows_mut, shift_rows, split, split_mut};
 
 /// Numbers that give begin and end of the known values.
 const EXTENT: usize = 2;
@@ -94,10 +94,7 @@ impl FutureCovariates {
         let moved = |place: f32| (place as usize).min(horizon + 1).saturating_sub(1);
         let (begin, end) = (moved(at(extent, 0)), moved(at(extent, 1)));
         copy(&[begin as f32, end as f32], extent);
-        let mut later = known.last().copied().unwrap_or_default();
-        for value in known.iter_mut().rev() {
-            later = core::mem::replace(value, later);
-        }
+        shift_rows(known, 1);
         let value = |step: usize| match end {
             0 => now,
             _ if step < begin => now,

@@ -28,7 +28,7 @@ pub(super) struct Health {
 impl Health {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let http = Config::load(&self.config)?.http;
-        let http = http.with_context(|| format!("{}: add a section [http]; the daemon tells its health there", self.config.display()))?;
+        let http = http.with_context(|| format!("{}: add a section [http]; the daemon serves /healthz there", self.config.display()))?;
         common::print(ask(http.listen)?)
     }
 }

@@ -65,6 +65,10 @@ impl Transfer {
             path.file_stem()
                 .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
         };
+        ensure!(
+            !self.unseen.iter().any(|path| self.data.contains(path)),
+            "--unseen: a recording of --data; name recordings that train no model"
+        );
         let mut models = vec![("together", format!("{} devices", self.data.len()), self.train(&self.data)?)];
         for path in self.data.iter().take(self.alone) {
             models.push(("alone", name(path), self.train(std::slice::from_ref(path))?));
@@ -90,6 +94,11 @@ impl Transfer {
                 }));
             };
             for (forecaster, trained_on, bundle) in &models {
+                ensure!(
+                    bundle.meta().variates.iter().map(|variate| &variate.name).eq(&table.names),
+                    "{}: its columns are not those of {trained_on}, in that order",
+                    path.display()
+                );
                 let errors = model_errors(&bundle.into(), &table, &scaler, &rows, &self.horizons, Protocol::Carried, &|| ())?;
                 line(forecaster, trained_on, &errors.total);
             }

@@ -44,7 +44,7 @@ pub(super) struct Discover {
     /// File to write, which must not exist [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Print one JSON object: what was heard, and the configuration or its file
+    /// Print one JSON object: what was heard, the configuration, and its file if --out is given
     #[arg(long)]
     json: bool,
     #[command(flatten)]
