@@ -530,3 +530,23 @@ fn export_writes_an_onnx_graph_that_names_its_variates() {
         "one of both files is required"
     );
 }
+
+#[test]
+fn names_that_are_no_text_panicked_after_the_work() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = Folder::new();
+    let data = folder.file("data.csv", recording(400));
+    let [odd, out, flash] = [&b"data\xff.csv"[..], b"out\xff", b"flash\xff.bin"].map(|name| data.with_file_name(OsStr::from_bytes(name)));
+    std::fs::rename(&data, &odd).unwrap();
+    let train = [OsStr::new("train"), "--data".as_ref(), odd.as_ref(), "--out".as_ref(), out.as_ref()];
+    stdout(tsm2(
+        train
+            .into_iter()
+            .chain(["--horizon", "4", "--updates", "4", "--no-baselines"].map(OsStr::new)),
+    ));
+    let model = out.join("model.safetensors");
+    stdout(tsm2([OsStr::new("export"), model.as_ref(), "--firmware".as_ref(), flash.as_ref()]));
+    assert!(flash.exists());
+}
