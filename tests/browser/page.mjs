@@ -11,14 +11,6 @@ const changed = (page, selector, before) =>
 
 await look(url, chart, screenshots, 'page-');
 
-// Answers that come late move nothing.
-const late = await open(url, chart, {}, (page) => page.route(/\/api\//, async (route) => {
-  await new Promise((resolve) => { setTimeout(resolve, 1000); });
-  await route.continue().catch(() => {});
-}));
-await assertSteady(late);
-await late.close();
-
 const page = await open(url, chart);
 assert.equal(await page.textContent('#title'), stream);
 await changed(page, '#caption', await page.textContent('#caption'));

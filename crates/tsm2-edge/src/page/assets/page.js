@@ -64,9 +64,6 @@ function fill(parent, key, make) {
   if (focused !== null) [...parent.querySelectorAll('button')].find((button) => button.dataset.name === focused)?.focus();
 }
 
-// Nothing moves before the first answer about a stream, however late it comes: until then its part of the page is not seen.
-const settle = () => $('stream').classList.remove('pending');
-
 // ---- header and rejections
 
 async function showStatus() {
@@ -74,7 +71,6 @@ async function showStatus() {
   try { status = await json('api/status'); } catch { /* the daemon is not there */ }
   const line = $('state');
   if (!status) {
-    settle();
     line.textContent = 'The daemon does not answer. Trying again.';
     line.className = 'bad';
     return;
@@ -100,7 +96,6 @@ async function showStreams() {
   const hidden = listing.matching - listing.streams.length;
   $('listed').textContent = `${count(listing.matching)} of ${count(listing.total)}`
     + (hidden > 0 ? `; ${count(hidden)} more: search` : '');
-  if (!listing.streams.length) settle();
   if (!state.stream && listing.streams.length) choose(listing.streams[0].name, '');
   fill($('streams'), [listing.streams.map(({ name, drifting }) => [name, drifting]), state.stream], () =>
     listing.streams.map(({ name, drifting }) => {
@@ -145,14 +140,12 @@ async function showSeries() {
   $('figure').hidden = data === null;
   if (!data) {
     $('hint').textContent = 'No time step of this stream since the daemon started.';
-    settle();
     return;
   }
   state.data = data;
   showVariates(data);
   showPast(data);
   draw(data);
-  settle();
 }
 
 function showVariates(data) {
