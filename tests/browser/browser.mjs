@@ -28,9 +28,13 @@ export async function open(url, part, options = {}, prepare = async () => {}) {
     if (protocol !== 'data:' && !isOwn) complaints.push(`a request to ${request.url()}`);
   });
   await page.addInitScript(() => {
-    globalThis.shift = 0;
+    globalThis.shifts = [];
+    const place = ({ x, y, width, height }) => [x, y, width, height].map(Math.round).join(' ');
+    const moved = ({ node, previousRect, currentRect }) => `${node?.nodeName} ${place(previousRect)} -> ${place(currentRect)}`;
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.shift += entry.value;
+      for (const entry of list.getEntries()) {
+        if (!entry.hadRecentInput) globalThis.shifts.push({ value: entry.value, moved: entry.sources.map(moved) });
+      }
     }).observe({ type: 'layout-shift', buffered: true });
   });
   await prepare(page);
@@ -40,8 +44,9 @@ export async function open(url, part, options = {}, prepare = async () => {}) {
 }
 
 export async function assertSteady(page) {
-  const shift = await page.evaluate(() => globalThis.shift);
-  assert(shift < 0.1, `layout shift ${shift}`);
+  const shifts = await page.evaluate(() => globalThis.shifts);
+  const sum = shifts.reduce((sum, { value }) => sum + value, 0);
+  assert(sum < 0.1, `layout shift ${sum}: ${JSON.stringify(shifts)}`);
 }
 
 // Opens a page in each look: accessible, steady, not wider than the window. SCREENSHOTS/PREFIX-LOOK.png shows each.
