@@ -43,10 +43,10 @@ export async function open(url, part, options = {}, prepare = async () => {}) {
   return page;
 }
 
-export async function assertSteady(page) {
+export async function assertSteady(page, what = '') {
   const shifts = await page.evaluate(() => globalThis.shifts);
   const sum = shifts.reduce((sum, { value }) => sum + value, 0);
-  assert(sum < 0.1, `layout shift ${sum}: ${JSON.stringify(shifts)}`);
+  assert(sum < 0.1, `${what} layout shift ${sum}: ${JSON.stringify(shifts)}`);
 }
 
 // Opens a page in each look: accessible, steady, not wider than the window. SCREENSHOTS/PREFIX-LOOK.png shows each.
@@ -64,7 +64,7 @@ export async function look(url, part, screenshots, prefix = '') {
     assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), [], name);
     const isWide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
     assert(!isWide, `${name}: the page scrolls sideways`);
-    await assertSteady(page);
+    await assertSteady(page, name);
     if (screenshots) await page.screenshot({ path: `${screenshots}/${prefix}${name}.png`, fullPage: true });
     await page.context().close();
   }

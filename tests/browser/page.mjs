@@ -11,6 +11,20 @@ const changed = (page, selector, before) =>
 
 await look(url, chart, screenshots, 'page-');
 
+// Answers that come late, each alone and all together, move nothing.
+const phone = { viewport: { width: 390, height: 844 } };
+for (const late of ['status', 'streams', 'series', '']) {
+  await Promise.all([{}, phone].map(async (options) => {
+    const seen = await open(url, chart, options, (page) => page.route(`**/api/${late}*`, async (route) => {
+      await new Promise((resolve) => { setTimeout(resolve, 700); });
+      await route.continue().catch(() => {});
+    }));
+    await seen.waitForFunction(() => document.querySelector('#counts').textContent !== '');
+    await assertSteady(seen, `late: ${late || 'all'}`);
+    await seen.context().close();
+  }));
+}
+
 const page = await open(url, chart);
 assert.equal(await page.textContent('#title'), stream);
 await changed(page, '#caption', await page.textContent('#caption'));

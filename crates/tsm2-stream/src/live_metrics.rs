@@ -63,6 +63,16 @@ impl LiveMetrics {
         }
     }
 
+    /// Fraction of readings within their interval; `None` before the first was compared with it.
+    pub fn known_coverage(&self) -> Option<f32> {
+        (self.scored > 0).then_some(self.coverage)
+    }
+
+    /// One of the three errors; `None` before the first comparison, when it is 0.
+    pub fn known(&self, errors: Errors<f32>) -> Option<Errors<f32>> {
+        (self.compared > 0).then_some(errors)
+    }
+
     /// A reading was compared with its interval.
     pub(crate) fn score(&mut self, is_covered: bool) {
         self.scored = self.scored.saturating_add(1);

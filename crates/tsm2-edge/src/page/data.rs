@@ -3,14 +3,12 @@
 use std::collections::VecDeque;
 
 use serde::Serialize;
-use tsm2_stream::Monitor;
+use tsm2_stream::{LiveMetrics, Monitor};
 
 use crate::runtime::engine::Step;
 
 /// Time steps that are kept of a stream.
 pub(super) const KEPT: usize = 288;
-/// Bytes of a row beside its values: its place in a queue that has room for twice as many, and an allocation of its own.
-pub(super) const ROW_BYTES: usize = 2 * size_of::<Row>() + 16;
 
 /// What the page shows of the model.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -25,22 +23,92 @@ pub(super) struct Model {
     pub(super) past_steps: Vec<usize>,
 }
 
-/// Time and values.
-type Row = (i64, Box<[f32]>);
-
-/// Data of one stream.
+/// Data of one stream. A time step costs no allocation once the queues are full.
 #[derive(Debug, Default)]
 pub(super) struct Data {
-    /// Values shape `[M]`.
-    pub(super) history: VecDeque<Row>,
-    /// For each of the past steps: the time that was forecast, and means of shape `[targets]`.
-    pub(super) past: Vec<VecDeque<Row>>,
+    times_ms: VecDeque<i64>,
+    /// For each time: `M` values, and for each of the past steps a mean of each target, NaN where there
+    /// was no forecast.
+    rows: VecDeque<f32>,
     /// Time of the first forecast step.
     pub(super) start_ms: i64,
     /// Mean, lower and upper, each of shape `[targets][H]`.
     pub(super) forecast: [Vec<f32>; 3],
     /// Errors by target, at the last step of the horizon.
     pub(super) errors: Vec<Errors>,
+}
+
+impl Model {
+    /// Numbers of a time step.
+    fn width(&self) -> usize {
+        self.variates.len() + self.past_steps.len() * self.targets
+    }
+
+    /// Bytes of the data of a stream; queues may have room for twice what is in them.
+    pub(super) fn bytes(&self) -> usize {
+        let row = size_of::<i64>() + size_of::<f32>() * self.width();
+        size_of::<Data>() + 2 * KEPT * row + 3 * size_of::<f32>() * self.targets * self.horizon + size_of::<Errors>() * self.targets
+    }
+}
+
+impl Data {
+    /// Takes a time step and its forecast.
+    pub(super) fn step(&mut self, model: &Model, step: &Step<'_>) {
+        if self.times_ms.len() == KEPT {
+            self.times_ms.pop_front();
+            self.rows.drain(..model.width());
+        }
+        self.times_ms.push_back(step.time_ms);
+        self.rows.extend(step.values);
+        // A step that bridges a gap has no forecast.
+        let has_forecast = step.last_reading_ms.is_some();
+        for &ahead in &model.past_steps {
+            let means = (0..model.targets).map(|target| match has_forecast {
+                true => step.mean[target * model.horizon + ahead - 1],
+                false => f32::NAN,
+            });
+            self.rows.extend(means);
+        }
+        if !has_forecast {
+            return;
+        }
+        self.start_ms = step.time_ms.saturating_add(model.interval_ms);
+        for (kept, new) in self.forecast.iter_mut().zip([step.mean, step.lower, step.upper]) {
+            kept.clear();
+            kept.extend(new);
+        }
+        if let Some(monitor) = step.metrics {
+            self.errors = (0..model.targets)
+                .map(|target| Errors::of(monitor, target, model.horizon))
+                .collect();
+        }
+    }
+
+    /// Times and values of a column of the rows.
+    fn column(&self, model: &Model, column: usize) -> impl Iterator<Item = (i64, f32)> {
+        let numbers = self.rows.iter().skip(column).step_by(model.width().max(1));
+        self.times_ms.iter().copied().zip(numbers.copied())
+    }
+
+    /// Times and readings of a variate.
+    pub(super) fn history(&self, model: &Model, variate: usize) -> impl Iterator<Item = (i64, f32)> {
+        self.column(model, variate)
+    }
+
+    /// Times that were forecast, and means, of one of the past steps; empty for a covariate.
+    pub(super) fn past(&self, model: &Model, place: usize, variate: usize) -> impl Iterator<Item = (i64, f32)> {
+        let ahead_ms = model.interval_ms.saturating_mul(model.past_steps[place] as i64);
+        let column = model.variates.len() + place * model.targets + variate;
+        self.column(model, column)
+            .filter(move |(_, mean)| variate < model.targets && !mean.is_nan())
+            .map(move |(time_ms, mean)| (time_ms.saturating_add(ahead_ms), mean))
+    }
+
+    /// The newest reading of a variate.
+    pub(super) fn newest(&self, model: &Model, variate: usize) -> Option<f32> {
+        let row = self.rows.len().checked_sub(model.width())?;
+        self.rows.get(row + variate).copied()
+    }
 }
 
 /// Mean absolute errors and coverage at the last step of the horizon.
@@ -53,54 +121,30 @@ pub(crate) struct Errors {
     drifting: bool,
 }
 
-impl Data {
-    /// Takes a time step and its forecast.
-    pub(super) fn step(&mut self, model: &Model, step: &Step<'_>) {
-        push(&mut self.history, step.time_ms, step.values.into());
-        // A step that bridges a gap has no forecast.
-        if step.last_reading_ms.is_none() {
-            return;
-        }
-        self.start_ms = step.time_ms.saturating_add(model.interval_ms);
-        for (kept, new) in self.forecast.iter_mut().zip([step.mean, step.lower, step.upper]) {
-            kept.clear();
-            kept.extend(new);
-        }
-        self.past.resize_with(model.past_steps.len(), VecDeque::new);
-        for (past, &ahead) in self.past.iter_mut().zip(&model.past_steps) {
-            let means = (0..model.targets).filter_map(|target| step.mean.get(target * model.horizon + ahead - 1));
-            let time_ms = step.time_ms.saturating_add(model.interval_ms.saturating_mul(ahead as i64));
-            push(past, time_ms, means.copied().collect());
-        }
-        if let Some(monitor) = step.metrics {
-            self.errors = (0..model.targets)
-                .map(|target| Errors::of(monitor, target, model.horizon))
-                .collect();
-        }
-    }
-}
-
-fn push(rows: &mut VecDeque<Row>, time_ms: i64, values: Box<[f32]>) {
-    if rows.len() == KEPT {
-        rows.pop_front();
-    }
-    rows.push_back((time_ms, values));
-}
-
 impl Errors {
     /// Of one target at one step, from 1.
     pub(super) fn of(monitor: &Monitor, target: usize, step: usize) -> Self {
         let metrics = monitor.live_metrics(target, step);
-        // A reading is compared later than it is scored: when a season has passed.
-        let compared = metrics.filter(|metrics| metrics.compared > 0);
-        let scored = metrics.filter(|metrics| metrics.scored > 0);
+        let known = |errors: fn(&LiveMetrics) -> tsm2_stream::Errors<f32>| {
+            let errors = metrics.and_then(|metrics| metrics.known(errors(&metrics)));
+            errors.map(|errors| errors.mae)
+        };
         Errors {
-            evaluated: scored.map_or(0, |metrics| metrics.scored),
-            mae: compared.map(|metrics| metrics.model.mae),
-            naive_mae: compared.map(|metrics| metrics.naive.mae),
-            coverage: scored.map(|metrics| metrics.coverage),
+            evaluated: metrics.map_or(0, |metrics| metrics.scored),
+            mae: known(|metrics| metrics.model),
+            naive_mae: known(|metrics| metrics.naive),
+            coverage: metrics.and_then(|metrics| metrics.known_coverage()),
             drifting: monitor.is_drifting(target),
         }
+    }
+}
+
+#[cfg(test)]
+impl Data {
+    /// Bytes of all that it has.
+    pub(super) fn bytes(&self) -> usize {
+        let numbers = self.rows.capacity() + self.forecast.iter().map(Vec::capacity).sum::<usize>();
+        size_of::<Data>() + size_of::<f32>() * numbers + size_of::<i64>() * self.times_ms.capacity()
     }
 }
 

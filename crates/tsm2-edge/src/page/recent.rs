@@ -4,14 +4,14 @@
 //!    that somebody looks at gets the place of one that nobody looks at.
 //! 2. Nothing here is durable: the page begins anew with the process.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 use tsm2_bundle::Metadata;
 
-use super::data::{Data, KEPT, Model, ROW_BYTES};
+use super::data::{Data, Model};
 use super::series::Series;
 use crate::runtime::engine::Step;
 
@@ -29,7 +29,7 @@ pub struct Recent(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     model: Model,
-    streams: BTreeMap<String, Stream>,
+    streams: HashMap<String, Stream>,
     /// Streams whose data are kept.
     kept: usize,
 }
@@ -91,13 +91,13 @@ impl Recent {
         if !state.streams.contains_key(step.stream) {
             state.streams.insert(step.stream.to_owned(), Stream::default());
         }
-        let (capacity, kept) = (state.capacity(), state.kept);
+        let has_room = state.kept < state.capacity();
         let Some(stream) = state.streams.get_mut(step.stream) else { return };
         stream.time_ms = step.time_ms;
         if let Some(monitor) = step.metrics {
             stream.drifting = monitor.drifts();
         }
-        if stream.data.is_none() && kept < capacity {
+        if stream.data.is_none() && has_room {
             stream.data = Some(Box::default());
             state.kept += 1;
         }
@@ -117,7 +117,14 @@ impl Recent {
     /// The streams whose name contains `search`, without regard to case; at most [`LISTED`].
     pub(crate) fn list(&self, search: &str) -> Listing {
         let (state, search) = (self.state(), search.to_lowercase());
-        let matching = || state.streams.iter().filter(|(name, _)| name.to_lowercase().contains(&search));
+        let is_match = |name: &str| search.is_empty() || name.to_lowercase().contains(&search);
+        let mut matching: Vec<(&String, &Stream)> = state.streams.iter().filter(|(name, _)| is_match(name)).collect();
+        let count = matching.len();
+        if count > LISTED {
+            matching.select_nth_unstable_by_key(LISTED, |(name, _)| *name);
+            matching.truncate(LISTED);
+        }
+        matching.sort_unstable_by_key(|(name, _)| *name);
         let listed = |(name, stream): (&String, &Stream)| Listed {
             name: name.clone(),
             time_ms: stream.time_ms,
@@ -126,8 +133,8 @@ impl Recent {
         Listing {
             model: state.model.name.clone(),
             total: state.streams.len(),
-            matching: matching().count(),
-            streams: matching().take(LISTED).map(listed).collect(),
+            matching: count,
+            streams: matching.into_iter().map(listed).collect(),
         }
     }
 
@@ -165,10 +172,7 @@ fn past_steps(horizon: usize, published: &[usize]) -> Vec<usize> {
 impl State {
     /// Streams whose data fit into the budget.
     fn capacity(&self) -> usize {
-        let model = &self.model;
-        let row = |values: usize| KEPT * (ROW_BYTES + 4 * values);
-        let rows = row(model.variates.len()) + model.past_steps.len() * row(model.targets);
-        (BUDGET / (rows + 4 * 3 * model.targets * model.horizon)).max(1)
+        (BUDGET / self.model.bytes()).max(1)
     }
 
     /// Keeps the data of a stream from now on, in place of those that were looked at least recently.
@@ -198,6 +202,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::data::KEPT;
 
     const MINUTE: i64 = 60_000;
 
@@ -284,20 +289,52 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_bridges_a_gap_has_no_past_forecast() {
+        let recent = recent(1, 2);
+        step(&recent, "a", 0, &[5.0]);
+        recent.step(&Step {
+            stream: "a",
+            time_ms: MINUTE,
+            last_reading_ms: None,
+            values: &[f32::NAN],
+            mean: &[7.0; 2],
+            lower: &[7.0; 2],
+            upper: &[7.0; 2],
+            metrics: None,
+        });
+        let series = json(&recent, "a", "v0");
+        assert_eq!(series["history"]["value"], serde_json::json!([5.0, null]));
+        assert_eq!(series["past"][0]["time_ms"], serde_json::json!([MINUTE]));
+        assert_eq!(series["forecast"]["mean"], serde_json::json!([5.0, 5.0]));
+    }
+
+    #[test]
     fn many_streams_of_a_narrow_model_stay_within_the_budget() {
         let recent = recent(1, 12);
-        let bytes = recent.state().capacity() * 3 * KEPT * ROW_BYTES;
-        assert!(bytes <= BUDGET, "{bytes}");
+        let capacity = recent.state().capacity();
+        assert!(capacity >= 1000, "a thousand small streams have their history: {capacity}");
+        for minute in 0..2 * KEPT as i64 {
+            step(&recent, "a", minute, &[1.0]);
+        }
+        let state = recent.state();
+        let data = state.streams["a"].data.as_deref().expect("data");
+        assert!(data.bytes() * capacity <= BUDGET, "{}", data.bytes());
     }
 
     #[test]
     fn a_search_finds_names_without_regard_to_case() {
         let recent = recent(1, 2);
-        for name in ["Boiler", "room", "old boiler"] {
+        for name in ["room", "old boiler", "Boiler"] {
             step(&recent, name, 7, &[1.0]);
         }
         let listing = serde_json::to_value(recent.list("boil")).expect("JSON");
         assert_eq!((&listing["total"], &listing["matching"]), (&3.into(), &2.into()));
         assert_eq!(listing["streams"][0]["name"], "Boiler");
+        let names: Vec<String> = (0..3 * LISTED).rev().map(|number| format!("stream {number:03}")).collect();
+        names.iter().for_each(|name| step(&recent, name, 7, &[1.0]));
+        let listing = recent.list("stream");
+        let listed = listing.streams.iter().map(|stream| &stream.name);
+        assert!(listed.eq(names.iter().rev().take(LISTED)), "the first by name");
+        assert_eq!(listing.matching, 3 * LISTED);
     }
 }

@@ -45,6 +45,13 @@ struct Forecast {
     upper: Vec<f32>,
 }
 
+impl FromIterator<(i64, f32)> for Curve {
+    fn from_iter<I: IntoIterator<Item = (i64, f32)>>(points: I) -> Self {
+        let (time_ms, value) = points.into_iter().unzip();
+        Curve { time_ms, value }
+    }
+}
+
 /// Past forecasts of one step, at the times that they forecast.
 #[derive(Debug, Serialize)]
 struct Past {
@@ -59,19 +66,13 @@ impl Series {
         let index = model.variates.iter().position(|(name, _)| name == variate).unwrap_or(0);
         let steps = |target: usize| target * model.horizon..(target + 1) * model.horizon;
         let [mean, lower, upper] = &data.forecast;
-        let newest = data.history.back();
         let summary = |(number, (name, unit)): (usize, &(String, Option<String>))| Summary {
             name: name.clone(),
             unit: unit.clone(),
             is_target: number < model.targets,
-            value: newest.and_then(|(_, values)| values.get(number).copied()),
+            value: data.newest(model, number),
             last: mean.get(steps(number)).and_then(|steps| steps.last().copied()),
             errors: data.errors.get(number).copied(),
-        };
-        let curve = |rows: &mut dyn Iterator<Item = &(i64, Box<[f32]>)>| {
-            let rows = rows.filter_map(|(time_ms, values)| Some((*time_ms, *values.get(index)?)));
-            let (time_ms, value) = rows.unzip();
-            Curve { time_ms, value }
         };
         let forecast = mean.get(steps(index)).map(|mean| Forecast {
             start_ms: data.start_ms,
@@ -84,15 +85,15 @@ impl Series {
             horizon: model.horizon,
             variates: model.variates.iter().enumerate().map(summary).collect(),
             variate: model.variates.get(index).map(|(name, _)| name.clone()).unwrap_or_default(),
-            history: curve(&mut data.history.iter()),
+            history: data.history(model, index).collect(),
             forecast,
             past: model
                 .past_steps
                 .iter()
-                .zip(&data.past)
-                .map(|(&step, rows)| Past {
+                .enumerate()
+                .map(|(place, &step)| Past {
                     step,
-                    curve: curve(&mut rows.iter()),
+                    curve: data.past(model, place, index).collect(),
                 })
                 .collect(),
         }

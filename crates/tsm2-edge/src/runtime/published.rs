@@ -57,16 +57,17 @@ pub(crate) struct MetricsMessage<'a> {
     pub(crate) step: Vec<usize>,
     /// Forecasts compared with the reading that followed.
     pub(crate) evaluated: Vec<u32>,
-    pub(crate) coverage: Vec<f32>,
-    pub(crate) mae: Vec<f32>,
-    pub(crate) mse: Vec<f32>,
-    pub(crate) naive_mae: Vec<f32>,
-    pub(crate) naive_mse: Vec<f32>,
+    // `null` before the first comparison, which waits for a season where the model has one.
+    pub(crate) coverage: Vec<Option<f32>>,
+    pub(crate) mae: Vec<Option<f32>>,
+    pub(crate) mse: Vec<Option<f32>>,
+    pub(crate) naive_mae: Vec<Option<f32>>,
+    pub(crate) naive_mse: Vec<Option<f32>>,
     /// Absent for a model without a season.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) seasonal_mae: Vec<f32>,
+    pub(crate) seasonal_mae: Vec<Option<f32>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) seasonal_mse: Vec<f32>,
+    pub(crate) seasonal_mse: Vec<Option<f32>>,
 }
 
 impl<'a> MetricsMessage<'a> {
@@ -84,14 +85,16 @@ impl<'a> MetricsMessage<'a> {
             };
             message.step.push(step);
             message.evaluated.push(metrics.scored);
-            message.coverage.push(metrics.coverage);
-            message.mae.push(metrics.model.mae);
-            message.mse.push(metrics.model.mse);
-            message.naive_mae.push(metrics.naive.mae);
-            message.naive_mse.push(metrics.naive.mse);
+            message.coverage.push(metrics.known_coverage());
+            let push = |mae: &mut Vec<_>, mse: &mut Vec<_>, errors| {
+                let errors = metrics.known(errors);
+                mae.push(errors.map(|errors| errors.mae));
+                mse.push(errors.map(|errors| errors.mse));
+            };
+            push(&mut message.mae, &mut message.mse, metrics.model);
+            push(&mut message.naive_mae, &mut message.naive_mse, metrics.naive);
             if let Some(seasonal) = metrics.seasonal {
-                message.seasonal_mae.push(seasonal.mae);
-                message.seasonal_mse.push(seasonal.mse);
+                push(&mut message.seasonal_mae, &mut message.seasonal_mse, seasonal);
             }
         }
         message
@@ -119,6 +122,7 @@ pub(crate) fn largest_payload(model: &str, horizon: usize, publication: &Publica
     };
     let crossings = publication.thresholds.iter().map(Vec::len).max().unwrap_or(0);
     let steps = horizon.min(MAX_METRIC_STEPS);
+    let errors = || vec![Some(WIDEST); steps];
     let forecast = ForecastMessage {
         origin: WIDEST_TIME,
         start: WIDEST_TIME,
@@ -139,13 +143,13 @@ pub(crate) fn largest_payload(model: &str, horizon: usize, publication: &Publica
         drift: false,
         step: vec![horizon; steps],
         evaluated: vec![u32::MAX; steps],
-        coverage: numbers[..steps].to_vec(),
-        mae: numbers[..steps].to_vec(),
-        mse: numbers[..steps].to_vec(),
-        naive_mae: numbers[..steps].to_vec(),
-        naive_mse: numbers[..steps].to_vec(),
-        seasonal_mae: numbers[..steps].to_vec(),
-        seasonal_mse: numbers[..steps].to_vec(),
+        coverage: errors(),
+        mae: errors(),
+        mse: errors(),
+        naive_mae: errors(),
+        naive_mse: errors(),
+        seasonal_mae: errors(),
+        seasonal_mse: errors(),
     };
     let length = |json: Result<Vec<u8>, _>| json.map_or(0, |json: Vec<u8>| json.len());
     length(serde_json::to_vec(&forecast)).max(length(serde_json::to_vec(&metrics)))
@@ -162,7 +166,38 @@ pub(crate) fn seconds(ms: u64) -> serde_json::Number {
 
 #[cfg(test)]
 mod tests {
+    use tsm2_stream::MonitorConfig;
+
     use super::*;
+
+    #[test]
+    fn errors_and_coverage_are_null_before_the_first_comparison() {
+        let config = MonitorConfig {
+            variates: 1,
+            horizon: 1,
+            season: Some(50),
+            coverage: 0.9,
+        };
+        let mut monitor = Monitor::new(config, &[1.0]).expect("a monitor");
+        let json = |monitor: &Monitor| serde_json::to_value(MetricsMessage::of(monitor, 0, "", "")).expect("JSON");
+        let is_null = |json: &serde_json::Value, key: &str| json[key][0].is_null();
+        let errors = ["mae", "mse", "naive_mae", "naive_mse", "seasonal_mae", "seasonal_mse"];
+        let first = json(&monitor);
+        assert!(errors.iter().chain(&["coverage"]).all(|key| is_null(&first, key)), "{first}");
+        let steps = |monitor: &mut Monitor| {
+            for value in 0..40_u8 {
+                monitor.observe(&[f32::from(value)]);
+                monitor.issue(&[f32::from(value)]);
+            }
+        };
+        steps(&mut monitor);
+        let scored = json(&monitor);
+        assert!(errors.iter().all(|key| is_null(&scored, key)), "no season has passed: {scored}");
+        assert!(scored["coverage"][0].is_number(), "{scored}");
+        (0..3).for_each(|_| steps(&mut monitor));
+        let compared = json(&monitor);
+        assert!(errors.iter().all(|key| compared[key][0].is_number()), "{compared}");
+    }
 
     #[test]
     fn no_number_is_longer_than_the_widest() {

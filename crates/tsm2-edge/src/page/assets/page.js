@@ -64,6 +64,9 @@ function fill(parent, key, make) {
   if (focused !== null) [...parent.querySelectorAll('button')].find((button) => button.dataset.name === focused)?.focus();
 }
 
+// Nothing moves however late an answer comes: all below the header is shown together, with the first answer about a stream.
+const settle = () => document.querySelector('main').classList.remove('pending');
+
 // ---- header and rejections
 
 async function showStatus() {
@@ -97,6 +100,7 @@ async function showStreams() {
   $('listed').textContent = `${count(listing.matching)} of ${count(listing.total)}`
     + (hidden > 0 ? `; ${count(hidden)} more: search` : '');
   if (!state.stream && listing.streams.length) choose(listing.streams[0].name, '');
+  if (!state.stream && !listing.streams.length) settle();
   fill($('streams'), [listing.streams.map(({ name, drifting }) => [name, drifting]), state.stream], () =>
     listing.streams.map(({ name, drifting }) => {
       const item = document.createElement('li');
@@ -140,12 +144,14 @@ async function showSeries() {
   $('figure').hidden = data === null;
   if (!data) {
     $('hint').textContent = 'No time step of this stream since the daemon started.';
+    settle();
     return;
   }
   state.data = data;
   showVariates(data);
   showPast(data);
   draw(data);
+  settle();
 }
 
 function showVariates(data) {
