@@ -69,6 +69,10 @@ pub(crate) struct Tally {
     /// Cells whose word is not kept.
     pub others: u64,
     pub count: u64,
+    /// Words that differ from the one before.
+    pub changes: u64,
+    /// Place of the last word; that of none for one that is not kept.
+    last: usize,
 }
 
 const WORDS: usize = 50;
@@ -310,14 +314,16 @@ impl Rise {
 
 impl Tally {
     pub fn add(&mut self, word: &[u8], line: u64) {
-        self.count += 1;
-        if let Some((_, count, _)) = self.words.iter_mut().find(|(known, ..)| known.as_bytes() == word) {
-            *count += 1;
-        } else if self.words.len() < WORDS {
-            self.words.push((String::from_utf8_lossy(word).into_owned(), 1, line));
-        } else {
-            self.others += 1;
+        let at = self.words.iter().position(|(known, ..)| known.as_bytes() == word);
+        let at = at.unwrap_or(self.words.len());
+        match self.words.get_mut(at) {
+            Some((_, count, _)) => *count += 1,
+            None if at < WORDS => self.words.push((String::from_utf8_lossy(word).into_owned(), 1, line)),
+            None => self.others += 1,
         }
+        self.changes += u64::from(self.count > 0 && at != self.last);
+        self.last = at;
+        self.count += 1;
     }
 }
 

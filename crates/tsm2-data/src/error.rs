@@ -183,15 +183,19 @@ pub enum Error {
         /// The other remedy, where there is one.
         long: String,
     },
-    /// Numbers of devices that take turns, row by row.
-    #[error("{}: column `{column}` numbers the device of each row, such as {examples}, and the devices take turns: give --series {} (one device each), or --keep {} where the numbers are readings", path.display(), quoted(column), quoted(column))]
-    DevicesInTurn {
+    /// Rows of several devices, which the times do not tell apart.
+    #[error("{}: column `{column}` names the device of each row, such as {examples}, and the rows of several are mixed: give --series {} (one device each), or {option} {} where {otherwise}", path.display(), quoted(column), quoted(column))]
+    MixedDevices {
         /// The file.
         path: PathBuf,
         /// The column.
         column: String,
-        /// Some of its numbers.
+        /// Some of its cells.
         examples: String,
+        /// The other remedy.
+        option: &'static str,
+        /// When it is one.
+        otherwise: &'static str,
     },
     /// Files of one recording have different variates.
     #[error("{}: column `{column}` is missing, which {} has: name the common columns with --columns, or read the file on its own", path.display(), first.display())]

@@ -236,10 +236,13 @@ pub(crate) fn is_value_name(name: &str) -> bool {
 static DEVICES: Words = LazyLock::new(|| set("device device_id unique_id location source id name item_id"));
 
 static IDENTIFIERS: Words = LazyLock::new(|| {
-    set("id device_id deviceid sensor_id sensorid station_id stations_id station node_id nodeid node meter_id meterid serial serial_number")
+    set(
+        "id device device_id deviceid device_name sensor sensor_id sensorid sensor_name station_id stations_id station station_name node_id \
+    nodeid node meter meter_id meterid machine machine_id asset asset_id serial serial_number",
+    )
 });
 
-/// Whether a column of numbers of this name tells devices apart.
+/// Whether a column of this name tells devices apart, also one of numbers.
 pub(crate) fn is_identifier(name: &str) -> bool {
     is_one_of(&IDENTIFIERS, name)
 }

@@ -64,9 +64,6 @@ impl Reader<'_> {
         if plan.is_empty() {
             return Err(Error::no_numeric_column(self.source.path, &dropped));
         }
-        if device.is_none() {
-            self.check_identifiers(&plan)?;
-        }
         if self.time.is_none() && device.is_none() && !self.options.force && plan.len() == 1 {
             self.check_names(plan[0].0)?;
         }
@@ -109,6 +106,9 @@ impl Reader<'_> {
                 });
             }
         }
+        if device.is_none() {
+            self.check_identifiers(&plan.variates, &table)?;
+        }
         let mut file = self.file(table, variates, states, dropped, notes);
         file.counters = variate_columns.iter().map(|&c| self.census.columns[c].rise.is_counter()).collect();
         Ok(file)
@@ -133,19 +133,41 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses numbers of devices that take turns, row by row, which would be forecast and whose readings would be mixed.
-    fn check_identifiers(&self, plan: &[(usize, Values)]) -> Result<(), Error> {
-        let takes_turns = |&c: &usize| {
+    /// Refuses rows of several devices, whose readings would be mixed: a column of this name tells them apart, and they take turns or
+    /// each begins again at an earlier time.
+    fn check_identifiers(&self, plan: &[(usize, Values)], table: &Table) -> Result<(), Error> {
+        let times = &table.times_ms;
+        let goes_back = !times.is_sorted() && !times.is_sorted_by(|a, b| a >= b);
+        let found = (0..self.names.len()).find_map(|c| {
             let (column, name) = (&self.census.columns[c], &self.names[c]);
-            let is_asked = self.options.keep.contains(name) || self.options.columns.contains(name);
-            let is_number = column.is_whole && column.numbers == self.census.rows && column.min >= 0.0;
-            is_number && !is_asked && column.rise.rises > 1 && column.rise.falls > 1 && names::is_identifier(name)
-        };
-        match plan.iter().map(|(c, _)| *c).find(takes_turns) {
-            Some(c) if plan.len() > 1 && !self.options.force => Err(Error::DevicesInTurn {
+            let options = self.options;
+            let is_asked = [&options.keep, &options.columns, &options.ignore]
+                .iter()
+                .any(|names| names.contains(name));
+            if is_asked || !names::is_identifier(name) && !names::is_device_name(name) {
+                return None;
+            }
+            let (rise, texts) = (&column.rise, &column.texts);
+            if names::is_identifier(name) && plan.len() > 1 && plan.iter().any(|(variate, _)| *variate == c) {
+                let are_numbers = column.is_whole && column.numbers == self.census.rows && column.min >= 0.0;
+                let take_turns = rise.rises > 1 && rise.falls > 1;
+                let are_blocks = goes_back && rise.rises + rise.falls > 0 && rise.stays > rise.rises + rise.falls;
+                let examples = column.examples.iter().map(|(_, cell)| cell.as_str());
+                return (are_numbers && (take_turns || are_blocks)).then(|| (c, list(examples), "--keep", "the numbers are readings"));
+            }
+            let recur = texts.words.len() > 1 && texts.words.iter().all(|word| word.1 > 1);
+            let take_turns = texts.changes >= 2 * texts.words.len() as u64;
+            let are_devices = recur && texts.count == self.census.rows && (take_turns || goes_back);
+            let examples = texts.words.iter().take(3).map(|word| word.0.as_str());
+            are_devices.then(|| (c, list(examples), "--ignore", "all rows are of one"))
+        });
+        match found {
+            Some((c, examples, option, otherwise)) if !self.options.force => Err(Error::MixedDevices {
                 path: self.source.path.into(),
                 column: self.names[c].clone(),
-                examples: list(self.census.columns[c].examples.iter().map(|(_, cell)| cell.as_str())),
+                examples,
+                option,
+                otherwise,
             }),
             _ => Ok(()),
         }

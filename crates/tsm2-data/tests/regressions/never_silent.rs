@@ -222,3 +222,56 @@ fn a_title_between_number_signs_was_a_spreadsheets_narrow_column() {
     let message = error("#### Station log ####\ntime,temp,hum\n");
     assert!(message.contains("no row of readings"), "{message}");
 }
+
+/// Rows of two devices whose clocks differ by seconds: no time comes twice.
+fn of_two_devices(header: &str, device: impl Fn(usize) -> usize) -> String {
+    table(header, 240, |row| {
+        let (device, minute) = (device(row), row / 2);
+        let minute = if header.contains("block") { row % 120 } else { minute };
+        let name = ["kitchen", "hall"][device];
+        let time = format!("2024-03-04 {:02}:{:02}:{:02}", minute / 60, minute % 60, 7 * device + row % 5);
+        format!("{time},{name},{},{}", reading(row), 50.0 + reading(row))
+    })
+}
+
+#[test]
+fn rows_of_named_devices_were_mixed_where_no_time_came_twice() {
+    for header in ["time,location,temp,humidity", "time,station,temp,humidity"] {
+        let text = of_two_devices(header, |row| row % 2);
+        let message = error(&text);
+        let column = header.split(',').nth(1).unwrap();
+        assert!(
+            message.contains(&format!("--series {column}")) && message.contains("`kitchen`"),
+            "{message}"
+        );
+        let options = Options {
+            series: Some(column.into()),
+            ..Options::default()
+        };
+        assert_eq!(read_with(&text, &options).unwrap().0.series.len(), 2);
+        let options = Options {
+            ignore: vec![column.into()],
+            ..Options::default()
+        };
+        assert_eq!(read_with(&text, &options).unwrap().0.series.len(), 1);
+    }
+    // One device's rows after the other's, over the same hours.
+    let message = error(of_two_devices("time,device,temp,block", |row| row / 120));
+    assert!(message.contains("--series device"), "{message}");
+}
+
+#[test]
+fn a_place_that_changes_at_times_is_no_device() {
+    let places = table("time,location,temp,humidity", 240, |row| {
+        let place = ["depot", "road"][row / 120];
+        format!(
+            "2024-03-{:02}T{}:00Z,{place},{},{}",
+            day(row),
+            clock(row),
+            reading(row),
+            50.0 + reading(row)
+        )
+    });
+    let (_, report) = read(places);
+    assert_eq!(names(&report), ["temp", "humidity"]);
+}

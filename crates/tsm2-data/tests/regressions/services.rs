@@ -141,7 +141,7 @@ fn numbers_of_devices_that_take_turns_were_forecast() {
     let text = table("time,model,id,temperature_C,humidity", 80, row);
     let message = error(&text);
     assert!(
-        message.contains("column `id` numbers the device") && message.contains("--series id"),
+        message.contains("column `id` names the device") && message.contains("--series id"),
         "{message}"
     );
     let options = Options {
