@@ -23,6 +23,7 @@ use super::subject::Subject;
 ///   seasonal     the reading one season before
 ///   linear       a linear model of each target's own readings
 ///   linear-all   a linear model of all variates' readings
+///   sparse-tsf   SparseTSF: one map of past seasons to coming ones; where there is a season
 ///   linear-head  the model without its network
 ///   gru, mlp     neural baselines that `tsm2 train` trained beside the model
 #[derive(Args)]
@@ -236,6 +237,7 @@ mod tests {
                 seasonal_naive: errors([2.0, 2.0]),
                 linear: errors([3.0, 3.0]),
                 linear_all: Some(errors([5.0, 5.0])),
+                sparse_tsf: Some(errors([5.0, 5.0])),
                 linear_head: Some(errors([5.0, 5.0])),
                 gru: Some(errors([5.0, 5.0])),
                 mlp: Some(errors([5.0, 5.0])),
@@ -336,6 +338,7 @@ mod tests {
         assert!(printed.contains("linear-all") && printed.contains("gru"), "{printed}");
         let baselines = BaselineErrors {
             linear_all: None,
+            sparse_tsf: None,
             linear_head: None,
             gru: None,
             mlp: None,
@@ -355,7 +358,16 @@ mod tests {
         assert_eq!(keys(&json), ["baselines", "protocol", "results", "sensors"]);
         assert_eq!(
             keys(&json["baselines"]),
-            ["gru", "linear", "linear_all", "linear_head", "mlp", "naive", "seasonal_naive"]
+            [
+                "gru",
+                "linear",
+                "linear_all",
+                "linear_head",
+                "mlp",
+                "naive",
+                "seasonal_naive",
+                "sparse_tsf"
+            ]
         );
         assert_eq!(keys(&json["results"][1]), ["horizon", "mae", "mse", "origins"]);
         assert_eq!((&json["protocol"], &json["results"][1]["horizon"]), (&"carried".into(), &20.into()));

@@ -5,9 +5,11 @@
 
 mod linear;
 mod linear_all;
+mod sparse_tsf;
 
 pub use linear::{GroupChoice, Linear, SharedMap};
 pub use linear_all::LinearAll;
+pub use sparse_tsf::SparseTsf;
 
 use std::ops::Range;
 
@@ -108,6 +110,8 @@ pub enum Baseline {
     Linear(Linear),
     /// A linear map of all variates' last readings.
     LinearAll(LinearAll),
+    /// A linear map from past seasons to coming ones.
+    SparseTsf(SparseTsf),
 }
 
 impl Baseline {
@@ -117,6 +121,7 @@ impl Baseline {
         match self {
             Baseline::Linear(linear) => linear.forecast(series, origin, out),
             Baseline::LinearAll(linear) => linear.forecast(series, origin, out),
+            Baseline::SparseTsf(sparse) => sparse.forecast(series, origin, out),
             Baseline::Naive => repeat(series, origin, 1, horizon, out),
             Baseline::SeasonalNaive { period } => repeat(series, origin, *period, horizon, out),
         }

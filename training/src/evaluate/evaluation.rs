@@ -8,7 +8,7 @@ use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
-use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series};
+use crate::evaluate::baselines::{Baseline, Linear, LinearAll, Series, SparseTsf};
 use crate::evaluate::model::{Protocol, model_errors};
 use crate::evaluate::tally::{Details, ErrorsByDevice, EvaluateError, HorizonError, Tally};
 use crate::model::Stepper;
@@ -158,6 +158,9 @@ pub struct BaselineErrors {
     /// The closed-form linear model of all variates' readings; `None` for one variate, where it is no other, and where it would be too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_all: Option<Vec<HorizonError>>,
+    /// `SparseTSF`; `None` without a season, and where the training rows hold too few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparse_tsf: Option<Vec<HorizonError>>,
     /// The model without its network, where it has both linear head and network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_head: Option<Vec<HorizonError>>,
@@ -177,6 +180,7 @@ impl BaselineErrors {
             ("seasonal-naive", Some(&self.seasonal_naive)),
             ("linear", Some(&self.linear)),
             ("linear-all", self.linear_all.as_ref()),
+            ("sparse-tsf", self.sparse_tsf.as_ref()),
             ("linear-head", self.linear_head.as_ref()),
         ];
         let trained = [("gru", self.gru.as_ref()), ("mlp", self.mlp.as_ref())];
@@ -267,6 +271,7 @@ struct Baselines {
     series: Series,
     linear: Baseline,
     linear_all: Option<Baseline>,
+    sparse_tsf: Option<Baseline>,
     period: Option<usize>,
 }
 
@@ -277,10 +282,16 @@ impl Baselines {
             1 => None,
             _ => LinearAll::fit(&series, split, longest)?,
         };
+        let period = series.find_period(split);
+        let sparse_tsf = match period {
+            Some(period) => SparseTsf::fit(&series, split, period, longest)?,
+            None => None,
+        };
         Ok(Self {
             linear: Baseline::Linear(Linear::fit(&series, split, longest)?),
             linear_all: linear_all.map(Baseline::LinearAll),
-            period: series.find_period(split),
+            sparse_tsf: sparse_tsf.map(Baseline::SparseTsf),
+            period,
             series,
         })
     }
@@ -310,16 +321,19 @@ impl Baselines {
         };
         let (naive, seasonal, linear) = (errors(&Baseline::Naive)?, errors(&seasonal)?, errors(&self.linear)?);
         let linear_all = self.linear_all.as_ref().map(errors).transpose()?;
+        let sparse_tsf = self.sparse_tsf.as_ref().map(errors).transpose()?;
         let of = |pick: &dyn Fn(&ErrorsByDevice) -> Vec<HorizonError>| BaselineErrors {
             naive: pick(&naive),
             seasonal_naive: pick(&seasonal),
             linear: pick(&linear),
             linear_all: linear_all.as_ref().map(pick),
+            sparse_tsf: sparse_tsf.as_ref().map(pick),
             ..BaselineErrors::default()
         };
         let by_device = (0..naive.devices.len()).map(|i| of(&|errors| errors.devices[i].1.clone()));
         let named = [("naive", &naive), ("seasonal-naive", &seasonal), ("linear", &linear)];
         let named = named.into_iter().chain(linear_all.as_ref().map(|errors| ("linear-all", errors)));
+        let named = named.chain(sparse_tsf.as_ref().map(|errors| ("sparse-tsf", errors)));
         let details = named.map(|(name, errors)| (name, errors.details.clone())).collect();
         Ok((of(&|errors| errors.total.clone()), by_device.collect(), details))
     }

@@ -84,6 +84,7 @@ pub fn forecaster(name: &str) -> &str {
         "seasonal-naive" => "seasonal naive",
         "linear" => "linear model",
         "linear-all" => "linear model of all sensors",
+        "sparse-tsf" => "SparseTSF",
         "linear-head" => "linear part of this model",
         "gru" => "GRU",
         "mlp" => "MLP",
