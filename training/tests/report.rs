@@ -40,7 +40,7 @@ fn the_page_has_the_numbers_of_evaluate() {
         let mse = |errors: &Value| format!("<td>{:.4}</td>", errors[i]["mse"].as_f64().unwrap());
         let mut row = format!("<th scope=\"row\">{}</th>", evaluated["results"][i]["horizon"]);
         row += &mse(&evaluated["results"]);
-        for baseline in ["naive", "seasonal_naive", "linear", "linear_all"] {
+        for baseline in ["naive", "seasonal_naive", "linear", "linear_all", "sparse_tsf"] {
             row += &mse(&evaluated["baselines"][baseline]);
         }
         row += &format!("<td>{}</td>", evaluated["results"][i]["origins"]);

@@ -23,7 +23,7 @@ use super::subject::Subject;
 ///   seasonal     the reading one season before
 ///   linear       a linear model of each target's own readings
 ///   linear-all   a linear model of all variates' readings
-///   sparse-tsf   SparseTSF: one map of past seasons to coming ones; where there is a season
+///   sparse       SparseTSF: one map of past seasons to coming ones; where there is a season
 ///   linear-head  the model without its network
 ///   gru, mlp     neural baselines that `tsm2 train` trained beside the model
 #[derive(Args)]
@@ -169,10 +169,11 @@ pub fn print_devices(evaluation: &Evaluation) -> Printed {
 
 /// A row per horizon: the model, the squared errors of the baselines, and the ratio to the best of them.
 pub fn print(evaluation: &Evaluation) -> Printed {
-    let before = ["steps", "MAE", "MSE: model"];
+    let before = ["steps", "MAE", "MSE model"];
     // Short enough for all of them to stand side by side.
-    let names = evaluation.baselines.named().map(|(name, _)| name.trim_end_matches("-naive"));
-    let mut printed = super::common::printed(before.into_iter().chain(names).chain(["MSE / best"]), 0);
+    let short = |name: &'static str| name.trim_end_matches("-naive").trim_end_matches("-tsf");
+    let names = evaluation.baselines.named().map(|(name, _)| short(name));
+    let mut printed = super::common::printed(before.into_iter().chain(names).chain(["/ best"]), 0);
     for (i, result) in evaluation.results.iter().enumerate() {
         let number = |number: f64| format!("{number:.4}");
         let mut row = vec![result.horizon.to_string(), number(result.mae), number(result.mse)];
