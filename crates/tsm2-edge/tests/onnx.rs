@@ -223,14 +223,12 @@ mod with_the_feature {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let of = |row: usize| [20.0, -5.0, 0.25].map(|mean| Some(mean + (row as f64 / 5.0).sin())).to_vec();
         let rows: Vec<Vec<Option<f64>>> = (0..60).map(of).collect();
-        let text = format!(
-            "model.bundle = '{}'\nmodel.engine = 'onnx'\nbroker.host = '127.0.0.1'\nbroker.port = {}\ninput.topic = 's/{{stream}}'\n\
-             input.time_field = 'time'\nstate.path = 'state'\nhttp.listen = '127.0.0.1:{port}'\n",
-            graph("mamba.onnx").display(),
+        let rest = format!(
+            "broker.host = '127.0.0.1'\nbroker.port = {}\ninput.time_field = 'time'\nstate.path = 'state'\nhttp.listen = '127.0.0.1:{port}'\n",
             broker.port(),
         );
         let config = folder.path().join("edge.toml");
-        std::fs::write(&config, text).unwrap();
+        write_config(&config, &graph("mamba.onnx"), &rest);
         // What a daemon without an interruption publishes: of each variate and time, mean, lower and upper.
         let prepared = prepare(&Config::load(&config).unwrap()).unwrap();
         let mut engine = Engine::new(&prepared, Metrics::new().input);
@@ -292,34 +290,168 @@ mod with_the_feature {
         assert!(series.contains("\"mean\"") && series.contains("\"lower\""), "{series}");
     }
 
+    /// A configuration with this graph, and keys after it.
+    fn write_config(file: &Path, graph: &Path, rest: &str) {
+        let text = format!(
+            "model.bundle = '{}'\nmodel.engine = 'onnx'\ninput.topic = 's/{{stream}}'\n{rest}",
+            graph.display()
+        );
+        std::fs::write(file, text).unwrap();
+    }
+
+    #[test]
+    fn a_wrong_graph_is_one_line_and_a_sound_one_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let [config, cut] = ["edge.toml", "cut.onnx"].map(|name| folder.path().join(name));
+        let validated = |graph: &Path| {
+            write_config(&config, graph, "");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
+            command.arg("validate").arg(&config).output().unwrap()
+        };
+        assert!(validated(&graph("gru.onnx")).status.success());
+        let bytes = std::fs::read(graph("gru.onnx")).unwrap();
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        let output = validated(&cut);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(
+            error.starts_with("Error: model.bundle: ") && error.contains("cut.onnx: not an ONNX file"),
+            "{error}"
+        );
+    }
+
+    /// The process that this one started, once there is one.
+    #[cfg(target_os = "linux")]
+    fn started_by(parent: u32) -> rustix::process::Pid {
+        loop {
+            let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+            if let Some(child) = children.split_whitespace().next() {
+                return rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_graph_that_ends_the_program_by_a_signal_is_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("edge.toml");
+        write_config(&config, &graph("slow.onnx"), "");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
+        let validate = command.arg("validate").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+        rustix::process::kill_process(started_by(validate.id()), rustix::process::Signal::KILL).unwrap();
+        let output = validate.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(
+            error.contains("slow.onnx: the graph ends the program that runs it (signal: 9"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_graph_that_takes_hours_ends_with_the_time_of_its_trial() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
+        command.arg("try-graph").arg(graph("slow.onnx")).arg("1");
+        let mut trial = command.stdin(Stdio::piped()).spawn().unwrap();
+        let _open_until_its_end = trial.stdin.take();
+        assert_eq!(trial.wait().unwrap().code(), Some(3));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_daemon_that_reloads_to_a_slow_graph_goes_on_and_ends_when_it_is_told_to() {
+        let Some(broker) = Mosquitto::start() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("edge.toml");
+        let rest = format!(
+            "broker.host = '127.0.0.1'\nbroker.port = {}\ninput.time_field = 'time'\n",
+            broker.port()
+        );
+        write_config(&config, &graph("gru.onnx"), &rest);
+        let mut client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
+        let mut daemon = Daemon::start(&config);
+        client.wait_for("tsm2/status", "online").await;
+        let pid = rustix::process::Pid::from_child(&daemon.0);
+        let signal = |signal| rustix::process::kill_process(pid, signal).unwrap();
+
+        write_config(&config, &graph("slow.onnx"), &rest);
+        signal(rustix::process::Signal::HUP);
+        // While the graph is tried, forecasts go on.
+        let readings = [20.0, -5.0, 0.25].map(Some);
+        for row in 0..3 {
+            client.publish("s/one", payload(row, &readings)).await;
+        }
+        client.forecast().await;
+        signal(rustix::process::Signal::TERM);
+        let ended = tokio::task::spawn_blocking(move || daemon.0.wait().unwrap());
+        let ended = tokio::time::timeout(Duration::from_secs(40), ended).await;
+        assert!(ended.expect("the end waits for no trial").unwrap().success());
+    }
+
     #[test]
     fn another_graph_does_not_take_the_state_of_this_one() {
         assert_ne!(prepared("gru").fingerprint, prepared("mamba").fingerprint);
     }
 
-    #[test]
-    fn backtest_measures_a_graph_on_a_recording() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data.csv");
-        let mut text = String::from("time,v0,v1,v2\n");
-        for (row, (readings, _)) in expected("gru").iter().enumerate() {
-            let cell = |reading: &Option<f64>| reading.map_or(String::new(), |reading| reading.to_string());
-            let cells: Vec<String> = readings.iter().map(cell).collect();
-            let _ = writeln!(text, "2026-01-01T00:{row:02}:00Z,{}", cells.join(","));
+    /// The first block of this language on the how-to's page whose text has these words.
+    fn block(language: &str, words: &str) -> String {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/how-to/run-an-onnx-model.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let blocks = page.split("```").skip(1).step_by(2);
+        let mut blocks = blocks
+            .filter_map(|block| block.strip_prefix(language))
+            .filter(|block| block.contains(words));
+        let lines = blocks.next().expect(words).trim().lines();
+        lines.map(|line| format!("{}\n", line.trim())).collect()
+    }
+
+    /// The page's commands from the configuration on, with a model with states and one on a window.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_how_to_runs() {
+        let Some(broker) = Mosquitto::start() else { return };
+        for name in ["gru", "patchtst"] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = |name: &str| folder.path().join(name);
+            let mut recording = String::from("time,v0,v1,v2\n");
+            for (row, (readings, _)) in expected(name).iter().enumerate() {
+                let cell = |reading: &Option<f64>| reading.map_or(String::new(), |reading| reading.to_string());
+                let cells: Vec<String> = readings.iter().map(cell).collect();
+                let _ = writeln!(recording, "{},{}", tsm2_mqtt::rfc3339(START + row as i64 * MINUTE), cells.join(","));
+            }
+            std::fs::write(file("building.csv"), recording).unwrap();
+            std::fs::copy(graph(&format!("{name}.onnx")), file("gru.onnx")).unwrap();
+            let host = "host = \"localhost\"";
+            let config = block("toml", host).replace(host, &format!("host = \"127.0.0.1\"\nport = {}", broker.port()));
+            std::fs::write(file("tsm2-edge.toml"), config).unwrap();
+            let program = |line: &str| {
+                let arguments = line.strip_prefix("tsm2-edge ").expect(line).split_whitespace();
+                let mut program = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
+                program.args(arguments).current_dir(folder.path());
+                program
+            };
+            let printed = |line: &str| {
+                let output = program(line).output().unwrap();
+                assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            };
+            let checks: Vec<String> = block("sh", "backtest").lines().map(printed).collect();
+            assert!(checks[0].contains("is valid") && checks[1].contains("MAE"), "{checks:?}");
+
+            let mut client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
+            let mut daemon = program(block("sh", "tsm2-edge run").trim());
+            let _daemon = Daemon(daemon.stdout(Stdio::null()).spawn().unwrap());
+            client.wait_for("tsm2/status", "online").await;
+            let replay = block("sh", "replay");
+            let sent = tokio::task::block_in_place(|| printed(replay.trim()));
+            let mut seen = std::collections::BTreeSet::new();
+            while seen.len() < 3 {
+                seen.insert(client.forecast().await.topic);
+            }
+            assert!(seen.iter().all(|topic| topic.contains("/forecast/v")), "{seen:?} {sent}");
         }
-        std::fs::write(&data, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
-        let output = command
-            .arg("backtest")
-            .arg("--model")
-            .arg(graph("gru.onnx"))
-            .arg("--data")
-            .arg(&data)
-            .arg("--json")
-            .output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert!(report.to_string().contains("\"mae\""), "{report}");
     }
 }

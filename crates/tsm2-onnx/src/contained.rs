@@ -1,15 +1,13 @@
-//! The edge to the runtime: its panics and its time end in one error.
+//! The edge to the runtime: its panics are errors, and its recursion has room.
 //!
-//! tract was not written for graphs of an attacker: some of them make it panic, and some would keep it busy for days. This
-//! needs `panic = "unwind"`, as the workspace builds.
+//! tract was not written for graphs of an attacker: some of them make it panic. This needs `panic = "unwind"`, as the
+//! workspace builds.
 
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread::Builder;
-use std::time::Duration;
+use std::thread::{self, Builder};
 
 use tract_onnx::prelude::TractResult;
 
@@ -42,24 +40,15 @@ pub fn contained<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, GraphErr
     }
 }
 
-/// Runs `work` on a thread of its own, for at most `limit`. A thread that is late goes on until its work ends, for
-/// nothing can end it; its result is dropped.
+/// Runs `work` on a thread of its own with much stack, wherever it is called.
 ///
 /// # Errors
-/// Those of `work`; [`GraphError::TooSlow`]; [`GraphError::Io`] without a thread.
-pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> Result<T, GraphError> + Send + 'static) -> Result<T, GraphError> {
-    let (result, results) = sync_channel(1);
-    let thread = Builder::new().name("onnx".into()).stack_size(STACK);
-    let started = thread.spawn(move || result.send(work()));
-    started.map_err(|error| GraphError::Io(format!("no thread to read it: {error}")))?;
-    results.recv_timeout(limit).unwrap_or_else(|late| {
-        Err(match late {
-            RecvTimeoutError::Timeout => GraphError::TooSlow {
-                what: "reading the graph and running one time step",
-                limit,
-            },
-            RecvTimeoutError::Disconnected => GraphError::Run("the thread that reads it ended".into()),
-        })
+/// Those of `work`; [`GraphError::Io`] without a thread.
+pub fn with_room<T: Send>(work: impl FnOnce() -> Result<T, GraphError> + Send) -> Result<T, GraphError> {
+    thread::scope(|scope| {
+        let thread = Builder::new().name("onnx".into()).stack_size(STACK).spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| GraphError::Io(format!("no thread to read it: {error}")))?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -79,20 +68,5 @@ mod tests {
         let error = contained(|| -> TractResult<()> { panic!("index {} out of bounds", 7) }).expect_err("a panic");
         assert_eq!(error.to_string(), "the graph cannot be run: tract panicked: index 7 out of bounds");
         assert_eq!(contained(|| Ok(3)), Ok(3), "and the next graph runs");
-    }
-
-    #[test]
-    fn work_that_takes_too_long_is_an_error() {
-        let (release, released) = sync_channel::<()>(1);
-        let error = within(Duration::from_millis(1), move || {
-            let _ = released.recv();
-            Ok(())
-        });
-        let message = error.expect_err("late").to_string();
-        assert!(
-            message.starts_with("reading the graph and running one time step takes more than 1ms"),
-            "{message}"
-        );
-        drop(release);
     }
 }

@@ -157,11 +157,9 @@ pub enum GraphError {
         /// The operator.
         operator: String,
     },
-    /// The graph takes too long.
-    #[error("{what} takes more than {limit:?}; export a smaller model")]
+    /// A time step takes too long.
+    #[error("a time step takes more than {limit:?}; export a smaller model")]
     TooSlow {
-        /// What takes too long.
-        what: &'static str,
         /// The most time.
         limit: Duration,
     },

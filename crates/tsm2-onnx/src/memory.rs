@@ -62,11 +62,8 @@ fn analyse(model: &mut InferenceModel) -> TractResult<Result<(), GraphError>> {
 
             let name = model.node(node).name.clone();
             let op = &mut model.node_mut(node).op;
-            if has_no_channels(&op.name(), &inputs) {
-                let of = op.name();
-                return Ok(Err(GraphError::Unsupported(format!(
-                    "{of} at {name:?} on an input of fewer than two dimensions"
-                ))));
+            if let Some(why) = lacks_dimensions(&op.name(), &inputs) {
+                return Ok(Err(GraphError::Unsupported(format!("{} at {name:?} on {why}", op.name()))));
             }
             let length = if op.name() == "Range" { range_length(&inputs) } else { None };
             let (_, shaped, _) = op.infer_facts(inputs.clone(), TVec::clone(&outputs), TVec::clone(&observed))?;
@@ -95,13 +92,21 @@ fn analyse(model: &mut InferenceModel) -> TractResult<Result<(), GraphError>> {
     Ok(Ok(()))
 }
 
-/// Whether an operator on images has an input without channels: there tract reads beyond the end of the shape.
-fn has_no_channels(of: &str, inputs: &[&InferenceFact]) -> bool {
+/// The input that has fewer dimensions than its operator counts on: there tract reads beyond the end of the shape, or counts
+/// from one below zero.
+fn lacks_dimensions(of: &str, inputs: &[&InferenceFact]) -> Option<&'static str> {
     let is_on_images = ["BatchNorm", "Conv", "InstanceNorm", "Lrn", "Pool"]
         .iter()
         .any(|part| of.contains(part));
-    let rank = inputs.first().and_then(|fact| fact.shape.concretize()).map(|dims| dims.len());
-    is_on_images && rank.is_some_and(|rank| rank < 2)
+    let has_less = |input: usize, than: usize| {
+        let rank = inputs.get(input).and_then(|fact| fact.shape.concretize()).map(|dims| dims.len());
+        rank.is_some_and(|rank| rank < than)
+    };
+    match of {
+        _ if is_on_images && has_less(0, 2) => Some("an input of fewer than two dimensions"),
+        "GatherNd" if has_less(1, 1) => Some("indices without a dimension"),
+        _ => None,
+    }
 }
 
 /// How many numbers a value has; none where that is not known.

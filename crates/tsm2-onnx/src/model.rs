@@ -13,7 +13,7 @@ use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance};
 use tsm2_core::{Config, LinearHead, parameter_count};
 use tsm2_stream::ForecastModel;
 
-use crate::contained::{contained, within};
+use crate::contained::{contained, with_room};
 use crate::error::GraphError;
 use crate::memory;
 use crate::metadata::{GraphMetadata, Missing};
@@ -22,9 +22,6 @@ use crate::roles::{Input, Roles};
 
 /// Most numbers in the state of a stream, as for a bundle's model.
 const MAX_STATE: usize = 1 << 24;
-
-/// Longest time to read a graph and run one time step of it.
-const MAX_TIME: Duration = Duration::from_secs(60);
 
 /// Longest time of a time step: a worker that is silent for three times as long counts as stalled.
 const MAX_STEP: Duration = Duration::from_secs(10);
@@ -81,7 +78,7 @@ impl GraphModel {
             if bytes > MAX_FILE {
                 return Err(GraphError::TooLarge { bytes, most: MAX_FILE });
             }
-            Self::owned(std::fs::read(path).map_err(io)?)
+            Self::from_bytes(&std::fs::read(path).map_err(io)?)
         };
         read().map_err(|source| GraphError::File {
             path: path.display().to_string(),
@@ -94,12 +91,8 @@ impl GraphModel {
     /// # Errors
     /// What is wrong, by name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, GraphError> {
-        Self::owned(bytes.to_vec())
-    }
-
-    fn owned(bytes: Vec<u8>) -> Result<Self, GraphError> {
-        let interface = Interface::read(&bytes)?;
-        within(MAX_TIME, move || Self::prepare(&bytes, interface))
+        let interface = Interface::read(bytes)?;
+        with_room(|| Self::prepare(bytes, interface))
     }
 
     fn prepare(bytes: &[u8], interface: Interface) -> Result<Self, GraphError> {
@@ -148,10 +141,7 @@ impl GraphModel {
         let begun = Instant::now();
         model.try_step()?;
         if begun.elapsed() > MAX_STEP {
-            return Err(GraphError::TooSlow {
-                what: "a time step",
-                limit: MAX_STEP,
-            });
+            return Err(GraphError::TooSlow { limit: MAX_STEP });
         }
         Ok(model)
     }

@@ -13,6 +13,8 @@ use super::record::Record;
 use super::replay::Replay;
 use super::run::Run;
 use super::state::State;
+#[cfg(feature = "onnx")]
+use super::try_graph::TryGraph;
 use super::validate::Validate;
 
 /// Forecasts of your sensors, on the device beside them.
@@ -34,6 +36,8 @@ enum Command {
     Discover(Box<Discover>),
     ClearSession(ClearSession),
     State(State),
+    #[cfg(feature = "onnx")]
+    TryGraph(TryGraph),
 }
 
 /// The command line as data: manual pages and completions are made from it.
@@ -53,6 +57,8 @@ pub fn main() -> ExitCode {
         Command::Discover(command) => command.run(),
         Command::ClearSession(command) => command.run(),
         Command::State(command) => command.run(),
+        #[cfg(feature = "onnx")]
+        Command::TryGraph(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::ops::Range;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 
+use crate::config::{Config, Prepared};
 use crate::runtime::signals::Signals;
 
 /// Prints lines to standard output. A reader that has closed it (`| head`) is no error.
@@ -16,6 +17,15 @@ pub(super) fn print(lines: impl Display) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),
     }
+}
+
+/// [`crate::config::prepare`], and before it a trial of the model if it is an ONNX graph.
+pub(super) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
+    #[cfg(feature = "onnx")]
+    if let Some(graph) = config.model.graph() {
+        super::try_graph::tried(graph).map_err(|error| anyhow::anyhow!("model.bundle: {error:#}"))?;
+    }
+    Ok(crate::config::prepare(config)?)
 }
 
 /// The runtime of a command that connects to a broker.

@@ -14,6 +14,8 @@ mod record;
 mod replay;
 mod run;
 mod state;
+#[cfg(feature = "onnx")]
+mod try_graph;
 mod validate;
 
 pub use command_line::{command, main};

@@ -7,7 +7,7 @@ use clap::Args;
 use tracing::warn;
 
 use super::common;
-use crate::config::{Config, Prepared, prepare};
+use crate::config::{Config, Prepared};
 use crate::observe::log;
 use crate::runtime::signals::Signals;
 use crate::runtime::supervise::supervise;
@@ -36,7 +36,7 @@ impl Record {
         let prepared = prepared(config)?;
         let summary = common::runtime()?.block_on(async {
             let mut signals = Signals::listen().context("cannot listen for signals")?;
-            let reload = || prepared_of(&self.config);
+            let reload = move || prepared_of(&self.config);
             anyhow::Ok(supervise(prepared, &mut signals, reload).await?)
         })?;
         if self.json {
@@ -60,7 +60,7 @@ fn prepared(mut config: Config) -> anyhow::Result<Prepared> {
     config.state.path = None;
     config.http = None;
     config.home_assistant = None;
-    let mut prepared = prepare(&config)?;
+    let mut prepared = common::prepare(&config)?;
     prepared.publishes = false;
     prepared.session.status_topic = None;
     for warning in &prepared.warnings.0 {

@@ -7,7 +7,7 @@ use clap::Args;
 use tracing::warn;
 
 use super::common;
-use crate::config::{Config, prepare};
+use crate::config::Config;
 use crate::observe::log;
 use crate::runtime::signals::Signals;
 use crate::runtime::supervise::supervise;
@@ -29,7 +29,7 @@ impl Run {
         let config = Config::load(&self.config)?;
         log::to_stderr(&config.log);
         let load = |config: &Config| {
-            let prepared = prepare(config)?;
+            let prepared = common::prepare(config)?;
             for warning in &prepared.warnings.0 {
                 warn!("{warning}");
             }
@@ -38,7 +38,7 @@ impl Run {
         let prepared = load(&config)?;
         let summary = common::runtime()?.block_on(async {
             let mut signals = Signals::listen().context("cannot listen for signals")?;
-            let reload = || load(&Config::load(&self.config)?);
+            let reload = move || load(&Config::load(&self.config)?);
             anyhow::Ok(supervise(prepared, &mut signals, reload).await?)
         })?;
         if self.json {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tsm2_bundle::Variate;
 
 use super::{common, explain};
-use crate::config::{Config, Prepared, prepare};
+use crate::config::{Config, Prepared};
 use crate::runtime::home_assistant::largest_device;
 use crate::runtime::published::largest_payload;
 
@@ -33,7 +33,7 @@ pub(super) struct Validate {
 impl Validate {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = Config::load(&self.config)?;
-        let prepared = prepare(&config)?;
+        let prepared = common::prepare(&config)?;
         if let Some([topic, payload]) = self.message.as_deref() {
             let message = explain::Message::read(&prepared, topic, payload)?;
             return common::print(match self.json {

@@ -1,6 +1,6 @@
 //! Section `model`: the model file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tsm2_bundle::{Bundle, BundleError, FORMAT_VERSION, Metadata, Provenance, Variate};
@@ -8,7 +8,7 @@ use tsm2_core::{LinearHead, parameter_count};
 use tsm2_stream::{MAX_SEASON, Naive};
 
 use super::section::section;
-use crate::model::{OpenError, OpenModel};
+use crate::model::{OpenError, OpenModel, is_graph};
 
 section! {
     /// The model. Before a model exists: without `bundle`, and with `interval_s` and `input.variates`, the
@@ -105,13 +105,25 @@ impl Model {
         !self.bundle.as_os_str().is_empty()
     }
 
+    /// The model file, if it is an ONNX graph.
+    pub fn graph(&self) -> Option<&Path> {
+        let is_graph = match self.engine {
+            Some(engine) => engine == Engine::Onnx,
+            None => is_graph(&self.bundle),
+        };
+        (self.has_bundle() && is_graph).then_some(&self.bundle)
+    }
+
     /// Opens the model file. Without one: a model of these variates that has no weights and that the
     /// naive forecasts stand in for.
     pub fn open(&self, variates: &[String]) -> Result<OpenModel, ModelError> {
         match (self.has_bundle(), self.engine) {
-            (true, None) => return Ok(OpenModel::open(&self.bundle)?),
-            (true, Some(Engine::Native)) => return Ok(Bundle::open(&self.bundle)?.into()),
-            (true, Some(Engine::Onnx)) => return Ok(OpenModel::open_graph(&self.bundle)?),
+            (true, _) => {
+                return Ok(match self.graph() {
+                    Some(graph) => OpenModel::open_graph(graph)?,
+                    None => Bundle::open(&self.bundle)?.into(),
+                });
+            }
             (false, Some(_)) => return Err(ModelError::EngineAlone),
             (false, None) => {}
         }

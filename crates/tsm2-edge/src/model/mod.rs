@@ -35,6 +35,12 @@ pub enum OpenError {
     Graph(#[from] GraphError),
 }
 
+/// Whether a file's name says that it is an ONNX graph.
+#[must_use]
+pub fn is_graph(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "onnx")
+}
+
 impl Deref for OpenModel {
     type Target = Bundle;
 
@@ -55,10 +61,10 @@ impl OpenModel {
     /// # Errors
     /// What is wrong with the file.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        if path.extension().is_none_or(|extension| extension != "onnx") {
-            return Ok(Bundle::open(path)?.into());
+        match is_graph(path) {
+            true => Self::open_graph(path),
+            false => Ok(Bundle::open(path)?.into()),
         }
-        Self::open_graph(path)
     }
 
     /// Opens an ONNX graph, whatever its name.

@@ -2,10 +2,13 @@
 //!
 //! 1. A configuration that cannot be used changes nothing; the log says why.
 //! 2. A new configuration continues where the old one ended. The broker keeps the session meanwhile.
-//! 3. HTTP and the service manager are served without a break.
+//! 3. A configuration is read on a thread of its own: the end does not wait for it.
+//! 4. HTTP and the service manager are served without a break.
 
 use std::sync::Arc;
+use std::thread;
 
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::config::Prepared;
@@ -19,7 +22,7 @@ use crate::runtime::stored;
 pub async fn supervise<E: std::fmt::Display>(
     prepared: Prepared,
     signals: &mut Signals,
-    load: impl Fn() -> Result<Prepared, E>,
+    load: impl Fn() -> Result<Prepared, E> + Clone + Send + 'static,
 ) -> Result<Summary, DaemonError> {
     let process = Process::default();
     let Process { metrics, health, .. } = &process;
@@ -35,7 +38,7 @@ pub async fn supervise<E: std::fmt::Display>(
 async fn run<E: std::fmt::Display>(
     prepared: Prepared,
     signals: &mut Signals,
-    load: impl Fn() -> Result<Prepared, E>,
+    load: impl Fn() -> Result<Prepared, E> + Clone + Send + 'static,
     process: &Process,
 ) -> Result<(), DaemonError> {
     let Process { metrics, health, .. } = process;
@@ -49,28 +52,33 @@ async fn run<E: std::fmt::Display>(
         ));
         let mut next = None;
         let end = async {
+            let mut loading = None;
             loop {
-                match signals.next().await {
-                    Asked::Stop => {
-                        health.stopping();
-                        return systemd::stopping();
-                    }
-                    Asked::Reload => {
-                        systemd::reloading();
-                        match load()
-                            .map_err(|why| format!("{why:#}"))
-                            .and_then(|loaded| openable(&prepared, loaded))
-                        {
-                            Ok(loaded) => {
-                                next = Some(loaded);
-                                return;
-                            }
-                            Err(why) => {
-                                error!("the configuration stays as it is, the new one cannot be used: {why}");
-                                metrics.reloads.rejected.inc();
-                                systemd::ready();
-                            }
+                let loaded = tokio::select! {
+                    asked = signals.next() => match asked {
+                        Asked::Stop => {
+                            health.stopping();
+                            return systemd::stopping();
                         }
+                        Asked::Reload => {
+                            systemd::reloading();
+                            loading = Some(on_a_thread(load.clone()));
+                            continue;
+                        }
+                    },
+                    Some(loaded) = async { Some(loading.as_mut()?.await) } => loaded,
+                };
+                loading = None;
+                let loaded = loaded.unwrap_or_else(|_| Err("it could not be read".into()));
+                match loaded.and_then(|loaded| openable(&prepared, loaded)) {
+                    Ok(loaded) => {
+                        next = Some(loaded);
+                        return;
+                    }
+                    Err(why) => {
+                        error!("the configuration stays as it is, the new one cannot be used: {why}");
+                        metrics.reloads.rejected.inc();
+                        systemd::ready();
                     }
                 }
             }
@@ -82,6 +90,15 @@ async fn run<E: std::fmt::Display>(
         metrics.reloads.applied.inc();
         systemd::ready();
     }
+}
+
+/// Reads a configuration while the daemon goes on. The thread ends with the process at the latest.
+fn on_a_thread<E: std::fmt::Display>(
+    load: impl Fn() -> Result<Prepared, E> + Send + 'static,
+) -> oneshot::Receiver<Result<Prepared, String>> {
+    let (result, results) = oneshot::channel();
+    thread::spawn(move || result.send(load().map_err(|why| format!("{why:#}"))));
+    results
 }
 
 /// Checks, before anything ends, whether another state path can be opened.

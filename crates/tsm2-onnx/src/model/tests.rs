@@ -471,6 +471,15 @@ fn an_operator_on_images_read_beyond_a_shape_without_channels() {
 }
 
 #[test]
+fn indices_without_a_dimension_took_memory_without_an_end() {
+    let error = expanding(|graph, readings| {
+        let index = graph.places(&[], &[0]);
+        graph.op("GatherND", &[readings, index])
+    });
+    assert!(error.ends_with("on indices without a dimension"), "{error}");
+}
+
+#[test]
 fn a_huge_number_in_an_attribute_kept_the_runtime_busy_for_minutes() {
     let with = |name: &str, ints: Vec<i64>| {
         graph(sound, |model| {
