@@ -44,10 +44,9 @@ impl Reader<'_> {
             }
         }
         let others = dropped.iter().filter(|column| column.reason.starts_with("another time")).count();
-        if let Some(time) = self
-            .time
-            .filter(|_| others > 0 && others + 1 == plan.len() && others + 1 == self.names.len() / 2)
-        {
+        let is_time = |c: usize| self.time.is_some_and(|time| time.columns.contains(&c)) || self.is_other_time(c);
+        let alternate = || (1..self.names.len()).all(|c| is_time(c) != is_time(c - 1));
+        if let Some(time) = self.time.filter(|_| others > 0 && others + 1 == plan.len() && alternate()) {
             notes.push(format!(
                 "each value has a time of its own, and all are read at those of `{}`: where they differ, read one by --time-column and --columns",
                 self.names[time.columns[0]]

@@ -387,6 +387,14 @@ fn a_time_for_each_value_was_dropped_without_a_word() {
 }
 
 #[test]
+fn a_start_and_an_end_beside_two_values_were_said_to_be_times_of_their_own() {
+    let row = |row: usize| format!("{},{}:09,{},{}", at(row), at(row), reading(row), reading(row + 1));
+    let (_, report) = read(table("start,end,consumption,cost", 60, row));
+    assert_eq!(names(&report), ["consumption", "cost"]);
+    assert!(!contains(&report.warnings, "time of its own"), "{report:?}");
+}
+
+#[test]
 fn seconds_called_t_are_elapsed_time() {
     let (_, report) = read(table("t (min),temp", 60, |row| format!("{}.0,{}", row * 10, reading(row))));
     assert_eq!((names(&report), report.time_format.as_deref()), (vec!["temp"], Some("elapsed-min")));
