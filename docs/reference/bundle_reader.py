@@ -42,6 +42,12 @@ def bands(horizon):
         start = end
 
 
+def fold(x, bound):
+    """x within the bound, turned back beyond it, 0 from twice the bound on."""
+    kept = np.clip(x, -bound, bound)
+    return kept - np.clip(x - kept, -bound, bound)
+
+
 def silu(x):
     return x / (1 + np.exp(-x))
 
@@ -182,6 +188,10 @@ class Model:
             layers = range(self.net["layers"])
             name = "layers.{}.time."
             self.time = [[S6(self.w, name.format(l)) for _ in self.v] for l in layers]
+        none = np.full((self.m, 3 + len(half_lives)), np.inf)
+        for v, bounds in zip(self.v, self.w.get("linear_head.bounds", none)):
+            v.sample_bound, v.lag_bound, v.season_bound = bounds[:3]
+            v.average_bounds = bounds[3:]
         self.linear = None
         if "linear_head.weight" in self.w:
             self.expand(tensors.get("linear_head.blocks"))
@@ -242,6 +252,7 @@ class Model:
         for v, own in zip(self.v, w["embed.variate"]):
             averages = v.normalized(v.exponential) if self.net.get("averages") else []
             samples = np.concatenate([v.lags(self.net["patch"]), averages])
+            samples = np.clip(samples, -v.sample_bound, v.sample_bound)
             samples, future = (np.clip(x, -30, 30) for x in (samples, self.future))
             patch = np.concatenate([samples, calendar, future])
             u.append(w["embed.weight"] @ patch + w["embed.bias"] + own)
@@ -288,7 +299,7 @@ class Model:
         if self.linear is not None:
             lin, cross = self.lin, self.lin.get("cross_lags", 0)
             phi = [self.relative(v, lin.get("lags", 0), lin.get("averages"))]
-            phi += [v.seasonal(self.anchor(v))]
+            phi += [fold(v.seasonal(self.anchor(v)), v.season_bound)]
             phi += [self.relative(o, cross, False) for o in self.v if o is not v]
             common = (lin.get("common_lags", 0), lin.get("common_averages"))
             phi += [self.relative(o, *common) for o in self.v]
@@ -304,8 +315,9 @@ class Model:
 
     def relative(self, v, lags, averages):
         numbers = v.lags(lags, 1 if self.lin.get("relative") else 0)
-        averages = v.normalized(v.exponential) if averages else []
-        return np.concatenate([numbers, averages]) - self.anchor(v)
+        numbers = fold(numbers - self.anchor(v), v.lag_bound)
+        averages = v.normalized(v.exponential) - self.anchor(v) if averages else []
+        return np.concatenate([numbers, fold(averages, v.average_bounds) if len(averages) else []])
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ impl Continued {
         let scaler = scale::Scaler {
             mean: vec![0.0; 2],
             std: vec![1.0; 2],
+            ..scale::Scaler::default()
         };
         let variate = |name: &str| Variate {
             name: name.into(),

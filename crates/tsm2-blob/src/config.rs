@@ -167,6 +167,7 @@ fn linear_head(words: &mut impl Words, head: LinearHead) -> Result<LinearHead, B
         calendar,
         future_covariates,
         per_variate,
+        bounded,
         rank,
     } = head;
     Ok(LinearHead {
@@ -180,6 +181,7 @@ fn linear_head(words: &mut impl Words, head: LinearHead) -> Result<LinearHead, B
         calendar: flag(words, "linear_head.calendar", calendar)?,
         future_covariates: flag(words, "linear_head.future_covariates", future_covariates)?,
         per_variate: flag(words, "linear_head.per_variate", per_variate)?,
+        bounded: flag(words, "linear_head.bounded", bounded)?,
         rank: size(words, "linear_head.rank", rank)?,
     })
 }

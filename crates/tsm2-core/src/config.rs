@@ -276,6 +276,10 @@ pub struct LinearHead {
     /// One weight matrix per target instead of a shared matrix.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub per_variate: bool,
+    /// What network and linear head read of a variate is held to the range of the training rows, the tensor
+    /// `linear_head.bounds`: a channel that leaves that range moves no forecast. Only in a `relative` head.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub bounded: bool,
     /// r: every weight matrix is a product `[H, r] [r, r] [r, features]`; 0: whole matrices.
     ///
     /// The first and the last factor are common to all targets; the core in the middle is the target's own where
@@ -455,6 +459,11 @@ impl Config {
             "linear_head.cross_lags",
             "0 in a head of a rank; use common_lags",
         )?;
+        require(
+            !head.bounded || head.relative,
+            "linear_head.bounded",
+            "false in a head that is not relative",
+        )?;
         let features = self.linear_head_features_checked().ok_or(Error::Config {
             key: "linear_head",
             requirement: "smaller",
@@ -562,6 +571,13 @@ impl Config {
     #[must_use]
     pub fn common_len(&self) -> usize {
         self.linear_head.common_lags + self.averages_len(self.linear_head.common_averages)
+    }
+
+    /// Numbers of each variate in the tensor `linear_head.bounds`: of its sample, its lags, its season, and each of its
+    /// exponential averages.
+    #[must_use]
+    pub fn bounds_len(&self) -> usize {
+        3 + self.averages_len(true)
     }
 
     /// Samples of each variate that the preprocessor keeps.

@@ -47,6 +47,7 @@ impl<'a> LinearHead<'a> {
             step,
             core,
             feature,
+            bounds: _,
         } = self.weights;
         match self.rank {
             0 => whole.rows(own * self.horizon..(own + 1) * self.horizon).add(phi, out),

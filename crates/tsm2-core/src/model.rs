@@ -54,9 +54,10 @@ impl<'a> Model<'a> {
     pub fn with_int8(config: &Config, scaler: Scaler<'a>, singles: &'a [f32], integers: &'a [i8]) -> Result<Self, Error> {
         let weights = Weights::view(config, singles, integers)?;
         let network = config.network.zip(weights.network);
+        let bounds = weights.linear_head.bounds;
         let model = Self {
             config: *config,
-            preprocessor: Preprocessor::new(config, scaler)?,
+            preprocessor: Preprocessor::new(config, scaler)?.with_bounds(bounds)?,
             network: network.map(|(sizes, weights)| Network::new(config, sizes, weights)),
             linear_head: LinearHead::new(config, weights.linear_head),
         };

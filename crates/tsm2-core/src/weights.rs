@@ -227,6 +227,8 @@ pub(crate) struct LinearHeadWeights<'a> {
     pub step: Matrix<'a>,
     pub core: Matrix<'a>,
     pub feature: Matrix<'a>,
+    /// `[M, bounds]`; empty where the head is not bounded.
+    pub bounds: &'a [f32],
 }
 
 /// A place in the stored weights, from which tensor after tensor is taken.
@@ -313,13 +315,14 @@ impl<'a> Weights<'a> {
 
 impl<'a> LinearHeadWeights<'a> {
     fn build(config: &Config, take: &mut impl FnMut(TensorName, &[usize], Storage) -> Matrix<'a>) -> Self {
-        let mut take = |leaf, shape: &[usize]| {
+        let mut take_stored = |leaf, shape: &[usize], storage| {
             let (layer, block) = (None, "linear_head");
-            take(TensorName { layer, block, leaf }, shape, Storage::Int8)
+            take(TensorName { layer, block, leaf }, shape, storage)
         };
+        let mut take = |leaf, shape: &[usize]| take_stored(leaf, shape, Storage::Int8);
         let (features, targets) = (config.linear_head_features(), config.targets());
         let first = usize::from(!config.linear_head.per_variate);
-        match (features, config.linear_head.rank) {
+        let mut weights = match (features, config.linear_head.rank) {
             (0, _) => Self::default(),
             (_, 0) => Self {
                 whole: take("weight", &[targets, config.horizon, features][first..]),
@@ -331,7 +334,12 @@ impl<'a> LinearHeadWeights<'a> {
                 feature: take("feature.weight", &[r, features]),
                 ..Self::default()
             },
+        };
+        if config.linear_head.bounded {
+            let shape = [config.variates, config.bounds_len()];
+            weights.bounds = take_stored("bounds", &shape, Storage::Single).plain();
         }
+        weights
     }
 }
 

@@ -3,6 +3,7 @@
 use prost::Message;
 use tsm2_bundle::Bundle;
 
+use crate::bounds::Bounds;
 use crate::graph::Graph;
 use crate::linear_head::{self, LinearForecast};
 use crate::metadata::{GraphMetadata, METADATA_KEY};
@@ -67,7 +68,10 @@ pub fn export(bundle: &Bundle) -> Result<Exported, ExportError> {
     let readings = graph.input("readings", DataType::Float, &[m]);
     let has_calendar = config.linear_head.calendar || config.network.is_some_and(|network| network.calendar);
     let calendar = (has_calendar && !config.calendar.is_empty()).then(|| calendar::build(&mut graph, config.calendar));
-    let samples = Samples::build(&mut graph, &mut states, config, (scaler.mean, scaler.std), readings);
+    let samples = Samples {
+        bounds: Bounds::of(&mut graph, config, &weights),
+        ..Samples::build(&mut graph, &mut states, config, (scaler.mean, scaler.std), readings)
+    };
     let of_network = config
         .network
         .map(|network| network::build(&mut graph, &mut states, config, &network, &weights, &samples, calendar));

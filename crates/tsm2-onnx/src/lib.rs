@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod bounds;
 mod calendar;
 #[cfg(feature = "run")]
 mod contained;

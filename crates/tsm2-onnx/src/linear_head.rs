@@ -2,6 +2,7 @@
 
 use tsm2_core::Config;
 
+use crate::bounds::Bounds;
 use crate::graph::{Graph, Value};
 use crate::samples::Samples;
 use crate::seasonal;
@@ -26,6 +27,7 @@ pub(crate) fn build(
     calendar: Option<Value>,
 ) -> LinearForecast {
     let head = &config.linear_head;
+    let bounds = samples.bounds.as_ref();
     graph.enter("linear_head");
     let (m, targets, features) = (config.variates, config.targets(), config.linear_head_features());
     let ring = samples.ring;
@@ -39,7 +41,11 @@ pub(crate) fn build(
         Some(anchors) => graph.sub(x, anchors),
     };
     let lags = relative(graph, samples.lags);
-    let averages = samples.averages.map(|averages| relative(graph, averages));
+    let lags = bounds.map_or(lags, |bounds| Bounds::fold(graph, lags, bounds.lags));
+    let averages = samples.averages.map(|averages| {
+        let averages = relative(graph, averages);
+        bounds.map_or(averages, |bounds| Bounds::fold(graph, averages, bounds.averages))
+    });
     let end = ring - usize::from(head.relative);
     let last = |graph: &mut Graph, count: usize| graph.slice(lags, 1, end - count..end);
 
@@ -60,7 +66,11 @@ pub(crate) fn build(
                 graph.slice(newest, 0, 0..targets)
             }
         };
-        phi.push(seasonal::build(graph, states, (season, targets), (sample, first), anchor));
+        let season = seasonal::build(graph, states, (season, targets), (sample, first), anchor);
+        phi.push(bounds.map_or(season, |bounds| {
+            let bound = graph.slice(bounds.season, 0, 0..targets);
+            Bounds::fold(graph, season, bound)
+        }));
         graph.enter("linear_head");
     }
     if head.cross_lags > 0 && m > 1 {

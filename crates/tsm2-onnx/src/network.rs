@@ -2,6 +2,7 @@
 
 use tsm2_core::{Config, Head, NetworkConfig, PATCH_LIMIT};
 
+use crate::bounds::Bounds;
 use crate::graph::{Graph, Value};
 use crate::mixers::{norm, time_mixer, variate_mlp, variate_scan};
 use crate::samples::Samples;
@@ -64,6 +65,9 @@ fn patch(graph: &mut Graph, config: &Config, network: &NetworkConfig, samples: &
     let m = config.variates;
     let mut parts = vec![graph.slice(samples.lags, 1, samples.ring - network.patch..samples.ring)];
     parts.extend(samples.averages.filter(|_| network.averages));
+    if let Some(bounds) = &samples.bounds {
+        parts = parts.into_iter().map(|part| Bounds::hold(graph, part, bounds.sample)).collect();
+    }
     if let Some(calendar) = calendar.filter(|_| network.calendar) {
         parts.push(graph.repeat(calendar, m));
     }

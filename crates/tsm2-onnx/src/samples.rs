@@ -4,6 +4,7 @@
 
 use tsm2_core::{Averages, Config, Normalizer};
 
+use crate::bounds::Bounds;
 use crate::future::Future;
 use crate::graph::{Graph, Value};
 use crate::proto::DataType;
@@ -32,6 +33,8 @@ pub(crate) struct Samples {
     pub averages: Option<Value>,
     /// `[1, K b]`: the features of all future covariates.
     pub future: Option<Value>,
+    /// What network and linear head hold these numbers to; `None` from [`Samples::build`].
+    pub bounds: Option<Bounds>,
 }
 
 impl Samples {
@@ -75,6 +78,7 @@ impl Samples {
             ring,
             averages,
             future: None,
+            bounds: None,
         };
         samples.lags = samples.normalized(graph, lags);
         samples.averages = averages.map(|averages| samples.normalized(graph, averages));

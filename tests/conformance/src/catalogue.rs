@@ -352,6 +352,35 @@ pub fn recipes() -> Vec<Recipe> {
                 },
             )
         },
+        Recipe {
+            steps: 64,
+            faults: Faults::Missing,
+            ..case(
+                "bounded_head",
+                Config {
+                    averages,
+                    ..linear(LinearHead {
+                        relative: true,
+                        lags: 3,
+                        averages: true,
+                        season: Some(Season {
+                            period: 12,
+                            bins: None,
+                            rate: Some(0.7),
+                        }),
+                        common_lags: 2,
+                        common_averages: true,
+                        per_variate: true,
+                        bounded: true,
+                        ..none
+                    })
+                    .with_network(NetworkConfig {
+                        averages: true,
+                        ..network()
+                    })
+                },
+            )
+        },
         case(
             "head_of_a_rank",
             Config {
@@ -462,6 +491,8 @@ fn weight(name: &str, shape: &[usize], i: usize, noise: f32) -> f32 {
         "bias" if name.ends_with("dt_proj.bias") => noise - 1.5,
         "a_log" => 0.5 * (i % shape[1]) as f32 + 0.3 * noise,
         "b_bias" | "c_bias" | "d" | "gate_bias" => 0.8 + 0.3 * noise,
+        // Some numbers lie within, some beyond, some beyond twice the bound.
+        "bounds" => 0.6 + 0.5 * noise,
         "beta" | "theta" if last => 1.0 + 0.3 * noise,
         _ => 0.4 * noise,
     }

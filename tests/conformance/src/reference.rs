@@ -68,6 +68,18 @@ impl Reference {
         self.forecast(features.as_deref())
     }
 
+    /// What the numbers of variate `m` are held to: of a sample, of lags, of the season, of each average; none: to nothing.
+    fn bounds(&self, m: usize) -> Vec<f64> {
+        match self.config.linear_head.bounded {
+            true => {
+                let bounds = self.tensors.get("linear_head.bounds");
+                let width = bounds.len() / self.config.variates;
+                bounds[m * width..(m + 1) * width].to_vec()
+            }
+            false => vec![f64::INFINITY; 3 + self.config.averages.map_or(0, |averages| averages.count)],
+        }
+    }
+
     /// As [`Run::state`] describes it.
     fn state(&self) -> Vec<f64> {
         let memories = self.memories.iter().flatten();
@@ -79,7 +91,7 @@ impl Reference {
         let d = network.d_model;
         (0..self.config.variates)
             .map(|m| {
-                let mut u = linear(self.tensors.get("embed.weight"), &self.history.patch(&self.config, network, m));
+                let mut u = linear(self.tensors.get("embed.weight"), &self.history.patch(&self.config, network, m, &self.bounds(m)));
                 add(&mut u, self.tensors.get("embed.bias"));
                 add(&mut u, &self.tensors.get("embed.variate")[m * d..(m + 1) * d]);
                 u
@@ -134,7 +146,7 @@ impl Reference {
                 add(&mut y, &linear(own("head.weight", per_variate), &features[m]));
                 add(&mut y, own("head.bias", per_variate));
             }
-            let phi = self.history.features(config, m);
+            let phi = self.history.features(config, m, &|other| self.bounds(other));
             let head = &config.linear_head;
             if phi.is_empty() {
                 // No linear head.

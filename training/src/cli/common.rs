@@ -126,6 +126,7 @@ pub fn scaler(meta: &Metadata) -> Scaler {
     Scaler {
         mean: meta.variates.iter().map(|variate| variate.mean).collect(),
         std: meta.variates.iter().map(|variate| variate.std).collect(),
+        ..Scaler::default()
     }
 }
 

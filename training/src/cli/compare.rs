@@ -200,7 +200,11 @@ fn scaler_in_order(scaler: &Scaler, a: &Metadata, b: &Metadata) -> Scaler {
         None => (variate.mean, variate.std),
     };
     let (mean, std) = b.variates.iter().map(of).unzip();
-    Scaler { mean, std }
+    Scaler {
+        mean,
+        std,
+        ..Scaler::default()
+    }
 }
 
 /// The models' names, or their files where those are the same.

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use tsm2_core::{Config, Preprocessor, Scaler};
+use tsm2_core::{Config, Preprocessor};
 
-use crate::data::scale;
+use crate::data::scale::Scaler;
 use crate::data::table::Table;
 
 /// Calls `visit(row, preprocessor, state)` after each of these rows has passed the preprocessor of `config`. Each range of rows begins with an
@@ -14,18 +14,12 @@ use crate::data::table::Table;
 /// A fault of the configuration or the scaler.
 pub fn pass(
     config: &Config,
-    scaler: &scale::Scaler,
+    scaler: &Scaler,
     table: &Table,
     passes: &[Range<usize>],
     mut visit: impl FnMut(usize, &Preprocessor<'_>, &[f32]),
 ) -> Result<(), tsm2_core::Error> {
-    let preprocessor = Preprocessor::new(
-        config,
-        Scaler {
-            mean: &scaler.mean,
-            std: &scaler.std,
-        },
-    )?;
+    let preprocessor = scaler.preprocessor(config)?;
     let mut state = vec![0.0; preprocessor.state_len()];
     for rows in passes {
         state.fill(0.0);

@@ -3,17 +3,21 @@
 //! Mean and population standard deviation per variate, missing readings left out. A variate that does not vary there has scale 1: its
 //! standardised readings are then differences from that constant, in its own units.
 
+use tsm2_core::{Config, Preprocessor};
+
 use crate::data::runs::Part;
 use crate::data::split::Split;
 use crate::data::table::Table;
 
 /// `z = (x - mean) / std` per variate.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scaler {
     /// Means, in the sensors' units.
     pub mean: Vec<f32>,
     /// Standard deviations, in the sensors' units; never zero.
     pub std: Vec<f32>,
+    /// The bounds of a bounded linear head, as in the model file; empty: none.
+    pub bounds: Vec<f32>,
 }
 
 impl Scaler {
@@ -24,6 +28,7 @@ impl Scaler {
         let mut scaler = Scaler {
             mean: vec![0.0; variates],
             std: vec![1.0; variates],
+            bounds: Vec::new(),
         };
         let mut warnings = Vec::new();
         for (m, name) in table.names.iter().enumerate() {
@@ -56,6 +61,18 @@ impl Scaler {
             scaler.std[m] = if std > 0.0 { std } else { f32::MIN_POSITIVE };
         }
         (scaler, warnings)
+    }
+
+    /// The preprocessor of a configuration with these constants.
+    ///
+    /// # Errors
+    /// A fault of the configuration, of the scaler, or another number of bounds.
+    pub fn preprocessor<'a>(&'a self, config: &Config) -> Result<Preprocessor<'a>, tsm2_core::Error> {
+        let scaler = tsm2_core::Scaler {
+            mean: &self.mean,
+            std: &self.std,
+        };
+        Preprocessor::new(config, scaler)?.with_bounds(&self.bounds)
     }
 
     /// The whole table standardised, row-major; missing readings stay NaN.

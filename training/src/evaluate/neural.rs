@@ -14,6 +14,7 @@ use tsm2_core::Config;
 use super::tally::{EvaluateError, Tally};
 use crate::data::scale::Scaler;
 use crate::data::table::Table;
+use crate::linear::LinearModel;
 use crate::linear::step_groups::step_groups;
 use crate::network::baseline::{NeuralBaseline, NeuralKind};
 use crate::network::learner::Learner;
@@ -21,6 +22,9 @@ use crate::train::feed::{Chunk, Feed};
 
 /// The linear head's weights among the tensors.
 const LINEAR_HEAD: &str = "linear_head.weight";
+
+/// The bounds of its features among the tensors.
+const BOUNDS: &str = "linear_head.bounds";
 
 /// The entry of the metadata.
 const META: &str = "tsm2_baseline";
@@ -33,6 +37,7 @@ const TOKENS: usize = 64;
 pub struct Neural {
     meta: Meta,
     linear_head: Vec<f32>,
+    bounds: Vec<f32>,
     network: NeuralBaseline,
 }
 
@@ -73,7 +78,7 @@ pub fn file(model: &Path, kind: NeuralKind) -> PathBuf {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(path: &Path, meta: &Meta, linear_head: &[f32], weights: &BTreeMap<String, Vec<f32>>) -> Result<(), NeuralError> {
+pub fn write(path: &Path, meta: &Meta, linear: &LinearModel, weights: &BTreeMap<String, Vec<f32>>) -> Result<(), NeuralError> {
     let fault = |what: &dyn std::fmt::Display| NeuralError {
         path: path.to_owned(),
         what: what.to_string(),
@@ -82,7 +87,7 @@ pub fn write(path: &Path, meta: &Meta, linear_head: &[f32], weights: &BTreeMap<S
     let named: Vec<(&str, Vec<u8>)> = weights
         .iter()
         .map(|(name, values)| (name.as_str(), bytes(values)))
-        .chain([(LINEAR_HEAD, bytes(linear_head))])
+        .chain([(LINEAR_HEAD, bytes(&linear.matrices())), (BOUNDS, bytes(&linear.scaler.bounds))])
         .collect();
     let mut views = Vec::with_capacity(named.len());
     for (name, bytes) in &named {
@@ -125,6 +130,8 @@ impl Neural {
         Ok(Self {
             network: network.map_err(|error| fault(&error))?,
             linear_head: values(LINEAR_HEAD).map_err(|error| fault(&error))?,
+            // A file of an earlier training has none.
+            bounds: values(BOUNDS).unwrap_or_default(),
             meta,
         })
     }
@@ -142,7 +149,11 @@ impl Neural {
     pub fn tally<'z>(&self, table: &Table, scaler: &Scaler, mut tally: Tally<'z>) -> Result<Tally<'z>, EvaluateError> {
         let config = &self.meta.config;
         let (m, f, h, p) = (config.variates, config.targets(), config.horizon, config.patch_len());
-        let feed = Feed::new(config, scaler, table, &self.linear_head)?;
+        let scaler = Scaler {
+            bounds: self.bounds.clone(),
+            ..scaler.clone()
+        };
+        let feed = Feed::new(config, &scaler, table, &self.linear_head)?;
         let weights: Vec<f32> = step_groups(h)
             .into_iter()
             .zip(&self.meta.blend_weights)

@@ -56,6 +56,7 @@ pub fn with_features(config: &Config, rows: usize, period: Option<usize>, calend
             calendar,
             future_covariates: config.future_covariates > 0,
             per_variate: config.targets() > 1,
+            bounded: true,
             ..LinearHead::default()
         };
         Config {

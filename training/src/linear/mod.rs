@@ -1,5 +1,6 @@
 //! The linear part of a model, in closed form from second moments.
 
+mod bounds;
 mod candidates;
 mod cholesky;
 mod error;

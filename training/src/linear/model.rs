@@ -4,6 +4,7 @@ use ndarray::{Array1, Array2};
 use tsm2_core::{Config, LinearHead};
 
 use super::LinearError;
+use super::bounds::with_bounds;
 use super::candidates::{Choice, Maps, Rolling, choose, training};
 use super::features::with_features;
 use super::gather::{Origins, PARTS, SETS, by_part, gather, stride};
@@ -23,8 +24,10 @@ const RANKS: [usize; 7] = [4, 8, 12, 16, 24, 32, 48];
 pub struct LinearModel {
     /// The configuration with the linear head's features; its network is that of the configuration it was chosen for.
     pub config: Config,
-    /// The head's tensors as in the model file, one after the other.
-    pub weights: Vec<f32>,
+    /// The scaler, with the bounds of the head's features.
+    pub scaler: Scaler,
+    /// The head's matrices as in the model file, one after the other.
+    weights: Vec<f32>,
     /// Mean squared error on validation per step, in units of z, over all targets, of a head fitted to the training rows.
     pub mse: Vec<f64>,
     /// Bytes of the head and its error by rolling origins relative to the whole head's, of each rank that was tried,
@@ -60,7 +63,8 @@ pub fn choose_linear(
     let origins = by_part(train.origins(h), validation.origins(h), h);
     let passes = table.runs.training_and_validation(split).passes();
     let every = stride(&config, &origins);
-    let moments = gather(&config, table, scaler, &passes, &origins, SETS)?;
+    let scaler = with_bounds(&config, table, scaler, &train)?;
+    let moments = gather(&config, table, &scaler, &passes, &origins, SETS)?;
     let rows = [train.to_string(), validation.to_string()];
     let train = training(&moments, PARTS - 1);
     let validation: Vec<&Moments> = moments.iter().map(|sets| &sets[PARTS - 1]).collect();
@@ -80,7 +84,8 @@ pub fn choose_linear(
     let best = allowed.clone().map(|own| own.excess).fold(f64::INFINITY, f64::min);
     // Where none is small enough, the smallest.
     let smallest = allowed.clone().find(|own| own.excess <= (1.0 + size.tie) * best).or(sizes.first());
-    let whole = LinearModel::new(config, choice.clone(), choice.fit(&train, features, h)?, &train)?;
+    let maps = choice.fit(&train, features, h)?;
+    let whole = LinearModel::new(config, scaler, choice, maps, &train)?;
     let mut model = whole.with_rank(smallest.map_or(0, |own| own.rank))?;
     let maps = match model.config.linear_head.rank {
         0 => model.maps.clone(),
@@ -150,7 +155,7 @@ fn gram(train: &[Moments], features: usize) -> Array2<f64> {
 
 impl LinearModel {
     /// A whole head.
-    fn new(config: Config, choice: Choice, maps: Maps, train: &[Moments]) -> Result<Self, LinearError> {
+    fn new(config: Config, scaler: Scaler, choice: Choice, maps: Maps, train: &[Moments]) -> Result<Self, LinearError> {
         let gram = gram(train, config.linear_head_features());
         let weights = maps
             .iter()
@@ -158,6 +163,7 @@ impl LinearModel {
             .collect();
         Ok(Self {
             config,
+            scaler,
             weights,
             mse: Vec::new(),
             sizes: Vec::new(),
@@ -172,14 +178,15 @@ impl LinearModel {
     ///
     /// # Errors
     /// As [`choose_linear`].
-    pub fn refit(&self, table: &Table, scaler: &Scaler, pieces: &Pieces) -> Result<Self, LinearError> {
+    pub fn refit(&self, table: &Table, pieces: &Pieces) -> Result<Self, LinearError> {
         let rank = self.config.linear_head.rank;
         let (config, h) = (with_rank(&self.config, 0), self.config.horizon);
         let origins: Origins = pieces.origins(h).map(|origins| (origins, 0)).collect();
-        let moments = gather(&config, table, scaler, &pieces.passes(), &origins, 1)?;
+        let scaler = with_bounds(&config, table, &self.scaler, pieces)?;
+        let moments = gather(&config, table, &scaler, &pieces.passes(), &origins, 1)?;
         let train: Vec<Moments> = moments.into_iter().flatten().collect();
         let maps = self.choice.fit(&train, config.linear_head_features(), h)?;
-        let whole = Self::new(config, self.choice.clone(), maps, &train)?;
+        let whole = Self::new(config, scaler, self.choice.clone(), maps, &train)?;
         let sized = if rank > 0 { whole.with_rank(rank)? } else { whole };
         Ok(Self {
             mse: self.mse.clone(),
@@ -211,6 +218,12 @@ impl LinearModel {
             weights,
             ..self.clone()
         })
+    }
+
+    /// The head's tensors as in the model file, one after the other.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<f32> {
+        [self.weights.as_slice(), &self.scaler.bounds].concat()
     }
 
     /// The head's whole matrices `[targets, H, F]`, also of a head of a rank: what training computes with.

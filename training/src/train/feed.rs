@@ -67,11 +67,7 @@ impl<'a> Feed<'a> {
     /// # Errors
     /// A fault of the configuration or the scaler.
     pub fn new(config: &Config, scaler: &'a Scaler, table: &'a Table, linear_head: &[f32]) -> Result<Self, tsm2_core::Error> {
-        let of_core = tsm2_core::Scaler {
-            mean: &scaler.mean,
-            std: &scaler.std,
-        };
-        let preprocessor = Preprocessor::new(config, of_core)?;
+        let preprocessor = scaler.preprocessor(config)?;
         let width = preprocessor.state_len();
         let most = (MEMORY / width.max(1)).max(1);
         let spacing = table.len().div_ceil(most).max(LEAST_SPACING);

@@ -154,6 +154,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     drop(z);
     let linear =
         choose_linear(&start, table, &split, &scaler, period, calendar, &options.size.of_linear_part()).map_err(linear_error(table))?;
+    let scaler = linear.scaler.clone();
     let linear_time = begun.elapsed();
     for line in linear.lines() {
         decide(&mut decisions, line, report);
@@ -395,7 +396,7 @@ fn baseline(
         decisions.push(format!("{}: gains nothing over the linear part", kind.name()));
     }
     let path = neural::file(&options.out.join(MODEL), kind);
-    neural::write(&path, &meta, &linear.matrices(), &best.weights)?;
+    neural::write(&path, &meta, linear, &best.weights)?;
     Ok(decisions)
 }
 
@@ -423,12 +424,13 @@ impl Model<'_> {
     /// The same in single precision.
     fn single(&self, blend_weights: &[f64], provenance: Provenance) -> Result<Bundle, Error> {
         let silent = vec![0.0; step_groups(self.config.horizon).len()];
+        let linear_head = self.linear.tensors();
         let export = Export {
             name: &self.options.name,
             table: self.table,
             scaler: self.scaler,
             config: &self.config,
-            linear_head: &self.linear.weights,
+            linear_head: &linear_head,
             blend_weights: if blend_weights.is_empty() { &silent } else { blend_weights },
         };
         let mut weights = self.best.map(|best| best.weights.clone()).unwrap_or_default();
@@ -453,11 +455,11 @@ impl Model<'_> {
             return Ok(None);
         }
         report(Event::Task("linear part, on all rows"));
-        let linear = self.linear.refit(self.table, self.scaler, rows).map_err(linear_error(self.table))?;
+        let linear = self.linear.refit(self.table, rows).map_err(linear_error(self.table))?;
         let mut best = self.best.cloned();
         if let (Some(best), Some(candidate), false) = (best.as_mut(), candidate, is_silent(blend_weights)) {
             let updates = (best.update / refit::SHARE).min(left);
-            let feed = Feed::new(&self.config, self.scaler, self.table, &linear.matrices())?;
+            let feed = Feed::new(&self.config, &linear.scaler, self.table, &linear.matrices())?;
             let weights = setting.refit(candidate, best, &feed, rows, updates, &mut |done| {
                 report(Event::Progress {
                     task: "tsm2, on all rows",

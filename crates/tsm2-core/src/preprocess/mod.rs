@@ -6,6 +6,7 @@
 //! number in it is an ordinary `f32`: saving and restoring the slice restores the preprocessor bit for bit.
 
 mod averages;
+mod bounds;
 mod calendar;
 mod covariates;
 mod lags;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::error::{Error, check_len};
 use crate::slices::{at, copy, part, part_mut, row, row_mut, rows_mut, split_mut};
 use averages::ExponentialAverages;
+use bounds::Bounds;
 use covariates::FutureCovariates;
 use lags::Ring;
 use normalizer::RunningStatistics;
@@ -150,6 +152,7 @@ impl Layout {
 pub struct Preprocessor<'a> {
     config: Config,
     scaler: Scaler<'a>,
+    bounds: Bounds<'a>,
     statistics: RunningStatistics,
     ring: Ring,
     averages: ExponentialAverages,
@@ -174,12 +177,36 @@ impl<'a> Preprocessor<'a> {
         Ok(Self {
             config: *config,
             scaler,
+            bounds: Bounds::default(),
             layout: Layout::new(config.variates, &statistics, &ring, &averages, &seasonal, &future),
             statistics,
             ring,
             averages,
             seasonal,
             future,
+        })
+    }
+
+    /// The same preprocessor with the bounds `[M, `[`Config::bounds_len`]`]` of a bounded head; none: nothing is bounded.
+    ///
+    /// # Errors
+    /// - [`Error::Length`] for another number of bounds.
+    /// - [`Error::Config`] for a bound that is negative or not a number.
+    pub fn with_bounds(self, bounds: &'a [f32]) -> Result<Self, Error> {
+        let width = self.config.bounds_len();
+        if !bounds.is_empty() {
+            check_len("linear_head.bounds", bounds.len(), self.config.variates * width)?;
+        }
+        // Written so that NaN is refused.
+        if !bounds.iter().all(|&bound| bound >= 0.0) {
+            return Err(Error::Config {
+                key: "linear_head.bounds",
+                requirement: "without negative numbers",
+            });
+        }
+        Ok(Self {
+            bounds: Bounds::new(bounds, width),
+            ..self
         })
     }
 
@@ -294,6 +321,7 @@ impl<'a> Preprocessor<'a> {
         let (own, rest) = split_mut(out, network.patch + self.config.averages_len(network.averages));
         let (calendar, future) = split_mut(rest, self.config.calendar_len(network.calendar));
         self.normalized(state, variate, network.patch, 0, own);
+        self.bounds.hold(variate, own);
         calendar::read(self.config.calendar, self.layout.time.of(state), calendar);
         self.future.read(self.layout.future.of(state), future);
         for number in own.iter_mut().chain(future) {
@@ -316,10 +344,7 @@ impl<'a> Preprocessor<'a> {
         let (common, rest) = split_mut(rest, config.variates * config.common_len());
         let (calendar, future) = split_mut(rest, config.calendar_len(head.calendar));
         self.relative(state, variate, head.lags, own);
-        let averages = row(self.layout.seasonal.of(state), variate, self.seasonal.width());
-        let anchor = self.anchor(state, variate);
-        self.seasonal.read(averages, self.samples(state), anchor, season);
-        season.iter_mut().for_each(|average| *average -= anchor);
+        self.season(state, variate, season);
         if head.cross_lags > 0 {
             let others = (0..self.config.variates).filter(|&other| other != variate);
             for (other, out) in others.zip(rows_mut(cross, head.cross_lags)) {
@@ -341,6 +366,39 @@ impl<'a> Preprocessor<'a> {
         let anchor = self.anchor(state, variate);
         self.normalized(state, variate, lags, usize::from(self.config.linear_head.relative), out);
         out.iter_mut().for_each(|number| *number -= anchor);
+        let (lags, averages) = split_mut(out, lags);
+        self.bounds.fold(variate, bounds::LAGS, lags);
+        self.bounds.fold_averages(variate, averages);
+    }
+
+    /// Raises the bounds of a variate, [`Config::bounds_len`] numbers, to what this time step has: what the trainer takes the
+    /// bounds from. The preprocessor has none of its own. `scratch` has at least [`Config::linear_head_features`] numbers.
+    pub fn raise_bounds(&self, state: &[f32], variate: usize, scratch: &mut [f32], bounds: &mut [f32]) {
+        let head = &self.config.linear_head;
+        let raise = |bound: &mut f32, numbers: &[f32]| *bound = numbers.iter().fold(*bound, |most, number| most.max(number.abs()));
+        let (single, averages) = split_mut(bounds, bounds::AVERAGES);
+        let [sample, lags, of_season] = single else { return };
+        raise(sample, &[self.anchor(state, variate)]);
+        let count = head.lags.max(head.common_lags).max(head.cross_lags);
+        let (own, rest) = split_mut(scratch, count + averages.len());
+        self.relative(state, variate, count, own);
+        let (last, own) = split_mut(own, count);
+        raise(lags, last);
+        for (bound, average) in averages.iter_mut().zip(own) {
+            raise(bound, &[*average]);
+        }
+        let (season, _) = split_mut(rest, self.seasonal.width());
+        self.season(state, variate, season);
+        raise(of_season, season);
+    }
+
+    /// The seasonal averages of a variate, as the linear head reads them.
+    fn season(&self, state: &[f32], variate: usize, out: &mut [f32]) {
+        let averages = row(self.layout.seasonal.of(state), variate, self.seasonal.width());
+        let anchor = self.anchor(state, variate);
+        self.seasonal.read(averages, self.samples(state), anchor, out);
+        out.iter_mut().for_each(|average| *average -= anchor);
+        self.bounds.fold(variate, bounds::SEASON, out);
     }
 
     /// `lags` samples of a variate, oldest first, the last of them `back` samples old, and its exponential averages in the

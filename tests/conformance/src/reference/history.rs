@@ -143,13 +143,12 @@ impl History {
     }
 
     /// Samples of variate `m` and, where asked for, its averages, as the linear head reads them.
-    fn for_head(&self, config: &Config, m: usize, lags: usize, averages: bool) -> Vec<f64> {
-        let mut numbers = self.last(config, m, lags, usize::from(config.linear_head.relative));
-        if averages {
-            numbers.extend(self.averages(config, m));
-        }
-        numbers.iter_mut().for_each(|x| *x -= self.anchor(config, m));
-        numbers
+    fn for_head(&self, config: &Config, m: usize, lags: usize, averages: bool, bounds: &[f64]) -> Vec<f64> {
+        let samples = self.last(config, m, lags, usize::from(config.linear_head.relative));
+        let averages = if averages { self.averages(config, m) } else { Vec::new() };
+        let samples = samples.into_iter().map(|x| (x, bounds[1]));
+        let numbers = samples.chain(averages.into_iter().zip(bounds[3..].iter().copied()));
+        numbers.map(|(x, bound)| folded(x - self.anchor(config, m), bound)).collect()
     }
 
     /// Features of the future covariates, `[K, B]`: of each the means over bands of steps, relative to its newest sample,
@@ -184,12 +183,15 @@ impl History {
     }
 
     /// A token's patch vector of variate `m`: samples and averages, then the calendar, then the future covariates.
-    pub fn patch(&self, config: &Config, network: &NetworkConfig, m: usize) -> Vec<f64> {
+    pub fn patch(&self, config: &Config, network: &NetworkConfig, m: usize, bounds: &[f64]) -> Vec<f64> {
         let mut own = self.last(config, m, network.patch, 0);
         if network.averages {
             own.extend(self.averages(config, m));
         }
-        let mut patch: Vec<f64> = own.into_iter().map(|x| x.clamp(-30.0, 30.0)).collect();
+        let mut patch: Vec<f64> = own
+            .into_iter()
+            .map(|x| x.clamp(-bounds[0], bounds[0]).clamp(-30.0, 30.0))
+            .collect();
         if network.calendar {
             patch.extend(self.calendar(config));
         }
@@ -198,19 +200,20 @@ impl History {
     }
 
     /// The linear head's feature vector phi of variate `m`.
-    pub fn features(&self, config: &Config, m: usize) -> Vec<f64> {
+    pub fn features(&self, config: &Config, m: usize, bounds: &dyn Fn(usize) -> Vec<f64>) -> Vec<f64> {
         let head = &config.linear_head;
-        let mut phi = self.for_head(config, m, head.lags, head.averages);
+        let mut phi = self.for_head(config, m, head.lags, head.averages, &bounds(m));
         if let Some(season) = head.season {
             for rate in season.rate.map_or(SEASON_RATES.to_vec(), |rate| vec![rate]) {
-                phi.extend(self.seasonal(config, m, season, f64::from(rate)));
+                let averages = self.seasonal(config, m, season, f64::from(rate));
+                phi.extend(averages.into_iter().map(|x| folded(x, bounds(m)[2])));
             }
         }
         for other in (0..config.variates).filter(|&other| other != m) {
-            phi.extend(self.for_head(config, other, head.cross_lags, false));
+            phi.extend(self.for_head(config, other, head.cross_lags, false, &bounds(other)));
         }
         for other in 0..config.variates {
-            phi.extend(self.for_head(config, other, head.common_lags, head.common_averages));
+            phi.extend(self.for_head(config, other, head.common_lags, head.common_averages, &bounds(other)));
         }
         if head.calendar {
             phi.extend(self.calendar(config));
@@ -237,6 +240,14 @@ impl History {
         averages.rotate_left((bin(self.samples() - 1) + 1) % bins);
         let anchor = self.anchor(config, m);
         averages.into_iter().map(|e| e.map_or(0.0, |e| e - anchor)).collect()
+    }
+}
+
+/// A number within its bound, turned back beyond it, and 0 from twice the bound on.
+fn folded(x: f64, bound: f64) -> f64 {
+    match x.abs() {
+        size if size <= bound => x,
+        size => x.signum() * (2.0 * bound - size).max(0.0),
     }
 }
 
