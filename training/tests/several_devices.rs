@@ -136,8 +136,8 @@ fn a_gap_and_a_second_device_change_nothing_in_the_numbers_of_the_first() {
     assert_eq!(Scaler::fit(&whole, &split), Scaler::fit(&broken, &split));
     let config = start_config(&broken, 4);
     let (scaler, _) = Scaler::fit(&broken, &split);
-    let gap = choose_linear(&config, &broken, &split, &scaler, None, false, &Size::default()).unwrap();
-    let unbroken = choose_linear(&config, &whole, &split, &scaler, None, false, &Size::default()).unwrap();
+    let gap = choose_linear(&config, &broken, &split, &scaler, None, false, (&Size::default(), None)).unwrap();
+    let unbroken = choose_linear(&config, &whole, &split, &scaler, None, false, (&Size::default(), None)).unwrap();
     // The forecasts across the gap are left out; the others fit a map that is as good.
     let mean = |model: &LinearModel| model.mse.iter().sum::<f64>();
     assert!(

@@ -170,8 +170,9 @@ fn linear_head(words: &mut impl Words, head: LinearHead) -> Result<LinearHead, B
         bounded,
         rank,
     } = head;
+    let (relative, bounded) = self::relative(words, relative, bounded)?;
     Ok(LinearHead {
-        relative: flag(words, "linear_head.relative", relative)?,
+        relative,
         lags: size(words, "linear_head.lags", lags)?,
         averages: flag(words, "linear_head.averages", averages)?,
         season: self::season(words, season)?,
@@ -181,9 +182,18 @@ fn linear_head(words: &mut impl Words, head: LinearHead) -> Result<LinearHead, B
         calendar: flag(words, "linear_head.calendar", calendar)?,
         future_covariates: flag(words, "linear_head.future_covariates", future_covariates)?,
         per_variate: flag(words, "linear_head.per_variate", per_variate)?,
-        bounded: flag(words, "linear_head.bounded", bounded)?,
+        bounded,
         rank: size(words, "linear_head.rank", rank)?,
     })
+}
+
+/// Whether the head is relative, and bounded: 2. A bounded head is always relative.
+fn relative(words: &mut impl Words, relative: bool, bounded: bool) -> Result<(bool, bool), BlobError> {
+    let key = "linear_head.relative";
+    match words(key, u32::from(relative) + u32::from(bounded))? {
+        word @ 0..=2 => Ok((word > 0, word == 2)),
+        word => Err(BlobError::Option { key, word }),
+    }
 }
 
 /// A period of 0 means no season, 0 bins and a rate of 0 mean absent.

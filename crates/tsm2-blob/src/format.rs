@@ -3,7 +3,7 @@
 /// The first word: the bytes `TSM2`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"TSM2");
 /// Version of the format, written and read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 2;
 /// A blob begins at a multiple of this many bytes.
 pub const ALIGNMENT: usize = align_of::<f32>();
 

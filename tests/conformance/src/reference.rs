@@ -91,7 +91,10 @@ impl Reference {
         let d = network.d_model;
         (0..self.config.variates)
             .map(|m| {
-                let mut u = linear(self.tensors.get("embed.weight"), &self.history.patch(&self.config, network, m, &self.bounds(m)));
+                let mut u = linear(
+                    self.tensors.get("embed.weight"),
+                    &self.history.patch(&self.config, network, m, &self.bounds(m)),
+                );
                 add(&mut u, self.tensors.get("embed.bias"));
                 add(&mut u, &self.tensors.get("embed.variate")[m * d..(m + 1) * d]);
                 u

@@ -3,12 +3,16 @@
 //! Every map counts from the newest sample. A candidate is shrunk towards an anchor: the newest sample itself, or an exponential
 //! average of middle or of long half-life. One map for all targets comes first; a target's own map is then shrunk towards it.
 //! The candidates' errors are those of rolling origins: of each part of the recording, forecast by maps fitted to all parts before.
+//! The features of all variates are read at a step only where they are better than the target's own by more than chance.
 
-use ndarray::{Array1, Array2};
+use std::ops::Range;
+
+use ndarray::{Array1, Array2, Axis, array, s};
 use tsm2_core::Config;
 
 use super::LinearError;
 use super::gather::{PARTS, before};
+use super::judged_steps::{judged_steps, places};
 use super::moments::Moments;
 
 /// Penalties that are tried, relative to each feature's own second moment.
@@ -23,6 +27,8 @@ const WEIGHT_STEPS: usize = 200;
 /// What was chosen, to be fitted to any rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Choice {
+    /// The features that are read.
+    features: Vec<usize>,
     /// Features that are anchors; `None`: the newest sample.
     anchors: Vec<Option<usize>>,
     /// Penalty of the map for all targets.
@@ -33,46 +39,63 @@ pub(super) struct Choice {
     weights: Vec<Array1<f64>>,
 }
 
-/// Products of the candidates' errors at each step, `[candidates][candidates]`.
+/// Products of the candidates' errors at each judged step, `[candidates][candidates]`.
 type Products = Vec<Vec<Array1<f64>>>;
 
 /// The maps of all targets, `[targets]`, each `[F, H]`.
 pub(super) type Maps = Vec<Array2<f64>>;
 
 /// The moments before each part that is judged, and those of the part, `[targets]` each.
-pub(super) struct Fold<'a> {
+pub(super) struct Fold {
     pub(super) train: Vec<Moments>,
-    part: Vec<&'a Moments>,
+    part: Vec<Moments>,
 }
 
 /// Rolling origins: errors of each part of the recording, by maps fitted to what lies before it.
-pub(super) struct Rolling<'a> {
-    pub(super) folds: Vec<Fold<'a>>,
+pub(super) struct Rolling {
+    pub(super) folds: Vec<Fold>,
+    /// The steps of the horizon that are judged; all moments and errors are theirs.
+    pub(super) steps: Vec<usize>,
     /// The errors of repetition, the unit of all errors: every step counts alike.
     unit: Array1<f64>,
 }
 
-impl<'a> Rolling<'a> {
+impl Rolling {
     /// Of the moments `[targets][sets]`.
-    pub(super) fn new(config: &Config, moments: &'a [Vec<Moments>]) -> Self {
+    pub(super) fn new(config: &Config, moments: &[Vec<Moments>]) -> Self {
+        let steps = judged_steps(config.horizon);
         let fold = |part: usize| Fold {
-            train: training(moments, part),
-            part: moments.iter().map(|sets| &sets[part]).collect(),
+            train: training(moments, part).iter().map(|own| own.at(&steps)).collect(),
+            part: moments.iter().map(|sets| sets[part].at(&steps)).collect(),
         };
         let folds: Vec<Fold> = (1..PARTS).map(fold).collect();
-        let repetition = Array2::zeros((config.linear_head_features(), config.horizon));
+        let repetition = Array2::zeros((config.linear_head_features(), steps.len()));
         let sums = folds
             .iter()
             .flat_map(|fold| &fold.part)
             .map(|part| part.errors(&repetition, &repetition));
-        let unit = sums.fold(Array1::<f64>::zeros(config.horizon), |a, b| a + b);
+        let unit = sums.fold(Array1::<f64>::zeros(steps.len()), |a, b| a + b);
         Self {
             unit: unit.mapv(|error| error.max(f64::MIN_POSITIVE)),
+            steps,
             folds,
         }
     }
 
-    /// The error of maps at each step in units of repetition's; `maps` are those of each fold, for each target.
+    /// The same with some of the features.
+    fn with(&self, features: &[usize]) -> Self {
+        let fold = |fold: &Fold| Fold {
+            train: fold.train.iter().map(|own| own.with(features)).collect(),
+            part: fold.part.iter().map(|own| own.with(features)).collect(),
+        };
+        Self {
+            folds: self.folds.iter().map(fold).collect(),
+            steps: self.steps.clone(),
+            unit: self.unit.clone(),
+        }
+    }
+
+    /// The error of maps at each judged step in units of repetition's; `maps` are those of each fold, for each target.
     pub(super) fn errors(&self, maps: &[Maps]) -> Array1<f64> {
         let mut errors = Array1::<f64>::zeros(self.unit.len());
         for (fold, maps) in self.folds.iter().zip(maps) {
@@ -103,9 +126,39 @@ pub(super) fn training(moments: &[Vec<Moments>], part: usize) -> Vec<Moments> {
     moments.iter().filter_map(of_target).collect()
 }
 
-/// Chooses penalties and weights by rolling origins.
-pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Choice, LinearError> {
-    let (features, horizon) = (config.linear_head_features(), config.horizon);
+/// Chooses features, penalties and weights by rolling origins: the choices whose maps, added, are the linear part.
+pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Vec<Choice>, LinearError> {
+    let all: Vec<usize> = (0..config.linear_head_features()).collect();
+    let common = config.variates * config.common_len();
+    if common == 0 {
+        return Ok(vec![choose_of(config, rolling, all)?.0]);
+    }
+    let head = &config.linear_head;
+    let future = if head.future_covariates { config.future_len() } else { 0 };
+    let after = all.len() - config.calendar_len(head.calendar) - future;
+    let mut own = all.clone();
+    own.drain(after - common..after);
+    let (mut full, errors_of_full) = choose_of(config, rolling, all)?;
+    let (mut own, errors_of_own) = choose_of(config, rolling, own)?;
+    let better: Vec<bool> = (0..rolling.steps.len())
+        .map(|place| {
+            let sum = |errors: &Array1<f64>| errors.slice(s![around(&rolling.steps, place)]).sum();
+            let pairs = errors_of_own.iter().zip(&errors_of_full);
+            let folds: Vec<Array2<f64>> = pairs.map(|(own, full)| array![[sum(own), 0.0], [0.0, sum(full)]]).collect();
+            is_better(&folds, &array![0.0, 1.0])
+        })
+        .collect();
+    let better: Vec<bool> = places(&rolling.steps, config.horizon).map(|place| better[place]).collect();
+    full.keep(|step| better[step]);
+    own.keep(|step| !better[step]);
+    Ok([full, own].into_iter().filter(Choice::is_used).collect())
+}
+
+/// The choice with these features, and its errors at each judged step in each fold.
+fn choose_of(config: &Config, rolling: &Rolling, features: Vec<usize>) -> Result<(Choice, Vec<Array1<f64>>), LinearError> {
+    let rolling = &rolling.with(&features);
+    let used = features;
+    let (features, horizon) = (used.len(), rolling.steps.len());
     let repetition = || Array2::<f64>::zeros((features, horizon));
     let targets = config.targets();
     let shared = best_penalty(|penalty| {
@@ -127,6 +180,7 @@ pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Choice, Linea
         }
     };
     let mut choice = Choice {
+        features: used,
         anchors: anchors(config),
         shared,
         own,
@@ -135,7 +189,7 @@ pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Choice, Linea
     // Products of the candidates' errors in each fold, `[candidates][candidates]`, in units of repetition's.
     let mut products: Vec<Products> = Vec::new();
     for fold in &rolling.folds {
-        let candidates = choice.candidates(&fold.train, features, horizon)?;
+        let candidates = choice.candidates(&fold.train, horizon)?;
         let mut of_fold = vec![vec![Array1::zeros(horizon); candidates.len()]; candidates.len()];
         for (target, part) in fold.part.iter().enumerate() {
             let maps: Vec<&Array2<f64>> = candidates.iter().map(|maps| &maps[target]).collect();
@@ -147,8 +201,17 @@ pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Choice, Linea
         }
         products.push(of_fold);
     }
-    choice.weights = weights_by_step(&products, horizon);
-    Ok(choice)
+    let weights = weights_by_step(&products, &rolling.steps);
+    let pairs = || (0..weights.len()).flat_map(|a| (0..weights.len()).map(move |b| (a, b)));
+    let error = |products: &Products| {
+        pairs().fold(Array1::zeros(horizon), |sum, (a, b)| {
+            sum + &weights[a] * &weights[b] * &products[a][b]
+        })
+    };
+    let errors = products.iter().map(error).collect();
+    let spread = |of_steps: &Array1<f64>| places(&rolling.steps, config.horizon).map(|place| of_steps[place]).collect();
+    choice.weights = weights.iter().map(spread).collect();
+    Ok((choice, errors))
 }
 
 /// The penalty with the least score.
@@ -164,20 +227,42 @@ fn best_penalty(score: impl Fn(f64) -> Result<f64, LinearError>) -> Result<f64, 
 }
 
 impl Choice {
-    /// The linear part fitted to these moments, `[targets]`.
-    pub(super) fn fit(&self, train: &[Moments], features: usize, horizon: usize) -> Result<Maps, LinearError> {
-        let mut maps = vec![Array2::zeros((features, horizon)); train.len()];
-        for (candidate, weights) in self.candidates(train, features, horizon)?.iter().zip(&self.weights) {
+    /// The same choice at some steps of its horizon.
+    pub(super) fn at(&self, steps: &[usize]) -> Self {
+        let weights = self.weights.iter().map(|weights| weights.select(Axis(0), steps)).collect();
+        Self { weights, ..self.clone() }
+    }
+
+    /// Keeps the weights at some steps and sets the others to zero.
+    fn keep(&mut self, is_kept: impl Fn(usize) -> bool) {
+        for weights in &mut self.weights {
+            let dropped = weights.iter_mut().enumerate().filter(|(step, _)| !is_kept(*step));
+            dropped.for_each(|(_, weight)| *weight = 0.0);
+        }
+    }
+
+    fn is_used(&self) -> bool {
+        self.weights.iter().any(|weights| weights.iter().any(|&weight| weight > 0.0))
+    }
+
+    /// Adds the maps fitted to these moments, `[targets]`, which hold all features, to the linear part.
+    fn add(&self, train: &[Moments], horizon: usize, maps: &mut Maps) -> Result<(), LinearError> {
+        let train: Vec<Moments> = train.iter().map(|own| own.with(&self.features)).collect();
+        for (candidate, weights) in self.candidates(&train, horizon)?.iter().zip(&self.weights) {
             for (map, candidate) in maps.iter_mut().zip(candidate) {
-                *map += &(candidate * weights);
+                let weighted = candidate * weights;
+                for (row, &feature) in weighted.rows().into_iter().zip(&self.features) {
+                    let mut own = map.row_mut(feature);
+                    own += &row;
+                }
             }
         }
-        Ok(maps)
+        Ok(())
     }
 
     /// All candidates: repetition; then of each anchor the map for all targets and, of several targets, the targets' own maps.
-    fn candidates(&self, train: &[Moments], features: usize, horizon: usize) -> Result<Vec<Maps>, LinearError> {
-        let repetition = Array2::<f64>::zeros((features, horizon));
+    fn candidates(&self, train: &[Moments], horizon: usize) -> Result<Vec<Maps>, LinearError> {
+        let repetition = Array2::<f64>::zeros((self.features.len(), horizon));
         let mut candidates = vec![vec![repetition.clone(); train.len()]];
         for anchor in &self.anchors {
             let mut toward = repetition.clone();
@@ -202,11 +287,30 @@ impl Choice {
             .zip(&self.weights)
             .map(|(name, weights)| format!("{name} {:.2}", weights.mean().unwrap_or(0.0)));
         let own = self.own.map_or(String::new(), |own| format!(", of a target's own map {own:e}"));
+        let steps = self
+            .weights
+            .iter()
+            .fold(Array1::<f64>::zeros(self.weights[0].len()), |sum, weights| sum + weights);
+        let steps = steps.iter().filter(|&&sum| sum > 0.0).count();
         vec![
-            format!("linear part: penalty of the shared map {:e}{own}", self.shared),
+            format!(
+                "linear part: {} features at {steps} of {} steps: penalty of the shared map {:e}{own}",
+                self.features.len(),
+                self.weights[0].len(),
+                self.shared
+            ),
             format!("linear part: weights of {}", weights.collect::<Vec<_>>().join(", ")),
         ]
     }
+}
+
+/// The linear part of these choices, fitted to these moments, `[targets]`.
+pub(super) fn fit(choices: &[Choice], train: &[Moments], features: usize, horizon: usize) -> Result<Maps, LinearError> {
+    let mut maps = vec![Array2::zeros((features, horizon)); train.len()];
+    for choice in choices {
+        choice.add(train, horizon, &mut maps)?;
+    }
+    Ok(maps)
 }
 
 /// The map for all targets nearest to `toward`.
@@ -224,12 +328,11 @@ fn own_maps(train: &[Moments], penalty: f64, shared: &Array2<f64>) -> Result<Map
 
 /// Weights of the candidates at each step, from the products of their errors in each fold. Neighbouring steps, from half the distance to
 /// twice, decide together. Where the gain over repetition may be chance, repetition has all the weight.
-fn weights_by_step(products: &[Products], horizon: usize) -> Vec<Array1<f64>> {
+fn weights_by_step(products: &[Products], steps: &[usize]) -> Vec<Array1<f64>> {
     let count = products.first().map_or(0, Vec::len);
-    let mut weights = vec![Array1::zeros(horizon); count];
-    for step in 0..horizon {
-        let around = step / 2..(2 * step + 2).min(horizon);
-        let sum = |products: &Array1<f64>| around.clone().map(|step| products[step]).sum::<f64>();
+    let mut weights = vec![Array1::zeros(steps.len()); count];
+    for place in 0..steps.len() {
+        let sum = |products: &Array1<f64>| products.slice(s![around(steps, place)]).sum();
         let of_fold = |products: &Products| Array2::from_shape_fn((count, count), |(a, b)| sum(&products[a][b]));
         let folds: Vec<Array2<f64>> = products.iter().map(of_fold).collect();
         let all = folds.iter().fold(Array2::zeros((count, count)), |all, fold| all + fold);
@@ -239,10 +342,16 @@ fn weights_by_step(products: &[Products], horizon: usize) -> Vec<Array1<f64>> {
             combined[0] = 1.0;
         }
         for (weights, weight) in weights.iter_mut().zip(combined) {
-            weights[step] = weight;
+            weights[place] = weight;
         }
     }
     weights
+}
+
+/// The judged steps that decide together with the one at this place: from half the distance to twice.
+fn around(steps: &[usize], place: usize) -> Range<usize> {
+    let [from, to] = [steps[place] / 2, 2 * steps[place] + 2].map(|end| steps.partition_point(|&other| other < end));
+    from..to
 }
 
 /// Whether these weights are better than the first candidate: the error relative to its, averaged over the folds, is below 1 by more than
@@ -286,8 +395,6 @@ fn combination(mut products: Array2<f64>) -> Array1<f64> {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
-
     use super::*;
 
     #[test]

@@ -5,6 +5,7 @@
 //! part that holds all its steps. One whose steps lie in two parts of the training rows trains later parts and is not judged.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use tsm2_core::{Config, Preprocessor};
 
@@ -28,6 +29,14 @@ const WAITING: usize = 1 << 24;
 
 /// Multiply-adds that a pass may cost: neighbouring origins are alike, and a long recording is thinned.
 const BUDGET: f64 = 4e10;
+
+/// Multiply-adds that a pass may cost for each second of a training: about a quarter of it on a slow core.
+const BUDGET_PER_SECOND: f64 = 2.5e8;
+
+/// Multiply-adds that a pass may cost in a training of this time; `None`: the time is not limited.
+pub(super) fn allowed(time: Option<Duration>) -> f64 {
+    time.map_or(BUDGET, |time| (BUDGET_PER_SECOND * time.as_secs_f64()).min(BUDGET))
+}
 
 /// Origins of forecasts (the row of the first step) and the set that their examples belong to, in ascending order.
 pub(super) type Origins = Vec<(Range<usize>, usize)>;
@@ -68,24 +77,23 @@ pub(super) fn by_part(
 }
 
 /// One of so many origins is used.
-pub(super) fn stride(config: &Config, origins: &Origins) -> usize {
+pub(super) fn stride(config: &Config, origins: &Origins, allowed: f64) -> usize {
     let (features, h) = (config.linear_head_features() as f64, config.horizon as f64);
     let count: usize = origins.iter().map(|(origins, _)| origins.len()).sum();
     let cost = count as f64 * config.targets() as f64 * features * (0.5 * features + h);
-    (cost / BUDGET).ceil().max(1.0) as usize
+    (cost / allowed).ceil().max(1.0) as usize
 }
 
-/// The moments of every target, `[targets][sets]`.
+/// The moments of every target at one of `stride` origins, `[targets][sets]`.
 pub(super) fn gather(
     config: &Config,
     table: &Table,
     scaler: &Scaler,
     passes: &[Range<usize>],
-    origins: &Origins,
+    (origins, stride): (&Origins, usize),
     sets: usize,
 ) -> Result<Vec<Vec<Moments>>, LinearError> {
     let (features, targets, h) = (config.linear_head_features(), config.targets(), config.horizon);
-    let stride = stride(config, origins);
     let block = (WAITING / (targets * (features + h))).clamp(16, 1024);
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(targets);
     let share = targets.div_ceil(jobs);
@@ -214,8 +222,13 @@ mod tests {
             },
             ..Config::default()
         };
-        let of_rows = |rows| stride(&config, &vec![(0..rows, 0)]);
-        assert_eq!(of_rows(1000), 1);
-        assert_eq!(of_rows(1_000_000), 18);
+        let of_rows = |rows, time| stride(&config, &vec![(0..rows, 0)], allowed(time));
+        assert_eq!(of_rows(1000, None), 1);
+        assert_eq!(of_rows(1_000_000, None), 18);
+        // A short training thins more, a long one no less than one without a limit.
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(of_rows(1_000_000, seconds(600)), 18);
+        assert_eq!(of_rows(1_000_000, seconds(60)), 48);
+        assert_eq!(of_rows(1000, seconds(60)), 1);
     }
 }

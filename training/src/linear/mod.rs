@@ -6,6 +6,7 @@ mod cholesky;
 mod error;
 mod features;
 mod gather;
+mod judged_steps;
 mod model;
 mod moments;
 mod rank;

@@ -1,13 +1,15 @@
 //! The linear part of a model: chosen on training and validation rows, fitted to any rows, of the size that is asked for.
 
+use std::time::Duration;
+
 use ndarray::{Array1, Array2};
 use tsm2_core::{Config, LinearHead};
 
 use super::LinearError;
 use super::bounds::with_bounds;
-use super::candidates::{Choice, Maps, Rolling, choose, training};
+use super::candidates::{Choice, Fold, Maps, Rolling, choose, fit, training};
 use super::features::with_features;
-use super::gather::{Origins, PARTS, SETS, by_part, gather, stride};
+use super::gather::{Origins, PARTS, SETS, allowed, by_part, gather, stride};
 use super::moments::Moments;
 use super::rank::factors;
 use crate::data::runs::{Part, Pieces};
@@ -35,13 +37,14 @@ pub struct LinearModel {
     pub sizes: Vec<(usize, f64)>,
     /// Fitted to one of so many time steps; 1: to all.
     pub stride: usize,
-    choice: Choice,
+    choices: Vec<Choice>,
     maps: Maps,
     /// Second moments of the features of all targets.
     gram: Array2<f64>,
 }
 
-/// Chooses features, penalties and weights of the linear part by rolling origins over training and validation rows. The result
+/// Chooses features, penalties and weights of the linear part by rolling origins over training and validation rows, of which a
+/// training of a short `time` reads one of several. The result
 /// is fitted to the training rows and has the smallest size whose error by rolling origins ties with the best of those that `size`
 /// allows.
 ///
@@ -54,7 +57,7 @@ pub fn choose_linear(
     scaler: &Scaler,
     period: Option<usize>,
     calendar: bool,
-    size: &Size,
+    (size, time): (&Size, Option<Duration>),
 ) -> Result<LinearModel, LinearError> {
     let config = with_features(config, split.train, period, calendar, SETS + PARTS);
     let (features, h) = (config.linear_head_features(), config.horizon);
@@ -62,9 +65,9 @@ pub fn choose_linear(
     let (train, validation) = (pieces(Part::Train), pieces(Part::Validation));
     let origins = by_part(train.origins(h), validation.origins(h), h);
     let passes = table.runs.training_and_validation(split).passes();
-    let every = stride(&config, &origins);
+    let every = stride(&config, &origins, allowed(time));
     let scaler = with_bounds(&config, table, scaler, &train)?;
-    let moments = gather(&config, table, &scaler, &passes, &origins, SETS)?;
+    let moments = gather(&config, table, &scaler, &passes, (&origins, every), SETS)?;
     let rows = [train.to_string(), validation.to_string()];
     let train = training(&moments, PARTS - 1);
     let validation: Vec<&Moments> = moments.iter().map(|sets| &sets[PARTS - 1]).collect();
@@ -78,14 +81,14 @@ pub fn choose_linear(
         }
     }
     let rolling = Rolling::new(&config, &moments);
-    let choice = choose(&config, &rolling)?;
-    let sizes = by_rank(&config, &choice, &rolling, size)?;
+    let choices = choose(&config, &rolling)?;
+    let sizes = by_rank(&config, &choices, &rolling, size)?;
     let allowed = sizes.iter().filter(|own| size.most.is_none_or(|most| own.bytes <= most));
     let best = allowed.clone().map(|own| own.excess).fold(f64::INFINITY, f64::min);
     // Where none is small enough, the smallest.
     let smallest = allowed.clone().find(|own| own.excess <= (1.0 + size.tie) * best).or(sizes.first());
-    let maps = choice.fit(&train, features, h)?;
-    let whole = LinearModel::new(config, scaler, choice, maps, &train)?;
+    let maps = fit(&choices, &train, features, h)?;
+    let whole = LinearModel::new(config, scaler, choices, maps, &train)?;
     let mut model = whole.with_rank(smallest.map_or(0, |own| own.rank))?;
     let maps = match model.config.linear_head.rank {
         0 => model.maps.clone(),
@@ -114,19 +117,20 @@ struct Ranked {
 }
 
 /// The sizes of the head, ascending; the last is the whole head.
-fn by_rank(config: &Config, choice: &Choice, rolling: &Rolling, size: &Size) -> Result<Vec<Ranked>, LinearError> {
-    let (features, h) = (config.linear_head_features(), config.horizon);
+fn by_rank(config: &Config, choices: &[Choice], rolling: &Rolling, size: &Size) -> Result<Vec<Ranked>, LinearError> {
+    let (features, h) = (config.linear_head_features(), rolling.steps.len());
     let bytes = |rank: usize| {
         size.bytes(&Config {
             network: None,
             ..with_rank(config, rank)
         })
     };
-    let fit = |fold: &super::candidates::Fold| choice.fit(&fold.train, features, h);
-    let maps = rolling.folds.iter().map(fit).collect::<Result<Vec<Maps>, _>>()?;
+    let judged: Vec<Choice> = choices.iter().map(|choice| choice.at(&rolling.steps)).collect();
+    let of_fold = |fold: &Fold| fit(&judged, &fold.train, features, h);
+    let maps = rolling.folds.iter().map(of_fold).collect::<Result<Vec<Maps>, _>>()?;
     let grams: Vec<Array2<f64>> = rolling.folds.iter().map(|fold| gram(&fold.train, features)).collect();
     let whole = rolling.errors(&maps);
-    let weights = Array1::from_shape_fn(h, |step| 1.0 / (step + 1) as f64);
+    let weights: Array1<f64> = rolling.steps.iter().map(|step| 1.0 / (step + 1) as f64).collect();
     let mut sizes = Vec::new();
     for rank in RANKS.into_iter().filter(|&rank| rank < features.min(h)) {
         if bytes(rank) < bytes(0) {
@@ -155,7 +159,7 @@ fn gram(train: &[Moments], features: usize) -> Array2<f64> {
 
 impl LinearModel {
     /// A whole head.
-    fn new(config: Config, scaler: Scaler, choice: Choice, maps: Maps, train: &[Moments]) -> Result<Self, LinearError> {
+    fn new(config: Config, scaler: Scaler, choices: Vec<Choice>, maps: Maps, train: &[Moments]) -> Result<Self, LinearError> {
         let gram = gram(train, config.linear_head_features());
         let weights = maps
             .iter()
@@ -168,7 +172,7 @@ impl LinearModel {
             mse: Vec::new(),
             sizes: Vec::new(),
             stride: 1,
-            choice,
+            choices,
             maps,
             gram,
         })
@@ -183,10 +187,10 @@ impl LinearModel {
         let (config, h) = (with_rank(&self.config, 0), self.config.horizon);
         let origins: Origins = pieces.origins(h).map(|origins| (origins, 0)).collect();
         let scaler = with_bounds(&config, table, &self.scaler, pieces)?;
-        let moments = gather(&config, table, &scaler, &pieces.passes(), &origins, 1)?;
+        let moments = gather(&config, table, &scaler, &pieces.passes(), (&origins, self.stride), 1)?;
         let train: Vec<Moments> = moments.into_iter().flatten().collect();
-        let maps = self.choice.fit(&train, config.linear_head_features(), h)?;
-        let whole = Self::new(config, scaler, self.choice.clone(), maps, &train)?;
+        let maps = fit(&self.choices, &train, config.linear_head_features(), h)?;
+        let whole = Self::new(config, scaler, self.choices.clone(), maps, &train)?;
         let sized = if rank > 0 { whole.with_rank(rank)? } else { whole };
         Ok(Self {
             mse: self.mse.clone(),
@@ -262,11 +266,11 @@ impl LinearModel {
         )];
         if self.stride > 1 {
             lines.push(format!(
-                "linear part: fitted to and judged on one of {} time steps: the recording is long",
+                "linear part: fitted to and judged on one of {} time steps: the recording is long for the time",
                 self.stride
             ));
         }
-        lines.extend(self.choice.lines());
+        lines.extend(self.choices.iter().flat_map(Choice::lines));
         let sizes = self
             .sizes
             .iter()

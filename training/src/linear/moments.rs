@@ -5,7 +5,7 @@
 //!   counts in the features' own moments by the share of its steps that are there.
 
 use linfa_linalg::cholesky::CholeskyInplace;
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, s};
 
 use super::LinearError;
 use super::cholesky::substitute;
@@ -19,7 +19,7 @@ pub struct Moments {
     /// Sum of the examples' shares.
     weight: f64,
     /// Sum of phi phi', `[F, F]`; on and above the diagonal only.
-    gram: Array2<f64>,
+    gram: ArcArray2<f64>,
     /// Sum of phi y', `[F, H]`.
     cross: Array2<f64>,
     /// Sum of y^2, `[H]`.
@@ -33,10 +33,34 @@ impl Moments {
     pub fn new(features: usize, horizon: usize) -> Self {
         Self {
             weight: 0.0,
-            gram: Array2::zeros((features, features)),
+            gram: Array2::zeros((features, features)).into_shared(),
             cross: Array2::zeros((features, horizon)),
             square: Array1::zeros(horizon),
             count: Array1::zeros(horizon),
+        }
+    }
+
+    /// The same examples at some of the steps.
+    pub fn at(&self, steps: &[usize]) -> Self {
+        Self {
+            weight: self.weight,
+            gram: self.gram.clone(),
+            cross: self.cross.select(Axis(1), steps),
+            square: self.square.select(Axis(0), steps),
+            count: self.count.select(Axis(0), steps),
+        }
+    }
+
+    /// The same examples with some of the features.
+    pub fn with(&self, features: &[usize]) -> Self {
+        let of = |(i, j): (usize, usize)| {
+            let (a, b) = (features[i], features[j]);
+            self.gram[[a.min(b), a.max(b)]]
+        };
+        Self {
+            gram: ArcArray2::from_shape_fn((features.len(), features.len()), of),
+            cross: self.cross.select(Axis(0), features),
+            ..self.clone()
         }
     }
 

@@ -152,8 +152,13 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     });
     decide(&mut decisions, season, report);
     drop(z);
-    let linear =
-        choose_linear(&start, table, &split, &scaler, period, calendar, &options.size.of_linear_part()).map_err(linear_error(table))?;
+    let budget = options.budget.unwrap_or_else(|| Budget::Time(default_time(table)));
+    let time = match budget {
+        Budget::Time(time) => Some(time),
+        Budget::Updates(_) => None,
+    };
+    let size = options.size.of_linear_part();
+    let linear = choose_linear(&start, table, &split, &scaler, period, calendar, (&size, time)).map_err(linear_error(table))?;
     let scaler = linear.scaler.clone();
     let linear_time = begun.elapsed();
     for line in linear.lines() {
@@ -168,7 +173,6 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     }
 
     let groups = step_groups(options.horizon);
-    let budget = options.budget.unwrap_or_else(|| Budget::Time(default_time(table)));
     if let Budget::Time(time) = budget {
         decide(&mut decisions, format!("time: {} s", time.as_secs_f64().round()), report);
         if linear_time > time {

@@ -188,10 +188,7 @@ impl History {
         if network.averages {
             own.extend(self.averages(config, m));
         }
-        let mut patch: Vec<f64> = own
-            .into_iter()
-            .map(|x| x.clamp(-bounds[0], bounds[0]).clamp(-30.0, 30.0))
-            .collect();
+        let mut patch: Vec<f64> = own.into_iter().map(|x| x.clamp(-bounds[0], bounds[0]).clamp(-30.0, 30.0)).collect();
         if network.calendar {
             patch.extend(self.calendar(config));
         }
