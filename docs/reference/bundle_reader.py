@@ -42,10 +42,10 @@ def bands(horizon):
         start = end
 
 
-def fold(x, bound):
-    """x within the bound, turned back beyond it, 0 from twice the bound on."""
-    kept = np.clip(x, -bound, bound)
-    return kept - np.clip(x - kept, -bound, bound)
+def share(numbers, bounds):
+    """1 within all bounds, 0 where a number is beyond twice its bound."""
+    reach = np.abs(numbers) / np.maximum(bounds, 1e-9)
+    return max(2 / max(1, *reach) - 1, 0) if len(reach) else 1
 
 
 def silu(x):
@@ -188,10 +188,9 @@ class Model:
             layers = range(self.net["layers"])
             name = "layers.{}.time."
             self.time = [[S6(self.w, name.format(l)) for _ in self.v] for l in layers]
-        none = np.full((self.m, 3 + len(half_lives)), np.inf)
+        none = np.full((self.m, 2 + len(half_lives)), np.inf)
         for v, bounds in zip(self.v, self.w.get("linear_head.bounds", none)):
-            v.sample_bound, v.lag_bound, v.season_bound = bounds[:3]
-            v.average_bounds = bounds[3:]
+            v.sample_bound, v.lag_bound, v.average_bounds = bounds[0], bounds[1], bounds[2:]
         self.linear = None
         if "linear_head.weight" in self.w:
             self.expand(tensors.get("linear_head.blocks"))
@@ -298,11 +297,11 @@ class Model:
             y = self.w["head.weight"][own] @ features[m] + self.w["head.bias"][own]
         if self.linear is not None:
             lin, cross = self.lin, self.lin.get("cross_lags", 0)
-            phi = [self.relative(v, lin.get("lags", 0), lin.get("averages"))]
-            phi += [fold(v.seasonal(self.anchor(v)), v.season_bound)]
-            phi += [self.relative(o, cross, False) for o in self.v if o is not v]
+            own, let_through = self.relative(v, lin.get("lags", 0), lin.get("averages"))
+            phi = [own, let_through * v.seasonal(self.anchor(v))]
+            phi += [self.relative(o, cross, False)[0] for o in self.v if o is not v]
             common = (lin.get("common_lags", 0), lin.get("common_averages"))
-            phi += [self.relative(o, *common) for o in self.v]
+            phi += [self.relative(o, *common)[0] for o in self.v]
             phi += [self.calendar] if lin.get("calendar") else []
             phi += [self.future] if lin.get("future_covariates") else []
             y = y + self.linear[m if lin.get("per_variate") else 0] @ np.concatenate(phi)
@@ -315,9 +314,11 @@ class Model:
 
     def relative(self, v, lags, averages):
         numbers = v.lags(lags, 1 if self.lin.get("relative") else 0)
-        numbers = fold(numbers - self.anchor(v), v.lag_bound)
-        averages = v.normalized(v.exponential) - self.anchor(v) if averages else []
-        return np.concatenate([numbers, fold(averages, v.average_bounds) if len(averages) else []])
+        averages = v.normalized(v.exponential) if averages else []
+        numbers = np.concatenate([numbers, averages]) - self.anchor(v)
+        bounds = np.concatenate([np.full(lags, v.lag_bound), v.average_bounds])
+        let_through = share(numbers, bounds[: len(numbers)])
+        return let_through * numbers, let_through
 
 
 if __name__ == "__main__":

@@ -573,11 +573,11 @@ impl Config {
         self.linear_head.common_lags + self.averages_len(self.linear_head.common_averages)
     }
 
-    /// Numbers of each variate in the tensor `linear_head.bounds`: of its sample, its lags, its season, and each of its
-    /// exponential averages.
+    /// Numbers of each variate in the tensor `linear_head.bounds`: of its samples, its lags, and each of its exponential
+    /// averages.
     #[must_use]
     pub fn bounds_len(&self) -> usize {
-        3 + self.averages_len(true)
+        2 + self.averages_len(true)
     }
 
     /// Samples of each variate that the preprocessor keeps.

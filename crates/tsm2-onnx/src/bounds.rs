@@ -5,14 +5,16 @@ use tsm2_core::Config;
 use crate::graph::{Graph, Value};
 use crate::weights::Weights;
 
+/// A smaller bound counts as this one.
+const LEAST: f32 = 1e-9;
+
 /// Bounds of every variate.
 pub(crate) struct Bounds {
-    /// `[M, 1]` each: of a sample in a patch, of lags, of the seasonal averages.
+    /// `[M, 1]` each: of a sample in a patch, and of lags.
     pub sample: Value,
     pub lags: Value,
-    pub season: Value,
-    /// `[M, a]`: of the exponential averages.
-    pub averages: Value,
+    /// `[M, a]`: of the exponential averages, where there are some.
+    pub averages: Option<Value>,
 }
 
 impl Bounds {
@@ -21,14 +23,14 @@ impl Bounds {
         config.linear_head.bounded.then(|| {
             graph.enter("bounds");
             let bounds = weights.constant(graph, "linear_head.bounds");
-            let mut columns = |from: usize, to: usize| graph.slice(bounds, 1, from..to);
             let end = config.bounds_len();
+            let sample = graph.slice(bounds, 1, 0..1);
+            let least = graph.float(LEAST);
+            let bounds = graph.op("Max", &[bounds, least]);
             Self {
-                sample: columns(0, 1),
-                lags: columns(1, 2),
-                season: columns(2, 3),
-                // Without averages nothing reads this.
-                averages: columns(3.min(end - 1), end),
+                sample,
+                lags: graph.slice(bounds, 1, 1..2),
+                averages: (end > 2).then(|| graph.slice(bounds, 1, 2..end)),
             }
         })
     }
@@ -40,11 +42,19 @@ impl Bounds {
         graph.op("Min", &[x, bound])
     }
 
-    /// `x` within its bound, turned back beyond, 0 from twice the bound on.
-    pub fn fold(graph: &mut Graph, x: Value, bound: Value) -> Value {
-        let kept = Self::hold(graph, x, bound);
-        let beyond = graph.sub(x, kept);
-        let beyond = Self::hold(graph, beyond, bound);
-        graph.sub(kept, beyond)
+    /// The share `[M, 1]` in which lags and averages are read: 1 within all bounds, 0 where one is beyond twice its bound.
+    pub fn share(&self, graph: &mut Graph, lags: Option<Value>, averages: Option<Value>) -> Value {
+        let pairs = [lags.map(|lags| (lags, self.lags)), averages.zip(self.averages)];
+        let mut farthest = graph.float(1.0);
+        for (numbers, bounds) in pairs.into_iter().flatten() {
+            let size = graph.op("Abs", &[numbers]);
+            let reach = graph.div(size, bounds);
+            let reach = graph.largest(reach, 1);
+            farthest = graph.op("Max", &[farthest, reach]);
+        }
+        let (two, one, zero) = (graph.float(2.0), graph.float(1.0), graph.float(0.0));
+        let share = graph.div(two, farthest);
+        let share = graph.sub(share, one);
+        graph.op("Max", &[share, zero])
     }
 }

@@ -2,7 +2,6 @@
 
 use tsm2_core::Config;
 
-use crate::bounds::Bounds;
 use crate::graph::{Graph, Value};
 use crate::samples::Samples;
 use crate::seasonal;
@@ -41,21 +40,26 @@ pub(crate) fn build(
         Some(anchors) => graph.sub(x, anchors),
     };
     let lags = relative(graph, samples.lags);
-    let lags = bounds.map_or(lags, |bounds| Bounds::fold(graph, lags, bounds.lags));
-    let averages = samples.averages.map(|averages| {
-        let averages = relative(graph, averages);
-        bounds.map_or(averages, |bounds| Bounds::fold(graph, averages, bounds.averages))
-    });
+    let averages = samples.averages.map(|averages| relative(graph, averages));
     let end = ring - usize::from(head.relative);
     let last = |graph: &mut Graph, count: usize| graph.slice(lags, 1, end - count..end);
 
+    // Numbers of a variate that are read together, in the share that their bounds let through.
+    let group = |graph: &mut Graph, lags: usize, averages: Option<Value>| {
+        let lags = (lags > 0).then(|| last(graph, lags));
+        let share = bounds.map(|bounds| bounds.share(graph, lags, averages));
+        let numbers: Vec<Value> = [lags, averages].into_iter().flatten().collect();
+        let numbers = (!numbers.is_empty()).then(|| graph.concat(1, &numbers));
+        (
+            numbers.map(|numbers| share.map_or(numbers, |share| graph.mul(numbers, share))),
+            share,
+        )
+    };
+
     let mut phi = Vec::new();
-    if head.lags > 0 {
-        let own = last(graph, head.lags);
+    let (own, share) = group(graph, head.lags, averages.filter(|_| head.averages));
+    if let Some(own) = own {
         phi.push(graph.slice(own, 0, 0..targets));
-    }
-    if let Some(averages) = averages.filter(|_| head.averages) {
-        phi.push(graph.slice(averages, 0, 0..targets));
     }
     if let Some(season) = head.season {
         let [sample, first] = [samples.newest, samples.first].map(|x| graph.slice(x, 0, 0..targets));
@@ -67,29 +71,26 @@ pub(crate) fn build(
             }
         };
         let season = seasonal::build(graph, states, (season, targets), (sample, first), anchor);
-        phi.push(bounds.map_or(season, |bounds| {
-            let bound = graph.slice(bounds.season, 0, 0..targets);
-            Bounds::fold(graph, season, bound)
+        phi.push(share.map_or(season, |share| {
+            let share = graph.slice(share, 0, 0..targets);
+            graph.mul(season, share)
         }));
         graph.enter("linear_head");
     }
     if head.cross_lags > 0 && m > 1 {
-        let lags = last(graph, head.cross_lags);
         let others: Vec<i64> = (0..targets)
             .flat_map(|target| (0..m).filter(move |&other| other != target))
             .map(|other| other as i64)
             .collect();
         let others = graph.places(&[targets, m - 1], &others);
-        let cross = graph.gather(lags, 0, others);
-        phi.push(graph.reshape(cross, &[targets, (m - 1) * head.cross_lags]));
+        let (lags, _) = group(graph, head.cross_lags, None);
+        if let Some(lags) = lags {
+            let cross = graph.gather(lags, 0, others);
+            phi.push(graph.reshape(cross, &[targets, (m - 1) * head.cross_lags]));
+        }
     }
-    let common_lags = (head.common_lags > 0).then(|| last(graph, head.common_lags));
-    let common: Vec<Value> = [common_lags, averages.filter(|_| head.common_averages)]
-        .into_iter()
-        .flatten()
-        .collect();
-    if !common.is_empty() {
-        let common = graph.concat(1, &common);
+    let (common, _) = group(graph, head.common_lags, averages.filter(|_| head.common_averages));
+    if let Some(common) = common {
         let len = m * config.common_len();
         let common = graph.reshape(common, &[1, len]);
         phi.push(graph.repeat(common, targets));

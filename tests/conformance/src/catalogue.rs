@@ -491,8 +491,8 @@ fn weight(name: &str, shape: &[usize], i: usize, noise: f32) -> f32 {
         "bias" if name.ends_with("dt_proj.bias") => noise - 1.5,
         "a_log" => 0.5 * (i % shape[1]) as f32 + 0.3 * noise,
         "b_bias" | "c_bias" | "d" | "gate_bias" => 0.8 + 0.3 * noise,
-        // Some numbers lie within, some beyond, some beyond twice the bound.
-        "bounds" => 0.6 + 0.5 * noise,
+        // Some time steps lie within, some beyond, some beyond twice a bound.
+        "bounds" => 0.8 + 0.5 * noise,
         "beta" | "theta" if last => 1.0 + 0.3 * noise,
         _ => 0.4 * noise,
     }

@@ -68,7 +68,7 @@ impl Reference {
         self.forecast(features.as_deref())
     }
 
-    /// What the numbers of variate `m` are held to: of a sample, of lags, of the season, of each average; none: to nothing.
+    /// What the numbers of variate `m` are held to: of a sample, of lags, of each average; none: to nothing.
     fn bounds(&self, m: usize) -> Vec<f64> {
         match self.config.linear_head.bounded {
             true => {
@@ -76,7 +76,7 @@ impl Reference {
                 let width = bounds.len() / self.config.variates;
                 bounds[m * width..(m + 1) * width].to_vec()
             }
-            false => vec![f64::INFINITY; 3 + self.config.averages.map_or(0, |averages| averages.count)],
+            false => vec![f64::INFINITY; 2 + self.config.averages.map_or(0, |averages| averages.count)],
         }
     }
 

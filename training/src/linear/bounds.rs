@@ -15,7 +15,9 @@ pub(super) fn with_bounds(config: &Config, table: &Table, scaler: &Scaler, rows:
     };
     let width = config.bounds_len();
     let mut bounds = vec![0.0; config.variates * width];
-    let mut scratch = vec![0.0; config.linear_head_features() + width];
+    let head = &config.linear_head;
+    let lags = head.lags.max(head.common_lags).max(head.cross_lags);
+    let mut scratch = vec![0.0; lags + width];
     pass(config, &bounded, table, &rows.passes(), |_, preprocessor, state| {
         for (variate, bounds) in bounds.chunks_exact_mut(width).enumerate() {
             preprocessor.raise_bounds(state, variate, &mut scratch, bounds);

@@ -228,7 +228,7 @@ mod tests {
         // A short training thins more, a long one no less than one without a limit.
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(of_rows(1_000_000, seconds(600)), 18);
-        assert_eq!(of_rows(1_000_000, seconds(60)), 48);
+        assert_eq!(of_rows(1_000_000, seconds(60)), 47);
         assert_eq!(of_rows(1000, seconds(60)), 1);
     }
 }

@@ -1,23 +1,26 @@
-//! Bounds: how far each number that network and linear head read went in the training rows.
+//! Bounds: how far the numbers that network and linear head read went in the training rows.
 //!
-//! A number within its bound is read as it is. A number of the linear head that goes beyond turns back, and is 0 from twice the bound
-//! on: where a channel does what it never did in training, the head's forecast falls back to the newest sample. A sample in a
-//! patch of the network stays at its bound.
+//! The numbers of a variate that the linear head reads are taken together, because what it makes of one is balanced by what it makes
+//! of the others. While none goes beyond its bound they are read as they are. Beyond, all of them shrink, and from twice a
+//! bound on they are 0: where a channel does what it never did in training, the forecast falls back to the newest sample. A
+//! sample in a patch of the network stays at its bound.
 
-use crate::slices::{at, row};
+use crate::slices::{at, row, split};
 
-/// The bounds of all variates, `[M, width]`: of a sample, of lags, of the season, of each exponential average.
+/// Columns of a variate's bounds before those of its exponential averages: of its samples, and of its lags.
+pub(crate) const SAMPLE: usize = 0;
+pub(crate) const LAGS: usize = 1;
+pub(crate) const AVERAGES: usize = 2;
+
+/// A smaller bound counts as this one.
+const LEAST: f32 = 1e-9;
+
+/// The bounds of all variates, `[M, width]`; none: nothing is bounded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bounds<'a> {
     numbers: &'a [f32],
     width: usize,
 }
-
-/// Columns of a variate's bounds.
-pub(crate) const SAMPLE: usize = 0;
-pub(crate) const LAGS: usize = 1;
-pub(crate) const SEASON: usize = 2;
-pub(crate) const AVERAGES: usize = 3;
 
 impl<'a> Bounds<'a> {
     pub fn new(numbers: &'a [f32], width: usize) -> Self {
@@ -28,26 +31,20 @@ impl<'a> Bounds<'a> {
     pub fn hold(&self, variate: usize, numbers: &mut [f32]) {
         if let Some(of_variate) = self.of(variate) {
             let bound = at(of_variate, SAMPLE);
-            numbers.iter_mut().for_each(|number| *number = within(*number, bound));
+            numbers.iter_mut().for_each(|number| *number = number.max(-bound).min(bound));
         }
     }
 
-    /// Folds numbers of `variate` that share the bound of this column.
-    pub fn fold(&self, variate: usize, column: usize, numbers: &mut [f32]) {
-        if let Some(of_variate) = self.of(variate) {
-            let bound = at(of_variate, column);
-            numbers.iter_mut().for_each(|number| *number = folded(*number, bound));
-        }
-    }
-
-    /// Folds the exponential averages of `variate`, each with its own bound.
-    pub fn fold_averages(&self, variate: usize, averages: &mut [f32]) {
-        if let Some(of_variate) = self.of(variate) {
-            let bounds = of_variate.get(AVERAGES..).unwrap_or_default();
-            for (average, bound) in averages.iter_mut().zip(bounds) {
-                *average = folded(*average, *bound);
-            }
-        }
+    /// The share in which numbers of `variate` are read: 1 within all bounds, 0 where one is beyond twice its bound.
+    pub fn share(&self, variate: usize, lags: &[f32], averages: &[f32]) -> f32 {
+        let Some(of_variate) = self.of(variate) else { return 1.0 };
+        let reach = |number: &f32, bound: f32| number.abs() / bound.max(LEAST);
+        let of_lags = lags.iter().map(|lag| reach(lag, at(of_variate, LAGS)));
+        let of_averages = averages.iter().zip(split(of_variate, AVERAGES).1);
+        let farthest = of_lags
+            .chain(of_averages.map(|(average, bound)| reach(average, *bound)))
+            .fold(1.0, f32::max);
+        (2.0 / farthest - 1.0).max(0.0)
     }
 
     fn of(&self, variate: usize) -> Option<&'a [f32]> {
@@ -55,37 +52,29 @@ impl<'a> Bounds<'a> {
     }
 }
 
-fn within(number: f32, bound: f32) -> f32 {
-    number.max(-bound).min(bound)
-}
-
-/// The number itself up to the bound, less beyond, and 0 from twice the bound on.
-fn folded(number: f32, bound: f32) -> f32 {
-    let kept = within(number, bound);
-    kept - within(number - kept, bound)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds<'static> = Bounds {
+        numbers: &[1.0, 2.0, 4.0, 9.0, 5.0, 0.0],
+        width: 3,
+    };
+
     #[test]
-    fn a_number_turns_back_at_its_bound_and_is_gone_at_twice_its_bound() {
-        let folded = [0.5, 2.0, 3.0, -3.0, 4.0, 400.0, -1e30].map(|number| folded(number, 2.0));
-        assert_eq!(folded, [0.5, 2.0, 1.0, -1.0, 0.0, 0.0, 0.0]);
-        assert_eq!(super::folded(7.0, 0.0), 0.0, "a channel that stood still in training");
+    fn the_share_falls_beyond_a_bound_and_is_nothing_from_twice_the_bound_on() {
+        let shares = [1.9, 2.0, 2.5, -2.5, 4.0, 1e30].map(|lag| BOUNDS.share(0, &[lag], &[0.5]));
+        assert_eq!(shares, [1.0, 1.0, 0.6, 0.6, 0.0, 0.0]);
+        assert_eq!(BOUNDS.share(0, &[0.0], &[-8.0]), 0.0, "an average has a bound of its own");
+        assert_eq!(BOUNDS.share(1, &[1.0], &[0.0]), 1.0);
+        assert_eq!(BOUNDS.share(1, &[1.0], &[0.1]), 0.0, "an average that stood still in training");
+        assert_eq!(Bounds::default().share(1, &[1e30], &[1e30]), 1.0);
     }
 
     #[test]
-    fn each_number_has_its_own_bound_and_without_bounds_nothing_changes() {
-        let bounds = Bounds::new(&[9.0; 5], 5);
-        let mut numbers = [3.0, 3.0];
-        Bounds::new(&[1.0, 2.0, 4.0, 3.0, 1.5], 5).fold_averages(0, &mut numbers);
-        assert_eq!(numbers, [3.0, 0.0]);
-        let mut numbers = [100.0];
-        bounds.hold(0, &mut numbers);
-        assert_eq!(numbers, [9.0]);
-        Bounds::default().fold(0, LAGS, &mut numbers);
-        assert_eq!(numbers, [9.0]);
+    fn a_sample_in_a_patch_stays_at_its_bound() {
+        let mut numbers = [0.5, 100.0, -1e30];
+        BOUNDS.hold(0, &mut numbers);
+        assert_eq!(numbers, [0.5, 1.0, -1.0]);
     }
 }

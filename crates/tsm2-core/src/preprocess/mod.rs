@@ -343,8 +343,11 @@ impl<'a> Preprocessor<'a> {
         let (cross, rest) = split_mut(rest, (config.variates - 1) * head.cross_lags);
         let (common, rest) = split_mut(rest, config.variates * config.common_len());
         let (calendar, future) = split_mut(rest, config.calendar_len(head.calendar));
-        self.relative(state, variate, head.lags, own);
-        self.season(state, variate, season);
+        let share = self.relative(state, variate, head.lags, own);
+        let averages = row(self.layout.seasonal.of(state), variate, self.seasonal.width());
+        let anchor = self.anchor(state, variate);
+        self.seasonal.read(averages, self.samples(state), anchor, season);
+        season.iter_mut().for_each(|average| *average = share * (*average - anchor));
         if head.cross_lags > 0 {
             let others = (0..self.config.variates).filter(|&other| other != variate);
             for (other, out) in others.zip(rows_mut(cross, head.cross_lags)) {
@@ -361,44 +364,31 @@ impl<'a> Preprocessor<'a> {
     }
 
     /// The last `lags` samples of a variate, oldest first, and its exponential averages in the rest of `out`, as the linear
-    /// head reads them.
-    fn relative(&self, state: &[f32], variate: usize, lags: usize, out: &mut [f32]) {
+    /// head reads them; returns the share in which their bounds let them through.
+    fn relative(&self, state: &[f32], variate: usize, lags: usize, out: &mut [f32]) -> f32 {
         let anchor = self.anchor(state, variate);
         self.normalized(state, variate, lags, usize::from(self.config.linear_head.relative), out);
         out.iter_mut().for_each(|number| *number -= anchor);
         let (lags, averages) = split_mut(out, lags);
-        self.bounds.fold(variate, bounds::LAGS, lags);
-        self.bounds.fold_averages(variate, averages);
+        let share = self.bounds.share(variate, lags, averages);
+        out.iter_mut().for_each(|number| *number *= share);
+        share
     }
 
     /// Raises the bounds of a variate, [`Config::bounds_len`] numbers, to what this time step has: what the trainer takes the
-    /// bounds from. The preprocessor has none of its own. `scratch` has at least [`Config::linear_head_features`] numbers.
+    /// bounds from. The preprocessor has none of its own. `scratch` has at least the length of the bounds and of all lags.
     pub fn raise_bounds(&self, state: &[f32], variate: usize, scratch: &mut [f32], bounds: &mut [f32]) {
         let head = &self.config.linear_head;
-        let raise = |bound: &mut f32, numbers: &[f32]| *bound = numbers.iter().fold(*bound, |most, number| most.max(number.abs()));
+        let raise = |bound: &mut f32, number: &f32| *bound = bound.max(number.abs());
         let (single, averages) = split_mut(bounds, bounds::AVERAGES);
-        let [sample, lags, of_season] = single else { return };
-        raise(sample, &[self.anchor(state, variate)]);
+        let [sample, lags] = single else { return };
+        raise(sample, &self.anchor(state, variate));
         let count = head.lags.max(head.common_lags).max(head.cross_lags);
-        let (own, rest) = split_mut(scratch, count + averages.len());
-        self.relative(state, variate, count, own);
-        let (last, own) = split_mut(own, count);
-        raise(lags, last);
-        for (bound, average) in averages.iter_mut().zip(own) {
-            raise(bound, &[*average]);
-        }
-        let (season, _) = split_mut(rest, self.seasonal.width());
-        self.season(state, variate, season);
-        raise(of_season, season);
-    }
-
-    /// The seasonal averages of a variate, as the linear head reads them.
-    fn season(&self, state: &[f32], variate: usize, out: &mut [f32]) {
-        let averages = row(self.layout.seasonal.of(state), variate, self.seasonal.width());
-        let anchor = self.anchor(state, variate);
-        self.seasonal.read(averages, self.samples(state), anchor, out);
-        out.iter_mut().for_each(|average| *average -= anchor);
-        self.bounds.fold(variate, bounds::SEASON, out);
+        let (numbers, _) = split_mut(scratch, count + averages.len());
+        self.relative(state, variate, count, numbers);
+        let (last, own) = split_mut(numbers, count);
+        last.iter().for_each(|lag| raise(lags, lag));
+        averages.iter_mut().zip(own).for_each(|(bound, average)| raise(bound, average));
     }
 
     /// `lags` samples of a variate, oldest first, the last of them `back` samples old, and its exponential averages in the

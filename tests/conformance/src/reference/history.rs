@@ -144,11 +144,21 @@ impl History {
 
     /// Samples of variate `m` and, where asked for, its averages, as the linear head reads them.
     fn for_head(&self, config: &Config, m: usize, lags: usize, averages: bool, bounds: &[f64]) -> Vec<f64> {
+        let (numbers, share) = self.with_share(config, m, lags, averages, bounds);
+        numbers.into_iter().map(|x| share * x).collect()
+    }
+
+    /// The same before its bounds, and the share that they let through.
+    fn with_share(&self, config: &Config, m: usize, lags: usize, averages: bool, bounds: &[f64]) -> (Vec<f64>, f64) {
         let samples = self.last(config, m, lags, usize::from(config.linear_head.relative));
         let averages = if averages { self.averages(config, m) } else { Vec::new() };
-        let samples = samples.into_iter().map(|x| (x, bounds[1]));
-        let numbers = samples.chain(averages.into_iter().zip(bounds[3..].iter().copied()));
-        numbers.map(|(x, bound)| folded(x - self.anchor(config, m), bound)).collect()
+        let bound = |i: usize| if i < lags { bounds[1] } else { bounds[2 + i - lags] };
+        let anchor = self.anchor(config, m);
+        let numbers: Vec<f64> = samples.into_iter().chain(averages).map(|x| x - anchor).collect();
+        let share = |(i, x): (usize, &f64)| (2.0 * bound(i).max(1e-9) / x.abs() - 1.0).clamp(0.0, 1.0);
+        let least = numbers.iter().enumerate().filter(|(_, x)| x.abs() > 0.0).map(share);
+        let least = least.filter(|share| !share.is_nan()).fold(1.0, f64::min);
+        (numbers, least)
     }
 
     /// Features of the future covariates, `[K, B]`: of each the means over bands of steps, relative to its newest sample,
@@ -199,11 +209,12 @@ impl History {
     /// The linear head's feature vector phi of variate `m`.
     pub fn features(&self, config: &Config, m: usize, bounds: &dyn Fn(usize) -> Vec<f64>) -> Vec<f64> {
         let head = &config.linear_head;
-        let mut phi = self.for_head(config, m, head.lags, head.averages, &bounds(m));
+        let (mut phi, share) = self.with_share(config, m, head.lags, head.averages, &bounds(m));
+        phi.iter_mut().for_each(|x| *x *= share);
         if let Some(season) = head.season {
             for rate in season.rate.map_or(SEASON_RATES.to_vec(), |rate| vec![rate]) {
                 let averages = self.seasonal(config, m, season, f64::from(rate));
-                phi.extend(averages.into_iter().map(|x| folded(x, bounds(m)[2])));
+                phi.extend(averages.into_iter().map(|x| share * x));
             }
         }
         for other in (0..config.variates).filter(|&other| other != m) {
@@ -237,14 +248,6 @@ impl History {
         averages.rotate_left((bin(self.samples() - 1) + 1) % bins);
         let anchor = self.anchor(config, m);
         averages.into_iter().map(|e| e.map_or(0.0, |e| e - anchor)).collect()
-    }
-}
-
-/// A number within its bound, turned back beyond it, and 0 from twice the bound on.
-fn folded(x: f64, bound: f64) -> f64 {
-    match x.abs() {
-        size if size <= bound => x,
-        size => x.signum() * (2.0 * bound - size).max(0.0),
     }
 }
 
