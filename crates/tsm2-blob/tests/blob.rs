@@ -48,7 +48,9 @@ fn config() -> Config {
 
 fn weights(config: &Config) -> (Vec<f32>, Vec<i8>) {
     let (singles, integers) = storage_lens(config).expect("valid");
-    let singles = (0..singles).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect();
+    // Bounds are not negative.
+    let least = if config.linear_head.bounded { 0.0 } else { -0.4 };
+    let singles = (0..singles).map(|i| (i % 7) as f32 / 7.0 + least).collect();
     (singles, (0..integers).map(|i| (i % 255) as u8 as i8).collect())
 }
 
@@ -137,6 +139,7 @@ fn every_configuration_comes_back_as_it_was() {
             common_lags: 1,
             common_averages: true,
             future_covariates: false,
+            bounded: true,
             rank: 2,
             ..linear_head
         },
