@@ -1,5 +1,5 @@
 // The daemon's page in a browser: node page.mjs URL STREAM [SCREENSHOTS]
-// Prints "restart" when the daemon should be ended and started again, and "done" at the end.
+// Prints "end" when the daemon should be ended, "start" when it should be started again, and "done" at the end.
 
 import assert from 'node:assert/strict';
 import { assertSteady, close, look, open } from './browser.mjs';
@@ -41,8 +41,9 @@ await page.fill('#search', '');
 await page.waitForFunction(() => document.querySelectorAll('#streams button').length > 0);
 await assertSteady(page);
 
-console.log('restart');
+console.log('end');
 await page.waitForSelector('#state.bad');
+console.log('start');
 await page.waitForSelector('#state.good');
 await changed(page, '#caption', await page.textContent('#caption'));
 

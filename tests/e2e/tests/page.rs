@@ -25,7 +25,8 @@ async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
         return;
     };
     let site = Site::new(broker.port(), &format!("http.listen = '127.0.0.1:{port}'"));
-    let (mut daemon, mut is_restarted) = (site.start(), false);
+    // None while it is away.
+    let (mut daemon, mut is_restarted) = (Some(site.start()), false);
     let client = site.client().await;
     let mut row = 0;
     while row < ROWS {
@@ -44,18 +45,18 @@ async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
         row += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
         printed.extend(lines.try_iter());
-        if !is_restarted && printed.iter().any(|line| line == "restart") {
-            daemon.kill();
-            // Longer than the page's period.
-            tokio::time::sleep(Duration::from_secs(8)).await;
-            (daemon, is_restarted) = (site.start(), true);
+        if !is_restarted && printed.iter().any(|line| line == "end") {
+            daemon.take().map(Running::kill);
+        }
+        if !is_restarted && printed.iter().any(|line| line == "start") {
+            (daemon, is_restarted) = (Some(site.start()), true);
         }
         if let Some(status) = browser.try_wait().expect("the process can be asked") {
             break status;
         }
     };
     assert!(status.success() && is_restarted, "the browser test failed; it printed {printed:?}");
-    daemon.terminate();
+    daemon.map(Running::terminate);
 }
 
 #[tokio::test(flavor = "multi_thread")]
