@@ -97,7 +97,10 @@ fn on_a_thread<E: std::fmt::Display>(
     load: impl Fn() -> Result<Prepared, E> + Send + 'static,
 ) -> oneshot::Receiver<Result<Prepared, String>> {
     let (result, results) = oneshot::channel();
-    thread::spawn(move || result.send(load().map_err(|why| format!("{why:#}"))));
+    thread::spawn(move || {
+        // A newer reload or the end has taken its place.
+        let _ = result.send(load().map_err(|why| format!("{why:#}")));
+    });
     results
 }
 
