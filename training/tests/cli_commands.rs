@@ -269,7 +269,7 @@ fn progress_in_a_pipe_is_silent_unless_it_is_asked_for() {
     let silent = told(&[]);
     assert!(silent.contains("linear part: ") && !silent.contains("..."), "{silent}");
     let asked = told(&["--progress"]);
-    for task in ["reading the recording", "season and linear part", "tsm2"] {
+    for task in ["reading the recording", "linear part, candidates", "tsm2"] {
         assert!(asked.contains(&format!("{task} ...\n")), "{task}: {asked}");
     }
     assert!(!asked.contains(['\r', '\x1b']), "plain lines: {asked:?}");

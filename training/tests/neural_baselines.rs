@@ -64,7 +64,7 @@ fn each_network_learns_a_recurrence_that_no_linear_map_can_follow() {
     let (linear, _) = baseline_errors(&table, &scaler, &split, &validation, &[1]).expect("linear models");
     let linear = linear.linear_all.expect("two variates")[0].mse;
     let config = config(2, 0, 1);
-    let feed = Feed::new(&config, &scaler, &table, &[]).expect("valid");
+    let feed = Feed::new(&config, &scaler, &table, &[], &|| ()).expect("valid");
     let options = TrainerOptions {
         standalone: true,
         ..TrainerOptions::default()
@@ -172,7 +172,7 @@ fn a_training_ends_with_its_baselines_and_finished_ones_are_not_trained_again() 
         let baseline = Neural::open(path).expect("a baseline");
         let tally = Tally::new(&z, 2, &test, &[2]).expect("a horizon");
         let errors = baseline
-            .tally(&table, &scaler, tally)
+            .tally(&table, &scaler, tally, &|_| ())
             .expect("runs")
             .errors()
             .expect("measures")

@@ -112,7 +112,7 @@ fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_mor
     let (table, wave) = (waves(true), Continued::new());
     let model = wave.model();
     let test = wave.test(&model, &table);
-    let shares = test.missing(&PERCENT, &|| ()).expect("measures");
+    let shares = test.missing(&PERCENT, &|_| ()).expect("measures");
     assert_eq!(shares.iter().map(|share| share.percent).collect::<Vec<_>>(), PERCENT);
     let own = model_errors(
         &model,
@@ -121,7 +121,7 @@ fn with_nothing_missing_the_errors_are_those_of_an_evaluation_and_each_share_mor
         &test.rows.clone().into(),
         test.horizons,
         Protocol::Carried,
-        &|| (),
+        &|_| (),
     );
     assert_eq!(shares[0].model, own.expect("evaluates").total);
     let split = SplitSpec::Rows([300, 100, 600]).resolve(1000).expect("a split");
@@ -147,8 +147,8 @@ fn two_readings_after_a_gap_or_a_cold_start_the_forecast_is_that_of_the_carried_
     let (table, wave) = (waves(false), Continued::new());
     let model = wave.model();
     let test = wave.test(&model, &table);
-    let gap = test.gap(10, &|| ()).expect("measures");
-    let cold = test.cold_start(&|| ()).expect("measures");
+    let gap = test.gap(10, &|_| ()).expect("measures");
+    let cold = test.cold_start(&|_| ()).expect("measures");
     assert_eq!(
         gap.iter().map(|age| age.rows).collect::<Vec<_>>(),
         [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -175,7 +175,7 @@ fn a_seed_makes_a_trial() {
             seed,
             ..wave.test(&model, &table)
         };
-        let measured = (test.missing(&PERCENT, &|| ()), test.gap(3, &|| ()), test.cold_start(&|| ()));
+        let measured = (test.missing(&PERCENT, &|_| ()), test.gap(3, &|_| ()), test.cold_start(&|_| ()));
         (
             measured.0.expect("measures"),
             measured.1.expect("measures"),
@@ -195,9 +195,9 @@ fn what_cannot_be_measured_is_named() {
     for horizons in [&[HORIZON + 1], &[0], &[][..]] {
         let test = RobustnessTest { horizons, ..test.clone() };
         for error in [
-            test.missing(&PERCENT, &|| ()).map(|_| ()),
-            test.gap(1, &|| ()).map(|_| ()),
-            test.cold_start(&|| ()).map(|_| ()),
+            test.missing(&PERCENT, &|_| ()).map(|_| ()),
+            test.gap(1, &|_| ()).map(|_| ()),
+            test.cold_start(&|_| ()).map(|_| ()),
         ] {
             assert!(
                 matches!(error, Err(EvaluateError::BeyondModel { .. } | EvaluateError::NoHorizon)),
@@ -206,14 +206,14 @@ fn what_cannot_be_measured_is_named() {
         }
     }
     // All that fits is measured.
-    let ages = test.gap(595, &|| ()).expect("the rows hold the gap and the forecast at its end");
+    let ages = test.gap(595, &|_| ()).expect("the rows hold the gap and the forecast at its end");
     assert_eq!(
         ages.iter().map(|age| (age.rows, age.errors[0].origins)).collect::<Vec<_>>(),
         [(0, 1)]
     );
-    let message = test.gap(596, &|| ()).expect_err("it does not fit").to_string();
+    let message = test.gap(596, &|_| ()).expect_err("it does not fit").to_string();
     assert!(message.contains("600 rows") && message.contains("a gap of 596 rows"), "{message}");
     let short = RobustnessTest { rows: 995..1000, ..test };
-    let message = short.cold_start(&|| ()).expect_err("it does not fit").to_string();
+    let message = short.cold_start(&|_| ()).expect_err("it does not fit").to_string();
     assert!(message.contains("5 rows") && message.contains("cold start"), "{message}");
 }

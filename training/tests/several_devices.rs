@@ -9,10 +9,11 @@ use std::fmt::Write;
 
 use common::{Folder, arg, stdout};
 use refused::refused_by;
+use tsm2_data::Meter;
 use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
 use tsm2_train::data::table::Table;
-use tsm2_train::linear::{LinearModel, choose_linear};
+use tsm2_train::linear::{LinearModel, Periods, choose_linear};
 use tsm2_train::train::Size;
 use tsm2_train::train::recipe::start_config;
 
@@ -136,8 +137,11 @@ fn a_gap_and_a_second_device_change_nothing_in_the_numbers_of_the_first() {
     assert_eq!(Scaler::fit(&whole, &split), Scaler::fit(&broken, &split));
     let config = start_config(&broken, 4);
     let (scaler, _) = Scaler::fit(&broken, &split);
-    let gap = choose_linear(&config, &broken, &split, &scaler, None, false, (&Size::default(), None)).unwrap();
-    let unbroken = choose_linear(&config, &whole, &split, &scaler, None, false, (&Size::default(), None)).unwrap();
+    let choose = |table: &Table| {
+        let size = (&Size::default(), None);
+        choose_linear(&config, table, &split, &scaler, Periods::default(), size, &Meter::default()).unwrap()
+    };
+    let (gap, unbroken) = (choose(&broken), choose(&whole));
     // The forecasts across the gap are left out; the others fit a map that is as good.
     let mean = |model: &LinearModel| model.mse.iter().sum::<f64>();
     assert!(

@@ -82,7 +82,7 @@ fn test_errors(bundle: &Path, table: &Table) -> Vec<HorizonError> {
     let split = Split { train, validation, test };
     let (scaler, _) = Scaler::fit(table, &split);
     let rows = table.part(&split, Part::Test);
-    let errors = model_errors(&(&bundle).into(), table, &scaler, &rows, &[1, 3], Protocol::Carried, &|| ());
+    let errors = model_errors(&(&bundle).into(), table, &scaler, &rows, &[1, 3], Protocol::Carried, &|_| ());
     errors.expect("measures").total
 }
 
@@ -253,7 +253,7 @@ fn an_earlier_model_that_does_not_fit_is_refused_before_anything_is_lost() {
             ..changed
         };
         let mut tasks = 0;
-        let mut count = |event: Event<'_>| tasks += usize::from(matches!(event, Event::Task(_)));
+        let mut count = |event: Event<'_>| tasks += usize::from(matches!(event, Event::Share { .. }));
         let message = train::run(&table, &from, &mut count).expect_err("does not fit").to_string();
         assert_eq!(tasks, 0, "{message}: after work");
         assert_eq!(files(), before, "{message}: a file of the first training has changed");
@@ -319,7 +319,7 @@ fn every_parameter_is_trained() {
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, &split(500, 100));
-    let feed = Feed::new(&config, &scaler, &table, &[]).expect("valid");
+    let feed = Feed::new(&config, &scaler, &table, &[], &|| ()).expect("valid");
     let options = TrainerOptions {
         streams: 4,
         tokens: 8,
@@ -348,7 +348,7 @@ fn at_a_rate(learning_rate: f64, see: impl Fn(&Trainer<'_>, &mut Trainer<'_>)) {
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, &split(500, 100));
-    let feed = Feed::new(&config, &scaler, &table, &[]).expect("valid");
+    let feed = Feed::new(&config, &scaler, &table, &[], &|| ()).expect("valid");
     let options = TrainerOptions {
         learning_rate,
         warm_up: 1,
@@ -399,7 +399,7 @@ fn a_feed_gives_the_same_numbers_from_any_row_on() {
     };
     let (scaler, _) = Scaler::fit(&table, &split(200, 100));
     let linear_head: Vec<f32> = (0..config.linear_head_features() * 3).map(|i| (i as f32).sin()).collect();
-    let feed = Feed::new(&config, &scaler, &table, &linear_head).expect("valid");
+    let feed = Feed::new(&config, &scaler, &table, &linear_head, &|| ()).expect("valid");
     let all = Chunk::at(&feed, 0..700).expect("reads");
     let patch = 2 * config.patch_len();
     for rows in [37..40, 255..258, 512..513, 690..700] {
@@ -422,7 +422,7 @@ fn a_hidden_reading_is_missing_for_the_model_and_counts_nowhere_until_the_readin
         ..Config::default()
     };
     let (scaler, _) = Scaler::fit(&table, &split(200, 100));
-    let feed = Feed::new(&config, &scaler, &table, &[]).expect("valid");
+    let feed = Feed::new(&config, &scaler, &table, &[], &|| ()).expect("valid");
     let mut cursor = feed.cursor(100).expect("a row");
     cursor.hidden = 10;
     let (mut gap, plain) = (Chunk::default(), Chunk::at(&feed, 100..130).expect("reads"));
@@ -447,7 +447,7 @@ fn what_is_masked_in_training_is_hidden_from_the_inputs_only() {
     };
     let (scaler, _) = Scaler::fit(&table, &split(200, 100));
     let [all, some] = [&table, &masked].map(|table| {
-        let feed = Feed::new(&config, &scaler, table, &[]).expect("valid");
+        let feed = Feed::new(&config, &scaler, table, &[], &|| ()).expect("valid");
         Chunk::at(&feed, 0..300).expect("reads")
     });
     let patch = 2 * config.patch_len();
@@ -503,7 +503,7 @@ fn a_model_trained_with_readings_missing_is_better_where_readings_are_missing() 
         let at = |percent| {
             let mut seen = table.clone();
             mask(&mut seen.values, Rate::percent(percent), 0);
-            let tally = carried(&bundle.into(), &seen, &scaler, tally.clone(), &|| ()).expect("runs");
+            let tally = carried(&bundle.into(), &seen, &scaler, tally.clone(), &|_| ()).expect("runs");
             tally.errors().expect("measures").total[0].mse
         };
         [at(0), at(30)]

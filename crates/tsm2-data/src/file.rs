@@ -9,16 +9,21 @@ use crate::dialect::Dialect;
 use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::long;
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::reader::{File, Reader};
 use crate::rows::{Drops, Reason};
 use crate::source::Source;
 use crate::time::finder::Finder;
 
+/// The share of each pass in the time that a file takes: the survey, the census, and the rows.
+const PASSES: [f64; 3] = [0.10, 0.45, 0.45];
+
 impl File {
-    /// Reads the file, or these bytes in its place.
-    pub fn read(path: &Path, bytes: Option<&[u8]>, options: &Options) -> Result<File, Error> {
-        let mut source = Source::open(path, bytes, options.encoding.as_deref())?;
+    /// Reads the file, or these bytes in its place, which is this share of the meter.
+    pub fn read(path: &Path, bytes: Option<&[u8]>, options: &Options, (meter, share): (&Meter, f64)) -> Result<File, Error> {
+        let [of_survey, of_census, of_rows] = PASSES.map(|part| share * part);
+        let mut source = Source::open(path, bytes, options.encoding.as_deref(), (meter, of_survey))?;
         let mut dialect = Dialect::find(&source, options)?;
         let mut notes = std::mem::take(&mut dialect.header.notes);
         let mut drops = Drops::default();
@@ -31,6 +36,7 @@ impl File {
             source = source.with_table(table.csv, table.delimiter);
             dialect = Dialect::find(&source, options)?;
         }
+        source.pass(of_census);
         let census = Census::take(&source, &dialect)?;
         if source.encoding != Encoding::Utf8 {
             notes.push(format!("the text is read as {}; --encoding names another", source.encoding.name()));
@@ -53,6 +59,7 @@ impl File {
         let time = finder.find()?;
         let time_at = time.as_ref().map_or(Vec::new(), |time| time.columns.clone());
         let names = unique_names(&dialect.header.names, has_header, &time_at, &mut notes);
+        source.pass(of_rows);
         let reader = Reader {
             source: &source,
             dialect: &dialect,

@@ -42,6 +42,7 @@ mod header;
 mod line_protocol;
 mod lines;
 mod long;
+mod meter;
 mod months;
 mod names;
 mod options;
@@ -66,7 +67,8 @@ mod wide;
 
 pub use cells::{is_missing, state};
 pub use error::{Error, quoted};
+pub use meter::Meter;
 pub use options::{Aggregate, Options, Steps};
-pub use read::{read, read_bytes};
+pub use read::{read, read_bytes, read_metered};
 pub use recording::{Clock, Recording, Series, Variate};
 pub use report::{DroppedColumn, DroppedRows, Kind, Report, Shape, VariateReport, VariateShape};

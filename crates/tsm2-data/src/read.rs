@@ -6,15 +6,20 @@ use jiff::Timestamp;
 
 use crate::devices::{Device, drop_clocks, join, match_variates, sorted};
 use crate::error::{Error, list};
+use crate::meter::Meter;
 use crate::months;
 use crate::options::{Options, Steps};
 use crate::reader::File;
 use crate::recording::{Clock, Recording, Series, Variate, whole};
 use crate::regular::{Regular, as_written};
 use crate::report::{DroppedColumn, DroppedRows, Kind, Report, Shape, VariateReport};
-use crate::source::combined;
+use crate::source::{self, combined};
 use crate::statistics::Statistics;
 use crate::suspects;
+
+/// The share of the time after which the files have been read, and after which their statistics are known.
+const FILES: f64 = 0.85;
+const STATISTICS: f64 = 0.95;
 
 /// Reads recordings: one file, files of like devices, or parts of one recording ([`Options::join`]).
 ///
@@ -22,10 +27,22 @@ use crate::suspects;
 /// When a file cannot be read, or not without a decision that is the user's: the error names file, line, column, cell and the option that
 /// helps.
 pub fn read<P: AsRef<Path>>(paths: &[P], options: &Options) -> Result<(Recording, Report), Error> {
-    let files = paths
-        .iter()
-        .map(|path| File::read(path.as_ref(), None, options).map(|file| (path.as_ref().to_owned(), file)));
-    assemble(files.collect::<Result<_, _>>()?, options)
+    read_metered(paths, options, &Meter::default())
+}
+
+/// As [`read`], with a meter of how much is done: the share of the files' bytes that were read, and then of what is made of them.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_metered<P: AsRef<Path>>(paths: &[P], options: &Options, meter: &Meter) -> Result<(Recording, Report), Error> {
+    meter.begin("reading the recording");
+    let sizes = paths.iter().map(|path| source::size(path.as_ref()));
+    let all = sizes.sum::<u64>().max(1) as f64;
+    let files = paths.iter().map(AsRef::as_ref).map(|path| {
+        let share = FILES * source::size(path) as f64 / all;
+        Ok((path.to_owned(), File::read(path, None, options, (meter, share))?))
+    });
+    assemble(files.collect::<Result<_, _>>()?, options, meter)
 }
 
 /// Reads a recording that is in memory; `name` stands for the file in errors and in the report.
@@ -33,11 +50,12 @@ pub fn read<P: AsRef<Path>>(paths: &[P], options: &Options) -> Result<(Recording
 /// # Errors
 /// As [`read`].
 pub fn read_bytes(name: &Path, bytes: &[u8], options: &Options) -> Result<(Recording, Report), Error> {
-    let file = File::read(name, Some(bytes), options)?;
-    assemble(vec![(name.to_owned(), file)], options)
+    let meter = Meter::default();
+    let file = File::read(name, Some(bytes), options, (&meter, FILES))?;
+    assemble(vec![(name.to_owned(), file)], options, &meter)
 }
 
-fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recording, Report), Error> {
+fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options, meter: &Meter) -> Result<(Recording, Report), Error> {
     if files.is_empty() {
         return Err(Error::NoFile);
     }
@@ -48,6 +66,7 @@ fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recor
     {
         return Err(Error::RepeatedFile { path: path.clone() });
     }
+    meter.reach(FILES);
     let several = files.len() > 1;
     let device_names = device_names(files.iter().map(|(path, _)| path.as_path()));
     let mut notes = Vec::new();
@@ -102,6 +121,7 @@ fn assemble(mut files: Vec<(PathBuf, File)>, options: &Options) -> Result<(Recor
         clock = Clock::None;
     }
     let statistics = statistics(&devices, &files[0].1, variates.len());
+    meter.reach(STATISTICS);
     let mut shape = Shape::default();
     let mut rows = devices
         .iter()

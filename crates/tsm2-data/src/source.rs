@@ -1,5 +1,6 @@
 //! A file, or bytes in memory, as UTF-8 text that can be read more than once.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::encoding::{self, Decoded, Encoding, Survey};
 use crate::line_protocol;
+use crate::meter::Meter;
 use crate::unpack;
 
 /// Bytes read at a time.
@@ -27,6 +29,9 @@ pub(crate) struct Source<'a> {
     table: Option<(Vec<u8>, u8)>,
     /// SHA-256 of the bytes as stored, in hexadecimal.
     pub sha256: String,
+    meter: &'a Meter,
+    /// Of the meter, for a byte that is read from the file.
+    share_of_byte: Cell<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +44,7 @@ enum Container {
 
 impl<'a> Source<'a> {
     /// Surveys the whole file once: its digest and its encoding.
-    pub fn open(path: &'a Path, bytes: Option<&'a [u8]>, encoding: Option<&str>) -> Result<Self, Error> {
+    pub fn open(path: &'a Path, bytes: Option<&'a [u8]>, encoding: Option<&str>, (meter, share): (&'a Meter, f64)) -> Result<Self, Error> {
         let mut source = Source {
             path,
             bytes,
@@ -49,8 +54,11 @@ impl<'a> Source<'a> {
             line_protocol: false,
             table: None,
             sha256: String::new(),
+            meter,
+            share_of_byte: Cell::new(0.0),
         };
         source.container = source.find_container()?;
+        source.pass(share);
         let mut digest = Sha256::new();
         let mut survey = Survey::default();
         let is_plain = source.container == Container::None;
@@ -61,6 +69,7 @@ impl<'a> Source<'a> {
             }
         })?;
         source.sha256 = hexadecimal(&digest.finalize());
+        source.pass(0.0);
         if matches!(source.container, Container::Gzip | Container::Zstd) {
             source.pieces(source.decompressed()?, |bytes| survey.add(bytes))?;
         }
@@ -77,6 +86,12 @@ impl<'a> Source<'a> {
             source.unpack_json()?;
         }
         Ok(source)
+    }
+
+    /// A pass over the whole file begins, which is this share of the meter.
+    pub fn pass(&self, share: f64) {
+        let size = self.bytes.map_or_else(|| size(self.path), |bytes| bytes.len() as u64);
+        self.share_of_byte.set(share / size.max(1) as f64);
     }
 
     /// Hands all bytes over, a piece at a time.
@@ -193,7 +208,14 @@ impl<'a> Source<'a> {
     fn raw(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
         Ok(match self.bytes {
             Some(bytes) => Box::new(bytes),
-            None => Box::new(BufReader::with_capacity(BUFFER, self.checked(File::open(self.path))?)),
+            None => Box::new(BufReader::with_capacity(
+                BUFFER,
+                Metered {
+                    file: self.checked(File::open(self.path))?,
+                    meter: self.meter,
+                    share_of_byte: self.share_of_byte.get(),
+                },
+            )),
         })
     }
 
@@ -253,6 +275,26 @@ impl<'a> Source<'a> {
 fn whole_lines(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|&byte| byte == b'\n').map_or(text.len(), |at| at + 1);
     &text[..end]
+}
+
+/// Bytes of a file; 0 where the system does not tell.
+pub(crate) fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// A file whose bytes are counted as they are read.
+struct Metered<'a> {
+    file: File,
+    meter: &'a Meter,
+    share_of_byte: f64,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(into)?;
+        self.meter.add(length as f64 * self.share_of_byte);
+        Ok(length)
+    }
 }
 
 /// Lines that end with a carriage return, as lines that end with a newline.

@@ -241,7 +241,7 @@ impl Ablation<'_> {
         let Self { table, split, device, .. } = *self;
         let config = variant.config(&self.recipe());
         let (scaler, _) = Scaler::fit(table, split);
-        let feed = Feed::new(&config, &scaler, table, &[])?;
+        let feed = Feed::new(&config, &scaler, table, &[], &|| ())?;
         let options = variant.options(TrainerOptions {
             seed,
             ..TrainerOptions::default()

@@ -48,7 +48,7 @@ fn robustness_prints_the_same_lines_as_a_table_as_csv_and_as_json() {
         &(800..1000).into(),
         &[1, 6],
         Protocol::Carried,
-        &|| (),
+        &|_| (),
     )
     .unwrap()
     .total;

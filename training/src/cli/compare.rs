@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use tsm2_bundle::Metadata;
+use tsm2_data::Meter;
 
 use super::common;
-use super::progress::Counter;
+use super::progress::metered;
 use super::reading::Reading;
 use super::subject::{check, unseen};
 use crate::data::runs::Part;
@@ -99,20 +100,21 @@ impl Compare {
         let longest = horizons.last().copied().unwrap_or(1);
         table.runs.check_test(&split, longest).map_err(|error| name(&error))?;
         let pieces = table.part(&split, Part::Test);
-        let progress = Counter::new("origins", 2 * pieces.rows());
-        let measure = |side: &Side, scaler: &Scaler| {
+        let measure = |side: &Side, scaler: &Scaler, meter: &Meter| {
             let model = side.bundle.model();
-            model_errors(&model, &side.table, scaler, &pieces, &horizons, Protocol::Carried, &|| {
-                progress.tick()
+            model_errors(&model, &side.table, scaler, &pieces, &horizons, Protocol::Carried, &|share| {
+                meter.add(share / 2.0);
             })
         };
         let of_b = scaler_in_order(&scaler, a.meta(), b.meta());
-        let (errors_a, errors_b) = std::thread::scope(|scope| {
-            let errors = scope.spawn(|| measure(&a, &scaler));
-            let errors_b = measure(&b, &of_b);
-            (errors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), errors_b)
+        let (errors_a, errors_b) = metered(|meter| {
+            meter.begin("errors of both models");
+            std::thread::scope(|scope| {
+                let errors = scope.spawn(|| measure(&a, &scaler, meter));
+                let errors_b = measure(&b, &of_b, meter);
+                (errors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), errors_b)
+            })
         });
-        drop(progress);
         let errors: [ErrorsByDevice; 2] = [errors_a.map_err(|error| name(&error))?, errors_b.map_err(|error| name(&error))?];
         let rows = format!("{pieces} of {}", table.path.display());
         let duel = Duel::new(names(&a, &b), rows, &sensors, errors.each_ref());

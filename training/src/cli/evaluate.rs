@@ -10,7 +10,7 @@ use comfy_table::Table as Printed;
 
 use super::lines::{Cell, csv_to};
 use super::measure::measure;
-use super::progress::Counter;
+use super::progress::metered;
 use super::reading::Reading;
 use super::subject::Subject;
 
@@ -73,10 +73,7 @@ impl Evaluate {
             ProtocolName::Reset => Protocol::Reset,
         };
         let test = opened.rows(Part::Test).pieces();
-        let progress = Counter::new("origins", test.rows());
-        let evaluation = measure(&opened, Part::Test, protocol, &|| progress.tick());
-        drop(progress);
-        let (evaluation, notes) = evaluation?;
+        let (evaluation, notes) = metered(|meter| measure(&opened, Part::Test, protocol, meter))?;
         notes.iter().for_each(super::common::note);
         let name = &opened.bundle.meta().name;
 

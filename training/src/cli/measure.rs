@@ -6,6 +6,7 @@ use crate::evaluate::{Evaluation, LINEAR_HEAD, Protocol, Rows, Tally, evaluate};
 use crate::network::baseline::NeuralKind;
 use anyhow::{anyhow, bail, ensure};
 use tsm2_bundle::Bundle;
+use tsm2_data::Meter;
 
 use super::subject::Opened;
 
@@ -13,15 +14,15 @@ use super::subject::Opened;
 ///
 /// # Errors
 /// Whatever cannot be measured.
-pub fn measure(opened: &Opened, part: Part, protocol: Protocol, tick: &(dyn Fn() + Sync)) -> anyhow::Result<(Evaluation, Vec<String>)> {
+pub fn measure(opened: &Opened, part: Part, protocol: Protocol, meter: &Meter) -> anyhow::Result<(Evaluation, Vec<String>)> {
     let rows = opened.rows(part);
     let name = |error: &dyn std::fmt::Display| anyhow!("{}: {error}", rows.table.path.display());
-    let evaluation = evaluate(&opened.bundle.model(), &rows, &opened.horizons, protocol, tick);
+    let evaluation = evaluate(&opened.bundle.model(), &rows, &opened.horizons, protocol, meter);
     let mut evaluation = evaluation.map_err(|error| name(&error))?;
     let mut notes = Vec::new();
     if opened.bundle.is_graph() {
         notes.push("gru and mlp are left out: `tsm2 train` makes them beside a bundle".into());
-    } else if let Err(reason) = add_neural_baselines(&mut evaluation, opened, &rows) {
+    } else if let Err(reason) = add_neural_baselines(&mut evaluation, opened, &rows, meter) {
         notes.push(format!("gru and mlp are left out: {reason}"));
     }
     match linear_head(opened) {
@@ -61,7 +62,7 @@ fn linear_head(opened: &Opened) -> anyhow::Result<Option<Bundle>> {
 }
 
 /// Measures the neural baselines whose files lie beside the model; or why that is not possible.
-fn add_neural_baselines(evaluation: &mut Evaluation, opened: &Opened, rows: &Rows<'_>) -> anyhow::Result<()> {
+fn add_neural_baselines(evaluation: &mut Evaluation, opened: &Opened, rows: &Rows<'_>, meter: &Meter) -> anyhow::Result<()> {
     let (model, meta) = (&opened.path, opened.bundle.meta());
     let (table, scaler) = (rows.table, rows.scaler);
     let horizons = evaluation.horizons();
@@ -82,8 +83,9 @@ fn add_neural_baselines(evaluation: &mut Evaluation, opened: &Opened, rows: &Row
             "{}: of another model",
             path.display()
         );
+        meter.begin(kind.name());
         let tally = Tally::new(&z, table.targets(), &pieces, &horizons)?;
-        let errors = baseline.tally(table, scaler, tally)?.errors()?;
+        let errors = baseline.tally(table, scaler, tally, &|share| meter.add(share))?.errors()?;
         evaluation.details.insert(kind.name(), errors.details);
         let errors = errors.total;
         match kind {

@@ -1,14 +1,14 @@
 //! Progress on stderr: a bar on a terminal. Where stderr is a file or a pipe there is none, or with
-//! `--progress` a line now and then.
+//! `--progress` lines: at the start of a task, at each quarter and now and then, and at its end.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tsm2_data::Meter;
 
 /// Whether lines are printed where no bar can be drawn. Set once, before any command runs.
 static PRINTS_LINES: AtomicBool = AtomicBool::new(false);
@@ -16,7 +16,7 @@ static PRINTS_LINES: AtomicBool = AtomicBool::new(false);
 /// The option of every command.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ProgressArgs {
-    /// Print progress also where standard error is a file or a pipe: a line every ten seconds
+    /// Print progress also where standard error is a file or a pipe: a line at each quarter of a task, and every ten seconds
     #[arg(long, global = true)]
     progress: bool,
 }
@@ -28,15 +28,37 @@ impl ProgressArgs {
     }
 }
 
-/// Time between two lines.
+/// Most time between two lines.
 const LINES: Duration = Duration::from_secs(10);
+/// Units of a bar.
+const UNITS: u64 = 1000;
+/// Below this share the time that is left is not estimated.
+const LEAST: f64 = 0.05;
+
+/// Time that a task still takes if the rest goes on as what is done; `None` while too little is done.
+fn left(elapsed: Duration, done: f64) -> Option<Duration> {
+    (done >= LEAST).then(|| elapsed.mul_f64((1.0 - done).max(0.0) / done))
+}
+
+/// A time in words, to two digits.
+fn words(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 9.95 => format!("{seconds:.1} s"),
+        seconds if seconds < 100.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 3600.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3600.0),
+    }
+}
 
 /// Progress of one task after the other.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
     task: String,
+    begun: Instant,
     printed: Instant,
+    /// Quarters of the task that are done.
+    quarters: u32,
 }
 
 impl Default for Progress {
@@ -49,10 +71,13 @@ impl Progress {
     /// Nothing to show yet.
     #[must_use]
     pub fn new() -> Self {
+        let now = Instant::now();
         Self {
             bar: ProgressBar::no_length(),
             task: String::new(),
-            printed: Instant::now(),
+            begun: now,
+            printed: now,
+            quarters: 0,
         }
     }
 
@@ -70,15 +95,35 @@ impl Progress {
 
     /// So much of a task is done.
     pub fn step(&mut self, task: &str, done: usize, total: usize, note: &str) {
-        self.begin(task, "{prefix:>12} {wide_bar} {pos}/{len} {msg} {eta} left");
-        self.bar.set_length(total as u64);
-        self.bar.set_position(done as u64);
-        self.bar.set_message(note.to_owned());
-        if PRINTS_LINES.load(Ordering::Relaxed) && self.printed.elapsed() >= LINES {
+        let separator = if note.is_empty() { "" } else { "; " };
+        self.show(
+            task,
+            done as f64 / total.max(1) as f64,
+            &format!("{done} of {total}{separator}{note}"),
+        );
+    }
+
+    /// This share of a task is done, from 0 to 1.
+    pub fn share(&mut self, task: &str, done: f64) {
+        self.show(task, done, "");
+    }
+
+    fn show(&mut self, task: &str, done: f64, note: &str) {
+        self.begin(task, "{prefix:>12} {wide_bar} {percent} % {msg}");
+        let left = left(self.begun.elapsed(), done).map(|left| format!("{} left", words(left)));
+        let parts = [left.as_deref().unwrap_or_default(), note]
+            .into_iter()
+            .filter(|part| !part.is_empty());
+        let text = parts.collect::<Vec<_>>().join("; ");
+        let quarters = (4.0 * done) as u32;
+        if PRINTS_LINES.load(Ordering::Relaxed) && (quarters.min(3) > self.quarters || self.printed.elapsed() >= LINES) {
             self.printed = Instant::now();
-            let separator = if note.is_empty() { "" } else { "; " };
-            eprintln!("{task}: {done} of {total}{separator}{note}");
+            eprintln!("{task}: {:.0} %, {text}", 100.0 * done);
         }
+        self.quarters = quarters;
+        self.bar.set_length(UNITS);
+        self.bar.set_position((UNITS as f64 * done) as u64);
+        self.bar.set_message(text);
     }
 
     /// Whether the task is a new one.
@@ -86,22 +131,26 @@ impl Progress {
         if self.task == task {
             return false;
         }
-        self.bar.finish_and_clear();
+        self.end();
         self.bar = ProgressBar::no_length().with_prefix(task.to_owned());
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }
         if PRINTS_LINES.load(Ordering::Relaxed) {
-            self.printed = Instant::now();
             eprintln!("{task} ...");
         }
+        (self.begun, self.printed, self.quarters) = (Instant::now(), Instant::now(), 0);
         task.clone_into(&mut self.task);
         true
     }
 
     /// All is done.
-    pub fn end(&self) {
+    pub fn end(&mut self) {
         self.bar.finish_and_clear();
+        if !self.task.is_empty() && PRINTS_LINES.load(Ordering::Relaxed) {
+            eprintln!("{}: done after {}", self.task, words(self.begun.elapsed()));
+        }
+        self.task.clear();
     }
 }
 
@@ -114,37 +163,31 @@ pub fn during<T>(task: &str, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Progress of one task that several threads work on.
-#[derive(Debug)]
-pub struct Counter {
-    task: &'static str,
-    total: usize,
-    done: AtomicUsize,
-    progress: Mutex<Progress>,
+/// Shows how far work is while it is done.
+pub fn metered<T: Send>(work: impl FnOnce(&Meter) -> T + Send) -> T {
+    let mut progress = Progress::new();
+    let done = Meter::watch(work, |task, done| progress.share(task, done));
+    progress.end();
+    done
 }
 
-impl Counter {
-    /// Of `total` pieces of work.
-    #[must_use]
-    pub fn new(task: &'static str, total: usize) -> Self {
-        Self {
-            task,
-            total,
-            done: AtomicUsize::new(0),
-            progress: Mutex::default(),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_estimate_is_the_average_rate_so_far() {
+        let seconds = Duration::from_secs;
+        assert_eq!(left(seconds(1), 0.01), None);
+        assert_eq!(left(seconds(2), 0.25), Some(seconds(6)));
+        assert_eq!(left(seconds(9), 0.9), Some(seconds(1)));
+        assert_eq!(left(seconds(9), 1.5), Some(seconds(0)));
     }
 
-    /// One more is done.
-    pub fn tick(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.step(self.task, done, self.total, "");
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        self.progress.get_mut().unwrap_or_else(PoisonError::into_inner).end();
+    #[test]
+    fn times_have_two_digits() {
+        let of = |seconds: f64| words(Duration::from_secs_f64(seconds));
+        assert_eq!([of(0.04), of(9.94), of(9.96), of(99.0)], ["0.0 s", "9.9 s", "10 s", "99 s"]);
+        assert_eq!([of(150.0), of(3599.0), of(5400.0)], ["2 min", "60 min", "1.5 h"]);
     }
 }

@@ -6,11 +6,8 @@ use anyhow::anyhow;
 use clap::Args;
 use tsm2_data::{Aggregate, Options, Report};
 
-use super::progress::during;
+use super::progress::metered;
 use crate::data::table::Table;
-
-/// What is shown meanwhile.
-const READING: &str = "reading the recording";
 
 /// How a recording is read. Without options the reader finds everything by itself, or names the option that it needs.
 #[derive(Args, Clone, Debug, Default)]
@@ -152,7 +149,7 @@ impl Reading {
     /// Whatever is wrong with the options or the files.
     pub fn read(&self, paths: &[PathBuf]) -> anyhow::Result<(Table, Report)> {
         let options = self.options()?;
-        Ok(during(READING, || Table::read_with(paths, &options))?)
+        Ok(metered(|meter| Table::read_metered(paths, &options, meter))?)
     }
 
     /// Reads a recording for the report of how it was read.
@@ -161,7 +158,7 @@ impl Reading {
     /// Whatever is wrong with the options or the files.
     pub fn report(&self, paths: &[PathBuf]) -> anyhow::Result<Report> {
         let options = self.options()?;
-        Ok(during(READING, || tsm2_data::read(paths, &options))?.1)
+        Ok(metered(|meter| tsm2_data::read_metered(paths, &options, meter))?.1)
     }
 
     /// Reads the columns of these names, in this order.
@@ -173,7 +170,7 @@ impl Reading {
             columns: names.to_vec(),
             ..self.options()?
         };
-        Ok(during(READING, || Table::read_with(paths, &options))?)
+        Ok(metered(|meter| Table::read_metered(paths, &options, meter))?)
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::measure::measure;
-use super::progress::Counter;
+use super::progress::metered;
 use super::reading::Reading;
 use super::subject::{Opened, Subject};
 use crate::data::runs::Part;
@@ -78,10 +78,7 @@ impl Report {
 /// What cannot be measured; a page that cannot be written.
 pub fn write(opened: &Opened, part: Part, output: &Path) -> anyhow::Result<Written> {
     let rows = opened.rows(part);
-    let progress = Counter::new("errors", rows.pieces().rows());
-    let measured = measure(opened, part, Protocol::Carried, &|| progress.tick());
-    drop(progress);
-    let (evaluation, mut notes) = measured?;
+    let (evaluation, mut notes) = metered(|meter| measure(opened, part, Protocol::Carried, meter))?;
     if opened.is_before_refit {
         notes.push(format!(
             "{} was fitted to all rows after it was measured; these are the errors of the model before, {MEASURED}",
@@ -96,9 +93,7 @@ pub fn write(opened: &Opened, part: Part, output: &Path) -> anyhow::Result<Writt
         evaluation: &evaluation,
         notes: &notes,
     };
-    let progress = Counter::new("report", subject.ticks());
-    let findings = subject.measure(&|| progress.tick());
-    drop(progress);
+    let findings = metered(|meter| subject.measure(meter));
     let findings = findings.map_err(|error| anyhow!("{}: {error}", opened.table.path.display()))?;
     std::fs::write(output, report::page(&subject, &findings)).with_context(|| format!("{}: cannot be written", output.display()))?;
     Ok(Written { evaluation, findings })

@@ -209,7 +209,8 @@ impl Train {
         let trained = run(&table, &options, &mut |event| match event {
             Event::Warning(text) => progress.note(format_args!("{}: {text}", table.path.display())),
             Event::Decision(text) => progress.note(text),
-            Event::Task(text) => progress.task(text),
+            Event::Share { task, done } => progress.share(task, done),
+            Event::End => progress.end(),
             Event::Progress { task, done, total, note } => progress.step(task, done, total, note),
         });
         progress.end();

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tsm2_bundle::CalendarZone;
-use tsm2_data::{Clock, Options, Recording, Report};
+use tsm2_data::{Clock, Meter, Options, Recording, Report};
 
 use crate::data::mask::{Rate, mask};
 use crate::data::runs::{Part, Pieces, Runs};
@@ -125,7 +125,15 @@ impl Table {
     /// # Errors
     /// `Data`.
     pub fn read_with(paths: &[PathBuf], options: &Options) -> Result<(Table, Report), TableError> {
-        let (recording, report) = tsm2_data::read(paths, options)?;
+        Self::read_metered(paths, options, &Meter::default())
+    }
+
+    /// The same, with a meter of how much is read.
+    ///
+    /// # Errors
+    /// `Data`.
+    pub fn read_metered(paths: &[PathBuf], options: &Options, meter: &Meter) -> Result<(Table, Report), TableError> {
+        let (recording, report) = tsm2_data::read_metered(paths, options, meter)?;
         let path = paths.first().cloned().unwrap_or_default();
         let zone = report.time_zone.as_deref().and_then(CalendarZone::named).unwrap_or_default();
         let table = Table {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tsm2_data::Meter;
 
 use crate::data::runs::{Part, Pieces};
 use crate::data::scale::Scaler;
@@ -78,7 +79,7 @@ impl Evaluation {
         let (table, scaler) = (rows.table, rows.scaler);
         for part in rows.parts() {
             let pieces = table.part(rows.split, part);
-            let errors = model_errors(linear_head, table, scaler, &pieces, &self.horizons(), Protocol::Carried, &|| ())?;
+            let errors = model_errors(linear_head, table, scaler, &pieces, &self.horizons(), Protocol::Carried, &|_| ())?;
             for (device, errors) in errors.devices {
                 let name = &table.runs.devices()[device].name;
                 if let Some(of_device) = self.devices.iter_mut().find(|device| device.name == *name) {
@@ -191,7 +192,7 @@ impl BaselineErrors {
 
 /// Evaluates a model on these rows and on the devices that are held out, and the baselines fitted on the training part.
 ///
-/// `tick` is called once per origin of the model.
+/// `meter` shows how far that is.
 ///
 /// # Errors
 /// When a horizon does not fit the model or the rows, or the baselines cannot be fitted.
@@ -200,7 +201,7 @@ pub fn evaluate(
     rows: &Rows<'_>,
     horizons: &[usize],
     protocol: Protocol,
-    tick: &(dyn Fn() + Sync),
+    meter: &Meter,
 ) -> Result<Evaluation, EvaluateError> {
     let Rows {
         table,
@@ -215,7 +216,7 @@ pub fn evaluate(
     if part == Part::Test {
         table.runs.check_test(split, longest)?;
     }
-    let baselines = Baselines::fit(table, scaler, split, longest)?;
+    let baselines = Baselines::fit(table, scaler, split, longest, meter)?;
     let mut evaluation = Evaluation {
         protocol,
         results: Vec::new(),
@@ -227,8 +228,9 @@ pub fn evaluate(
     };
     for part in rows.parts() {
         let pieces = table.part(split, part);
-        let own = model_errors(model, table, scaler, &pieces, horizons, protocol, tick)?;
-        let (total, by_device, details) = baselines.errors(table, scaler, &pieces, horizons)?;
+        meter.begin("errors of the model");
+        let own = model_errors(model, table, scaler, &pieces, horizons, protocol, &|share| meter.add(share))?;
+        let (total, by_device, details) = baselines.errors(table, scaler, &pieces, horizons, meter)?;
         if table.runs.devices().len() > 1 {
             let devices = own.devices.into_iter().zip(by_device);
             evaluation
@@ -262,8 +264,9 @@ pub fn baseline_errors(
     horizons: &[usize],
 ) -> Result<(BaselineErrors, Option<usize>), EvaluateError> {
     let longest = horizons.iter().copied().max().ok_or(EvaluateError::NoHorizon)?;
-    let baselines = Baselines::fit(table, scaler, split, longest)?;
-    Ok((baselines.errors(table, scaler, pieces, horizons)?.0, baselines.period))
+    let meter = Meter::default();
+    let baselines = Baselines::fit(table, scaler, split, longest, &meter)?;
+    Ok((baselines.errors(table, scaler, pieces, horizons, &meter)?.0, baselines.period))
 }
 
 /// The baselines without gradient descent, fitted on a training part.
@@ -276,19 +279,23 @@ struct Baselines {
 }
 
 impl Baselines {
-    fn fit(table: &Table, scaler: &Scaler, split: &Split, longest: usize) -> Result<Self, EvaluateError> {
+    fn fit(table: &Table, scaler: &Scaler, split: &Split, longest: usize, meter: &Meter) -> Result<Self, EvaluateError> {
+        meter.begin("fitting the baselines");
         let series = Series::of(table, &scaler.standardise(table)).with_covariates(table.variates() - table.targets());
+        let [all, own] = [LinearAll::fitting, Linear::fitting].map(|work| work(&series, split, longest));
+        let of_all = if table.variates() > 1 { all / (all + own).max(1.0) } else { 0.0 };
         let linear_all = match table.variates() {
             1 => None,
-            _ => LinearAll::fit(&series, split, longest)?,
+            _ => LinearAll::fit(&series, split, longest, &|share| meter.add(of_all * share))?,
         };
         let period = series.find_period(split);
         let sparse_tsf = match period {
             Some(period) => SparseTsf::fit(&series, split, period, longest)?,
             None => None,
         };
+        let linear = Linear::fit(&series, split, longest, &|share| meter.add((1.0 - of_all) * share))?;
         Ok(Self {
-            linear: Baseline::Linear(Linear::fit(&series, split, longest)?),
+            linear: Baseline::Linear(linear),
             linear_all: linear_all.map(Baseline::LinearAll),
             sparse_tsf: sparse_tsf.map(Baseline::SparseTsf),
             period,
@@ -303,16 +310,28 @@ impl Baselines {
         scaler: &Scaler,
         pieces: &Pieces,
         horizons: &[usize],
+        meter: &Meter,
     ) -> Result<(BaselineErrors, Vec<BaselineErrors>, DetailsByBaseline), EvaluateError> {
+        meter.begin("errors of the baselines");
         let z = scaler.standardise_targets(table);
         let blank = Tally::new(&z, table.targets(), pieces, horizons)?;
         let longest = horizons.iter().copied().max().unwrap_or(1);
+        let origins = blank.origins().count().max(1) as f64;
+        let work = |baseline: &Baseline| match baseline {
+            Baseline::Linear(linear) => linear.forecasting(table.targets()),
+            Baseline::LinearAll(linear) => linear.forecasting(),
+            // Hardly any beside those.
+            _ => 0.0,
+        };
+        let all = work(&self.linear) + self.linear_all.as_ref().map_or(0.0, work);
         let errors = |baseline: &Baseline| {
+            let share = work(baseline) / all.max(1.0);
             let mut tally = blank.clone();
             let mut out = vec![0.0; table.targets() * longest];
             for origin in blank.origins() {
                 baseline.forecast(&self.series, origin, &mut out);
                 tally.add(origin, &out);
+                meter.add(share / origins);
             }
             tally.errors()
         };

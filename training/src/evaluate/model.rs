@@ -23,7 +23,7 @@ pub enum Protocol {
     Reset,
 }
 
-/// Errors of a model at the origins of these pieces. `tick` is called once per origin.
+/// Errors of a model at the origins of these pieces. `done` gets the shares of the work: together 1.
 ///
 /// # Errors
 /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
@@ -34,14 +34,14 @@ pub fn model_errors(
     pieces: &Pieces,
     horizons: &[usize],
     protocol: Protocol,
-    tick: &(dyn Fn() + Sync),
+    done: &(dyn Fn(f64) + Sync),
 ) -> Result<ErrorsByDevice, EvaluateError> {
     let config = model.config();
     check_horizons(model, horizons)?;
     let z = scaler.standardise_targets(table);
     let tally = Tally::new(&z, config.targets(), pieces, horizons)?;
     match protocol {
-        Protocol::Carried => carried(model, table, scaler, tally, tick)?.errors(),
+        Protocol::Carried => carried(model, table, scaler, tally, done)?.errors(),
         Protocol::Reset => {
             let origins: Vec<usize> = tally.origins().collect();
             let share = |job: usize, jobs: usize| {
@@ -53,7 +53,7 @@ pub fn model_errors(
                         if at == origin {
                             standardised(token, scaler, model.config().horizon, &mut out)?;
                             tally.add(origin, &out);
-                            tick();
+                            done(1.0 / origins.len() as f64);
                         }
                         Ok(())
                     })?;
@@ -79,21 +79,27 @@ pub fn check_horizons(model: &Stepper<'_>, horizons: &[usize]) -> Result<(), Eva
 }
 
 /// Adds the errors of a model whose state runs from the first row of each run of `seen`. The tally may compare with readings that `seen` lacks.
+/// `done` gets the shares of the work: together 1.
 pub fn carried<'z>(
     model: &Stepper<'_>,
     seen: &Table,
     scaler: &Scaler,
     mut tally: Tally<'z>,
-    tick: &(dyn Fn() + Sync),
+    done: &(dyn Fn(f64) + Sync),
 ) -> Result<Tally<'z>, StepError> {
     let mut out = vec![0.0; model.config().forecast_len()];
+    let (step, forecast) = model.config().operations();
+    let rows: usize = tally.passes().iter().map(ExactSizeIterator::len).sum();
+    let all = (rows * step + tally.origins().count() * forecast).max(1) as f64;
     for rows in tally.passes() {
         run(model, seen, rows, |origin, token| {
+            let mut work = step;
             if tally.is_origin(origin) {
                 standardised(token, scaler, model.config().horizon, &mut out)?;
                 tally.add(origin, &out);
-                tick();
+                work += forecast;
             }
+            done(work as f64 / all);
             Ok(())
         })?;
     }

@@ -126,20 +126,21 @@ pub(super) fn training(moments: &[Vec<Moments>], part: usize) -> Vec<Moments> {
     moments.iter().filter_map(of_target).collect()
 }
 
-/// Chooses features, penalties and weights by rolling origins: the choices whose maps, added, are the linear part.
-pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Vec<Choice>, LinearError> {
+/// Chooses features, penalties and weights by rolling origins: the choices whose maps, added, are the linear part. `done` gets the
+/// shares of the work: together 1.
+pub(super) fn choose(config: &Config, rolling: &Rolling, done: &dyn Fn(f64)) -> Result<Vec<Choice>, LinearError> {
     let all: Vec<usize> = (0..config.linear_head_features()).collect();
     let common = config.variates * config.common_len();
     if common == 0 {
-        return Ok(vec![choose_of(config, rolling, all)?.0]);
+        return Ok(vec![choose_of(config, rolling, all, done)?.0]);
     }
     let head = &config.linear_head;
     let future = if head.future_covariates { config.future_len() } else { 0 };
     let after = all.len() - config.calendar_len(head.calendar) - future;
     let mut own = all.clone();
     own.drain(after - common..after);
-    let (mut full, errors_of_full) = choose_of(config, rolling, all)?;
-    let (mut own, errors_of_own) = choose_of(config, rolling, own)?;
+    let (mut full, errors_of_full) = choose_of(config, rolling, all, &|share| done(0.6 * share))?;
+    let (mut own, errors_of_own) = choose_of(config, rolling, own, &|share| done(0.4 * share))?;
     let better: Vec<bool> = (0..rolling.steps.len())
         .map(|place| {
             let sum = |errors: &Array1<f64>| errors.slice(s![around(&rolling.steps, place)]).sum();
@@ -154,18 +155,54 @@ pub(super) fn choose(config: &Config, rolling: &Rolling) -> Result<Vec<Choice>, 
     Ok([full, own].into_iter().filter(Choice::is_used).collect())
 }
 
+/// Shares of the pieces of a choice in its time, by multiply-adds.
+struct Work {
+    /// A penalty of the shared map.
+    shared: f64,
+    /// A penalty of the targets' own maps.
+    own: f64,
+    /// The candidates of a fold.
+    candidates: f64,
+}
+
+impl Work {
+    fn of(config: &Config, features: usize, steps: usize) -> Self {
+        let (folds, targets) = ((PARTS - 1) as f64, config.targets() as f64);
+        let own = if config.targets() > 1 { targets } else { 0.0 };
+        // In units of a product `[F, F] x [F, steps]`: a fit has a Cholesky factorisation.
+        let fit = features as f64 / steps.max(1) as f64 + 2.0;
+        let shared = folds * (fit + targets);
+        let of_own = folds * own * (fit + 1.0);
+        let candidates = anchors(config).len() as f64 * fit * (1.0 + own) + 7.0 * targets;
+        let all = PENALTIES.len() as f64 * (shared + of_own) + folds * candidates;
+        Self {
+            shared: shared / all,
+            own: of_own / all,
+            candidates: candidates / all,
+        }
+    }
+}
+
 /// The choice with these features, and its errors at each judged step in each fold.
-fn choose_of(config: &Config, rolling: &Rolling, features: Vec<usize>) -> Result<(Choice, Vec<Array1<f64>>), LinearError> {
+fn choose_of(
+    config: &Config,
+    rolling: &Rolling,
+    features: Vec<usize>,
+    done: &dyn Fn(f64),
+) -> Result<(Choice, Vec<Array1<f64>>), LinearError> {
     let rolling = &rolling.with(&features);
     let used = features;
     let (features, horizon) = (used.len(), rolling.steps.len());
     let repetition = || Array2::<f64>::zeros((features, horizon));
     let targets = config.targets();
+    let work = Work::of(config, features, horizon);
     let shared = best_penalty(|penalty| {
-        rolling.score(|fold| {
+        let score = rolling.score(|fold| {
             let map = shared_map(&fold.train, penalty, repetition())?;
             Ok(vec![map; targets])
-        })
+        });
+        done(work.shared);
+        score
     })?;
     let own = match targets {
         1 => None,
@@ -175,6 +212,7 @@ fn choose_of(config: &Config, rolling: &Rolling, features: Vec<usize>) -> Result
             Some(best_penalty(|penalty| {
                 let own = |(fold, map): (&Fold, &Array2<f64>)| own_maps(&fold.train, penalty, map);
                 let maps = rolling.folds.iter().zip(&maps).map(own).collect::<Result<Vec<Maps>, _>>()?;
+                done(work.own);
                 Ok(rolling.errors(&maps).mean().unwrap_or(f64::INFINITY))
             })?)
         }
@@ -200,6 +238,7 @@ fn choose_of(config: &Config, rolling: &Rolling, features: Vec<usize>) -> Result
             }
         }
         products.push(of_fold);
+        done(work.candidates);
     }
     let weights = weights_by_step(&products, &rolling.steps);
     let pairs = || (0..weights.len()).flat_map(|a| (0..weights.len()).map(move |b| (a, b)));

@@ -84,7 +84,7 @@ pub(super) fn stride(config: &Config, origins: &Origins, allowed: f64) -> usize 
     (cost / allowed).ceil().max(1.0) as usize
 }
 
-/// The moments of every target at one of `stride` origins, `[targets][sets]`.
+/// The moments of every target at one of `stride` origins, `[targets][sets]`. `done` gets the shares of the work: together 1.
 pub(super) fn gather(
     config: &Config,
     table: &Table,
@@ -92,12 +92,16 @@ pub(super) fn gather(
     passes: &[Range<usize>],
     (origins, stride): (&Origins, usize),
     sets: usize,
+    done: &(dyn Fn(f64) + Sync),
 ) -> Result<Vec<Vec<Moments>>, LinearError> {
     let (features, targets, h) = (config.linear_head_features(), config.targets(), config.horizon);
     let block = (WAITING / (targets * (features + h))).clamp(16, 1024);
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(targets);
     let share = targets.div_ceil(jobs);
     let lags = config.linear_head.lags as u64;
+    let examples: usize = origins.iter().map(|(origins, _)| origins.len()).sum();
+    // Every thread makes its own of each example.
+    let share_of_example = stride as f64 / examples.max(1) as f64 / targets.div_ceil(share) as f64;
     let some = |first: usize| -> Result<Vec<Vec<Moments>>, LinearError> {
         let variates = first..(first + share).min(targets);
         let mut gathering: Vec<Gathering> = variates.map(|variate| Gathering::new(variate, lags, (features, h), sets)).collect();
@@ -105,6 +109,7 @@ pub(super) fn gather(
             let at = origins.partition_point(|(origins, _)| origins.end <= row + 1);
             match origins.get(at) {
                 Some((origins, set)) if origins.contains(&(row + 1)) && row.is_multiple_of(stride) => {
+                    done(share_of_example);
                     for of_variate in &mut gathering {
                         of_variate.take(row, *set, block, (table, scaler), (preprocessor, state));
                     }

@@ -14,4 +14,4 @@ pub mod ridge;
 pub mod step_groups;
 
 pub use error::LinearError;
-pub use model::{LinearModel, choose_linear};
+pub use model::{LinearModel, Periods, choose_linear};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ndarray::{Array1, Array2};
 use tsm2_core::{Config, LinearHead};
+use tsm2_data::Meter;
 
 use super::LinearError;
 use super::bounds::with_bounds;
@@ -17,6 +18,25 @@ use crate::data::scale::Scaler;
 use crate::data::split::Split;
 use crate::data::table::Table;
 use crate::train::Size;
+
+/// The pass over the rows, as it is shown.
+const ROWS: &str = "linear part, rows";
+/// The share of the pass in the time until the candidates; after it the moments are added up.
+const GATHERED: f64 = 0.85;
+/// The same when the choices are fitted to other rows.
+const GATHERED_AGAIN: f64 = 0.65;
+
+/// The share of the choice in the time of the candidates; the rest is that of the sizes.
+const CHOSEN: f64 = 0.9;
+
+/// What may come again in a recording.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Periods {
+    /// Rows of a season.
+    pub season: Option<usize>,
+    /// Whether the time of day and of week is used.
+    pub calendar: bool,
+}
 
 /// Ranks that are tried.
 const RANKS: [usize; 7] = [4, 8, 12, 16, 24, 32, 48];
@@ -46,7 +66,7 @@ pub struct LinearModel {
 /// Chooses features, penalties and weights of the linear part by rolling origins over training and validation rows, of which a
 /// training of a short `time` reads one of several. The result
 /// is fitted to the training rows and has the smallest size whose error by rolling origins ties with the best of those that `size`
-/// allows.
+/// allows. `meter` shows how far that is.
 ///
 /// # Errors
 /// No reading in a part, or numbers that are not finite.
@@ -55,11 +75,11 @@ pub fn choose_linear(
     table: &Table,
     split: &Split,
     scaler: &Scaler,
-    period: Option<usize>,
-    calendar: bool,
+    periods: Periods,
     (size, time): (&Size, Option<Duration>),
+    meter: &Meter,
 ) -> Result<LinearModel, LinearError> {
-    let config = with_features(config, split.train, period, calendar, SETS + PARTS);
+    let config = with_features(config, split.train, periods.season, periods.calendar, SETS + PARTS);
     let (features, h) = (config.linear_head_features(), config.horizon);
     let pieces = |part| table.part(split, part);
     let (train, validation) = (pieces(Part::Train), pieces(Part::Validation));
@@ -67,7 +87,10 @@ pub fn choose_linear(
     let passes = table.runs.training_and_validation(split).passes();
     let every = stride(&config, &origins, allowed(time));
     let scaler = with_bounds(&config, table, scaler, &train)?;
-    let moments = gather(&config, table, &scaler, &passes, (&origins, every), SETS)?;
+    meter.begin(ROWS);
+    let moments = gather(&config, table, &scaler, &passes, (&origins, every), SETS, &|share| {
+        meter.add(GATHERED * share);
+    })?;
     let rows = [train.to_string(), validation.to_string()];
     let train = training(&moments, PARTS - 1);
     let validation: Vec<&Moments> = moments.iter().map(|sets| &sets[PARTS - 1]).collect();
@@ -81,7 +104,8 @@ pub fn choose_linear(
         }
     }
     let rolling = Rolling::new(&config, &moments);
-    let choices = choose(&config, &rolling)?;
+    meter.begin("linear part, candidates");
+    let choices = choose(&config, &rolling, &|share| meter.add(CHOSEN * share))?;
     let sizes = by_rank(&config, &choices, &rolling, size)?;
     let allowed = sizes.iter().filter(|own| size.most.is_none_or(|most| own.bytes <= most));
     let best = allowed.clone().map(|own| own.excess).fold(f64::INFINITY, f64::min);
@@ -182,12 +206,15 @@ impl LinearModel {
     ///
     /// # Errors
     /// As [`choose_linear`].
-    pub fn refit(&self, table: &Table, pieces: &Pieces) -> Result<Self, LinearError> {
+    pub fn refit(&self, table: &Table, pieces: &Pieces, meter: &Meter) -> Result<Self, LinearError> {
         let rank = self.config.linear_head.rank;
         let (config, h) = (with_rank(&self.config, 0), self.config.horizon);
         let origins: Origins = pieces.origins(h).map(|origins| (origins, 0)).collect();
         let scaler = with_bounds(&config, table, &self.scaler, pieces)?;
-        let moments = gather(&config, table, &scaler, &pieces.passes(), (&origins, self.stride), 1)?;
+        meter.begin(ROWS);
+        let moments = gather(&config, table, &scaler, &pieces.passes(), (&origins, self.stride), 1, &|share| {
+            meter.add(GATHERED_AGAIN * share);
+        })?;
         let train: Vec<Moments> = moments.into_iter().flatten().collect();
         let maps = fit(&self.choices, &train, config.linear_head_features(), h)?;
         let whole = Self::new(config, scaler, self.choices.clone(), maps, &train)?;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tsm2_data::Meter;
+
 use super::advice::{Advice, Summary};
 use super::cost::Cost;
 use super::curves::{self, Curve};
@@ -10,6 +12,9 @@ use super::intervals::Intervals;
 use super::outages::Outages;
 use crate::evaluate::{Evaluation, Rows};
 use crate::model::OpenModel;
+
+/// The share of the intervals in the work that the report adds to the errors.
+const INTERVALS: f64 = 0.5;
 
 /// A model and the rows that it was measured on.
 #[derive(Debug, Clone, Copy)]
@@ -73,21 +78,19 @@ impl Subject<'_> {
         }
     }
 
-    /// How often [`Subject::measure`] ticks.
-    #[must_use]
-    pub fn ticks(&self) -> usize {
-        self.rows.pieces().rows() + Outages::ticks()
-    }
-
-    /// Measures what the errors do not show. `tick` is called once per unit of work.
+    /// Measures what the errors do not show.
     ///
     /// # Errors
     /// Every [`ReportError`].
-    pub fn measure(&self, tick: &(dyn Fn() + Sync)) -> Result<Findings, ReportError> {
+    pub fn measure(&self, meter: &Meter) -> Result<Findings, ReportError> {
         let steps = self.steps();
+        meter.begin("report");
+        let passes = self.rows.pieces().passes();
+        let rows = passes.iter().map(ExactSizeIterator::len).sum::<usize>().max(1) as f64;
+        let tick = &|| meter.add(INTERVALS / rows);
         let (intervals, outages) = std::thread::scope(|scope| {
             let intervals = scope.spawn(|| Intervals::measure(self.bundle, &self.rows, steps, tick));
-            let outages = Outages::measure(self.bundle, &self.rows, steps, tick);
+            let outages = Outages::measure(self.bundle, &self.rows, steps, &|share| meter.add((1.0 - INTERVALS) * share));
             (intervals.join(), outages)
         });
         let intervals = intervals.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

@@ -56,7 +56,7 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// Runs the model through the rows as the device does. `tick` is called once per row of the part.
+    /// Runs the model through the rows as the device does. `tick` is called once per row that is read.
     pub(super) fn measure(bundle: &OpenModel, rows: &Rows<'_>, steps: usize, tick: &(dyn Fn() + Sync)) -> Result<Self, ReportError> {
         let (meta, model) = (bundle.meta(), bundle.model());
         let (config, table) = (&meta.config, rows.table);
@@ -91,9 +91,7 @@ impl Intervals {
                 monitor.observe(&table.row(row - 1)[..targets]);
                 token.forecast(&mut mean)?;
                 monitor.issue(&mean);
-                if pieces.find(row - 1).is_some() {
-                    tick();
-                }
+                tick();
                 if !is_origin(row) {
                     return Ok(());
                 }

@@ -33,13 +33,8 @@ pub struct Outages {
 }
 
 impl Outages {
-    /// How often [`Outages::measure`] ticks, at most.
-    pub(super) fn ticks() -> usize {
-        PERCENT.len() + 3 * START_POINTS
-    }
-
-    /// Measures at this horizon.
-    pub(super) fn measure(bundle: &OpenModel, rows: &Rows<'_>, horizon: usize, tick: &(dyn Fn() + Sync)) -> Result<Self, EvaluateError> {
+    /// Measures at this horizon. `done` gets the shares of the work: together 1 at most.
+    pub(super) fn measure(bundle: &OpenModel, rows: &Rows<'_>, horizon: usize, done: &(dyn Fn(f64) + Sync)) -> Result<Self, EvaluateError> {
         let pieces = rows.pieces();
         let nothing = EvaluateError::NothingToCompare { horizon, rows: 0..0 };
         let piece = pieces.iter().max_by_key(|piece| piece.rows.len()).ok_or(nothing)?;
@@ -57,16 +52,18 @@ impl Outages {
             start_points: START_POINTS,
             longest_age: LONGEST_AGE,
         };
-        let missing = test.missing(&PERCENT, &|| ())?;
-        PERCENT.iter().for_each(|_| tick());
+        // By the rows that are read.
+        let missing = test.missing(&PERCENT, &|share| done(0.45 * share))?;
         let gaps = Gap::hour_and_day(table.interval_ms).into_iter();
         // The longer gap is left out where it does not fit.
-        let gaps = gaps.filter_map(|gap| Some((gap, test.gap(gap.rows, tick).ok()?))).collect();
+        let gaps = gaps
+            .filter_map(|gap| Some((gap, test.gap(gap.rows, &|share| done(0.2 * share)).ok()?)))
+            .collect();
         Ok(Outages {
             rows: test.rows.len(),
             missing,
             gaps,
-            cold_start: test.cold_start(tick)?,
+            cold_start: test.cold_start(&|share| done(0.15 * share))?,
         })
     }
 }

@@ -6,6 +6,7 @@ use candle_core::Device;
 use rand_chacha::ChaCha8Rng;
 use tsm2_bundle::Bundle;
 use tsm2_core::{Config, LinearHead, Mlp, NetworkConfig, S6, VariateMixer};
+use tsm2_data::Meter;
 
 use super::feed::Feed;
 use super::size::Size;
@@ -205,15 +206,21 @@ pub fn feeds<'a>(
     scaler: &'a Scaler,
     table: &'a Table,
     linear: &LinearModel,
+    meter: &Meter,
 ) -> Result<Vec<Feed<'a>>, tsm2_core::Error> {
+    meter.begin("reading the rows");
     let mut feeds: Vec<Feed<'a>> = Vec::new();
     let matrices = linear.matrices();
+    let mut lengths: Vec<usize> = candidates.iter().map(|candidate| candidate.config.patch_len()).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    let share = 1.0 / (lengths.len() * table.len()).max(1) as f64;
     for candidate in candidates {
         let same = |feed: &Feed<'_>| feed.config().patch_len() == candidate.config.patch_len();
         candidate.feed = match feeds.iter().position(same) {
             Some(feed) => feed,
             None => {
-                feeds.push(Feed::new(&candidate.config, scaler, table, &matrices)?);
+                feeds.push(Feed::new(&candidate.config, scaler, table, &matrices, &|| meter.add(share))?);
                 feeds.len() - 1
             }
         };

@@ -66,7 +66,13 @@ impl<'a> Feed<'a> {
     ///
     /// # Errors
     /// A fault of the configuration or the scaler.
-    pub fn new(config: &Config, scaler: &'a Scaler, table: &'a Table, linear_head: &[f32]) -> Result<Self, tsm2_core::Error> {
+    pub fn new(
+        config: &Config,
+        scaler: &'a Scaler,
+        table: &'a Table,
+        linear_head: &[f32],
+        tick: &dyn Fn(),
+    ) -> Result<Self, tsm2_core::Error> {
         let preprocessor = scaler.preprocessor(config)?;
         let width = preprocessor.state_len();
         let most = (MEMORY / width.max(1)).max(1);
@@ -91,6 +97,7 @@ impl<'a> Feed<'a> {
                 feed.states.extend_from_slice(&cursor.state);
             }
             feed.push(&mut cursor)?;
+            tick();
         }
         Ok(feed)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use tsm2_bundle::Bundle;
+use tsm2_data::Meter;
 
 use super::clock::{Budget, Stop};
 use super::size::Size;
@@ -57,8 +58,15 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// A choice with its evidence, one line.
     Decision(&'a str),
-    /// Something begins that may take a while and has no measure.
-    Task(&'a str),
+    /// A share of a task is done: from 0 to 1.
+    Share {
+        /// What is done.
+        task: &'a str,
+        /// The share.
+        done: f64,
+    },
+    /// The task has ended.
+    End,
     /// Progress of a network's training.
     Progress {
         /// What is done.
@@ -76,4 +84,11 @@ pub enum Event<'a> {
 pub(super) fn decide(decisions: &mut Vec<String>, text: String, report: &mut dyn FnMut(Event<'_>)) {
     report(Event::Decision(&text));
     decisions.push(text);
+}
+
+/// Does `work`, and reports how far it is.
+pub(super) fn metered<T: Send>(report: &mut dyn FnMut(Event<'_>), work: impl FnOnce(&Meter) -> T + Send) -> T {
+    let result = Meter::watch(work, |task, done| report(Event::Share { task, done }));
+    report(Event::End);
+    result
 }

@@ -24,7 +24,7 @@ use super::error::Error;
 use super::export::Export;
 use super::feed::Feed;
 use super::fit::{End, Fitted, Setting, Traces};
-use super::options::{Event, TrainOptions, decide};
+use super::options::{Event, TrainOptions, decide, metered};
 use super::recipe::{default_time, spans_weeks, start_config};
 use super::refit;
 use super::trainer::{self, Best, TrainerOptions};
@@ -36,7 +36,7 @@ use crate::evaluate::baselines::Series;
 use crate::evaluate::neural::{self, Meta};
 use crate::evaluate::{self, HorizonError, METRICS, Protocol, model_errors, reported_horizons};
 use crate::linear::step_groups::step_groups;
-use crate::linear::{LinearError, LinearModel, choose_linear};
+use crate::linear::{LinearError, LinearModel, Periods, choose_linear};
 use crate::model::Stepper;
 use crate::network::baseline::NeuralKind;
 
@@ -143,7 +143,6 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         masked = table.masked(&train, options.missing_rate, options.seed);
         &masked
     };
-    report(Event::Task("season and linear part"));
     let begun = Instant::now();
     let z = scaler.standardise_targets(table);
     let period = Series::of(table, &z).find_period(&split);
@@ -158,7 +157,11 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         Budget::Updates(_) => None,
     };
     let size = options.size.of_linear_part();
-    let linear = choose_linear(&start, table, &split, &scaler, period, calendar, (&size, time)).map_err(linear_error(table))?;
+    let periods = Periods { season: period, calendar };
+    let linear = metered(report, |meter| {
+        choose_linear(&start, table, &split, &scaler, periods, (&size, time), meter)
+    });
+    let linear = linear.map_err(linear_error(table))?;
     let scaler = linear.scaler.clone();
     let linear_time = begun.elapsed();
     for line in linear.lines() {
@@ -223,14 +226,13 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         curves: &mut curves,
         clock: &clock,
     };
-    report(Event::Task("reading the rows"));
     let earlier = options.from.as_ref().map(|bundle| candidate::from(bundle, &config));
     let mut candidates = match earlier.transpose().map_err(from)?.flatten() {
         // Beside the new linear part it may be too large.
         Some(earlier) => Vec::from_iter(options.size.allows(&earlier.config).then_some(earlier)),
         None => candidate::within(candidate::tsm2(&config, table, &split), &options.size),
     };
-    let feeds_of_tsm2 = feeds(&mut candidates, &scaler, table, &linear)?;
+    let feeds_of_tsm2 = metered(report, |meter| feeds(&mut candidates, &scaler, table, &linear, meter))?;
     let fitted = match candidates.is_empty() {
         true => Fitted::none("tsm2: no network is small enough".into()),
         false => setting.fit(&candidates, &feeds_of_tsm2, &mut traces, report)?,
@@ -254,10 +256,12 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         config: candidates.get(fitted.candidate).map_or(config, |candidate| candidate.config),
         best: fitted.best.as_ref(),
     };
-    report(Event::Task("errors on the validation part"));
     if options.size.precision == Precision::Int8 {
         let single = model.single(&weights, provenance(&[]))?;
-        let mse = |bundle: &Bundle| Ok::<_, Error>(model.errors(bundle, &validation)?.last().map_or(0.0, |error| error.mse));
+        let mut mse = |bundle: &Bundle| {
+            let errors = model.errors(bundle, &validation, report)?;
+            Ok::<_, Error>(errors.last().map_or(0.0, |error| error.mse))
+        };
         let text = format!(
             "8-bit integers: validation MSE {:.4} -> {:.4}",
             mse(&single)?,
@@ -271,7 +275,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
         ));
     }
     let mut provenance = provenance(&decisions);
-    let errors = model.errors(&model.bundle(&weights, provenance.clone())?, &validation)?;
+    let errors = model.errors(&model.bundle(&weights, provenance.clone())?, &validation, report)?;
     for error in &errors {
         provenance.metrics.insert(format!("validation_mse_{}", error.horizon), error.mse);
         provenance.metrics.insert(format!("validation_mae_{}", error.horizon), error.mae);
@@ -287,7 +291,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     } else {
         let bundle = model.bundle(&[], provenance.clone())?;
         bundle.write(&alone)?;
-        model.errors(&bundle, &validation)?
+        model.errors(&bundle, &validation, report)?
     };
     let metrics = options.out.join(METRICS);
     let lines = [
@@ -378,7 +382,7 @@ fn baseline(
     if candidates.is_empty() {
         return Ok(vec![format!("{} is not trained: it would be too large for the data", kind.name())]);
     }
-    let feeds = feeds(&mut candidates, scaler, table, linear)?;
+    let feeds = metered(report, |meter| feeds(&mut candidates, scaler, table, linear, meter))?;
     let Fitted {
         candidate,
         best,
@@ -458,12 +462,12 @@ impl Model<'_> {
         if self.options.stop.is_set() {
             return Ok(None);
         }
-        report(Event::Task("linear part, on all rows"));
-        let linear = self.linear.refit(self.table, rows).map_err(linear_error(self.table))?;
+        let linear = metered(report, |meter| self.linear.refit(self.table, rows, meter));
+        let linear = linear.map_err(linear_error(self.table))?;
         let mut best = self.best.cloned();
         if let (Some(best), Some(candidate), false) = (best.as_mut(), candidate, is_silent(blend_weights)) {
             let updates = (best.update / refit::SHARE).min(left);
-            let feed = Feed::new(&self.config, &linear.scaler, self.table, &linear.matrices())?;
+            let feed = Feed::new(&self.config, &linear.scaler, self.table, &linear.matrices(), &|| ())?;
             let weights = setting.refit(candidate, best, &feed, rows, updates, &mut |done| {
                 report(Event::Progress {
                     task: "tsm2, on all rows",
@@ -483,10 +487,21 @@ impl Model<'_> {
     }
 
     /// Errors on the validation part.
-    fn errors(&self, bundle: &Bundle, validation: &Pieces) -> Result<Vec<HorizonError>, Error> {
+    fn errors(&self, bundle: &Bundle, validation: &Pieces, report: &mut dyn FnMut(Event<'_>)) -> Result<Vec<HorizonError>, Error> {
         let (model, horizons) = (Stepper::from(bundle), reported_horizons(self.config.horizon));
-        let errors = model_errors(&model, self.table, self.scaler, validation, &horizons, Protocol::Carried, &|| ())?;
-        Ok(errors.total)
+        let errors = metered(report, |meter| {
+            meter.begin("errors on the validation part");
+            model_errors(
+                &model,
+                self.table,
+                self.scaler,
+                validation,
+                &horizons,
+                Protocol::Carried,
+                &|share| meter.add(share),
+            )
+        });
+        Ok(errors?.total)
     }
 }
 

@@ -191,13 +191,13 @@ impl Bench {
             for (name, path) in [("tsm2", model.clone()), ("linear-part", model.with_file_name(LINEAR_HEAD))] {
                 // Without a network the model is its linear part.
                 let bundle = Bundle::open(if path.exists() { &path } else { &model })?;
-                let errors = model_errors(&(&bundle).into(), table, &scaler, &test, set.horizons, Protocol::Carried, &|| ())?;
+                let errors = model_errors(&(&bundle).into(), table, &scaler, &test, set.horizons, Protocol::Carried, &|_| ())?;
                 all.extend(measured(name, errors.total).map(|measured| (Some(seed), measured)));
             }
             for kind in NeuralKind::ALL.into_iter().filter(|_| self.neural) {
                 let baseline = Neural::open(&neural::file(&model, kind))?;
                 let tally = Tally::new(&z, table.targets(), &test, set.horizons)?;
-                let errors = baseline.tally(table, &scaler, tally)?.errors()?.total;
+                let errors = baseline.tally(table, &scaler, tally, &|_| ())?.errors()?.total;
                 all.extend(measured(kind.name(), errors).map(|measured| (Some(seed), measured)));
             }
         }
@@ -275,7 +275,8 @@ impl Bench {
         let mut progress = Progress::new();
         let trained = train::run(table, &options, &mut |event| match event {
             Event::Warning(text) | Event::Decision(text) => progress.note(text),
-            Event::Task(text) => progress.task(text),
+            Event::Share { task, done } => progress.share(task, done),
+            Event::End => progress.end(),
             Event::Progress { task, done, total, note } => progress.step(task, done, total, note),
         });
         progress.end();

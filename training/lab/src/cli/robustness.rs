@@ -11,7 +11,7 @@ use tsm2_train::evaluate::robustness::{Gap as Length, PerturbedErrors, Robustnes
 
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
-use tsm2_train::cli::progress::Counter;
+use tsm2_train::cli::progress::metered;
 use tsm2_train::cli::reading::Reading;
 use tsm2_train::cli::subject::{Opened, Subject};
 
@@ -109,8 +109,7 @@ type Measured = Result<Vec<Vec<Cell>>, EvaluateError>;
 impl Missing {
     /// Measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let length = |test: &RobustnessTest<'_>| PERCENT.len() * test.rows.len();
-        self.options.run(&MISSING, "origins", length, missing, out)
+        self.options.run(&MISSING, missing, out)
     }
 }
 
@@ -118,35 +117,31 @@ impl Gap {
     /// Measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let gaps = |test: &RobustnessTest<'_>| Length::hour_and_day(test.table.interval_ms);
-        let measure = |test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)| {
+        let measure = |test: &RobustnessTest<'_>, done: &(dyn Fn(f64) + Sync)| {
             let gaps = gaps(test);
-            let lines = after_gaps(test, &gaps, tick)?;
+            let lines = after_gaps(test, &gaps, done)?;
             if gaps[0].name != "hour" {
                 common::note("rows are not known to be an hour perturbed or less: gaps of 1 and of 24 rows");
             }
             Ok(lines)
         };
-        self.options
-            .run(&GAP, "start_points", |test| gaps(test).len() * START_POINTS, measure, out)
+        self.options.run(&GAP, measure, out)
     }
 }
 
 impl ColdStart {
     /// Measures and prints.
     pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let measure = |test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)| Ok(by_age(&[], &test.cold_start(tick)?));
-        self.options.run(&COLD_START, "start_points", |_| START_POINTS, measure, out)
+        let measure = |test: &RobustnessTest<'_>, done: &(dyn Fn(f64) + Sync)| Ok(by_age(&[], &test.cold_start(done)?));
+        self.options.run(&COLD_START, measure, out)
     }
 }
 
 impl Options {
-    /// `length`: how often `measure` ticks.
     fn run(
         self,
         header: &[&str],
-        unit: &'static str,
-        length: impl Fn(&RobustnessTest<'_>) -> usize,
-        measure: impl Fn(&RobustnessTest<'_>, &(dyn Fn() + Sync)) -> Measured,
+        measure: impl Fn(&RobustnessTest<'_>, &(dyn Fn(f64) + Sync)) -> Measured + Sync,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let Opened {
@@ -169,9 +164,10 @@ impl Options {
             start_points: START_POINTS,
             longest_age: LONGEST_AGE,
         };
-        let progress = Counter::new(unit, length(&test));
-        let lines = measure(&test, &|| progress.tick());
-        drop(progress);
+        let lines = metered(|meter| {
+            meter.begin("errors");
+            measure(&test, &|share| meter.add(share))
+        });
         let lines = lines.map_err(|error| anyhow!("{}: {error}", table.path.display()))?;
         match &self.csv {
             Some(path) => lines::csv_to(path, header, &lines, out)?,
@@ -186,8 +182,8 @@ impl Options {
     }
 }
 
-fn missing(test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
-    let shares = test.missing(&PERCENT, tick)?;
+fn missing(test: &RobustnessTest<'_>, done: &(dyn Fn(f64) + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
+    let shares = test.missing(&PERCENT, done)?;
     let mut lines = Vec::new();
     for share in &shares {
         for (i, (model, repeat)) in share.model.iter().zip(&share.naive).enumerate() {
@@ -206,10 +202,10 @@ fn missing(test: &RobustnessTest<'_>, tick: &(dyn Fn() + Sync)) -> Result<Vec<Ve
     Ok(lines)
 }
 
-fn after_gaps(test: &RobustnessTest<'_>, gaps: &[Length], tick: &(dyn Fn() + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
+fn after_gaps(test: &RobustnessTest<'_>, gaps: &[Length], done: &(dyn Fn(f64) + Sync)) -> Result<Vec<Vec<Cell>>, EvaluateError> {
     let mut all = Vec::new();
     for gap in gaps {
-        match test.gap(gap.rows, tick) {
+        match test.gap(gap.rows, &|share| done(share / gaps.len() as f64)) {
             Ok(ages) => all.extend(by_age(&[Cell::from(gap.name), Cell::Count(gap.rows)], &ages)),
             // The shorter gap is worth knowing where the longer one does not fit.
             Err(error @ EvaluateError::Split(_)) if !all.is_empty() => {

@@ -99,7 +99,7 @@ impl Transfer {
                     "{}: its columns are not those of {trained_on}, in that order",
                     path.display()
                 );
-                let errors = model_errors(&bundle.into(), &table, &scaler, &rows, &self.horizons, Protocol::Carried, &|| ())?;
+                let errors = model_errors(&bundle.into(), &table, &scaler, &rows, &self.horizons, Protocol::Carried, &|_| ())?;
                 line(forecaster, trained_on, &errors.total);
             }
             let z = scaler.standardise_targets(&table);
@@ -143,7 +143,8 @@ impl Transfer {
         let mut progress = Progress::new();
         let trained = train::run(&table, &options, &mut |event| match event {
             Event::Warning(text) | Event::Decision(text) => progress.note(text),
-            Event::Task(text) => progress.task(text),
+            Event::Share { task, done } => progress.share(task, done),
+            Event::End => progress.end(),
             Event::Progress { task, done, total, note } => progress.step(task, done, total, note),
         });
         progress.end();

@@ -1,5 +1,6 @@
 //! The closed-form linear model of one variate at a time.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, s};
@@ -18,6 +19,8 @@ const OWN_WINDOW_LAGS: [usize; 3] = [1, 24, 96];
 const OWN_GAIN: f64 = 0.95;
 /// Ridges that it is chosen from, relative to the mean diagonal.
 const LAMBDAS: [f64; 6] = [1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
+/// The share of the variates' own maps in the time of a fit.
+const OWN: f64 = 0.62;
 /// At most about this many windows are fitted to, evenly chosen from all.
 const WINDOWS: usize = 200_000;
 /// Windows in one matrix product.
@@ -61,11 +64,12 @@ pub struct SharedMap {
 }
 
 impl Linear {
-    /// Fits steps `0..horizon` on the split's training rows; memory does not grow with their number.
+    /// Fits steps `0..horizon` on the split's training rows; memory does not grow with their number. `done` gets the shares of the work:
+    /// together 1.
     ///
     /// # Errors
     /// `NoExamples` when the training or the validation part holds no window with its steps.
-    pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Linear, RidgeError> {
+    pub fn fit(series: &Series, split: &Split, horizon: usize, done: &(dyn Fn(f64) + Sync)) -> Result<Linear, RidgeError> {
         // Most of a short recording must remain to fit on.
         let [train_part, validation_part] = [Part::Train, Part::Validation].map(|part| series.runs.part(split, part));
         let fitting = |lags: &usize| *lags == 1 || *lags <= train_part.longest() / 4;
@@ -75,7 +79,9 @@ impl Linear {
 
         let (mut train, mut validation) = (Moments::new(longest + 1, horizon), Moments::new(longest + 1, horizon));
         let (mut own, mut own_mse) = (Vec::new(), vec![0.0; groups.len()]);
+        let share = OWN / series.variates().max(1) as f64;
         for m in 0..series.variates() {
+            done(if m > 0 { share } else { 0.0 });
             let variate_train = window_moments(series, m, &train_part, longest, horizon);
             let variate_validation = window_moments(series, m, &validation_part, longest, horizon);
             train.merge(&variate_train);
@@ -95,8 +101,20 @@ impl Linear {
             }
         }
         let window = |lags: usize| [false, true].map(|centred| WindowFeatures { lags, centred });
-        let candidates = WINDOW_LAGS.iter().filter(|lags| fitting(lags)).flat_map(|&lags| window(lags));
+        let windows: Vec<_> = WINDOW_LAGS
+            .iter()
+            .filter(|lags| fitting(lags))
+            .flat_map(|&lags| window(lags))
+            .collect();
+        let work = |window: &WindowFeatures| (window.lags.pow(2) * (window.lags / 3 + horizon)) as f64;
+        let all: f64 = windows.iter().map(work).sum();
+        // A candidate is done when the next one is asked for.
+        let pending = Cell::new(share);
+        let candidates = windows
+            .into_iter()
+            .inspect(|window| done(pending.replace((1.0 - OWN) * work(window) / all)));
         let (mut shared, found) = best(candidates, &train, &validation, longest, &groups)?;
+        done(pending.get());
 
         let mut choices = Vec::new();
         for ((window, group), own_mse) in found.into_iter().zip(own_mse) {
@@ -129,6 +147,18 @@ impl Linear {
             own: own.into_iter().map(narrow).collect(),
             choices,
         })
+    }
+
+    /// Multiply-adds of a fit, about.
+    pub(crate) fn fitting(series: &Series, split: &Split, horizon: usize) -> f64 {
+        let longest = series.runs.part(split, Part::Train).longest() / 4;
+        let lags = WINDOW_LAGS.into_iter().filter(|lags| *lags <= longest).max().unwrap_or(1);
+        ((split.train * series.variates()).min(WINDOWS) * lags * (lags / 2 + horizon)) as f64
+    }
+
+    /// Multiply-adds of a forecast of all variates.
+    pub(crate) fn forecasting(&self, variates: usize) -> f64 {
+        (variates * self.shared.len()) as f64
     }
 
     /// As [`Baseline::forecast`]; `out` asks for no more steps than were fitted.
@@ -270,7 +300,7 @@ mod tests {
             test: 100,
         };
         assert_eq!(series.find_period(&split), Some(12));
-        let linear = Baseline::Linear(Linear::fit(&series, &split, 20).unwrap());
+        let linear = Baseline::Linear(Linear::fit(&series, &split, 20, &|_| ()).unwrap());
         let mut out = [0.0; 40];
         linear.forecast(&series, 530, &mut out);
         for (m, out) in out.chunks(20).enumerate() {
@@ -297,6 +327,7 @@ mod tests {
                 test: 0,
             },
             1,
+            &|_| (),
         )
         .unwrap();
         assert_eq!(linear.choices[0].shared, None);
@@ -316,6 +347,7 @@ mod tests {
                 test: 5,
             },
             20,
+            &|_| (),
         )
         .unwrap_err();
         assert!(matches!(error, RidgeError::NoExamples { .. }), "{error}");

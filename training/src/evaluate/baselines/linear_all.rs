@@ -31,24 +31,18 @@ pub struct LinearAll {
 }
 
 impl LinearAll {
-    /// Fits steps `0..horizon` on the split's training rows. None where it would be too large: memory and time are bounded.
+    /// Fits steps `0..horizon` on the split's training rows. None where it would be too large: memory and time are bounded. `done` gets the shares of
+    /// the work: together 1.
     ///
     /// # Errors
     /// `NoExamples` when the training or the validation part holds no window with its steps.
-    pub fn fit(series: &Series, split: &Split, horizon: usize) -> Result<Option<LinearAll>, RidgeError> {
+    pub fn fit(series: &Series, split: &Split, horizon: usize, done: &(dyn Fn(f64) + Sync)) -> Result<Option<LinearAll>, RidgeError> {
         let (variates, inputs) = (series.variates(), series.values.len());
-        let targets = variates * horizon;
-        let fits = |lags: &usize| {
-            let features = inputs * lags + 1;
-            features <= WIDEST + 1 && features * (features + targets) <= MEMORY
-        };
-        // Most of a short recording must remain to fit on.
-        let [train, validation] = [Part::Train, Part::Validation].map(|part| series.runs.part(split, part));
-        let possible = |lags: &usize| fits(lags) && (*lags == ALL_LAGS[0] || *lags <= train.longest() / 4);
-        let tried: Vec<usize> = ALL_LAGS.into_iter().filter(possible).collect();
+        let tried = Self::tried(series, split, horizon);
         let Some(&longest) = tried.last() else { return Ok(None) };
-        let train = moments(series, &train, longest, horizon);
-        let validation = moments(series, &validation, longest, horizon);
+        let [train, validation] = [Part::Train, Part::Validation].map(|part| series.runs.part(split, part));
+        let train = moments(series, &train, longest, horizon, &|share| done(0.5 * share));
+        let validation = moments(series, &validation, longest, horizon, &|share| done(0.1 * share));
         // Steps follow each other with all variates each, so a step group is a range of targets.
         let groups: Vec<_> = step_groups(horizon).iter().map(|b| b.start * variates..b.end * variates).collect();
         let candidates = tried.iter().map(|lags| WindowFeatures {
@@ -56,6 +50,7 @@ impl LinearAll {
             centred: false,
         });
         let (weights, found) = best(candidates, &train, &validation, longest * inputs, &groups)?;
+        done(0.4);
         let chosen = found.iter().map(|(window, group)| {
             let steps = group.targets.start / variates..group.targets.end / variates;
             (steps, window.lags / inputs)
@@ -64,6 +59,33 @@ impl LinearAll {
             weights: weights.t().mapv(|w| w as f32).as_standard_layout().into_owned(),
             lags: chosen.collect(),
         }))
+    }
+
+    /// The numbers of readings that are tried, ascending.
+    fn tried(series: &Series, split: &Split, horizon: usize) -> Vec<usize> {
+        let (inputs, targets) = (series.values.len(), series.variates() * horizon);
+        let fits = |lags: &usize| {
+            let features = inputs * lags + 1;
+            features <= WIDEST + 1 && features * (features + targets) <= MEMORY
+        };
+        // Most of a short recording must remain to fit on.
+        let train = series.runs.part(split, Part::Train);
+        let possible = |lags: &usize| fits(lags) && (*lags == ALL_LAGS[0] || *lags <= train.longest() / 4);
+        ALL_LAGS.into_iter().filter(possible).collect()
+    }
+
+    /// Multiply-adds of a fit, about.
+    pub(crate) fn fitting(series: &Series, split: &Split, horizon: usize) -> f64 {
+        let Some(&longest) = Self::tried(series, split, horizon).last() else {
+            return 0.0;
+        };
+        let (features, targets) = (longest * series.values.len() + 1, series.variates() * horizon);
+        (split.train * features * (features / 2 + targets)).min(BUDGET) as f64
+    }
+
+    /// Time of a forecast in units of one multiply-add of [`super::Linear`]: its matrix is read with gaps.
+    pub(crate) fn forecasting(&self) -> f64 {
+        4.0 * self.weights.len() as f64
     }
 
     /// As [`super::Baseline::forecast`]; `out` asks for no more steps than were fitted.
@@ -87,15 +109,17 @@ impl LinearAll {
 
 /// Moments of the windows whose steps lie within `rows`, each counted by the share of its steps that were read; the window itself may reach back
 /// before the rows.
-fn moments(series: &Series, part: &Pieces, lags: usize, horizon: usize) -> Moments {
+fn moments(series: &Series, part: &Pieces, lags: usize, horizon: usize, done: &(dyn Fn(f64) + Sync)) -> Moments {
     let variates = series.variates();
     let (features, targets) = (lags * series.values.len() + 1, horizon * variates);
     let origins = part.windows(lags, horizon);
     let stride = (origins.len() * features * (features / 2 + targets)).div_ceil(BUDGET).max(1);
     // A block's numbers are widened several times over.
     let block = (MEMORY / (features + targets)).clamp(1, BLOCK);
+    let share = 1.0 / origins.len().div_ceil(stride).max(1) as f64;
     let origins = origins.into_iter().step_by(stride);
     Moments::of_examples([features, targets], origins, block, |origin, x, y| {
+        done(share);
         let known = (0..variates).map(|m| series.known(m, origin..origin + horizon)).sum::<f32>() / variates as f32;
         if known > 0.0 {
             x.extend((origin - lags..origin).flat_map(|row| series.values.iter().map(move |values| values[row])));
@@ -157,7 +181,7 @@ mod tests {
             test: 200,
         };
         let error = |series: &Series| {
-            let linear = Baseline::LinearAll(LinearAll::fit(series, &split, 1).unwrap().unwrap());
+            let linear = Baseline::LinearAll(LinearAll::fit(series, &split, 1, &|_| ()).unwrap().unwrap());
             let mut out = vec![0.0; series.variates()];
             let of_origin = |origin: usize| {
                 linear.forecast(series, origin, &mut out);
@@ -173,8 +197,8 @@ mod tests {
     #[test]
     fn what_drives_a_variate_is_found_among_the_others() {
         let series = Series::new(&coupled(1000), 3);
-        let all = Baseline::LinearAll(LinearAll::fit(&series, &SPLIT, 4).unwrap().unwrap());
-        let own = Baseline::Linear(Linear::fit(&series, &SPLIT, 4).unwrap());
+        let all = Baseline::LinearAll(LinearAll::fit(&series, &SPLIT, 4, &|_| ()).unwrap().unwrap());
+        let own = Baseline::Linear(Linear::fit(&series, &SPLIT, 4, &|_| ()).unwrap());
         for horizon in [1, 4] {
             let (all, own) = (mse(&all, &series, horizon), mse(&own, &series, horizon));
             assert!(all[1] < 1e-4 && all[2] < 1e-3, "{all:?}");
@@ -189,7 +213,7 @@ mod tests {
             z[2] = f32::NAN;
         }
         let series = Series::new(&z, 3);
-        let all = Baseline::LinearAll(LinearAll::fit(&series, &SPLIT, 1).unwrap().unwrap());
+        let all = Baseline::LinearAll(LinearAll::fit(&series, &SPLIT, 1, &|_| ()).unwrap().unwrap());
         let mse = mse(&all, &series, 1);
         assert!(mse[1] < 0.02 && mse[2] < 0.02, "{mse:?}");
     }
@@ -202,9 +226,15 @@ mod tests {
             validation: 20,
             test: 0,
         };
-        assert!(LinearAll::fit(&series(301), &split, 4).unwrap().is_none(), "too many features");
-        assert!(LinearAll::fit(&series(290), &split, 30).unwrap().is_none(), "too many targets");
-        let few = LinearAll::fit(&series(4), &split, 3).unwrap().unwrap();
+        assert!(
+            LinearAll::fit(&series(301), &split, 4, &|_| ()).unwrap().is_none(),
+            "too many features"
+        );
+        assert!(
+            LinearAll::fit(&series(290), &split, 30, &|_| ()).unwrap().is_none(),
+            "too many targets"
+        );
+        let few = LinearAll::fit(&series(4), &split, 3, &|_| ()).unwrap().unwrap();
         assert!(few.lags.iter().all(|(_, lags)| *lags <= 10), "{:?}", few.lags);
     }
 }

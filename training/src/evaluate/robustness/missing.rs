@@ -17,21 +17,22 @@ pub struct Missing {
 }
 
 impl RobustnessTest<'_> {
-    /// The errors while each of these shares, in percent, is missing; the state is carried from row 0. What is missing at one share is missing at the larger ones too. `tick` is
-    /// called once per origin and share.
+    /// The errors while each of these shares, in percent, is missing; the state is carried from row 0. What is missing at one share is missing at the larger ones too. `done`
+    /// gets the shares of the work: together 1.
     ///
     /// # Errors
     /// `NoHorizon`, `BeyondModel`, `NothingToCompare`, `Model`.
-    pub fn missing(&self, percent: &[u32], tick: &(dyn Fn() + Sync)) -> Result<Vec<Missing>, EvaluateError> {
+    pub fn missing(&self, percent: &[u32], done: &(dyn Fn(f64) + Sync)) -> Result<Vec<Missing>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
         let variates = self.model.config().targets();
         let z = self.scaler.standardise_targets(self.table);
         let pieces = self.rows.clone().into();
         let blank = Tally::new(&z, variates, &pieces, self.horizons)?;
+        let shares = percent.len() as f64;
         let at = |percent: u32| {
             let mut seen = self.table.clone();
             mask(&mut seen.values, Rate::percent(percent), self.seed);
-            let model = carried(self.model, &seen, self.scaler, blank.clone(), tick)?;
+            let model = carried(self.model, &seen, self.scaler, blank.clone(), &|share| done(share / shares))?;
             let series = Series::new(&self.scaler.standardise_targets(&seen), variates);
             let mut naive = blank.clone();
             let mut out = vec![0.0; variates * self.longest()];

@@ -74,21 +74,20 @@ impl RobustnessTest<'_> {
         (0..=self.longest_age.max(1).ilog2()).map(|power| 1 << power)
     }
 
-    /// The errors at the last row of a gap in all readings, and 1, 2, 4, .. rows after it, as far as the rows allow. `tick` is called once
-    /// per start point.
+    /// The errors at the last row of a gap in all readings, and 1, 2, 4, .. rows after it, as far as the rows allow. `done` gets the shares of the work: together 1.
     ///
     /// # Errors
     /// `NoHorizon`, `BeyondModel`, `Split` when the rows are too few for the gap, `NothingToCompare`, `Model`.
-    pub fn gap(&self, rows: usize, tick: &(dyn Fn() + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
-        self.runs(Perturbation::Gap(rows), std::iter::once(0).chain(self.ages()), tick)
+    pub fn gap(&self, rows: usize, done: &(dyn Fn(f64) + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
+        self.runs(Perturbation::Gap(rows), std::iter::once(0).chain(self.ages()), done)
     }
 
-    /// The errors 1, 2, 4, .. rows after the state was empty, as far as the rows allow. `tick` is called once per start point.
+    /// The errors 1, 2, 4, .. rows after the state was empty, as far as the rows allow. `done` gets the shares of the work: together 1.
     ///
     /// # Errors
     /// As [`RobustnessTest::gap`].
-    pub fn cold_start(&self, tick: &(dyn Fn() + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
-        self.runs(Perturbation::Empty, self.ages(), tick)
+    pub fn cold_start(&self, done: &(dyn Fn(f64) + Sync)) -> Result<Vec<PerturbedErrors>, EvaluateError> {
+        self.runs(Perturbation::Empty, self.ages(), done)
     }
 
     /// The errors at these ages.
@@ -96,7 +95,7 @@ impl RobustnessTest<'_> {
         &self,
         perturbation: Perturbation,
         ages: impl Iterator<Item = usize>,
-        tick: &(dyn Fn() + Sync),
+        done: &(dyn Fn(f64) + Sync),
     ) -> Result<Vec<PerturbedErrors>, EvaluateError> {
         check_horizons(self.model, self.horizons)?;
         let z = self.scaler.standardise_targets(self.table);
@@ -115,7 +114,7 @@ impl RobustnessTest<'_> {
                 perturbation,
                 &outage,
                 ErrorsByAge::new(&blank, lengths.len()),
-                tick,
+                &|| done(1.0 / starts.len() as f64),
             )
         };
         for share in on_all_cores(share) {
