@@ -62,7 +62,7 @@ fn a_channel_that_stood_still_in_training_and_moves_later_does_not_make_the_fore
         test: 1600,
     };
     let rows = table.part(&split, Part::Test);
-    let errors = model_errors(&(&bundle).into(), &table, &scaler, &rows, &[1], Protocol::Carried, &|| ()).expect("errors");
+    let errors = model_errors(&(&bundle).into(), &table, &scaler, &rows, &[1], Protocol::Carried, &|_| ()).expect("errors");
     let steps = |row: usize| (0..2).map(move |v| (row, v));
     let naive: f64 = (TRAIN + VALIDATION..table.len())
         .flat_map(steps)
