@@ -21,6 +21,5 @@ names = {"input_names": ["readings", "h"], "output_names": ["forecast", "h_next"
 torch.onnx.export(model, (x[:1, None], torch.zeros(1, 1, 64)), sys.argv[2], dynamo=False, opset_version=17, **names)
 variates = [{"name": name, "mean": m, "std": s} for name, m, s in zip(data, mean.tolist(), std.tolist())]
 about = {"name": "gru", "variates": variates, "interval_ms": data.index.diff().median() // pandas.Timedelta("1ms")}
-graph = onnx.load(sys.argv[2])
-onnx.helper.set_model_props(graph, {"tsm2": json.dumps(about)})
+onnx.helper.set_model_props(graph := onnx.load(sys.argv[2]), {"tsm2": json.dumps(about)})
 onnx.save(graph, sys.argv[2])
