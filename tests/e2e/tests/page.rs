@@ -46,7 +46,9 @@ async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         printed.extend(lines.try_iter());
         if !is_restarted && printed.iter().any(|line| line == "end") {
-            daemon.take().map(Running::kill);
+            if let Some(daemon) = daemon.take() {
+                daemon.kill();
+            }
         }
         if !is_restarted && printed.iter().any(|line| line == "start") {
             (daemon, is_restarted) = (Some(site.start()), true);
