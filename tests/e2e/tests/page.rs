@@ -45,10 +45,9 @@ async fn the_page_renders_updates_and_survives_a_restart_of_the_daemon() {
         row += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
         printed.extend(lines.try_iter());
-        if !is_restarted && printed.iter().any(|line| line == "end") {
-            if let Some(daemon) = daemon.take() {
-                daemon.kill();
-            }
+        let is_ended = !is_restarted && printed.iter().any(|line| line == "end");
+        if let Some(daemon) = daemon.take_if(|_| is_ended) {
+            daemon.kill();
         }
         if !is_restarted && printed.iter().any(|line| line == "start") {
             (daemon, is_restarted) = (Some(site.start()), true);
