@@ -64,8 +64,6 @@ impl Tutorial {
 
     /// Runs all of it; what each block of commands printed. Each must succeed.
     pub fn run(&self) -> Vec<Ran> {
-        let programs = [edge(), tsm2(), demo()].map(|program| program.parent().expect("a folder").display().to_string());
-        let path = format!("{}:{}", programs.join(":"), std::env::var("PATH").unwrap_or_default());
         let (mut ran, mut heading, mut file) = (Vec::new(), "", None);
         let mut lines = self.page.lines();
         while let Some(line) = lines.next() {
@@ -85,25 +83,48 @@ impl Tutorial {
                 (None, "sh") => ran.push(Ran {
                     heading: heading.to_owned(),
                     commands,
-                    printed: self.run_script(&script, &path),
+                    printed: run_block(&script, self.folder()),
                 }),
                 (None, _) => {}
             }
         }
         ran
     }
+}
 
-    fn run_script(&self, script: &str, path: &str) -> String {
-        let begun = std::time::Instant::now();
-        let mut bash = Command::new("timeout");
-        bash.args(["-k", "5", STUCK, "bash", "-euo", "pipefail", "-c"]);
-        bash.arg(format!("{PROLOGUE}{script}")).current_dir(self.folder());
-        let output = bash.env("PATH", path).stdin(Stdio::null()).output().expect("timeout starts");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        println!("$ {script}{printed}({:.1} s)", begun.elapsed().as_secs_f64());
-        assert!(output.status.success(), "{script}: {}\n{printed}", output.status);
-        printed
+/// Runs a block of commands in a folder, with this workspace's programs; what it printed.
+///
+/// # Panics
+/// When a command fails.
+pub fn run_block(script: &str, folder: &Path) -> String {
+    let begun = std::time::Instant::now();
+    let programs = [edge(), tsm2(), demo()].map(|program| program.parent().expect("a folder").display().to_string());
+    let path = format!("{}:{}", programs.join(":"), std::env::var("PATH").unwrap_or_default());
+    let mut bash = Command::new("timeout");
+    bash.args(["-k", "5", STUCK, "bash", "-euo", "pipefail", "-c"]);
+    bash.arg(format!("{PROLOGUE}{script}")).current_dir(folder);
+    let output = bash.env("PATH", path).stdin(Stdio::null()).output().expect("timeout starts");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("$ {script}{printed}({:.1} s)", begun.elapsed().as_secs_f64());
+    assert!(output.status.success(), "{script}: {}\n{printed}", output.status);
+    printed
+}
+
+/// The blocks of commands of a page.
+pub fn blocks(page: &str) -> Vec<String> {
+    let mut lines = page.lines().map(str::trim_start);
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: String = lines
+                .by_ref()
+                .take_while(|line| *line != "```")
+                .map(|line| format!("{line}\n"))
+                .collect();
+            found.extend((language == "sh").then_some(block));
+        }
     }
+    found
 }
 
 /// The blocks and what they printed, under the headings of the page.
