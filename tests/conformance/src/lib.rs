@@ -40,6 +40,7 @@ macro_rules! with_cases {
             extreme_readings
             averages_and_harmonics
             relative_head
+            bounded_head
             head_of_a_rank
             integers
             integers_and_a_whole_head
