@@ -230,7 +230,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     assert_refused!(
         Path::new("/nowhere/m.safetensors"),
         |_| (),
-        PrepareError::Model(ModelError::Open(_)),
+        PrepareError::Model(ModelError::Bundle(_)),
         "model.bundle",
         "/nowhere/m.safetensors"
     );
