@@ -61,6 +61,7 @@ mod statistics;
 mod suspects;
 mod table;
 mod time;
+mod turns;
 mod units;
 mod unpack;
 mod wide;

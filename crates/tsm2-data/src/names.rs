@@ -237,14 +237,21 @@ static DEVICES: Words = LazyLock::new(|| set("device device_id unique_id locatio
 
 static IDENTIFIERS: Words = LazyLock::new(|| {
     set(
-        "id device device_id deviceid device_name sensor sensor_id sensorid sensor_name station_id stations_id station station_name node_id \
-    nodeid node meter meter_id meterid machine machine_id asset asset_id serial serial_number",
+        "id device device_id deviceid device_name sensor_id sensorid sensor_name station_id stations_id station station_name node_id \
+    nodeid node meter_id meterid machine_id asset_id serial serial_number",
     )
 });
 
+static THINGS: Words = LazyLock::new(|| set("sensor meter machine asset"));
+
 /// Whether a column of this name tells devices apart, also one of numbers.
 pub(crate) fn is_identifier(name: &str) -> bool {
-    is_one_of(&IDENTIFIERS, name)
+    is_one_of(&IDENTIFIERS, name) || is_thing(name)
+}
+
+/// Whether the name is that of a thing: numbers below it may be its readings.
+pub(crate) fn is_thing(name: &str) -> bool {
+    is_one_of(&THINGS, name)
 }
 
 /// Whether a column of this name tells devices apart rather than variates, where there are several columns of numbers.

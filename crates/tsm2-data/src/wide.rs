@@ -8,6 +8,7 @@ use crate::reader::{File, Reader};
 use crate::report::DroppedColumn;
 use crate::table::{Plan, Table};
 use crate::time::is_second_time;
+use crate::turns::Turns;
 
 impl Reader<'_> {
     /// Reads the columns of numbers as variates.
@@ -135,41 +136,59 @@ impl Reader<'_> {
     /// Refuses rows of several devices, whose readings would be mixed: a column of this name tells them apart, and they take turns or
     /// each begins again at an earlier time.
     fn check_identifiers(&self, plan: &[(usize, Values)], table: &Table) -> Result<(), Error> {
-        let times = &table.times_ms;
+        let (times, options) = (&table.times_ms, self.options);
+        if options.force {
+            return Ok(());
+        }
         let goes_back = !times.is_sorted() && !times.is_sorted_by(|a, b| a >= b);
-        let found = (0..self.names.len()).find_map(|c| {
+        for c in 0..self.names.len() {
             let (column, name) = (&self.census.columns[c], &self.names[c]);
-            let options = self.options;
-            let is_asked = [&options.keep, &options.columns, &options.ignore]
-                .iter()
-                .any(|names| names.contains(name));
-            if is_asked || !names::is_identifier(name) && !names::is_device_name(name) {
-                return None;
+            let asked = [&options.keep, &options.columns, &options.ignore];
+            let is_identifier = names::is_identifier(name);
+            if asked.iter().any(|names| names.contains(name)) || !is_identifier && !names::is_device_name(name) {
+                continue;
             }
             let (rise, texts) = (&column.rise, &column.texts);
-            if names::is_identifier(name) && plan.len() > 1 && plan.iter().any(|(variate, _)| *variate == c) {
-                let are_numbers = column.is_whole && column.numbers == self.census.rows && column.min >= 0.0;
-                let take_turns = rise.rises > 1 && rise.falls > 1;
-                let are_blocks = goes_back && rise.rises + rise.falls > 0 && rise.stays > rise.rises + rise.falls;
-                let examples = column.examples.iter().map(|(_, cell)| cell.as_str());
-                return (are_numbers && (take_turns || are_blocks)).then(|| (c, list(examples), "--keep", "the numbers are readings"));
+            let are_numbers = is_identifier && plan.len() > 1 && plan.iter().any(|(variate, _)| *variate == c);
+            let (may_be_devices, take_turns) = if are_numbers {
+                let is_whole = column.is_whole && column.numbers == self.census.rows && column.min >= 0.0;
+                (is_whole, rise.rises > 1 && rise.falls > 1)
+            } else {
+                let once = texts.words.iter().filter(|word| word.1 == 1).count();
+                let recur = texts.words.len() > once + 1 && once as u64 * 10 <= texts.count - texts.others;
+                let is_filled = texts.count == self.census.rows;
+                (recur && is_filled, texts.changes >= 2 * texts.words.len() as u64)
+            };
+            if !may_be_devices || !take_turns && !goes_back {
+                continue;
             }
-            let recur = texts.words.len() > 1 && texts.words.iter().all(|word| word.1 > 1);
-            let take_turns = texts.changes >= 2 * texts.words.len() as u64;
-            let are_devices = recur && texts.count == self.census.rows && (take_turns || goes_back);
-            let examples = texts.words.iter().take(3).map(|word| word.0.as_str());
-            are_devices.then(|| (c, list(examples), "--ignore", "all rows are of one"))
-        });
-        match found {
-            Some((c, examples, option, otherwise)) if !self.options.force => Err(Error::MixedDevices {
-                path: self.source.path.into(),
-                column: self.names[c].clone(),
-                examples,
-                option,
-                otherwise,
-            }),
-            _ => Ok(()),
+            // The cells may be a mode or a place of one device, or its readings.
+            let may_be_other = !is_identifier || are_numbers && names::is_thing(name);
+            // Without times there is nothing else to judge by.
+            let are_devices = match self.time.map(|time| Turns::read(self, time, c)).transpose()? {
+                Some(Some(turns)) => take_turns && !(may_be_other && turns.have_one_clock()) || turns.begin_again(),
+                Some(None) => !may_be_other,
+                None => true,
+            };
+            if are_devices {
+                let cells: Vec<&str> = match are_numbers {
+                    true => column.examples.iter().map(|(_, cell)| cell.as_str()).collect(),
+                    false => texts.words.iter().take(3).map(|word| word.0.as_str()).collect(),
+                };
+                return Err(Error::MixedDevices {
+                    path: self.source.path.into(),
+                    column: name.clone(),
+                    examples: list(cells),
+                    option: if are_numbers { "--keep" } else { "--ignore" },
+                    otherwise: if are_numbers {
+                        "the numbers are readings"
+                    } else {
+                        "all rows are of one"
+                    },
+                });
+            }
         }
+        Ok(())
     }
 
     /// Places of the counters whose increase is wanted.

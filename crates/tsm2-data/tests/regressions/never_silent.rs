@@ -275,3 +275,42 @@ fn a_place_that_changes_at_times_is_no_device() {
     let (_, report) = read(places);
     assert_eq!(names(&report), ["temp", "humidity"]);
 }
+
+#[test]
+fn modes_and_numbers_of_a_converter_were_said_to_be_devices() {
+    let row = |cell: &str, row: usize| format!("{},{cell},{},{}", at(row), reading(row), 50.0 + reading(row));
+    let modes = |header: &str, words: [&str; 3], rows: usize| table(header, 240, |at| row(words[at / rows % 3], at));
+    for text in [
+        modes("time,name,temp,power", ["heat", "idle", "cool"], 4),
+        modes("time,location,temp,speed", ["depot", "road", "customer"], 10),
+        table("time,source,temp,hum", 240, |at| {
+            row(if at % 7 < 2 { "estimated" } else { "measured" }, at)
+        }),
+    ] {
+        assert_eq!(read(text).1.variates.len(), 2);
+    }
+    let counts = table("time,sensor,temp,hum", 240, |at| {
+        row(&(500 + ((at * 2_654_435_761) >> 9) % 101).to_string(), at)
+    });
+    assert_eq!(names(&read(counts).1), ["sensor", "temp", "hum"]);
+    // A simulation draws the machine of each row.
+    let drawn = table("time,machine_id,temp,hum", 240, |at| {
+        row(&(((at * 2_654_435_761) >> 9) % 9).to_string(), at)
+    });
+    assert!(error(drawn).contains("--series machine_id"));
+}
+
+#[test]
+fn a_replaced_sensor_was_said_to_be_two_where_rows_changed_places() {
+    let (_, report) = read(table("time,sensor,temp,hum", 240, |row| {
+        let at = at(if row < 100 { row ^ 1 } else { row });
+        format!("{at},{},{},{}", ["A1", "B7"][row / 120], reading(row), 50.0 + reading(row))
+    }));
+    assert_eq!(names(&report), ["temp", "hum"]);
+}
+
+#[test]
+fn rows_of_named_devices_were_mixed_where_one_came_only_once() {
+    let message = error(of_two_devices("time,station,temp,humidity", |row| row % 2).replacen("hall", "attic", 1));
+    assert!(message.contains("--series station"), "{message}");
+}
