@@ -32,7 +32,19 @@ static DEMO: Program = Program {
     path: OnceLock::new(),
 };
 
-static PROGRAMS: [&Program; 3] = [&EDGE, &TSM2, &DEMO];
+static LAB: Program = Program {
+    package: "tsm2-lab",
+    name: "tsm2-lab",
+    path: OnceLock::new(),
+};
+
+static ENDURANCE: Program = Program {
+    package: "tsm2-endurance",
+    name: "endurance",
+    path: OnceLock::new(),
+};
+
+static PROGRAMS: [&Program; 5] = [&EDGE, &TSM2, &DEMO, &LAB, &ENDURANCE];
 
 impl Program {
     /// Its path. `cargo test --workspace` builds it before any test; for the tests of one package
@@ -82,7 +94,7 @@ pub fn demo() -> &'static Path {
     DEMO.path()
 }
 
-/// The programs that people use, each with its package.
+/// The programs, each with its package.
 pub fn programs() -> impl Iterator<Item = (&'static str, &'static str)> {
     PROGRAMS.iter().map(|program| (program.name, program.package))
 }

@@ -110,6 +110,31 @@ pub fn run_block(script: &str, folder: &Path) -> String {
     printed
 }
 
+/// Folders with pages; those of the repository's own folder are pages too.
+const FOLDERS: [&str; 4] = ["docs", "firmware", "models", "fuzz"];
+
+/// All pages: path in the repository, and text.
+pub fn pages() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    in_folder("", false, &mut found);
+    FOLDERS.iter().for_each(|folder| in_folder(folder, true, &mut found));
+    found
+}
+
+fn in_folder(folder: &str, is_deep: bool, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(repository(folder)).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_name().expect("a name").to_string_lossy();
+        let name = format!("{folder}/{file}").trim_start_matches('/').to_owned();
+        match path.is_dir() {
+            true if is_deep && file != "target" => in_folder(&name, true, found),
+            true => {}
+            false if name.ends_with(".md") => found.push((name, std::fs::read_to_string(&path).expect("a page"))),
+            false => {}
+        }
+    }
+}
+
 /// The blocks of commands of a page.
 pub fn blocks(page: &str) -> Vec<String> {
     let mut lines = page.lines().map(str::trim_start);

@@ -1,48 +1,26 @@
-//! Every command of `tsm2`, `tsm2-edge` and `tsm2-demo` that stands in a document exists, with each of its
+//! Every command of this workspace's programs that stands in a document exists, with each of its
 //! options.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use tsm2_e2e::process::{programs, run_program};
-use tsm2_e2e::tutorial::repository;
-
-/// Folders whose pages are read; files of the root are read too.
-const FOLDERS: [&str; 4] = ["docs", "firmware", "models", "fuzz"];
+use tsm2_e2e::tutorial::{blocks, pages};
 
 /// A command and the page that has it.
 struct Found {
-    page: PathBuf,
+    page: String,
     program: &'static str,
     arguments: Vec<String>,
 }
 
-fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        match path.is_dir() {
-            true if path.file_name().is_some_and(|name| name != "target") => pages(&path, found),
-            true => {}
-            false if path.extension().is_some_and(|end| end == "md") => found.push(path),
-            false => {}
-        }
-    }
-}
-
-/// The lines of commands of a page: blocks of `sh`, a continued line as one, without remarks.
-fn lines(page: &str) -> Vec<String> {
-    let (mut lines, mut is_inside, mut before) = (Vec::new(), false, String::new());
-    for line in page.lines() {
-        match line.trim_start().strip_prefix("```") {
-            Some(language) => is_inside = language == "sh",
-            None if is_inside => {
-                let line = line.split(" #").next().unwrap_or_default();
-                before += line.trim_end_matches('\\');
-                if !line.ends_with('\\') {
-                    lines.push(std::mem::take(&mut before));
-                }
-            }
-            None => {}
+/// The commands of a block, a continued line as one, without remarks.
+fn lines(block: &str) -> Vec<String> {
+    let (mut lines, mut before) = (Vec::new(), String::new());
+    for line in block.lines() {
+        let line = line.split(" #").next().unwrap_or_default();
+        before += line.trim_end_matches('\\');
+        if !line.ends_with('\\') {
+            lines.push(std::mem::take(&mut before));
         }
     }
     lines
@@ -109,13 +87,9 @@ fn has_command(help: &str, name: &str) -> bool {
 
 #[test]
 fn commands_in_documents_exist_with_their_options() {
-    let mut files = Vec::new();
-    FOLDERS.iter().for_each(|folder| pages(&repository(folder), &mut files));
-    files.extend(["README.md", "CONTRIBUTING.md"].map(repository));
     let mut found = Vec::new();
-    for page in files {
-        let text = std::fs::read_to_string(&page).expect("a page");
-        for line in lines(&text) {
+    for (page, text) in pages() {
+        for line in blocks(&text).iter().flat_map(|block| lines(block)) {
             for command in line.split(['|', ';']).flat_map(|part| part.split("&&")) {
                 if let Some((program, arguments)) = program(command.trim()) {
                     let page = page.clone();
@@ -134,13 +108,13 @@ fn commands_in_documents_exist_with_their_options() {
         }
         let text = help.of(&words).to_owned();
         if text.contains("Commands:\n") && rest.peek().is_some_and(|word| !word.starts_with('-')) {
-            unknown.insert(format!("{}: {words:?} has no command {:?}", page.display(), rest.peek()));
+            unknown.insert(format!("{}: {words:?} has no command {:?}", page, rest.peek()));
         }
         for word in rest.filter(|word| word.starts_with('-') && word.len() > 1) {
             let option = word.split('=').next().unwrap_or_default();
             let is_number = option[1..].starts_with(|c: char| c.is_ascii_digit());
             if !is_number && !has_word(&text, option) {
-                unknown.insert(format!("{}: {words:?} has no option {option}", page.display()));
+                unknown.insert(format!("{}: {words:?} has no option {option}", page));
             }
         }
         commands.insert(words);

@@ -60,6 +60,20 @@ fn relative_links_lead_to_files() {
 }
 
 #[test]
+fn contributing_lists_the_steps_of_the_gate() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file: &str| std::fs::read_to_string(workspace.join(file)).expect("a file");
+    let gate = read(".ci/run");
+    let steps: Vec<&str> = gate
+        .lines()
+        .filter_map(|line| line.strip_prefix("step \"")?.split('"').next())
+        .collect();
+    let listed = format!("Its steps: {}. ", steps.join("; "));
+    let page = read("CONTRIBUTING.md").replace('\n', " ");
+    assert!(steps.len() > 10 && page.contains(&listed), "CONTRIBUTING.md does not say: {listed}");
+}
+
+#[test]
 fn lines_are_short() {
     let mut long = Vec::new();
     for (file, text) in documents() {
