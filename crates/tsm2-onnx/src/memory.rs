@@ -62,7 +62,7 @@ fn analyse(model: &mut InferenceModel) -> TractResult<Result<(), GraphError>> {
 
             let name = model.node(node).name.clone();
             let op = &mut model.node_mut(node).op;
-            if let Some(why) = lacks_dimensions(&op.name(), &inputs) {
+            if let Some(why) = unfit(&op.name(), &inputs) {
                 return Ok(Err(GraphError::Unsupported(format!("{} at {name:?} on {why}", op.name()))));
             }
             let length = if op.name() == "Range" { range_length(&inputs) } else { None };
@@ -92,9 +92,9 @@ fn analyse(model: &mut InferenceModel) -> TractResult<Result<(), GraphError>> {
     Ok(Ok(()))
 }
 
-/// The input that has fewer dimensions than its operator counts on: there tract reads beyond the end of the shape, or counts
-/// from one below zero.
-fn lacks_dimensions(of: &str, inputs: &[&InferenceFact]) -> Option<&'static str> {
+/// The input that has less than its operator counts on. Without dimensions tract reads beyond the end of the shape, or
+/// counts from one below zero; without elements it reads a number that is not there.
+fn unfit(of: &str, inputs: &[&InferenceFact]) -> Option<&'static str> {
     let is_on_images = ["BatchNorm", "Conv", "InstanceNorm", "Lrn", "Pool"]
         .iter()
         .any(|part| of.contains(part));
@@ -105,7 +105,19 @@ fn lacks_dimensions(of: &str, inputs: &[&InferenceFact]) -> Option<&'static str>
     match of {
         _ if is_on_images && has_less(0, 2) => Some("an input of fewer than two dimensions"),
         "GatherNd" if has_less(1, 1) => Some("indices without a dimension"),
-        _ => None,
+        _ => {
+            let mut empty = (0..inputs.len()).filter(|&input| numbers(inputs[input]) == Some(0));
+            empty.any(|input| !may_be_empty(of, input)).then_some("an input without elements")
+        }
+    }
+}
+
+/// Whether an operator takes this input without elements: a list, such as a shape, axes or what is joined, and no number.
+fn may_be_empty(of: &str, input: usize) -> bool {
+    match of {
+        "ConstantOfShape" | "Identity" | "InferenceConcat" | "onnx.Cast" => true,
+        "MultiBroadcastTo" | "Reduce13" | "Reshape" | "Resize" | "Squeeze13" | "Unsqueeze13" => input > 0,
+        _ => false,
     }
 }
 

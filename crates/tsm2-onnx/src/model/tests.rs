@@ -480,6 +480,88 @@ fn indices_without_a_dimension_took_memory_without_an_end() {
 }
 
 #[test]
+fn a_number_read_of_a_constant_without_elements_killed_the_process() {
+    for (operator, inputs) in [
+        ("Add", 2),
+        ("BlackmanWindow", 1),
+        ("Clip", 3),
+        ("CumSum", 2),
+        ("DFT", 2),
+        ("Div", 2),
+        ("Dropout", 3),
+        ("Equal", 2),
+        ("Mul", 2),
+        ("NonMaxSuppression", 5),
+        ("OneHot", 3),
+        ("Pad", 3),
+        ("Pow", 2),
+        ("QuantizeLinear", 3),
+        ("Range", 3),
+        ("STFT", 4),
+        ("TopK", 2),
+        ("Trilu", 2),
+        ("Where", 3),
+    ] {
+        for empty in 0..inputs {
+            let constant = |graph: &mut Graph| [graph.floats(&[0], &[]), graph.integers(&[])][usize::from(empty > 0 && operator != "Clip")];
+            let made = |graph: &mut Graph| {
+                let shape = graph.integers(&[0]);
+                graph.op("ConstantOfShape", &[shape])
+            };
+            let sliced = |graph: &mut Graph, readings| graph.slice(readings, 0, 0..0);
+            for way in 0..3 {
+                let error = expanding(|graph, readings| {
+                    let mut values = vec![readings; inputs];
+                    values[empty] = match way {
+                        0 => constant(graph),
+                        1 => made(graph),
+                        _ => sliced(graph, readings),
+                    };
+                    graph.op(operator, &values)
+                });
+                assert!(
+                    error.ends_with("on an input without elements"),
+                    "{operator}, input {empty}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_without_elements_are_as_good_as_others() {
+    let model = GraphModel::from_bytes(&graph(
+        |graph, readings, state| {
+            let (forecast, next) = sound(graph, readings, state);
+            let (none, nothing) = (graph.integers(&[]), graph.floats(&[0], &[]));
+            let joined = graph.concat(0, &[nothing, next, nothing]);
+            let sum = graph.op("ReduceSum", &[joined, none]);
+            let sum = graph.op("Reshape", &[sum, none]);
+            let sum = graph.op("Expand", &[sum, none]);
+            let zero = graph.op("ConstantOfShape", &[none]);
+            let zero = graph.cast(zero, DataType::Float);
+            let sum = graph.add(sum, zero);
+            let sum = graph.op("Squeeze", &[sum, none]);
+            let sum = graph.op("Unsqueeze", &[sum, none]);
+            let image = graph.reshape(forecast, &[1, 1, 2, 3]);
+            let scales = graph.floats(&[4], &[1.0; 4]);
+            let image = graph.op("Resize", &[image, nothing, scales]);
+            let sizes = graph.integers(&[1, 1, 2, 3]);
+            let image = graph.op("Resize", &[image, nothing, nothing, sizes]);
+            let forecast = graph.reshape(image, &[2, 3]);
+            (graph.add(forecast, sum), next)
+        },
+        |_| {},
+    ))
+    .expect("a sound graph");
+    let mut forecast = [0.0; 6];
+    model
+        .step(&mut vec![0.0; model.state_len()], &[1.0, 2.0], 0, &mut forecast)
+        .expect("a step");
+    assert_eq!(forecast, [4.0, 4.0, 4.0, 5.0, 5.0, 5.0]);
+}
+
+#[test]
 fn a_huge_number_in_an_attribute_kept_the_runtime_busy_for_minutes() {
     let with = |name: &str, ints: Vec<i64>| {
         graph(sound, |model| {
