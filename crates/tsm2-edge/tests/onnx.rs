@@ -352,6 +352,95 @@ mod with_the_feature {
         );
     }
 
+    /// What `validate` says of the sound graph under this name, in a folder of this name, where `limits` ran before it in a shell.
+    #[cfg(target_os = "linux")]
+    fn validated_in(folder: &std::ffi::OsStr, name: &str, limits: &str) -> std::process::Output {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join(folder);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(graph("gru.onnx"), folder.join(name)).unwrap();
+        write_config(&folder.join("edge.toml"), Path::new(name), "");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{limits} exec \"$0\" validate edge.toml"));
+        command.arg(env!("CARGO_BIN_EXE_tsm2-edge")).current_dir(&folder).output().unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_graph_is_tried_whatever_its_name_and_folder() {
+        use std::os::unix::ffi::OsStrExt;
+        for (folder, name) in [(&b"\xff"[..], "gru.onnx"), (b"plain", "-h"), (b"a b", "--version.onnx")] {
+            let output = validated_in(std::ffi::OsStr::from_bytes(folder), name, "");
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_trial_without_memory_did_not_say_so() {
+        let mut failed = 0;
+        for megabytes in (20..320).rev().step_by(10) {
+            let output = validated_in("plain".as_ref(), "gru.onnx", &format!("ulimit -v {megabytes}000;"));
+            let error = String::from_utf8_lossy(&output.stderr);
+            match output.status.code() {
+                Some(0) => continue,
+                Some(1) => failed += 1,
+                // There is no room for the program itself.
+                _ => break,
+            }
+            assert_eq!(error.lines().count(), 1, "{megabytes} MB: {error}");
+            let is_said = ["unavailable", "memory allocation"].iter().any(|words| error.contains(words));
+            assert!(is_said, "{megabytes} MB: {error}");
+        }
+        assert!(failed > 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_trial_is_the_first_to_go_where_memory_ends() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));
+        command.arg("try-graph").arg(graph("slow.onnx")).arg("60").stdin(Stdio::piped());
+        let mut trial = Daemon(command.spawn().unwrap());
+        let score = || std::fs::read_to_string(format!("/proc/{}/oom_score_adj", trial.0.id())).unwrap();
+        while score().trim() != "1000" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(trial.0.stdin.take());
+        assert_eq!(trial.0.wait().unwrap().code(), Some(3), "it ends with the one that started it");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_daemon_whose_program_was_replaced_still_tries_a_graph() {
+        let Some(broker) = Mosquitto::start() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let [config, program] = ["edge.toml", "tsm2-edge"].map(|name| folder.path().join(name));
+        let rest = format!(
+            "broker.host = '127.0.0.1'\nbroker.port = {}\ninput.time_field = 'time'\n",
+            broker.port()
+        );
+        write_config(&config, &graph("gru.onnx"), &rest);
+        std::fs::copy(env!("CARGO_BIN_EXE_tsm2-edge"), &program).unwrap();
+        let mut client = TestClient::connect(broker.port(), &["tsm2/#"]).await;
+        let mut command = Command::new(&program);
+        let daemon = Daemon(command.arg("run").arg(&config).stdout(Stdio::null()).spawn().unwrap());
+        client.wait_for("tsm2/status", "online").await;
+
+        std::fs::remove_file(&program).unwrap();
+        std::fs::write(&program, "the next version").unwrap();
+        write_config(&config, &graph("mamba.onnx"), &rest);
+        let pid = rustix::process::Pid::from_child(&daemon.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        let readings = [20.0, -5.0, 0.25].map(Some);
+        for row in 0.. {
+            client.publish("s/one", payload(row, &readings)).await;
+            if row > 0 && client.forecast().await.payload["model"] == "mamba" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     #[test]
     fn a_graph_that_takes_hours_ends_with_the_time_of_its_trial() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tsm2-edge"));

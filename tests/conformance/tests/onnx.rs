@@ -2,6 +2,7 @@
 
 use tsm2_conformance::onnx::{Subject, by_core, by_onnxruntime, by_tract};
 use tsm2_conformance::tolerance::{Distance, Tolerance};
+use tsm2_onnx::Interface;
 
 #[test]
 fn tract_agrees_with_the_step_over_2000_time_steps() {
@@ -22,6 +23,24 @@ fn the_checker_accepts_every_graph_and_onnxruntime_agrees_with_the_step() {
         let distance = Distance::new(&subject.bundle, &timed.run, &by_core(subject).run);
         println!("{}: {distance}", subject.name);
         assert!(distance.within(Tolerance::Close), "{}: {distance}", subject.name);
+    }
+}
+
+#[test]
+fn the_metadata_holds_names_scaler_interval_and_horizon() {
+    for subject in Subject::all() {
+        let (of_graph, meta) = (
+            Interface::read(&subject.exported.bytes).expect("a graph").metadata,
+            subject.bundle.meta(),
+        );
+        assert_eq!(of_graph.name, meta.name);
+        assert_eq!(of_graph.variates, meta.variates, "names, units, means and standard deviations");
+        assert_eq!(
+            (of_graph.interval_ms, of_graph.horizon),
+            (meta.interval_ms, Some(meta.config.horizon)),
+            "{}",
+            subject.name
+        );
     }
 }
 

@@ -38,22 +38,23 @@ pub(super) struct TryGraph {
 impl TryGraph {
     pub(super) fn run(self) -> anyhow::Result<()> {
         limit_memory().context("cannot limit the memory of the trial")?;
-        end_with_time_or_daemon(Duration::from_secs(self.seconds));
+        end_with_time_or_daemon(Duration::from_secs(self.seconds)).context("cannot start the threads of the trial")?;
         GraphModel::open(&self.graph)?;
         Ok(())
     }
 }
 
 /// Ends this process after so long, and when the one that started it has ended and so has closed its standard input.
-fn end_with_time_or_daemon(time: Duration) {
-    thread::spawn(move || {
+fn end_with_time_or_daemon(time: Duration) -> io::Result<()> {
+    thread::Builder::new().spawn(move || {
         thread::sleep(time);
         exit(TOO_SLOW);
-    });
-    thread::spawn(|| {
+    })?;
+    thread::Builder::new().spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         exit(TOO_SLOW);
-    });
+    })?;
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -68,6 +69,8 @@ fn limit_memory() -> io::Result<()> {
         };
         setrlimit(resource, limit)?;
     }
+    // Where the memory of the machine or of its group ends, Linux ends this process and not the daemon.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     Ok(())
 }
 
@@ -87,11 +90,12 @@ pub(super) fn tried(graph: &Path) -> anyhow::Result<()> {
         false => std::env::current_exe().context("cannot find this program")?,
     };
     let file = graph.display();
-    let mut command = Command::new(program);
-    command.arg(NAME).arg(graph).arg(MAX_SECONDS.to_string());
+    let mut command = Command::new(&program);
+    // A name may begin with a dash.
+    command.args([NAME, "--"]).arg(graph).arg(MAX_SECONDS.to_string());
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let started = command.spawn();
-    let mut process = started.with_context(|| format!("{file}: cannot start a process that tries the graph"))?;
+    let mut process = started.with_context(|| format!("{file}: cannot start {}, which tries the graph", program.display()))?;
     let _open_until_its_end = process.stdin.take();
     let output = process.wait_with_output()?;
     match output.status.code() {
@@ -103,9 +107,13 @@ pub(super) fn tried(graph: &Path) -> anyhow::Result<()> {
         Some(TOO_SLOW) => {
             bail!("{file}: reading the graph and running one time step takes more than {MAX_SECONDS} s; export a smaller model")
         }
-        _ => bail!(
-            "{file}: the graph ends the program that runs it ({}); export the model in another way, or a smaller one",
-            output.status
-        ),
+        _ => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let why = said.trim().lines().next().map_or(String::new(), |line| format!(": {line}"));
+            bail!(
+                "{file}: the graph ends the program that runs it ({}{why}); export the model in another way, or a smaller one",
+                output.status
+            )
+        }
     }
 }
