@@ -135,6 +135,7 @@ fn options(out: &Path) -> TrainOptions {
         size: train::Size::default(),
         statics: None,
         missing_rate: Rate::default(),
+        tensorboard: false,
         resume: false,
         from: None,
         baselines: true,

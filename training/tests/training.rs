@@ -67,6 +67,7 @@ fn options(out: &Path) -> TrainOptions {
         size: train::Size::default(),
         statics: None,
         missing_rate: Rate::default(),
+        tensorboard: false,
         resume: false,
         from: None,
         baselines: false,
@@ -118,7 +119,10 @@ fn interrupted(table: &Table, options: &TrainOptions, stops: &[(&str, usize)]) -
 fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_resumes_exactly_wherever_it_was_stopped() {
     let table = chaos(2000);
     let folder = tempfile::tempdir().expect("temporary folder");
-    let options = options(&folder.path().join("a"));
+    let options = TrainOptions {
+        tensorboard: true,
+        ..options(&folder.path().join("a"))
+    };
     let trained = train::run(&table, &options, &mut |_| {}).expect("trains");
     assert!(trained.device.contains("CPU"));
     let (model, linear) = (
@@ -131,6 +135,8 @@ fn a_trained_model_beats_every_linear_one_on_a_chaotic_map_and_resumes_exactly_w
         let text = std::fs::read_to_string(options.out.join(file)).expect(file);
         assert!(text.lines().count() > 3 && !text.contains("test"), "{file}: {text}");
     }
+    let events = std::fs::read_dir(options.out.join("tensorboard/tsm2")).expect("event files");
+    assert_eq!(events.count(), 1);
 
     let bytes = std::fs::read(&trained.path).expect("the bundle");
     let again = TrainOptions {

@@ -46,6 +46,7 @@ fn a_channel_that_stood_still_in_training_and_moves_later_does_not_make_the_fore
         size: Size::default(),
         statics: None,
         missing_rate: Rate::default(),
+        tensorboard: false,
         resume: false,
         from: None,
         baselines: false,

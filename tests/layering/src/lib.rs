@@ -6,8 +6,10 @@
 
 mod circles;
 mod dependencies;
+mod files;
 mod words;
 
 pub use circles::{SourceError, circles};
 pub use dependencies::{ALLOWED_DEPENDENCIES, Metadata, violations};
+pub use files::tracked;
 pub use words::{RetiredWord, retired_words, texts_of_rust};

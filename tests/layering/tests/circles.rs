@@ -1,8 +1,8 @@
-//! No crate has an import circle between its files, and the check finds each kind of circle.
+//! No crate has an import circle between its files, and the check finds each kind of circle; every source file is part of a crate.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tsm2_layering::circles;
+use tsm2_layering::{circles, tracked};
 
 /// Source folders with a crate root each.
 const ROOTS: &[&str] = &["crates", "training", "tests"];
@@ -32,6 +32,39 @@ fn no_crate_has_an_import_circle() {
     }
     assert!(seen > 8, "only {seen} crate roots found");
     assert!(found.is_empty(), "import circles:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_source_file_is_part_of_its_crate() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let files = tracked(&workspace, ".rs");
+    let mut left = Vec::new();
+    for file in files.iter().filter(|file| file.iter().any(|part| part == "src")) {
+        let (folder, name) = (
+            file.parent().expect("a folder"),
+            file.file_name().expect("a name").to_string_lossy(),
+        );
+        let of_folder = name == "mod.rs";
+        let (folder, module) = match of_folder {
+            true => (
+                folder.parent().expect("a folder"),
+                folder.file_name().expect("a name").to_string_lossy(),
+            ),
+            false => (folder, name.trim_end_matches(".rs").into()),
+        };
+        let is_root = !of_folder && (folder.ends_with("src") && ["main", "lib"].contains(&&*module) || folder.ends_with("bin"));
+        let declarations = [format!("mod {module};"), format!("mod {module} {{"), format!("{name}\"]")];
+        let declares = |parent: &&PathBuf| {
+            let near = parent.parent() == Some(folder) || parent.with_extension("") == folder;
+            let text = || std::fs::read_to_string(workspace.join(parent)).unwrap_or_default();
+            near && declarations.iter().any(|declaration| text().contains(declaration))
+        };
+        if !is_root && !files.iter().any(|parent| declares(&parent)) {
+            left.push(file.display().to_string());
+        }
+    }
+    assert!(files.len() > 200, "only {} files found", files.len());
+    assert!(left.is_empty(), "no module declares:\n{}", left.join("\n"));
 }
 
 /// The circles of a crate with these files.

@@ -2,19 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use tsm2_layering::tracked;
+
 /// The longest line of a paragraph or list, in characters.
 const LONGEST: usize = 100;
 
 fn documents() -> Vec<(PathBuf, String)> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = std::process::Command::new("git")
-        .args(["ls-files", "-z", "--", "*.md"])
-        .current_dir(&workspace)
-        .output()
-        .expect("git starts");
-    let names = String::from_utf8(output.stdout).expect("names are UTF-8");
-    let files = names
-        .split_terminator('\0')
+    let files = tracked(&workspace, ".md")
+        .into_iter()
         .map(|name| workspace.join(name))
         .filter(|file| file.is_file());
     files

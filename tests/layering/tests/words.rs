@@ -1,23 +1,11 @@
 //! No text that a person reads uses a retired word of `docs/glossary.md`: documents, examples of configuration, documentation comments,
 //! help texts and messages.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tsm2_layering::{retired_words, texts_of_rust};
+use tsm2_layering::{retired_words, texts_of_rust, tracked};
 
 const GLOSSARY: &str = "docs/glossary.md";
-
-/// The files under `folder` that git tracks and whose name ends in `suffix`.
-fn tracked(workspace: &Path, suffix: &str) -> Vec<PathBuf> {
-    let output = std::process::Command::new("git")
-        .args(["ls-files", "-z", "--", &format!("*{suffix}")])
-        .current_dir(workspace)
-        .output()
-        .expect("git starts");
-    assert!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
-    let names = String::from_utf8(output.stdout).expect("names are UTF-8");
-    names.split_terminator('\0').map(PathBuf::from).collect()
-}
 
 #[test]
 fn no_text_uses_a_retired_word() {

@@ -99,6 +99,9 @@ pub struct Train {
     /// less accurate where no reading is missing
     #[arg(long, value_name = "SHARE", default_value = "0")]
     missing_rate: Rate,
+    /// Write the course of the training for TensorBoard too, into the folder's tensorboard
+    #[arg(long)]
+    tensorboard: bool,
     /// Continue from the last checkpoint in the folder. The result is the same as without interruption
     #[arg(long)]
     resume: bool,
@@ -193,6 +196,7 @@ impl Train {
             size: self.size(),
             statics,
             missing_rate: self.missing_rate,
+            tensorboard: self.tensorboard,
             resume: self.resume,
             from: self.from.as_deref().map(Bundle::open).transpose()?.map(Arc::new),
             baselines: !self.no_baselines,

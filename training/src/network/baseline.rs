@@ -77,9 +77,11 @@ impl NeuralKind {
     }
 }
 
-/// Numbers of a patch that belong to its variate.
+/// Numbers of a patch that belong to its variate: samples and exponential averages.
 fn own(config: &Config) -> usize {
-    config.network.map_or(0, |network| network.patch)
+    config
+        .network
+        .map_or(0, |network| network.patch + config.averages_len(network.averages))
 }
 
 /// Numbers of a patch that are the same for all variates, calendar and future covariates: they enter once.
@@ -181,5 +183,50 @@ impl Learner for NeuralBaseline {
             forecast.reshape((streams, tokens, self.config.targets(), self.config.horizon))?,
             state,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tsm2_core::{Averages, Calendar, NetworkConfig};
+
+    use super::*;
+
+    #[test]
+    fn every_number_of_every_variate_is_read() {
+        let config = Config {
+            variates: 3,
+            horizon: 2,
+            calendar: Calendar { day: 1, week: 0 },
+            averages: Some(Averages {
+                count: 2,
+                shortest: 2.0,
+                longest: 8.0,
+            }),
+            network: Some(NetworkConfig {
+                patch: 4,
+                averages: true,
+                calendar: true,
+                ..NetworkConfig::default()
+            }),
+            ..Config::default()
+        };
+        let (m, p) = (config.variates, config.patch_len());
+        for kind in NeuralKind::ALL {
+            let values = |_: &str, shape: &[usize]| Ok((0..shape.iter().product()).map(|i: usize| (i as f32).sin()).collect());
+            let network = NeuralBaseline::new(kind, 5, &config, &Device::Cpu, values).unwrap();
+            let forecast = |patches: Vec<f32>| -> Vec<f32> {
+                let patches = Tensor::from_vec(patches, (1, 1, m, p), &Device::Cpu).unwrap();
+                let (forecast, _) = network.forward(&patches, &State::default()).unwrap();
+                forecast.flatten_all().unwrap().to_vec1().unwrap()
+            };
+            let before = forecast(vec![0.1; m * p]);
+            // The calendar is common to all variates and read once.
+            for place in (0..m * p).filter(|place| place / p == 0 || place % p < own(&config)) {
+                let mut patches = vec![0.1; m * p];
+                patches[place] = 0.6;
+                assert_ne!(forecast(patches), before, "{kind:?}: number {} of variate {}", place % p, place / p);
+            }
+        }
     }
 }

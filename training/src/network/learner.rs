@@ -26,7 +26,7 @@ pub trait Learner: Send + Sync {
 }
 
 /// Recurrent state of a number of streams: tensors whose first dimension is the streams. It enters and leaves detached, so that training can
-/// carry it from one chunk to the next (truncated back-propagation, TSM2.md section 6).
+/// carry it from one chunk to the next (truncated back-propagation, docs/explanation/training.md, Training).
 #[derive(Clone, Debug, Default)]
 pub struct State(pub Vec<Tensor>);
 

@@ -1,4 +1,4 @@
-//! The mixers of TSM2's layers, differentiable, over whole sequences (TSM2.md sections 3 and 4), for streaming and window mode.
+//! The mixers of TSM2's layers, differentiable, over whole sequences (docs/reference/bundle.md, section 10), for streaming and window mode.
 //!
 //! Features are `[streams, tokens, variates, D]`. A mixer reads the tensors under its layer's prefix and adds its output to its input.
 

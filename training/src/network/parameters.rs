@@ -79,7 +79,7 @@ pub struct Parameters {
 
 impl Parameters {
     /// Initial values: the mixers start as banks of exponential averages whose selection is nearly off, the variate mixers and
-    /// the head contribute nothing yet, and the averaging of earlier features is a plain residual stack (TSM2.md sections 3 and 4, `lti`).
+    /// the head contribute nothing yet, and the averaging of earlier features is a plain residual stack (docs/reference/bundle.md, section 10).
     ///
     /// # Errors
     /// A fault of the configuration, or of the device.

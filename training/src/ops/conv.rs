@@ -1,4 +1,4 @@
-//! The mixer's short convolution with its SiLU: depthwise, causal along the recurrence (TSM2.md section 3).
+//! The mixer's short convolution with its SiLU: depthwise, causal along the recurrence (docs/reference/bundle.md, section 10).
 
 use super::lanes::vectorised;
 use super::pointwise::silu_and_slope;

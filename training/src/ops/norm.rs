@@ -4,7 +4,7 @@ use super::lanes::{LANES, Lanes, blocks, load, store, sum, vectorised};
 use super::{contiguous, on_cpu, with_slices};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
-/// Added to the variance (TSM2.md section 3).
+/// Added to the variance (docs/reference/bundle.md, section 10).
 const EPS: f32 = 1e-5;
 
 /// (x - mean) / sqrt(var + 1e-5) * scale + shift over the last dimension D of `x` `[..., D]`; `scale` and `shift` are `[D]`.

@@ -5,7 +5,7 @@ use super::{contiguous, on_cpu, with_slices};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use tsm2_core::math;
 
-/// y * SiLU(g) (TSM2.md section 3, last line). Both of one shape.
+/// y * SiLU(g) (docs/reference/bundle.md, section 10). Both of one shape.
 ///
 /// # Errors
 /// Shapes that differ, or a type other than f32.

@@ -2,7 +2,7 @@
 //!
 //! candle's operations take at most three tensors, so B, C, a_log and D travel as one flat tensor. The last state is not a
 //! second result but is handed out at the side, detached: the gradient of a carried state is not followed (truncated
-//! back-propagation, TSM2.md section 6).
+//! back-propagation, docs/explanation/training.md, Training).
 
 use super::lanes::{Lanes, transpose, vectorised};
 use super::scan_kernel::{Inputs, ScanShape, backward, forward};
@@ -18,7 +18,7 @@ pub struct ScanOptions {
     pub reverse: bool,
 }
 
-/// h = exp(dt A) h + dt B c; y = sum_n C h + D c, with dt = softplus(dt_raw) and A = -exp(a_log) (TSM2.md section 3).
+/// h = exp(dt A) h + dt B c; y = sum_n C h + D c, with dt = softplus(dt_raw) and A = -exp(a_log) (docs/reference/bundle.md, section 10).
 ///
 /// Shapes: `c` and `dt_raw` (bias included) `[O, L, I, E]`, `bc` (B, then C) `[O, L, I, 2N]`, `a_log` `[E, N]`, `d` `[E]`,
 /// `state` `[O, I, E, N]` or none for zero. Returns y `[O, L, I, E]` and the state after the last step, detached.

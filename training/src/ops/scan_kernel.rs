@@ -1,4 +1,4 @@
-//! The selective scan over slices, forward and backward (TSM2.md section 3; Mamba, arXiv 2312.00752, algorithm 2).
+//! The selective scan over slices, forward and backward (docs/reference/bundle.md, section 10; Mamba, arXiv 2312.00752, algorithm 2).
 //!
 //! Lanes run over the features E; the state of one sequence lies in blocks `[block][n]`. The forward pass keeps the state at
 //! the start of every [`SEGMENT`] steps; the backward pass replays a segment from there, with the same operations and so the

@@ -1,11 +1,11 @@
-//! Weighted sums: of earlier layers' features (TSM2.md section 4), and of squared errors (section 6).
+//! Weighted sums: of earlier layers' features (docs/reference/bundle.md, section 10), and of squared errors.
 
 use super::lanes::{dot, map, total};
 use super::pointwise::same_shape;
 use super::{contiguous, on_cpu, with_slices};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-/// sum_i weights_i * terms_i, with learned `weights` `[n]` and n terms of one shape (TSM2.md section 4).
+/// sum_i weights_i * terms_i, with learned `weights` `[n]` and n terms of one shape (docs/reference/bundle.md, section 10).
 ///
 /// # Errors
 /// No term, shapes that do not fit, or a type other than f32.

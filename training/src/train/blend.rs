@@ -23,7 +23,7 @@ const QUANTILE: f64 = 0.1;
 const LEAST_BLOCKS: usize = 4;
 
 /// A network whose gain that counts is a smaller share of the linear head's error, averaged over the step groups, is left out.
-const LEAST_GAIN: f64 = 0.01;
+pub const LEAST_GAIN: f64 = 0.01;
 
 /// Weights that are tried, besides 0: one of so many parts each.
 const WEIGHTS: usize = 20;

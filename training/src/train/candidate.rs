@@ -28,6 +28,10 @@ const MOST_MLP_VARIATES: usize = 200;
 /// A network of this width is not halved further.
 const LEAST_WIDTH: usize = 8;
 
+/// The learning rate, and a higher one that is tried too: noisy recordings need the low one, and on others the high one is faster.
+const RATE: f64 = 1e-3;
+const HIGH_RATE: f64 = 3e-3;
+
 /// The MLP across variates.
 pub const MLP: Mlp = Mlp { reduce: 16, hidden: 256 };
 
@@ -51,6 +55,8 @@ pub struct Candidate {
     pub config: Config,
     /// Its feed among those of [`feeds`].
     pub feed: usize,
+    /// Its largest learning rate.
+    pub learning_rate: f64,
     /// Weights to begin with, by name; `None`: initial ones.
     pub weights: Option<BTreeMap<String, Vec<f32>>>,
 }
@@ -73,7 +79,7 @@ impl Candidate {
     }
 }
 
-/// TSM2 as a configuration has it, and in other shapes: the other mixer across variates, longer patches, half the size.
+/// TSM2 as a configuration has it, and in other shapes: the other mixer across variates, longer patches, half the size, a higher rate.
 #[must_use]
 pub fn tsm2(config: &Config, table: &Table, split: &Split) -> Vec<Candidate> {
     let own = config.network.unwrap_or_default();
@@ -84,6 +90,7 @@ pub fn tsm2(config: &Config, table: &Table, split: &Split) -> Vec<Candidate> {
             kind: Kind::Tsm2,
             config: config.with_network(network),
             feed: 0,
+            learning_rate: RATE,
             weights: None,
         });
     };
@@ -108,6 +115,17 @@ pub fn tsm2(config: &Config, table: &Table, split: &Split) -> Vec<Candidate> {
         );
     }
     add("half the size", half(own));
+    with_high_rate(candidates)
+}
+
+/// The candidates, and the first one at the high rate.
+fn with_high_rate(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let first = candidates.first().map(|first| Candidate {
+        what: format!("{} at {} times the rate", first.what, HIGH_RATE / RATE),
+        learning_rate: HIGH_RATE,
+        ..first.clone()
+    });
+    candidates.extend(first);
     candidates
 }
 
@@ -176,11 +194,12 @@ pub fn from(bundle: &Bundle, config: &Config) -> Result<Option<Candidate>, Strin
         kind: Kind::Tsm2,
         config: config.with_network(network),
         feed: 0,
+        learning_rate: RATE,
         weights: Some(weights),
     }))
 }
 
-/// A neural baseline in two widths.
+/// A neural baseline in two widths, the first one at a higher rate too.
 #[must_use]
 pub fn baselines(kind: NeuralKind, config: &Config) -> Vec<Candidate> {
     let network = config.network.map(|network| NetworkConfig {
@@ -192,9 +211,10 @@ pub fn baselines(kind: NeuralKind, config: &Config) -> Vec<Candidate> {
         kind: Kind::Baseline(kind, hidden),
         config: Config { network, ..*config },
         feed: 0,
+        learning_rate: RATE,
         weights: None,
     };
-    kind.widths().map(candidate).to_vec()
+    with_high_rate(kind.widths().map(candidate).to_vec())
 }
 
 /// The feeds of the candidates: one for each length of patches. Each candidate gets the number of its own.

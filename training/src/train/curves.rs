@@ -1,25 +1,36 @@
-//! `curves.csv`: the course of a training, a line for each validation.
+//! The course of a training, at each validation: `curves.csv`, and event files for TensorBoard on request.
 
-use std::fs::{File, OpenOptions};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use super::event_file::EventFile;
 
 /// Name of the file, beside the model's.
 pub const CURVES: &str = "curves.csv";
 
-/// The open file.
+/// Name of the folder of event files, beside the model's.
+pub const TENSORBOARD: &str = "tensorboard";
+
+/// Error of validation in `curves.csv` and TensorBoard.
+const SCORE: &str = "validation_error_relative_to_linear";
+
+/// The open files.
 #[derive(Debug)]
 pub struct Curves {
     path: PathBuf,
     writer: csv::Writer<File>,
+    /// The folder of event files, and the file of each network.
+    events: Option<(PathBuf, HashMap<String, EventFile>)>,
 }
 
 impl Curves {
-    /// A new file in folder `out`, or the one of the training that is resumed.
+    /// New files in folder `out`, or those of the training that is resumed.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn open(out: &Path, resume: bool) -> io::Result<Self> {
+    /// A file cannot be written.
+    pub fn open(out: &Path, resume: bool, tensorboard: bool) -> io::Result<Self> {
         let path = out.join(CURVES);
         let continued = resume && path.exists();
         let file = match continued {
@@ -28,17 +39,18 @@ impl Curves {
         };
         let mut writer = csv::Writer::from_writer(file);
         if !continued {
-            writer.write_record([
-                "network",
-                "candidate",
-                "update",
-                "seconds",
-                "loss",
-                "validation_error_relative_to_linear",
-            ])?;
+            writer.write_record(["network", "candidate", "update", "seconds", "loss", SCORE])?;
             writer.flush()?;
         }
-        Ok(Self { path, writer })
+        let events = out.join(TENSORBOARD);
+        if !resume && events.exists() {
+            fs::remove_dir_all(&events)?;
+        }
+        Ok(Self {
+            path,
+            writer,
+            events: tensorboard.then(|| (events, HashMap::new())),
+        })
     }
 
     /// The file.
@@ -50,7 +62,7 @@ impl Curves {
     /// A validation after so many updates and seconds. `loss` is the mean training loss since the one before.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// A file cannot be written.
     pub fn write(&mut self, network: &str, candidate: &str, update: usize, seconds: f64, loss: f64, score: f64) -> io::Result<()> {
         let numbers = [
             update.to_string(),
@@ -60,6 +72,14 @@ impl Curves {
         ];
         let names = [network.to_owned(), candidate.to_owned()];
         self.writer.write_record(names.iter().chain(&numbers))?;
-        self.writer.flush()
+        self.writer.flush()?;
+        let Some((folder, files)) = &mut self.events else { return Ok(()) };
+        if !files.contains_key(network) {
+            files.insert(network.to_owned(), EventFile::create(&folder.join(network))?);
+        }
+        match files.get_mut(network) {
+            Some(file) => file.scalars(update, &[("loss", loss), (SCORE, score)]),
+            None => Ok(()),
+        }
     }
 }

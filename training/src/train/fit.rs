@@ -4,7 +4,7 @@
 //!    there are cores for. The smallest of those that are as good as the best is taken.
 //! 2. Training: warm-up, constant rate, and a decay phase (arXiv 2404.06395), because the stopping time is not known in advance. The decay phase begins when a quarter
 //!    of the updates is left, or when a tenth of them brought no new best.
-//! 3. Early stop: a network that gains nothing within a tenth of the updates after the trials is not trained further.
+//! 3. Early stop: a network whose gain within a tenth of the updates after the trials is too small for a bundle is not trained further.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 
-use super::blend::{blend_weights, is_silent};
+use super::blend::LEAST_GAIN;
 use super::candidate::Candidate;
 use super::checkpoint::{Checkpoints, Plan};
 use super::clock::{Clock, Stop};
@@ -35,6 +35,9 @@ const DECAY: usize = 4;
 
 /// Without a new best for this share of the updates, the decay phase begins; it then takes as long. One of so many.
 const PATIENCE: usize = 10;
+
+/// No network is given up before so many updates: on noisy recordings the error falls late.
+const LEAST_UPDATES: usize = 500;
 
 /// Validations of a training at most.
 const VALIDATIONS: usize = 40;
@@ -221,7 +224,10 @@ impl Setting<'_> {
     fn begin<'f>(&self, i: usize, candidate: &Candidate, feeds: &'f [Feed<'f>], traces: &Traces<'_>) -> Result<Run<'f>, Error> {
         let mut trainer = Trainer::new(
             |rng| candidate.initial(self.statics, rng, self.device),
-            self.options,
+            TrainerOptions {
+                learning_rate: candidate.learning_rate,
+                ..self.options
+            },
             &feeds[candidate.feed],
             self.train,
             self.device,
@@ -392,7 +398,7 @@ impl Setting<'_> {
             self.curve(traces, what, made, loss, score)?;
             if run.trainer.decay().is_none() {
                 let best = run.trainer.best();
-                if made >= plan.trial + all / PATIENCE && best.is_none_or(|best| is_silent(&blend_weights(&best.errors))) {
+                if made >= (plan.trial + all / PATIENCE).max(LEAST_UPDATES) && best.is_none_or(|best| best.score > 1.0 - LEAST_GAIN) {
                     run.trainer.end();
                 } else if best.is_some_and(|best| made > best.update + all / PATIENCE) {
                     run.trainer.begin_decay((all / PATIENCE).min(all.saturating_sub(made)));

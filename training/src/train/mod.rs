@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod curves;
 mod error;
+mod event_file;
 pub mod export;
 pub mod feed;
 pub mod fit;

@@ -39,6 +39,8 @@ pub struct TrainOptions {
     pub statics: Option<StaticCovariates>,
     /// Share of the training rows' readings that is masked in the inputs.
     pub missing_rate: Rate,
+    /// Writes event files for TensorBoard into `out/tensorboard`.
+    pub tensorboard: bool,
     /// Continues from the last checkpoint in `out`.
     pub resume: bool,
     /// Continues from the network of an earlier model of the same variates.

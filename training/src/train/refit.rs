@@ -32,7 +32,7 @@ impl Setting<'_> {
         report: &mut dyn FnMut(usize),
     ) -> Result<Option<BTreeMap<String, Vec<f32>>>, TrainError> {
         let options = TrainerOptions {
-            learning_rate: RATE * self.options.learning_rate,
+            learning_rate: RATE * candidate.learning_rate,
             ..self.options
         };
         let initial = |rng: &mut _| candidate.initial(self.statics, rng, self.device);

@@ -116,7 +116,7 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     };
     let mut checkpoints = Checkpoints::open(&options.out, &provenance(&[]), table, options)?;
     let clock = Clock::start(checkpoints.used());
-    let mut curves = Curves::open(&options.out, options.resume).map_err(out(&options.out))?;
+    let mut curves = Curves::open(&options.out, options.resume, options.tensorboard).map_err(out(&options.out))?;
     if !options.resume {
         // The results of an earlier training.
         for kind in NeuralKind::ALL {

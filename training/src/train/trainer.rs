@@ -1,10 +1,12 @@
-//! Truncated back-propagation with a carried state, as on the device (TSM2.md section 6).
+//! Truncated back-propagation with a carried state, as on the device (docs/explanation/training.md, Training).
 //!
 //! - Several streams run side by side through the training rows. An update advances each by some tokens, with a loss at every
 //!   token. The recurrent state passes, detached, to the next update.
 //! - The network learns what the linear head leaves. The squared error at each step is divided by its running mean, so that one
 //!   model serves near and distant steps.
 //! - Now and then a stream goes through a gap: its readings are hidden, and no loss is taken until they return.
+//! - A row whose error is far above the mean, as after a gap, counts by the root of its error (Huber 1964), so that it does not rule
+//!   the gradient.
 //! - The streams are divided into two shards, one thread each; the gradients are added in a fixed order. The same seed gives
 //!   the same model, whatever the load of the machine.
 
@@ -37,6 +39,9 @@ const BALANCE_RATE: f64 = 0.01;
 
 /// Lower bound of the running mean, in units of z: smaller errors are those of single precision.
 const LEAST_ERROR: f64 = 1e-12;
+
+/// A row whose error is more than so many times the mean counts by its root from there on.
+const ROW_LIMIT: f32 = 16.0;
 
 /// A loss this many times the usual one is a spike.
 const LOSS_SPIKE: f64 = 100.0;
@@ -419,21 +424,35 @@ impl<'a> Trainer<'a> {
             .iter()
             .map(|&b| (scale / if b > 0.0 { b.max(LEAST_ERROR) } else { 1.0 }) as f32)
             .collect();
-        let weight: Vec<f32> = chunk.weight.iter().enumerate().map(|(i, w)| w * factors[i % h]).collect();
+        let mut weight: Vec<f32> = chunk.weight.iter().enumerate().map(|(i, w)| w * factors[i % h]).collect();
         let shape = (streams.len(), tokens, f, h);
         let patches = (streams.len(), tokens, config.variates, config.patch_len());
         let patches = Tensor::from_slice(&chunk.patches, patches, &self.device)?;
         let (forecast, state) = self.learner.forward(&patches, &state)?;
+        let squared: Vec<f32> = forecast.flatten_all()?.to_vec1::<f32>()?;
+        let squared: Vec<f32> = squared.iter().zip(&chunk.residual).map(|(f, r)| (f - r) * (f - r)).collect();
+        let most = match self.options.horizon_balance && self.update > 0 {
+            true => ROW_LIMIT / (self.options.streams * tokens) as f32,
+            false => f32::INFINITY,
+        };
+        let mut errors = vec![(0.0, 0.0); h];
+        let rows = weight
+            .chunks_exact_mut(f * h)
+            .zip(squared.chunks_exact(f * h))
+            .zip(chunk.weight.chunks_exact(f * h));
+        for ((weight, squared), given) in rows {
+            let error: f32 = weight.iter().zip(squared).map(|(w, error)| w * error).sum();
+            let share = (most / error).sqrt().min(1.0);
+            for (i, (weight, (squared, given))) in weight.iter_mut().zip(squared.iter().zip(given)).enumerate() {
+                *weight *= share;
+                let sum = &mut errors[i % h];
+                sum.0 += f64::from(squared * given * share);
+                sum.1 += f64::from(u8::from(*given > 0.0));
+            }
+        }
         let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
         let loss = squared_error(&forecast, &tensor(&chunk.residual)?, &tensor(&weight)?)?;
         let gradients = loss.backward()?;
-        let mut errors = vec![(0.0, 0.0); h];
-        let forecast = forecast.flatten_all()?.to_vec1::<f32>()?;
-        for (i, ((forecast, residual), w)) in forecast.iter().zip(&chunk.residual).zip(&chunk.weight).enumerate() {
-            let sum = &mut errors[i % h];
-            sum.0 += f64::from((forecast - residual) * (forecast - residual) * w);
-            sum.1 += f64::from(u8::from(*w > 0.0));
-        }
         Ok((
             gradients,
             ShardResult {

@@ -266,6 +266,7 @@ impl Bench {
             size: self.size(),
             statics: None,
             missing_rate: MissingRate::default(),
+            tensorboard: false,
             resume: false,
             from: None,
             baselines: self.neural,

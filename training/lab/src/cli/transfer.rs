@@ -134,6 +134,7 @@ impl Transfer {
             size: Size::default(),
             statics: None,
             missing_rate: Rate::default(),
+            tensorboard: false,
             resume: false,
             from: None,
             baselines: false,

@@ -80,7 +80,7 @@ impl WindowConfig {
         Ok(())
     }
 
-    /// Names and shapes of the tensors, in order. The mixers' are the bundle's (TSM2.md section 8).
+    /// Names and shapes of the tensors, in order. The mixers' are the bundle's (docs/reference/bundle.md, section 3).
     #[must_use]
     pub fn layout(&self) -> Vec<(String, Vec<usize>)> {
         let d = self.d_model;

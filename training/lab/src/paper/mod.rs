@@ -1,6 +1,6 @@
 //! The paper's window mode: windows of a fixed length, each normalised by itself, forecast from all their tokens.
 //!
-//! TSM2.md section 1 calls this window mode. Nothing here is exported or run on a device. It shares the mixers, operations and optimiser with
+//! The model of the paper reads windows (docs/explanation/paper.md). Nothing here is exported or run on a device. It shares the mixers, operations and optimiser with
 //! the streaming network. Every window starts from an empty state, and the head reads all of its tokens at once.
 //! The same seed makes the same figures.
 

@@ -7,7 +7,7 @@ use crate::ops::vectorised;
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 
-/// The exponential average of the weights; validation and the bundle use it (TSM2.md section 6).
+/// The exponential average of the weights; validation and the bundle use it (docs/explanation/training.md, Training).
 #[derive(Debug)]
 pub struct Ema {
     pub(super) values: Vec<Vec<f32>>,
