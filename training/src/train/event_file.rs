@@ -109,7 +109,7 @@ mod tests {
             .unwrap();
         let path = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
         let bytes = fs::read(path).unwrap();
-        // Written by TensorBoard 2.20 for an event without a time and a step.
+        // As TensorBoard 2.21 writes it.
         assert_eq!(checksum(&24u64.to_le_bytes()), [0xA3, 0x7F, 0x4B, 0x22]);
         let mut rest = bytes.as_slice();
         let mut events = Vec::new();
