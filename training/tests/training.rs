@@ -413,7 +413,7 @@ fn a_feed_gives_the_same_numbers_from_any_row_on() {
         assert_eq!(some.patches, all.patches[rows.start * patch..rows.end * patch]);
         let entries = rows.start * 6..rows.end * 6;
         assert_eq!(some.weight, all.weight[entries.clone()]);
-        for (a, b) in some.residual.iter().zip(&all.residual[entries]) {
+        for (a, b) in some.target.iter().zip(&all.target[entries]) {
             assert!((a - b).abs() < 1e-5, "rows {rows:?}: {a} and {b}");
         }
     }
@@ -434,7 +434,7 @@ fn a_hidden_reading_is_missing_for_the_model_and_counts_nowhere_until_the_readin
     let (mut gap, plain) = (Chunk::default(), Chunk::at(&feed, 100..130).expect("reads"));
     feed.read(&mut cursor, 30, &mut gap).expect("reads");
     assert!(gap.weight[..60].iter().all(|w| *w == 0.0) && gap.weight[60..] == plain.weight[60..]);
-    assert_eq!(gap.residual, plain.residual);
+    assert_eq!(gap.target, plain.target);
     let patch = 2 * config.patch_len();
     assert_ne!(gap.patches[9 * patch..10 * patch], plain.patches[9 * patch..10 * patch]);
     let after = (10 + NetworkConfig::default().patch) * patch;
@@ -460,7 +460,7 @@ fn what_is_masked_in_training_is_hidden_from_the_inputs_only() {
     let differs = |row: usize| all.patches[row * patch..(row + 1) * patch] != some.patches[row * patch..(row + 1) * patch];
     let differing = |rows: Range<usize>| rows.filter(|&row| differs(row)).count();
     assert!(differing(0..200) > 150 && differing(200 + NetworkConfig::default().patch..300) == 0);
-    assert_eq!((all.residual, all.weight), (some.residual, some.weight));
+    assert_eq!((all.target, all.weight), (some.target, some.weight));
 }
 
 /// An oscillator that noise keeps going: its last two readings foretell the next one, if both are there.

@@ -1,7 +1,6 @@
 //! A trained neural baseline as a file beside the model's, and its errors.
 //!
-//! A baseline is a network that learned what the linear head leaves, that linear head, and a blend weight per step group: the same
-//! parts as the model has.
+//! A baseline is a network, the linear head, and the weight of the network per step group: the same parts as the model has.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -27,7 +26,7 @@ const LINEAR_HEAD: &str = "linear_head.weight";
 const BOUNDS: &str = "linear_head.bounds";
 
 /// The entry of the metadata.
-const META: &str = "tsm2_baseline";
+const META: &str = "tsm2_baseline_2";
 
 /// Tokens in one forward pass.
 const TOKENS: usize = 64;
@@ -182,9 +181,10 @@ impl Neural {
                         continue;
                     }
                     for (i, out) in out.iter_mut().enumerate() {
-                        let (mean, deviation) = chunk.statistics[token * f + i / h];
+                        let (base, deviation) = chunk.bases[token * f + i / h];
                         let entry = token * f * h + i;
-                        *out = (chunk.linear[entry] + weights[i % h] * forecast[entry]) * deviation + mean;
+                        let (linear, weight) = (chunk.linear[entry], weights[i % h]);
+                        *out = base + (linear + weight * (forecast[entry] - linear)) * deviation;
                     }
                     tally.add(origin, &out);
                 }

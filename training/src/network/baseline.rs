@@ -1,7 +1,7 @@
 //! The neural baselines in parallel form: a streaming GRU and an MLP over a short window.
 //!
 //! Both read what TSM2 reads: the patches of all variates under TSM2's normalizer, the calendar, and the future covariates. Both forecast
-//! all steps of all targets at once, and like TSM2 they learn what the linear head leaves.
+//! all steps of all targets at once, and like TSM2 they learn the change from the newest sample.
 
 use candle_core::{DType, Device, Result, Tensor};
 use rand::{Rng, RngExt};

@@ -1,4 +1,4 @@
-//! A trained network and its linear head as one bundle: the blend weights are multiplied into the network's head.
+//! A trained network and its linear head as one bundle: the blend weights are multiplied into both heads.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl Export<'_> {
         Bundle::new(meta, weights)
     }
 
-    /// Configuration and flat weights of the model file: the weights per group folded into the head. A network that is
+    /// Configuration and flat weights of the model file: the weights per group folded into the heads. A network that is
     /// silent at every step is left out.
     fn assemble(&self, trained: &BTreeMap<String, Vec<f32>>) -> Result<(Config, Vec<f32>), tsm2_core::Error> {
         let (config, mut linear_head) = (self.config, self.linear_head);
@@ -76,6 +76,7 @@ impl Export<'_> {
             }
             values
         };
+        let rank = config.linear_head.rank;
         let d_model = config.network.map_or(0, |network| network.d_model);
         let mut names = Vec::new();
         tsm2_core::layout(&shrunk, |name, shape| {
@@ -85,7 +86,12 @@ impl Export<'_> {
         for (name, len) in names {
             if name.starts_with("linear_head.") {
                 let (tensor, rest) = linear_head.split_at(len.min(linear_head.len()));
-                weights.extend_from_slice(tensor);
+                let (width, tensor) = (config.linear_head_features(), tensor.to_vec());
+                weights.extend(match name.as_str() {
+                    "linear_head.weight" => scaled(tensor, width, &|step| 1.0 - by_step[step]),
+                    "linear_head.step.weight" => scaled(tensor, rank, &|step| 1.0 - by_step[step]),
+                    _ => tensor,
+                });
                 linear_head = rest;
             } else {
                 // A tensor that is not there leaves the weights too few, which the bundle refuses.

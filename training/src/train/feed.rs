@@ -49,12 +49,13 @@ pub struct Cursor {
 pub struct Chunk {
     /// `[rows, M, patch]`.
     pub patches: Vec<f32>,
-    /// Mean and deviation of the normalizer, `[rows, targets]`.
-    pub statistics: Vec<(f32, f32)>,
-    /// The linear head's forecast, normalized, `[rows, targets, H]`; zero without one.
+    /// What forecasts count from, the newest sample for a relative head and otherwise the normalizer's mean, and the normalizer's
+    /// deviation: `[rows, targets]`.
+    pub bases: Vec<(f32, f32)>,
+    /// The linear head's forecast from the base, in units of the deviation, `[rows, targets, H]`; zero without one.
     pub linear: Vec<f32>,
-    /// What the linear head leaves, normalized, of the same shape; 0 where the reading is missing.
-    pub residual: Vec<f32>,
+    /// What came, in the same units, of the same shape; 0 where the reading is missing.
+    pub target: Vec<f32>,
     /// Weight of each entry's squared error, of the same shape: the squared deviation, so that errors count in units of z;
     /// 0 where the reading is missing.
     pub weight: Vec<f32>,
@@ -175,12 +176,11 @@ impl<'a> Feed<'a> {
         } else {
             self.config.linear_head_features()
         };
-        let before = chunk.statistics.len();
+        let before = chunk.bases.len();
         let first = cursor.row;
         let run = self.table.runs.run_of(first);
         let mut counts = Vec::with_capacity(rows);
         let mut phi = vec![0.0; f * rows * features];
-        let mut anchors = Vec::with_capacity(rows * f);
         let mut patches = chunk.patches.len();
         chunk.patches.resize(patches + rows * m * p, 0.0);
         for i in 0..rows {
@@ -191,9 +191,10 @@ impl<'a> Feed<'a> {
                 patches += p;
             }
             for v in 0..f {
-                chunk.statistics.push(self.preprocessor.statistics(&cursor.state, v));
+                let (mean, deviation) = self.preprocessor.statistics(&cursor.state, v);
+                let anchor = self.preprocessor.anchor(&cursor.state, v);
+                chunk.bases.push((mean + anchor * deviation, deviation));
                 if features > 0 {
-                    anchors.push(self.preprocessor.anchor(&cursor.state, v));
                     // Variate by variate, so that each one's features are a matrix.
                     self.preprocessor
                         .features(&cursor.state, v, &mut phi[(v * rows + i) * features..][..features]);
@@ -201,29 +202,26 @@ impl<'a> Feed<'a> {
             }
         }
         let (start, end) = (before * h, (before + rows * f) * h);
-        for numbers in [&mut chunk.linear, &mut chunk.residual, &mut chunk.weight] {
+        for numbers in [&mut chunk.linear, &mut chunk.target, &mut chunk.weight] {
             numbers.resize(end, 0.0);
         }
         if features > 0 {
             self.forecast(&phi, rows, features, &mut chunk.linear[start..]);
-            for (linear, anchor) in chunk.linear[start..].chunks_exact_mut(h).zip(anchors) {
-                linear.iter_mut().for_each(|linear| *linear += anchor);
-            }
         }
         for i in 0..rows * f {
             let (row, v) = (first + i / f, i % f);
-            let (mean, deviation) = chunk.statistics[before + i];
+            let (base, deviation) = chunk.bases[before + i];
             let entries = start + i * h..start + (i + 1) * h;
-            let numbers = chunk.residual[entries.clone()].iter_mut().zip(&mut chunk.weight[entries.clone()]);
-            for (step, ((residual, weight), linear)) in numbers.zip(&chunk.linear[entries]).enumerate() {
+            let numbers = chunk.target[entries.clone()].iter_mut().zip(&mut chunk.weight[entries]);
+            for (step, (target, weight)) in numbers.enumerate() {
                 let z = if row + 1 + step < run.end {
                     self.z(row + 1 + step, v)
                 } else {
                     f32::NAN
                 };
-                (*residual, *weight) = (0.0, 0.0);
+                (*target, *weight) = (0.0, 0.0);
                 if !z.is_nan() {
-                    *residual = (z - mean) / deviation - linear;
+                    *target = (z - base) / deviation;
                     *weight = if counts[i / f] { deviation * deviation } else { 0.0 };
                 }
             }

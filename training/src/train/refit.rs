@@ -1,7 +1,7 @@
 //! The network of the model that is written: trained further on all rows, after every choice was made.
 //!
-//! The linear head is fitted anew to all rows. The network starts from the weights that did best on validation, and learns what this head
-//! leaves, at a falling rate: the newest rows are part of it, and nothing that was measured depends on them.
+//! The linear head is fitted anew to all rows. The network starts from the weights that did best on validation, and learns on at a falling
+//! rate: the newest rows are part of it, and nothing that was measured depends on them.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! A training from table to bundle, with its decisions and their evidence.
 //!
 //! 1. Fit the scaler; find the season; choose the linear part by rolling origins.
-//! 2. Try several networks that learn what the linear head leaves, and train the best one ([`super::fit`]).
+//! 2. Try several networks that learn the change from the newest sample, and train the best one ([`super::fit`]).
 //! 3. Blend network and linear head per step group, by validation ([`super::blend`]).
 //! 4. Measure the model on the validation part with the device's code; write the bundle.
 //! 5. The same, from 2 on, for the neural baselines.

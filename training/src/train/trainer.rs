@@ -2,8 +2,8 @@
 //!
 //! - Several streams run side by side through the training rows. An update advances each by some tokens, with a loss at every
 //!   token. The recurrent state passes, detached, to the next update.
-//! - The network learns what the linear head leaves. The squared error at each step is divided by its running mean, so that one
-//!   model serves near and distant steps.
+//! - The network learns the change from the newest sample, as the linear head does: an error of that head is not one that it has to undo.
+//!   The squared error at each step is divided by its running mean, so that one model serves near and distant steps.
 //! - Now and then a stream goes through a gap: its readings are hidden, and no loss is taken until they return.
 //! - A row whose error is far above the mean, as after a gap, counts by the root of its error (Huber 1964), so that it does not rule
 //!   the gradient.
@@ -430,7 +430,7 @@ impl<'a> Trainer<'a> {
         let patches = Tensor::from_slice(&chunk.patches, patches, &self.device)?;
         let (forecast, state) = self.learner.forward(&patches, &state)?;
         let squared: Vec<f32> = forecast.flatten_all()?.to_vec1::<f32>()?;
-        let squared: Vec<f32> = squared.iter().zip(&chunk.residual).map(|(f, r)| (f - r) * (f - r)).collect();
+        let squared: Vec<f32> = squared.iter().zip(&chunk.target).map(|(f, r)| (f - r) * (f - r)).collect();
         let most = match self.options.horizon_balance && self.update > 0 {
             true => ROW_LIMIT / (self.options.streams * tokens) as f32,
             false => f32::INFINITY,
@@ -451,7 +451,7 @@ impl<'a> Trainer<'a> {
             }
         }
         let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
-        let loss = squared_error(&forecast, &tensor(&chunk.residual)?, &tensor(&weight)?)?;
+        let loss = squared_error(&forecast, &tensor(&chunk.target)?, &tensor(&weight)?)?;
         let gradients = loss.backward()?;
         Ok((
             gradients,

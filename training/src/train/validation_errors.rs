@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// BlendSums over forecasts at one step, in units of z: of r^2, r n and n^2, and how many there are. r is the linear head's error and n the step
-/// from the linear head's forecast to the network's model, so the forecast at weight w is the linear head's plus w n.
+/// from the linear head's forecast to the network's, so the forecast at weight w is the linear head's plus w n.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BlendSums {
     /// Of r^2: the linear head's own error.

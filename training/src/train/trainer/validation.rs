@@ -92,8 +92,9 @@ impl Trainer<'_> {
             state = next;
             if done >= warm {
                 let forecast = forecast.flatten_all()?.to_vec1::<f32>()?;
-                for (i, ((forecast, residual), w)) in forecast.iter().zip(&chunk.residual).zip(&chunk.weight).enumerate() {
-                    let (n, r, w) = (f64::from(*forecast), f64::from(*residual), f64::from(*w));
+                for (i, w) in chunk.weight.iter().enumerate() {
+                    let [forecast, linear, target, w] = [forecast[i], chunk.linear[i], chunk.target[i], *w].map(f64::from);
+                    let (n, r) = (forecast - linear, target - linear);
                     let token = i / (f * h);
                     let origin = done - warm + token % tokens;
                     let sum = &mut sums[token / tokens * parts + origin * parts / share][i % h];
