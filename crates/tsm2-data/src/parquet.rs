@@ -236,7 +236,7 @@ fn quote(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The text of a file.
-pub(crate) struct Table {
+pub(crate) struct Table<'a> {
     file: Box<dyn FileReader>,
     /// The next row group.
     group: usize,
@@ -245,11 +245,14 @@ pub(crate) struct Table {
     rows: usize,
     ready: Vec<u8>,
     at: usize,
+    /// Rows of all groups, and what gets the share of them that is decoded.
+    all: u128,
+    done: Box<dyn Fn(f64) + 'a>,
 }
 
-impl Table {
-    /// Opens the file, or reads these bytes in its place.
-    pub fn open(path: &Path, bytes: Option<&[u8]>) -> io::Result<Table> {
+impl<'a> Table<'a> {
+    /// Opens the file, or reads these bytes in its place. `done` gets the shares of the rows that are decoded.
+    pub fn open(path: &Path, bytes: Option<&[u8]>, done: Box<dyn Fn(f64) + 'a>) -> io::Result<Table<'a>> {
         let file: Box<dyn FileReader> = match bytes {
             Some(bytes) => Box::new(SerializedFileReader::new(bytes::Bytes::copy_from_slice(bytes))?),
             None => Box::new(SerializedFileReader::new(File::open(path)?)?),
@@ -296,6 +299,8 @@ impl Table {
             rows: 0,
             ready,
             at: 0,
+            all: rows,
+            done,
         })
     }
 
@@ -314,6 +319,7 @@ impl Table {
         }
         let rows = self.rows.min(CHUNK);
         self.rows -= rows;
+        (self.done)(rows as f64 / self.all.max(1) as f64);
         let schema = self.file.metadata().file_metadata().schema_descr_ptr();
         let mut chunks = Vec::with_capacity(self.readers.len());
         for (c, reader) in self.readers.iter_mut().enumerate() {
@@ -334,7 +340,7 @@ impl Table {
     }
 }
 
-impl Read for Table {
+impl Read for Table<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.at == self.ready.len() && !self.fill()? {
             return Ok(0);

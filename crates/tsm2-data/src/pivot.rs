@@ -27,10 +27,14 @@ impl Reader<'_> {
             precise: if self.options.difference.is_empty() { Vec::new() } else { vec![0] },
             rows: self.census.rows,
         };
-        let table = Table::read(self.source, self.dialect, &plan)?;
         let unit_column = (0..self.names.len()).find(|c| names::is_unit(&self.names[*c]) && *c != long.value && !long.names.contains(c));
+        self.source.pass(if unit_column.is_some() { 0.5 } else { 1.0 });
+        let table = Table::read(self.source, self.dialect, &plan)?;
         let units = match unit_column {
-            Some(c) => self.units(c, &long.names)?,
+            Some(c) => {
+                self.source.pass(1.0);
+                self.units(c, &long.names)?
+            }
             None => HashMap::new(),
         };
         let mut dropped = Vec::new();

@@ -16,6 +16,10 @@ use crate::unpack;
 /// Bytes read at a time.
 pub(crate) const BUFFER: usize = 128 * 1024;
 
+/// The part of the time that the survey of the bytes takes, and of the rest the unpacking of JSON.
+const SURVEY: f64 = 0.10;
+const UNPACKING: f64 = 0.6;
+
 /// A recording's text.
 pub(crate) struct Source<'a> {
     pub path: &'a Path,
@@ -30,8 +34,11 @@ pub(crate) struct Source<'a> {
     /// SHA-256 of the bytes as stored, in hexadecimal.
     pub sha256: String,
     meter: &'a Meter,
-    /// Of the meter, for a byte that is read from the file.
-    share_of_byte: Cell<f64>,
+    /// Of the meter: before the file, the whole file, what is left of it, and the pass.
+    before: f64,
+    whole: f64,
+    left: Cell<f64>,
+    share: Cell<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +50,7 @@ enum Container {
 }
 
 impl<'a> Source<'a> {
-    /// Surveys the whole file once: its digest and its encoding.
+    /// Surveys the whole file once: its digest and its encoding. All passes together are this share of the meter.
     pub fn open(path: &'a Path, bytes: Option<&'a [u8]>, encoding: Option<&str>, (meter, share): (&'a Meter, f64)) -> Result<Self, Error> {
         let mut source = Source {
             path,
@@ -55,10 +62,13 @@ impl<'a> Source<'a> {
             table: None,
             sha256: String::new(),
             meter,
-            share_of_byte: Cell::new(0.0),
+            before: meter.now().1,
+            whole: share,
+            left: Cell::new(share),
+            share: Cell::new(0.0),
         };
         source.container = source.find_container()?;
-        source.pass(share);
+        source.pass(SURVEY);
         let mut digest = Sha256::new();
         let mut survey = Survey::default();
         let is_plain = source.container == Container::None;
@@ -69,10 +79,11 @@ impl<'a> Source<'a> {
             }
         })?;
         source.sha256 = hexadecimal(&digest.finalize());
-        source.pass(0.0);
         if matches!(source.container, Container::Gzip | Container::Zstd) {
+            source.pass(SURVEY);
             source.pieces(source.decompressed()?, |bytes| survey.add(bytes))?;
         }
+        source.pass(0.0);
         source.return_lines = survey.has_return_lines();
         source.encoding = match encoding {
             _ if source.container == Container::Parquet => Encoding::Utf8,
@@ -88,10 +99,22 @@ impl<'a> Source<'a> {
         Ok(source)
     }
 
-    /// A pass over the whole file begins, which is this share of the meter.
-    pub fn pass(&self, share: f64) {
-        let size = self.bytes.map_or_else(|| size(self.path), |bytes| bytes.len() as u64);
-        self.share_of_byte.set(share / size.max(1) as f64);
+    /// A pass over the whole file begins, which takes this part of the time that is left.
+    pub fn pass(&self, part: f64) {
+        let left = self.left.get();
+        // The pass before may have ended early.
+        self.meter.reach(self.before + self.whole - left);
+        self.left.set(left - part * left);
+        self.share.set(part * left);
+    }
+
+    /// A reader of so many bytes in all, which are counted as they are read.
+    fn metered<R>(&self, reader: R, bytes: u64) -> Metered<'a, R> {
+        Metered {
+            reader,
+            meter: self.meter,
+            share_of_byte: self.share.get() / bytes.max(1) as f64,
+        }
     }
 
     /// Hands all bytes over, a piece at a time.
@@ -125,7 +148,11 @@ impl<'a> Source<'a> {
         let mut text = Vec::new();
         let read = self.text()?.read_to_end(&mut text);
         self.checked(read)?;
-        match unpack::to_csv(&String::from_utf8_lossy(&text)) {
+        self.pass(UNPACKING);
+        let share = self.share.get();
+        let table = unpack::to_csv(&String::from_utf8_lossy(&text), &|part| self.meter.add(share * part));
+        self.pass(0.0);
+        match table {
             None => Ok(()),
             Some(Ok(table)) => {
                 self.table = Some((table, b','));
@@ -164,11 +191,14 @@ impl<'a> Source<'a> {
     /// The text from its start, without a byte order mark; line protocol as a table.
     pub fn text(&self) -> Result<Box<dyn BufRead + '_>, Error> {
         if let Some((table, _)) = &self.table {
-            return Ok(Box::new(table.as_slice()));
+            let table = self.metered(table.as_slice(), table.len() as u64);
+            return Ok(Box::new(BufReader::with_capacity(BUFFER, table)));
         }
         #[cfg(feature = "parquet")]
         if self.container == Container::Parquet {
-            let table = self.checked(crate::parquet::Table::open(self.path, self.bytes))?;
+            let (meter, share) = (self.meter, self.share.get());
+            let done = Box::new(move |part| meter.add(share * part));
+            let table = self.checked(crate::parquet::Table::open(self.path, self.bytes, done))?;
             return Ok(Box::new(BufReader::with_capacity(BUFFER, table)));
         }
         let text = self.decoded()?;
@@ -207,15 +237,11 @@ impl<'a> Source<'a> {
 
     fn raw(&self) -> Result<Box<dyn BufRead + 'a>, Error> {
         Ok(match self.bytes {
-            Some(bytes) => Box::new(bytes),
-            None => Box::new(BufReader::with_capacity(
-                BUFFER,
-                Metered {
-                    file: self.checked(File::open(self.path))?,
-                    meter: self.meter,
-                    share_of_byte: self.share_of_byte.get(),
-                },
-            )),
+            Some(bytes) => Box::new(BufReader::with_capacity(BUFFER, self.metered(bytes, bytes.len() as u64))),
+            None => {
+                let file = self.metered(self.checked(File::open(self.path))?, size(self.path));
+                Box::new(BufReader::with_capacity(BUFFER, file))
+            }
         })
     }
 
@@ -282,16 +308,16 @@ pub(crate) fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// A file whose bytes are counted as they are read.
-struct Metered<'a> {
-    file: File,
+/// Bytes that are counted as they are read.
+struct Metered<'a, R> {
+    reader: R,
     meter: &'a Meter,
     share_of_byte: f64,
 }
 
-impl Read for Metered<'_> {
+impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read(into)?;
+        let length = self.reader.read(into)?;
         self.meter.add(length as f64 * self.share_of_byte);
         Ok(length)
     }

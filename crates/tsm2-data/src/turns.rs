@@ -1,30 +1,52 @@
 //! Whether the rows that a column names are of several devices, or of one with a state such as a mode or a place.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
 use crate::error::Error;
-use crate::long::Keys;
 use crate::reader::Reader;
 use crate::rows::Rows;
 use crate::time::moment::{Moment, TimeColumns};
+
+/// Rows of a run, on the mean, from which on a name is no device that takes turns.
+const RUN: usize = 8;
 
 /// The time and the number of the name of each row, in the order of the file.
 pub(crate) struct Turns(Vec<(i64, u32)>);
 
 impl Turns {
-    /// Reads this column; `None` when it has more different cells than devices can be.
-    pub fn read(reader: &Reader<'_>, time: &TimeColumns, column: usize) -> Result<Option<Turns>, Error> {
-        let (mut turns, mut keys, mut spare) = (Vec::new(), Keys::default(), Vec::new());
-        reader.source.pass(0.0); // no share of the progress
+    /// Reads this column.
+    pub fn read(reader: &Reader<'_>, time: &TimeColumns, column: usize) -> Result<Turns, Error> {
+        let (mut turns, mut names, state) = (Vec::new(), HashMap::new(), RandomState::new());
         let mut rows = Rows::open(reader.source, reader.dialect)?;
         while let Some((_, record)) = rows.next()? {
             let Some(Moment::Utc(ms) | Moment::Civil(ms)) = time.read(record) else {
                 continue;
             };
-            let Some(name) = keys.number(record.get(column).into_iter(), &mut spare) else {
-                return Ok(None);
-            };
+            // By its hash: each row may have a name of its own.
+            let next = names.len() as u32;
+            let name = *names.entry(state.hash_one(record.get(column))).or_insert(next);
             turns.push((ms, name));
         }
-        Ok(Some(Turns(turns)))
+        Ok(Turns(turns))
+    }
+
+    /// Whether the names come again: those of devices do, and the keys of rows do not.
+    pub fn recur(&self) -> bool {
+        let names = self.0.iter().map(|row| row.1 as usize + 1).max().unwrap_or(0);
+        2 * names <= self.0.len()
+    }
+
+    /// Whether each name comes for many rows on end, as a mode or a product does.
+    pub fn come_in_runs(&self) -> bool {
+        let mut of_name: Vec<(usize, usize)> = Vec::new();
+        for run in self.0.chunk_by(|a, b| a.1 == b.1) {
+            let name = run[0].1 as usize;
+            of_name.resize(of_name.len().max(name + 1), (0, 0));
+            of_name[name].0 += 1;
+            of_name[name].1 += run.len();
+        }
+        of_name.iter().all(|(runs, rows)| *rows >= RUN * runs)
     }
 
     /// Whether one clock gave all times: rows follow each other at one interval also where the name changes, and those of one name do not.
@@ -102,6 +124,16 @@ mod tests {
         assert!(!turns(|row| (row % 2) as u32, |row| 60_000 * (row / 2) + 7000 * (row % 2)).have_one_clock());
         assert!(!turns(|row| (row * row % 7 % 2) as u32, |row| 60_000 * row + row * row * 7919 % 45_000).have_one_clock());
         assert!(!turns(|row| (row % 2) as u32, |_| 0).have_one_clock());
+    }
+
+    #[test]
+    fn names_of_a_mode_come_in_runs_and_those_of_devices_recur() {
+        let every_minute = |row| 60_000 * row;
+        assert!(turns(|row| (row / 20 % 3) as u32, every_minute).come_in_runs());
+        // A device that sends seldom.
+        assert!(!turns(|row| u32::from(row % 20 == 7), every_minute).come_in_runs());
+        assert!(turns(|row| (row % 120) as u32, every_minute).recur());
+        assert!(!turns(|row| row as u32, every_minute).recur());
     }
 
     #[test]

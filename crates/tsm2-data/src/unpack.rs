@@ -11,6 +11,9 @@ use crate::names;
 use crate::time::date::ORDERS;
 use crate::time::formats::parse;
 
+/// The share of the first pass, which finds the columns.
+const FIRST: f64 = 0.5;
+
 /// Columns beyond which the text is no recording.
 const MOST_COLUMNS: usize = 20_000;
 
@@ -19,14 +22,20 @@ pub(crate) fn most_made(bytes: u64) -> u64 {
     (1 << 26).max(50 * bytes)
 }
 
-/// The text as CSV; `None` when it is no JSON. `Err`: the line that is none, and what is wrong.
-pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
+/// The text as CSV; `None` when it is no JSON. `Err`: the line that is none, and what is wrong. `done` gets the shares of the work.
+pub(crate) fn to_csv(text: &str, done: &dyn Fn(f64)) -> Option<Result<Vec<u8>, (usize, String)>> {
     let text = text.trim_start_matches('\u{feff}');
     let first = text.lines().find(|line| !line.trim().is_empty())?;
-    let is_document = || serde_json::from_str::<Value>(text).is_ok();
-    let shape = match text.trim_start().as_bytes().first()? {
-        b'[' | b'{' if is_document() => Shape::Document,
-        _ => {
+    let document = match text.trim_start().as_bytes().first()? {
+        b'[' | b'{' => serde_json::from_str::<Value>(text).ok(),
+        _ => None,
+    };
+    let shape = match &document {
+        Some(document) => {
+            done(FIRST);
+            Shape::Document(document)
+        }
+        None => {
             let (prefix, object) = parts(first)?;
             serde_json::from_str::<Value>(object)
                 .ok()?
@@ -35,42 +44,47 @@ pub(crate) fn to_csv(text: &str) -> Option<Result<Vec<u8>, (usize, String)>> {
         }
     };
     let mut columns = Columns::default();
-    Some(rows(text, shape, &mut |row| columns.take(&row)).and_then(|()| {
-        if matches!(shape, Shape::Document) && columns.rows < 2 {
-            return Err((1, "one object without rows".into()));
-        }
-        let cells = columns.rows.saturating_mul(columns.paths.len() as u64);
-        if cells > most_made(text.len() as u64) {
-            let (rows, columns) = (columns.rows, columns.paths.len());
-            return Err((0, format!("{rows} rows with {columns} different members are too many cells")));
-        }
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        let names = columns.names();
-        let mut write = |cells: &[String]| writer.write_record(cells).map_err(|error| (0, error.to_string()));
-        write(&names)?;
-        let mut cells = vec![String::new(); names.len()];
-        let mut result = Ok(());
-        rows(text, shape, &mut |row| {
-            cells.iter_mut().for_each(String::clear);
-            for (path, value) in row {
-                if let Some(&at) = columns.places.get(&path) {
-                    cells[at] = value;
+    Some(
+        rows(text, shape, &mut |row| columns.take(&row), &|part| done(FIRST * part)).and_then(|()| {
+            if document.is_some() && columns.rows < 2 {
+                return Err((1, "one object without rows".into()));
+            }
+            let cells = columns.rows.saturating_mul(columns.paths.len() as u64);
+            if cells > most_made(text.len() as u64) {
+                let (rows, columns) = (columns.rows, columns.paths.len());
+                return Err((0, format!("{rows} rows with {columns} different members are too many cells")));
+            }
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            let names = columns.names();
+            let mut write = |cells: &[String]| writer.write_record(cells).map_err(|error| (0, error.to_string()));
+            write(&names)?;
+            let mut cells = vec![String::new(); names.len()];
+            let mut result = Ok(());
+            let share = (1.0 - FIRST) / columns.rows.max(1) as f64;
+            let take = &mut |row: Row| {
+                done(share);
+                cells.iter_mut().for_each(String::clear);
+                for (path, value) in row {
+                    if let Some(&at) = columns.places.get(&path) {
+                        cells[at] = value;
+                    }
                 }
-            }
-            if result.is_ok() {
-                result = write(&cells);
-            }
-            Ok(())
-        })?;
-        result?;
-        writer.into_inner().map_err(|error| (0, error.to_string()))
-    }))
+                if result.is_ok() {
+                    result = write(&cells);
+                }
+                Ok(())
+            };
+            rows(text, shape, take, &|_| ())?;
+            result?;
+            writer.into_inner().map_err(|error| (0, error.to_string()))
+        }),
+    )
 }
 
 #[derive(Clone, Copy)]
-enum Shape {
+enum Shape<'t> {
     /// One document.
-    Document,
+    Document(&'t Value),
     /// An object in each line, with so many words before it.
     Lines(usize),
 }
@@ -84,18 +98,25 @@ fn parts(line: &str) -> Option<(Vec<&str>, &str)> {
     (prefix.len() <= 3).then_some((prefix, line[at..].trim()))
 }
 
-/// Calls `take` with each row.
-fn rows(text: &str, shape: Shape, take: &mut dyn FnMut(Row) -> Result<(), (usize, String)>) -> Result<(), (usize, String)> {
-    let Shape::Lines(words) = shape else {
-        let document: Value = serde_json::from_str(text).map_err(|error| (error.line(), error.to_string()))?;
-        return document_rows(&document, &[], take);
+/// Calls `take` with each row, and `done` with the share of each line.
+fn rows(
+    text: &str,
+    shape: Shape<'_>,
+    take: &mut dyn FnMut(Row) -> Result<(), (usize, String)>,
+    done: &dyn Fn(f64),
+) -> Result<(), (usize, String)> {
+    let words = match shape {
+        Shape::Document(document) => return document_rows(document, &[], take),
+        Shape::Lines(words) => words,
     };
     let topics = |line: &str| parts(line).and_then(|(prefix, _)| prefix.last().map(|topic| (*topic).to_owned()));
     let first = topics(text.trim_start());
     // The messages of several topics become a long table: a row for each member.
     let several = words > 0 && text.lines().filter_map(topics).any(|topic| Some(&topic) != first.as_ref());
     let last = text.trim_end().lines().count();
+    let all = text.len() as f64;
     for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+        done(text.len() as f64 / all);
         let broken = |what: String| (line + 1, what);
         let (prefix, object) = parts(text).ok_or_else(|| broken("no object".into()))?;
         let object: Value = match serde_json::from_str(object) {

@@ -79,7 +79,9 @@ impl Reader<'_> {
             precise,
             rows: self.census.rows,
         };
+        self.source.pass(1.0);
         let table = Table::read(self.source, self.dialect, &plan)?;
+        self.source.pass(0.0);
         if let (Some(time), None) = (self.time, device)
             && share_times(&table)
             && let Some(found) = long::discriminator(self.source, self.dialect, self.census, time)?
@@ -166,8 +168,11 @@ impl Reader<'_> {
             let may_be_other = !is_identifier || are_numbers && names::is_thing(name);
             // Without times there is nothing else to judge by.
             let are_devices = match self.time.map(|time| Turns::read(self, time, c)).transpose()? {
-                Some(Some(turns)) => take_turns && !(may_be_other && turns.have_one_clock()) || turns.begin_again(),
-                Some(None) => !may_be_other,
+                Some(turns) if !turns.recur() => false,
+                Some(turns) => {
+                    let is_other = may_be_other && (turns.have_one_clock() || turns.come_in_runs());
+                    take_turns && !is_other || turns.begin_again()
+                }
                 None => true,
             };
             if are_devices {

@@ -1,7 +1,7 @@
 //! Common to several commands: start, opening a model and a recording, printing.
 
 use std::fmt::Display;
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -158,9 +158,9 @@ fn one_thread_for_candle() {
 /// Runs a command with its standard output. An error is one line and exit code 1.
 ///
 /// To be called first in `main`, while there is one thread.
-pub fn main(command: impl FnOnce(&mut StdoutLock<'static>) -> anyhow::Result<()>) -> ExitCode {
+pub fn main(command: impl FnOnce(&mut Stdout) -> anyhow::Result<()>) -> ExitCode {
     one_thread_for_candle();
-    let mut out = io::stdout().lock();
+    let mut out = io::stdout();
     let done = command(&mut out).and_then(|()| Ok(out.flush()?));
     match done {
         Ok(()) => ExitCode::SUCCESS,

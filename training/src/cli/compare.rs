@@ -100,18 +100,23 @@ impl Compare {
         let longest = horizons.last().copied().unwrap_or(1);
         table.runs.check_test(&split, longest).map_err(|error| name(&error))?;
         let pieces = table.part(&split, Part::Test);
-        let measure = |side: &Side, scaler: &Scaler, meter: &Meter| {
+        let work = |side: &Side| side.meta().config.operations();
+        let a_is_larger = work(&a) >= work(&b);
+        let measure = |side: &Side, scaler: &Scaler, counts: bool, meter: &Meter| {
             let model = side.bundle.model();
             model_errors(&model, &side.table, scaler, &pieces, &horizons, Protocol::Carried, &|share| {
-                meter.add(share / 2.0);
+                // The larger model ends last.
+                if counts {
+                    meter.add(share);
+                }
             })
         };
         let of_b = scaler_in_order(&scaler, a.meta(), b.meta());
         let (errors_a, errors_b) = metered(|meter| {
             meter.begin("errors of both models");
             std::thread::scope(|scope| {
-                let errors = scope.spawn(|| measure(&a, &scaler, meter));
-                let errors_b = measure(&b, &of_b, meter);
+                let errors = scope.spawn(|| measure(&a, &scaler, a_is_larger, meter));
+                let errors_b = measure(&b, &of_b, !a_is_larger, meter);
                 (errors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), errors_b)
             })
         });

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tsm2_bundle::{Metadata, Variate};
 
+use super::progress::metered;
 use super::reading::Reading;
 
 /// Forecast from given rows of a recording, as a device that read all rows before.
@@ -70,13 +71,17 @@ impl Forecast {
         }
         let last = self.at.iter().copied().max().unwrap_or(0);
         let mut forecasts = BTreeMap::new();
-        evaluate::run(&model, &table, 0..last, |row, token| {
-            if self.at.contains(&row) {
-                let mut forecast = vec![0.0; meta.config.forecast_len()];
-                token.forecast(&mut forecast)?;
-                forecasts.insert(row, forecast);
-            }
-            Ok(())
+        metered(|meter| {
+            meter.begin("rows before the forecasts");
+            evaluate::run(&model, &table, 0..last, |row, token| {
+                if self.at.contains(&row) {
+                    let mut forecast = vec![0.0; meta.config.forecast_len()];
+                    token.forecast(&mut forecast)?;
+                    forecasts.insert(row, forecast);
+                }
+                meter.add(1.0 / last as f64);
+                Ok(())
+            })
         })?;
         for row in self.at {
             let forecast = forecasts.get(&row).map_or(&[][..], Vec::as_slice);

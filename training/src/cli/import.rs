@@ -1,15 +1,16 @@
 //! `tsm2 import`: recordings from the databases of other programs.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tsm2_data::Meter;
 
 use super::common::at;
-use super::progress::during;
+use super::progress::metered;
 use crate::data::home_assistant::{HomeAssistant, Kind};
 
 /// Write a recording from the database of another program.
@@ -57,12 +58,12 @@ struct HomeAssistantArgs {
 
 impl Import {
     /// Reads and writes.
-    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+    pub fn run(self, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
         let Source::HomeAssistant(args) = self.source;
-        let database = HomeAssistant::open(&args.db)?;
+        let database = &mut HomeAssistant::open(&args.db)?;
         let kind = if args.statistics { Kind::Statistics } else { Kind::States };
         if args.entity.is_empty() {
-            let entities = during("counting the rows", || database.entities(kind))?;
+            let entities = metered(move |meter| database.entities(kind, meter))?;
             if args.json {
                 let entities: Vec<_> = entities
                     .iter()
@@ -84,7 +85,12 @@ impl Import {
                 !args.json,
                 "--json: the recording goes to the standard output; name a file with --output"
             );
-            database.export(kind, &args.entity, out)?;
+            let export = move |meter: &Meter| database.export(kind, &args.entity, out, meter);
+            // A bar would be drawn between the rows.
+            match io::stdout().is_terminal() {
+                true => export(&Meter::default())?,
+                false => metered(export)?,
+            };
             return Ok(());
         }
         // An earlier recording stays until the new one is complete.
@@ -92,7 +98,8 @@ impl Import {
         part.push(".part");
         let part = PathBuf::from(part);
         let file = File::create(&part).map_err(at(&part))?;
-        let written = during("reading the database", || database.export(kind, &args.entity, BufWriter::new(file)));
+        let entities = &args.entity;
+        let written = metered(move |meter| database.export(kind, entities, BufWriter::new(file), meter));
         if written.is_err() {
             let _ = fs::remove_file(&part);
         }

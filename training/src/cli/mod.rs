@@ -50,7 +50,7 @@ enum Command {
 
 impl Tsm2 {
     /// Runs the command.
-    pub fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+    pub fn run(self, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
         self.progress.apply();
         match self.command {
             Command::Describe(command) => command.run(out),

@@ -86,13 +86,6 @@ impl Progress {
         self.bar.suspend(|| eprintln!("note: {text}"));
     }
 
-    /// A task without a measure begins.
-    pub fn task(&mut self, task: &str) {
-        if self.begin(task, "{spinner} {prefix} {elapsed}") {
-            self.bar.enable_steady_tick(Duration::from_millis(200));
-        }
-    }
-
     /// So much of a task is done.
     pub fn step(&mut self, task: &str, done: usize, total: usize, note: &str) {
         let separator = if note.is_empty() { "" } else { "; " };
@@ -109,7 +102,7 @@ impl Progress {
     }
 
     fn show(&mut self, task: &str, done: f64, note: &str) {
-        self.begin(task, "{prefix:>12} {wide_bar} {percent} % {msg}");
+        self.begin(task);
         let left = left(self.begun.elapsed(), done).map(|left| format!("{} left", words(left)));
         let parts = [left.as_deref().unwrap_or_default(), note]
             .into_iter()
@@ -126,14 +119,14 @@ impl Progress {
         self.bar.set_message(text);
     }
 
-    /// Whether the task is a new one.
-    fn begin(&mut self, task: &str, template: &str) -> bool {
+    /// Begins the task, unless it is the present one.
+    fn begin(&mut self, task: &str) {
         if self.task == task {
-            return false;
+            return;
         }
         self.end();
         self.bar = ProgressBar::no_length().with_prefix(task.to_owned());
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template("{prefix:>12} {wide_bar} {percent} % {msg}") {
             self.bar.set_style(style);
         }
         if PRINTS_LINES.load(Ordering::Relaxed) {
@@ -141,7 +134,6 @@ impl Progress {
         }
         (self.begun, self.printed, self.quarters) = (Instant::now(), Instant::now(), 0);
         task.clone_into(&mut self.task);
-        true
     }
 
     /// All is done.
@@ -152,15 +144,6 @@ impl Progress {
         }
         self.task.clear();
     }
-}
-
-/// Shows a task without a measure while it is done.
-pub fn during<T>(task: &str, work: impl FnOnce() -> T) -> T {
-    let mut progress = Progress::new();
-    progress.task(task);
-    let done = work();
-    progress.end();
-    done
 }
 
 /// Shows how far work is while it is done.

@@ -3,13 +3,14 @@
 //! - States, of the schema since 2023.4 (`states_meta`, times in seconds) and of those before it (names and times as text).
 //! - Long-term statistics: the hourly mean of a sensor, or the sum of a meter. They outlive the states.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags};
+use tsm2_data::Meter;
 
 /// Why nothing is exported.
 #[derive(Debug, thiserror::Error)]
@@ -104,30 +105,28 @@ impl HomeAssistant {
         }
     }
 
-    /// All entities with numbers or states stored.
+    /// All entities with numbers or states stored. `meter` shows how far that is.
     ///
     /// # Errors
     /// `Database`, `OtherDatabase`.
-    pub fn entities(&self, kind: Kind) -> Result<Vec<Entity>, HomeAssistantError> {
-        let Query { from, id, .. } = self.query(kind)?;
-        let text = format!("SELECT {id}, count(*) FROM {from} WHERE {id} IS NOT NULL GROUP BY {id} ORDER BY {id}");
-        let entity = |row: &Row<'_>| {
-            Ok(Entity {
-                id: row.get(0)?,
-                rows: row.get::<_, i64>(1)?.unsigned_abs(),
-            })
-        };
-        let mut statement = self.database.prepare(&text).map_err(|source| self.failed(source))?;
-        let entities = statement.query_map([], entity).and_then(Iterator::collect);
-        entities.map_err(|source| self.failed(source))
+    pub fn entities(&self, kind: Kind, meter: &Meter) -> Result<Vec<Entity>, HomeAssistantError> {
+        self.scan(kind, meter, |_, _, _| ())
     }
 
-    /// Writes the rows of these entities, oldest first, and returns how many they are.
+    /// Writes the rows of these entities, oldest first, and returns how many they are. `meter` shows how far that is.
     ///
     /// # Errors
     /// `Database`, `OtherDatabase`, `MissingEntity`, `Write`.
-    pub fn export(&self, kind: Kind, entities: &[String], out: impl Write) -> Result<u64, HomeAssistantError> {
-        let known = self.entities(kind)?;
+    pub fn export(&self, kind: Kind, entities: &[String], out: impl Write, meter: &Meter) -> Result<u64, HomeAssistantError> {
+        // One look at the database, whose lock is not taken anew for each row.
+        let _transaction = self.database.unchecked_transaction().map_err(|source| self.failed(source))?;
+        // Sorted here, since SQLite does not show how far a sort is.
+        let mut found: Vec<(Timestamp, i64)> = Vec::new();
+        let known = self.scan(kind, meter, |row, id, time| {
+            if entities.iter().any(|entity| entity == id) {
+                found.extend(time.map(|time| (time, row)));
+            }
+        })?;
         if let Some(missing) = entities.iter().find(|entity| known.iter().all(|known| known.id != **entity)) {
             return Err(HomeAssistantError::MissingEntity {
                 path: self.path.clone(),
@@ -135,42 +134,75 @@ impl HomeAssistant {
                 known: some_of(&known, missing),
             });
         }
+        found.sort_unstable();
+        meter.begin("writing the recording");
         let Query {
             from,
             id,
             value,
-            time,
             attributes,
+            ..
         } = self.query(kind)?;
-        let places = vec!["?"; entities.len()].join(",");
-        let text = format!("SELECT {id}, {value}, {attributes}, {time} FROM {from} WHERE {id} IN ({places}) ORDER BY {time}");
+        let text = format!("SELECT {id}, {value}, {attributes} FROM {from} WHERE s.rowid = ?");
         let mut statement = self.database.prepare(&text).map_err(|source| self.failed(source))?;
-        let mut rows = statement
-            .query(rusqlite::params_from_iter(entities))
-            .map_err(|source| self.failed(source))?;
         let mut writer = csv::Writer::from_writer(out);
         let written = |error: csv::Error| HomeAssistantError::Write(error.into());
         writer
             .write_record(["entity_id", "state", "unit", "last_changed"])
             .map_err(written)?;
-        let mut count = 0;
-        while let Some(row) = rows.next().map_err(|source| self.failed(source))? {
-            let cells = (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))();
-            let (id, value, attributes, time): (String, Option<String>, Option<String>, Option<f64>) =
-                cells.map_err(|source| self.failed(source))?;
-            let Some(time) = time.and_then(|seconds| Timestamp::from_microsecond((seconds * 1e6).round() as i64).ok()) else {
-                continue;
-            };
+        for (time, row) in &found {
+            let cells = statement.query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+            let (id, value, attributes): (String, Option<String>, Option<String>) = cells.map_err(|source| self.failed(source))?;
             let unit = attributes.map(|text| match kind {
                 Kind::States => unit_of(&text),
                 Kind::Statistics => text,
             });
             let cells = [id, value.unwrap_or_default(), unit.unwrap_or_default(), format!("{time:.3}")];
             writer.write_record(&cells).map_err(written)?;
-            count += 1;
+            meter.add(1.0 / found.len() as f64);
         }
         writer.flush()?;
-        Ok(count)
+        Ok(found.len() as u64)
+    }
+
+    /// Hands number, entity and time of every row to `take`, in the order of the numbers, and returns the entities.
+    fn scan(
+        &self,
+        kind: Kind,
+        meter: &Meter,
+        mut take: impl FnMut(i64, &str, Option<Timestamp>),
+    ) -> Result<Vec<Entity>, HomeAssistantError> {
+        meter.begin("reading the database");
+        let Query { table, from, id, time, .. } = self.query(kind)?;
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let mut scan = || {
+            let end = |which: &str| {
+                let text = format!("SELECT {which}(rowid) FROM {table}");
+                self.database.query_row(&text, [], |row| row.get::<_, Option<i64>>(0))
+            };
+            let (first, last) = (end("min")?.unwrap_or(0), end("max")?.unwrap_or(0));
+            let text = format!("SELECT s.rowid, {id}, {time} FROM {from} ORDER BY s.rowid");
+            let mut statement = self.database.prepare(&text)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let number: i64 = row.get(0)?;
+                meter.reach((number - first) as f64 / (last - first).max(1) as f64);
+                let Some(id) = row.get_ref(1)?.as_str_or_null()? else { continue };
+                match counts.get_mut(id) {
+                    Some(count) => *count += 1,
+                    None => drop(counts.insert(id.to_owned(), 1)),
+                }
+                let seconds: Option<f64> = row.get(2)?;
+                take(
+                    number,
+                    id,
+                    seconds.and_then(|seconds| Timestamp::from_microsecond((seconds * 1e6).round() as i64).ok()),
+                );
+            }
+            Ok(())
+        };
+        scan().map_err(|source| self.failed(source))?;
+        Ok(counts.into_iter().map(|(id, rows)| Entity { id, rows }).collect())
     }
 
     fn failed(&self, source: rusqlite::Error) -> HomeAssistantError {
@@ -198,7 +230,8 @@ impl HomeAssistant {
                 }
             }
             return Ok(Query {
-                from: "statistics s JOIN statistics_meta m ON s.metadata_id = m.id".into(),
+                table: "statistics",
+                from: "statistics s LEFT JOIN statistics_meta m ON s.metadata_id = m.id".into(),
                 id: "m.statistic_id",
                 value: "CAST(COALESCE(s.mean, s.sum, s.state) AS TEXT)",
                 time: self.time("statistics", "s", &["start"]),
@@ -224,6 +257,7 @@ impl HomeAssistant {
             attributes = "s.attributes";
         }
         Ok(Query {
+            table: "states",
             from,
             id,
             value: "s.state",
@@ -249,6 +283,8 @@ impl HomeAssistant {
 }
 
 struct Query {
+    /// The table of the rows, `s` in the query.
+    table: &'static str,
     from: String,
     id: &'static str,
     value: &'static str,

@@ -16,10 +16,10 @@ const REPEATS: f64 = 0.5;
 const AS_GOOD: f64 = 0.02;
 
 /// The season in rows, or `None` where there is none; at most a quarter of the rows given. `series` holds per variate the training rows,
-/// without missing values.
-pub fn find_period(series: &[&[f32]]) -> Option<usize> {
+/// without missing values. `done` gets the shares of the work: together 1.
+pub fn find_period(series: &[&[f32]], done: &dyn Fn(f64)) -> Option<usize> {
     let rows = series.first()?.len();
-    let acf = mean_autocorrelation(series)?;
+    let acf = mean_autocorrelation(series, done)?;
     let longest = rows / 4;
     // What noise alone does to the autocorrelation of so many rows.
     let blur = 1.0 / (rows as f64).sqrt();
@@ -47,22 +47,25 @@ pub fn find_period(series: &[&[f32]]) -> Option<usize> {
 }
 
 /// Autocorrelation at every lag, averaged over the variates that vary; `None` if none does.
-fn mean_autocorrelation(series: &[&[f32]]) -> Option<Vec<f64>> {
+fn mean_autocorrelation(series: &[&[f32]], done: &dyn Fn(f64)) -> Option<Vec<f64>> {
     let rows = series.first()?.len();
     let size = (2 * rows).next_power_of_two();
     let mut planner = FftPlanner::new();
     let (forward, backward) = (planner.plan_fft_forward(size), planner.plan_fft_inverse(size));
     let mut sum = vec![0.0; rows];
     let mut varying = 0;
+    let half = 0.5 / series.len() as f64;
     for values in series {
         let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / rows as f64;
         let mut spectrum: Vec<Complex<f64>> = values.iter().map(|&x| Complex::new(f64::from(x) - mean, 0.0)).collect();
         spectrum.resize(size, Complex::default());
         forward.process(&mut spectrum);
+        done(half);
         for value in &mut spectrum {
             *value = Complex::new(value.norm_sqr(), 0.0);
         }
         backward.process(&mut spectrum);
+        done(half);
         let variance = spectrum[0].re / rows as f64;
         if variance > 1e-9 * size as f64 {
             varying += 1;
@@ -77,6 +80,10 @@ fn mean_autocorrelation(series: &[&[f32]]) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find_period_of(series: &[&[f32]]) -> Option<usize> {
+        find_period(series, &|_| ())
+    }
 
     fn noise(seed: u32) -> impl FnMut() -> f32 {
         let mut state = seed;
@@ -95,7 +102,7 @@ mod tests {
         for period in [7, 24, 100] {
             let mut next = noise(1);
             let wave = series(2_000, |t| (t * std::f32::consts::TAU / period as f32).sin() + next());
-            assert_eq!(find_period(&[&wave]), Some(period));
+            assert_eq!(find_period_of(&[&wave]), Some(period));
         }
     }
 
@@ -103,22 +110,22 @@ mod tests {
     fn what_has_no_season_gets_none() {
         let mut next = noise(2);
         let white = series(2_000, |_| next());
-        assert_eq!(find_period(&[&white]), None);
+        assert_eq!(find_period_of(&[&white]), None);
         let mut level = 0.0;
         let walk = series(2_000, |_| {
             level += next();
             level
         });
-        assert_eq!(find_period(&[&walk]), None);
-        assert_eq!(find_period(&[&walk[..20]]), None);
-        assert_eq!(find_period(&[&[1.0; 500]]), None);
-        assert_eq!(find_period(&[&[]]), None);
-        assert_eq!(find_period(&[]), None);
+        assert_eq!(find_period_of(&[&walk]), None);
+        assert_eq!(find_period_of(&[&walk[..20]]), None);
+        assert_eq!(find_period_of(&[&[1.0; 500]]), None);
+        assert_eq!(find_period_of(&[&[]]), None);
+        assert_eq!(find_period_of(&[]), None);
     }
 
     #[test]
     fn a_constant_beside_it_does_not_hide_a_season() {
         let wave = series(500, |t| (t * std::f32::consts::TAU / 12.0).sin());
-        assert_eq!(find_period(&[&[3.0; 500], &wave]), Some(12));
+        assert_eq!(find_period_of(&[&[3.0; 500], &wave]), Some(12));
     }
 }

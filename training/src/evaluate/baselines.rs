@@ -13,6 +13,8 @@ pub use sparse_tsf::SparseTsf;
 
 use std::ops::Range;
 
+use tsm2_data::Meter;
+
 use crate::data::period::find_period;
 use crate::data::runs::{Part, Runs};
 use crate::data::split::Split;
@@ -86,13 +88,15 @@ impl Series {
         self.runs.run_of(origin.saturating_sub(1)).start
     }
 
-    /// The season of the training rows, from the longest piece of them.
-    pub fn find_period(&self, split: &Split) -> Option<usize> {
+    /// The season of the training rows, from the longest piece of them. `meter` shows how far that is.
+    pub fn find_period(&self, split: &Split, meter: &Meter) -> Option<usize> {
+        meter.begin("season");
         let pieces = self.runs.part(split, Part::Train);
         let longest = pieces.iter().rev().max_by_key(|piece| piece.rows.len());
         let rows = longest.map_or(0..0, |piece| piece.rows.clone());
         let forecast = &self.values[..self.variates()];
-        find_period(&forecast.iter().map(|values| &values[rows.clone()]).collect::<Vec<_>>())
+        let forecast: Vec<_> = forecast.iter().map(|values| &values[rows.clone()]).collect();
+        find_period(&forecast, &|share| meter.add(share))
     }
 }
 
@@ -150,6 +154,29 @@ mod tests {
             (series.known(0, 0..2), series.known(0, 1..2), series.known(1, 1..3)),
             (0.5, 1.0, 0.5)
         );
+    }
+
+    #[test]
+    fn a_fit_counts_all_of_its_work() {
+        let value = |i: usize| ((i / 2 * 7) % 12 + i % 2) as f32 + (i % 31) as f32 * 0.1;
+        let series = Series::new(&(0..4000).map(value).collect::<Vec<_>>(), 2);
+        let split = Split {
+            train: 1400,
+            validation: 300,
+            test: 300,
+        };
+        let counted = |fit: &dyn Fn(&Meter)| {
+            let meter = Meter::default();
+            fit(&meter);
+            meter.now().1
+        };
+        let shares = [
+            counted(&|meter| assert_eq!(series.find_period(&split, meter), Some(12))),
+            counted(&|meter| drop(Linear::fit(&series, &split, 30, &|share| meter.add(share)).unwrap())),
+            counted(&|meter| drop(LinearAll::fit(&series, &split, 30, &|share| meter.add(share)).unwrap())),
+            counted(&|meter| drop(SparseTsf::fit(&series, &split, 12, 30, &|share| meter.add(share)).unwrap().unwrap())),
+        ];
+        assert!(shares.iter().all(|share| *share > 0.98), "{shares:?}");
     }
 
     #[test]

@@ -280,20 +280,21 @@ struct Baselines {
 
 impl Baselines {
     fn fit(table: &Table, scaler: &Scaler, split: &Split, longest: usize, meter: &Meter) -> Result<Self, EvaluateError> {
-        meter.begin("fitting the baselines");
+        let done = &|share| meter.add(share);
+        meter.begin("baselines, linear-all");
         let series = Series::of(table, &scaler.standardise(table)).with_covariates(table.variates() - table.targets());
-        let [all, own] = [LinearAll::fitting, Linear::fitting].map(|work| work(&series, split, longest));
-        let of_all = if table.variates() > 1 { all / (all + own).max(1.0) } else { 0.0 };
         let linear_all = match table.variates() {
             1 => None,
-            _ => LinearAll::fit(&series, split, longest, &|share| meter.add(of_all * share))?,
+            _ => LinearAll::fit(&series, split, longest, done)?,
         };
-        let period = series.find_period(split);
+        let period = series.find_period(split, meter);
+        meter.begin("baselines, sparse-tsf");
         let sparse_tsf = match period {
-            Some(period) => SparseTsf::fit(&series, split, period, longest)?,
+            Some(period) => SparseTsf::fit(&series, split, period, longest, done)?,
             None => None,
         };
-        let linear = Linear::fit(&series, split, longest, &|share| meter.add((1.0 - of_all) * share))?;
+        meter.begin("baselines, linear");
+        let linear = Linear::fit(&series, split, longest, done)?;
         Ok(Self {
             linear: Baseline::Linear(linear),
             linear_all: linear_all.map(Baseline::LinearAll),
@@ -312,26 +313,24 @@ impl Baselines {
         horizons: &[usize],
         meter: &Meter,
     ) -> Result<(BaselineErrors, Vec<BaselineErrors>, DetailsByBaseline), EvaluateError> {
-        meter.begin("errors of the baselines");
         let z = scaler.standardise_targets(table);
         let blank = Tally::new(&z, table.targets(), pieces, horizons)?;
         let longest = horizons.iter().copied().max().unwrap_or(1);
         let origins = blank.origins().count().max(1) as f64;
-        let work = |baseline: &Baseline| match baseline {
-            Baseline::Linear(linear) => linear.forecasting(table.targets()),
-            Baseline::LinearAll(linear) => linear.forecasting(),
-            // Hardly any beside those.
-            _ => 0.0,
-        };
-        let all = work(&self.linear) + self.linear_all.as_ref().map_or(0.0, work);
         let errors = |baseline: &Baseline| {
-            let share = work(baseline) / all.max(1.0);
+            meter.begin(match baseline {
+                Baseline::Naive => "errors of naive",
+                Baseline::SeasonalNaive { .. } => "errors of seasonal-naive",
+                Baseline::Linear(_) => "errors of linear",
+                Baseline::LinearAll(_) => "errors of linear-all",
+                Baseline::SparseTsf(_) => "errors of sparse-tsf",
+            });
             let mut tally = blank.clone();
             let mut out = vec![0.0; table.targets() * longest];
             for origin in blank.origins() {
                 baseline.forecast(&self.series, origin, &mut out);
                 tally.add(origin, &out);
-                meter.add(share / origins);
+                meter.add(1.0 / origins);
             }
             tally.errors()
         };

@@ -13,9 +13,6 @@ use super::outages::Outages;
 use crate::evaluate::{Evaluation, Rows};
 use crate::model::OpenModel;
 
-/// The share of the intervals in the work that the report adds to the errors.
-const INTERVALS: f64 = 0.5;
-
 /// A model and the rows that it was measured on.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -84,16 +81,12 @@ impl Subject<'_> {
     /// Every [`ReportError`].
     pub fn measure(&self, meter: &Meter) -> Result<Findings, ReportError> {
         let steps = self.steps();
-        meter.begin("report");
+        meter.begin("prediction intervals");
         let passes = self.rows.pieces().passes();
         let rows = passes.iter().map(ExactSizeIterator::len).sum::<usize>().max(1) as f64;
-        let tick = &|| meter.add(INTERVALS / rows);
-        let (intervals, outages) = std::thread::scope(|scope| {
-            let intervals = scope.spawn(|| Intervals::measure(self.bundle, &self.rows, steps, tick));
-            let outages = Outages::measure(self.bundle, &self.rows, steps, &|share| meter.add((1.0 - INTERVALS) * share));
-            (intervals.join(), outages)
-        });
-        let intervals = intervals.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let intervals = Intervals::measure(self.bundle, &self.rows, steps, &|| meter.add(1.0 / rows))?;
+        meter.begin("errors with missing readings");
+        let outages = Outages::measure(self.bundle, &self.rows, steps, &|share| meter.add(share));
         Ok(Findings {
             summary: Summary::of(self.evaluation, self.longest(), self.whole()),
             intervals,

@@ -57,7 +57,7 @@ pub struct Intervals {
 
 impl Intervals {
     /// Runs the model through the rows as the device does. `tick` is called once per row that is read.
-    pub(super) fn measure(bundle: &OpenModel, rows: &Rows<'_>, steps: usize, tick: &(dyn Fn() + Sync)) -> Result<Self, ReportError> {
+    pub(super) fn measure(bundle: &OpenModel, rows: &Rows<'_>, steps: usize, tick: &dyn Fn()) -> Result<Self, ReportError> {
         let (meta, model) = (bundle.meta(), bundle.model());
         let (config, table) = (&meta.config, rows.table);
         let (targets, horizon) = (config.targets(), config.horizon);

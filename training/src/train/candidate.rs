@@ -22,6 +22,9 @@ use crate::network::static_covariates::StaticCovariates;
 /// Samples in the longer patches, which the MLP reads too.
 pub const LONG_PATCH: usize = 24;
 
+/// The stage in which the rows are read for networks.
+pub const READING: &str = "reading the rows";
+
 /// Largest number of variates that an MLP may mix: its cost grows with their square.
 const MOST_MLP_VARIATES: usize = 200;
 
@@ -228,7 +231,7 @@ pub fn feeds<'a>(
     linear: &LinearModel,
     meter: &Meter,
 ) -> Result<Vec<Feed<'a>>, tsm2_core::Error> {
-    meter.begin("reading the rows");
+    meter.begin(READING);
     let mut feeds: Vec<Feed<'a>> = Vec::new();
     let matrices = linear.matrices();
     let mut lengths: Vec<usize> = candidates.iter().map(|candidate| candidate.config.patch_len()).collect();

@@ -145,12 +145,13 @@ pub fn run(table: &Table, options: &TrainOptions, report: &mut dyn FnMut(Event<'
     };
     let begun = Instant::now();
     let z = scaler.standardise_targets(table);
-    let period = Series::of(table, &z).find_period(&split);
+    let series = Series::of(table, &z);
+    let period = metered(report, |meter| series.find_period(&split, meter));
     let season = period.map_or("season: none found".into(), |rows| {
         format!("season: {rows} rows, from the autocorrelation")
     });
     decide(&mut decisions, season, report);
-    drop(z);
+    drop((z, series));
     let budget = options.budget.unwrap_or_else(|| Budget::Time(default_time(table)));
     let time = match budget {
         Budget::Time(time) => Some(time),
@@ -467,7 +468,11 @@ impl Model<'_> {
         let mut best = self.best.cloned();
         if let (Some(best), Some(candidate), false) = (best.as_mut(), candidate, is_silent(blend_weights)) {
             let updates = (best.update / refit::SHARE).min(left);
-            let feed = Feed::new(&self.config, &linear.scaler, self.table, &linear.matrices(), &|| ())?;
+            let feed = metered(report, |meter| {
+                meter.begin(candidate::READING);
+                let tick = || meter.add(1.0 / self.table.len() as f64);
+                Feed::new(&self.config, &linear.scaler, self.table, &linear.matrices(), &tick)
+            })?;
             let weights = setting.refit(candidate, best, &feed, rows, updates, &mut |done| {
                 report(Event::Progress {
                     task: "tsm2, on all rows",

@@ -301,6 +301,26 @@ fn modes_and_numbers_of_a_converter_were_said_to_be_devices() {
 }
 
 #[test]
+fn products_at_irregular_times_and_keys_of_rows_were_said_to_be_devices() {
+    let cells = |row: usize| format!("{},{}", reading(row), 50.0 + reading(row));
+    // Rows come when they like, a product for many of them.
+    let products = table("time,name,temp,speed", 240, |row| {
+        format!(
+            "{}:{:02},{},{}",
+            at(row),
+            row * row * 7919 % 45,
+            ["PP-20", "PE-11", "ABS"][row / 20 % 3],
+            cells(row)
+        )
+    });
+    assert_eq!(names(&read(products).1), ["temp", "speed"]);
+    let keys = table("time,id,temp,hum", 4000, |row| {
+        format!("{},{},{}", at(row), (row * 2_654_435_761) % 1_000_003, cells(row))
+    });
+    assert!(names(&read(keys).1).ends_with(&["temp", "hum"]));
+}
+
+#[test]
 fn a_replaced_sensor_was_said_to_be_two_where_rows_changed_places() {
     let (_, report) = read(table("time,sensor,temp,hum", 240, |row| {
         let at = at(if row < 100 { row ^ 1 } else { row });

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tsm2_bundle::Bundle;
 use tsm2_data::{Options, Recording, Steps};
@@ -73,8 +72,7 @@ impl Backtest {
         settings.resampler.device_times = true;
         let recording = read(&self.data, &input, &bundle)?;
         let rows = recording.rows();
-        let bar = ProgressBar::new(self.rows.end.min(rows) as u64);
-        bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows  {per_sec}  {eta} left")?);
+        let bar = common::bar(self.rows.end.min(rows), "{pos}/{len} rows  {per_sec}")?;
         let evaluation = evaluate(&bundle, &recording, &settings, || bar.inc(1));
         bar.finish_and_clear();
         let evaluation = evaluation.with_context(|| self.data.display().to_string())?;
@@ -113,7 +111,7 @@ fn read(path: &Path, input: &Input, bundle: &Bundle) -> anyhow::Result<Recording
         steps: Steps::AsWritten,
         ..Options::default()
     };
-    Ok(tsm2_data::read(&[path], &options)?.0)
+    Ok(common::read(path, &options)?.0)
 }
 
 fn text(evaluation: &Evaluation, steps: &[StepErrors], data: &Path, coverage: f32) -> String {

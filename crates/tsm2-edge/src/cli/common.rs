@@ -4,9 +4,12 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
+use std::path::Path;
 
 use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
+use tsm2_data::{Meter, Options, Recording, Report};
 
 use crate::config::{Config, Prepared};
 use crate::runtime::signals::Signals;
@@ -26,6 +29,21 @@ pub(super) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         super::try_graph::tried(graph).map_err(|error| anyhow::anyhow!("model.bundle: {error:#}"))?;
     }
     Ok(crate::config::prepare(config)?)
+}
+
+/// Reads a recording; on a terminal a bar shows how far that is.
+pub(super) fn read(path: &Path, options: &Options) -> anyhow::Result<(Recording, Report)> {
+    let bar = bar(100, "{percent} % of the recording read")?;
+    let work = |meter: &Meter| tsm2_data::read_metered(&[path], options, meter);
+    let read = Meter::watch(work, |_, done| bar.set_position((100.0 * done) as u64));
+    bar.finish_and_clear();
+    Ok(read?)
+}
+
+/// A bar on a terminal; `count` says how much is done.
+pub(super) fn bar(length: usize, count: &str) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {count}  {{eta}} left"))?;
+    Ok(ProgressBar::new(length as u64).with_style(style))
 }
 
 /// The runtime of a command that connects to a broker.

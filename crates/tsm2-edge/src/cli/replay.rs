@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tracing::warn;
 use tsm2_data::{Options, Recording, Series, Steps};
@@ -109,8 +108,7 @@ impl Replay {
             future: self.future_variates(&recording)?,
         };
         let started = Instant::now();
-        let bar = ProgressBar::new(rows.len() as u64);
-        bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows  {per_sec}  {eta} left")?);
+        let bar = common::bar(rows.len(), "{pos}/{len} rows  {per_sec}")?;
         common::runtime()?.block_on(async {
             let signal = common::end_signal().context("cannot listen for signals")?;
             let (session, publisher, _) = Session::start(session)?;
@@ -180,7 +178,7 @@ fn read(path: &Path) -> anyhow::Result<Recording> {
         steps: Steps::AsWritten,
         ..Options::default()
     };
-    let (recording, report) = tsm2_data::read(&[path], &options)?;
+    let (recording, report) = common::read(path, &options)?;
     report.warnings.iter().for_each(|warning| warn!("{warning}"));
     Ok(recording)
 }

@@ -14,7 +14,7 @@ use tsm2_bundle::Bundle;
 use tsm2_core::Precision;
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
-use tsm2_train::cli::progress::Progress;
+use tsm2_train::cli::progress::{Progress, metered};
 use tsm2_train::data::mask::Rate as MissingRate;
 use tsm2_train::data::runs::Part;
 use tsm2_train::data::scale::Scaler;
@@ -191,13 +191,21 @@ impl Bench {
             for (name, path) in [("tsm2", model.clone()), ("linear-part", model.with_file_name(LINEAR_HEAD))] {
                 // Without a network the model is its linear part.
                 let bundle = Bundle::open(if path.exists() { &path } else { &model })?;
-                let errors = model_errors(&(&bundle).into(), table, &scaler, &test, set.horizons, Protocol::Carried, &|_| ())?;
+                let errors = metered(|meter| {
+                    meter.begin("errors on the test part");
+                    let (model, done) = ((&bundle).into(), &|share| meter.add(share));
+                    model_errors(&model, table, &scaler, &test, set.horizons, Protocol::Carried, done)
+                })?;
                 all.extend(measured(name, errors.total).map(|measured| (Some(seed), measured)));
             }
             for kind in NeuralKind::ALL.into_iter().filter(|_| self.neural) {
                 let baseline = Neural::open(&neural::file(&model, kind))?;
                 let tally = Tally::new(&z, table.targets(), &test, set.horizons)?;
-                let errors = baseline.tally(table, &scaler, tally, &|_| ())?.errors()?.total;
+                let tally = metered(|meter| {
+                    meter.begin(kind.name());
+                    baseline.tally(table, &scaler, tally, &|share| meter.add(share))
+                })?;
+                let errors = tally.errors()?.total;
                 all.extend(measured(kind.name(), errors).map(|measured| (Some(seed), measured)));
             }
         }
@@ -229,13 +237,17 @@ impl Bench {
                 .flat_map(|&(length, windows)| (1..=windows).map(move |window| table.len() - length * window))
                 .collect();
             let mut forecasts = std::collections::BTreeMap::new();
-            tsm2_train::evaluate::run(&(&bundle).into(), table, 0..table.len() - 1, |row, token| {
-                if origins.contains(&row) {
-                    let mut forecast = vec![0.0; bundle.meta().config.forecast_len()];
-                    token.forecast(&mut forecast)?;
-                    forecasts.insert(row, forecast);
-                }
-                Ok(())
+            metered(|meter| {
+                meter.begin("forecasts");
+                tsm2_train::evaluate::run(&(&bundle).into(), table, 0..table.len() - 1, |row, token| {
+                    if origins.contains(&row) {
+                        let mut forecast = vec![0.0; bundle.meta().config.forecast_len()];
+                        token.forecast(&mut forecast)?;
+                        forecasts.insert(row, forecast);
+                    }
+                    meter.add(1.0 / table.len() as f64);
+                    Ok(())
+                })
             })?;
             let of_model = |origin: usize, length: usize| {
                 let forecast: &Vec<f32> = forecasts.get(&origin).ok_or_else(|| anyhow!("no forecast from row {origin}"))?;

@@ -10,7 +10,7 @@ use clap::Args;
 use tsm2_bundle::Bundle;
 use tsm2_train::cli::common;
 use tsm2_train::cli::lines::{self, Cell};
-use tsm2_train::cli::progress::Progress;
+use tsm2_train::cli::progress::{Progress, metered};
 use tsm2_train::cli::reading::Reading;
 use tsm2_train::data::mask::Rate;
 use tsm2_train::data::scale::Scaler;
@@ -99,7 +99,11 @@ impl Transfer {
                     "{}: its columns are not those of {trained_on}, in that order",
                     path.display()
                 );
-                let errors = model_errors(&bundle.into(), &table, &scaler, &rows, &self.horizons, Protocol::Carried, &|_| ())?;
+                let errors = metered(|meter| {
+                    meter.begin("errors on an unseen recording");
+                    let (model, done) = (bundle.into(), &|share| meter.add(share));
+                    model_errors(&model, &table, &scaler, &rows, &self.horizons, Protocol::Carried, done)
+                })?;
                 line(forecaster, trained_on, &errors.total);
             }
             let z = scaler.standardise_targets(&table);

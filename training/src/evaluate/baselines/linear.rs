@@ -18,7 +18,7 @@ const OWN_WINDOW_LAGS: [usize; 3] = [1, 24, 96];
 /// By how much maps of the variates' own must be better than a shared one, having so many more weights for validation to be misled by.
 const OWN_GAIN: f64 = 0.95;
 /// Ridges that it is chosen from, relative to the mean diagonal.
-const LAMBDAS: [f64; 6] = [1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
+pub(super) const LAMBDAS: [f64; 6] = [1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
 /// The share of the variates' own maps in the time of a fit.
 const OWN: f64 = 0.62;
 /// At most about this many windows are fitted to, evenly chosen from all.
@@ -149,18 +149,6 @@ impl Linear {
         })
     }
 
-    /// Multiply-adds of a fit, about.
-    pub(crate) fn fitting(series: &Series, split: &Split, horizon: usize) -> f64 {
-        let longest = series.runs.part(split, Part::Train).longest() / 4;
-        let lags = WINDOW_LAGS.into_iter().filter(|lags| *lags <= longest).max().unwrap_or(1);
-        ((split.train * series.variates()).min(WINDOWS) * lags * (lags / 2 + horizon)) as f64
-    }
-
-    /// Multiply-adds of a forecast of all variates.
-    pub(crate) fn forecasting(&self, variates: usize) -> f64 {
-        (variates * self.shared.len()) as f64
-    }
-
     /// As [`Baseline::forecast`]; `out` asks for no more steps than were fitted.
     pub(super) fn forecast(&self, series: &Series, origin: usize, out: &mut [f32]) {
         let variates = series.variates();
@@ -280,6 +268,8 @@ fn window_moments(series: &Series, m: usize, part: &Pieces, lags: usize, horizon
 
 #[cfg(test)]
 mod tests {
+    use tsm2_data::Meter;
+
     use super::super::Baseline;
     use super::*;
 
@@ -299,7 +289,7 @@ mod tests {
             validation: 100,
             test: 100,
         };
-        assert_eq!(series.find_period(&split), Some(12));
+        assert_eq!(series.find_period(&split, &Meter::default()), Some(12));
         let linear = Baseline::Linear(Linear::fit(&series, &split, 20, &|_| ()).unwrap());
         let mut out = [0.0; 40];
         linear.forecast(&series, 530, &mut out);

@@ -1,11 +1,12 @@
 //! The closed-form linear model of all variates at once: a vector autoregression, with a map per step.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, s};
 
 use super::Series;
-use super::linear::{BLOCK, WindowFeatures, best};
+use super::linear::{BLOCK, LAMBDAS, WindowFeatures, best};
 use crate::data::runs::{Part, Pieces};
 use crate::data::split::Split;
 use crate::linear::ridge::{Moments, RidgeError};
@@ -41,16 +42,33 @@ impl LinearAll {
         let tried = Self::tried(series, split, horizon);
         let Some(&longest) = tried.last() else { return Ok(None) };
         let [train, validation] = [Part::Train, Part::Validation].map(|part| series.runs.part(split, part));
-        let train = moments(series, &train, longest, horizon, &|share| done(0.5 * share));
-        let validation = moments(series, &validation, longest, horizon, &|share| done(0.1 * share));
+        // Multiply-adds, about: of gathering, and of solving once for each ridge.
+        let (targets, width) = ((variates * horizon) as f64, longest * inputs + 1);
+        let gathering = |part: &Pieces| (part.rows() * width * (width / 2 + variates * horizon)).min(BUDGET) as f64;
+        let solving = |lags: &usize| {
+            let features = (lags * inputs + 1) as f64;
+            LAMBDAS.len() as f64 * features * features * (features / 3.0 + 2.0 * targets)
+        };
+        let of_best = tried.iter().map(solving).sum::<f64>();
+        let all = gathering(&train) + gathering(&validation) + of_best;
+        let moments = |part: &Pieces| {
+            let share = gathering(part) / all;
+            moments(series, part, longest, horizon, &|of_part| done(share * of_part))
+        };
+        let (train, validation) = (moments(&train), moments(&validation));
         // Steps follow each other with all variates each, so a step group is a range of targets.
         let groups: Vec<_> = step_groups(horizon).iter().map(|b| b.start * variates..b.end * variates).collect();
-        let candidates = tried.iter().map(|lags| WindowFeatures {
-            lags: lags * inputs,
-            centred: false,
+        // A candidate is done when the next one is asked for.
+        let pending = Cell::new(0.0);
+        let candidates = tried.iter().map(|lags| {
+            done(pending.replace(solving(lags) / all));
+            WindowFeatures {
+                lags: lags * inputs,
+                centred: false,
+            }
         });
         let (weights, found) = best(candidates, &train, &validation, longest * inputs, &groups)?;
-        done(0.4);
+        done(pending.get());
         let chosen = found.iter().map(|(window, group)| {
             let steps = group.targets.start / variates..group.targets.end / variates;
             (steps, window.lags / inputs)
@@ -72,20 +90,6 @@ impl LinearAll {
         let train = series.runs.part(split, Part::Train);
         let possible = |lags: &usize| fits(lags) && (*lags == ALL_LAGS[0] || *lags <= train.longest() / 4);
         ALL_LAGS.into_iter().filter(possible).collect()
-    }
-
-    /// Multiply-adds of a fit, about.
-    pub(crate) fn fitting(series: &Series, split: &Split, horizon: usize) -> f64 {
-        let Some(&longest) = Self::tried(series, split, horizon).last() else {
-            return 0.0;
-        };
-        let (features, targets) = (longest * series.values.len() + 1, series.variates() * horizon);
-        (split.train * features * (features / 2 + targets)).min(BUDGET) as f64
-    }
-
-    /// Time of a forecast in units of one multiply-add of [`super::Linear`]: its matrix is read with gaps.
-    pub(crate) fn forecasting(&self) -> f64 {
-        4.0 * self.weights.len() as f64
     }
 
     /// As [`super::Baseline::forecast`]; `out` asks for no more steps than were fitted.

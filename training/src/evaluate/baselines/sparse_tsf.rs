@@ -31,11 +31,17 @@ pub struct SparseTsf {
 
 impl SparseTsf {
     /// Fits steps `0..horizon` on the split's training rows. None where the training rows are too few for two seasons a window, or a part
-    /// holds no window with its steps.
+    /// holds no window with its steps. `done` gets the shares of the work: together 1.
     ///
     /// # Errors
     /// The matrix of the inputs cannot be inverted.
-    pub fn fit(series: &Series, split: &Split, period: usize, horizon: usize) -> Result<Option<SparseTsf>, RidgeError> {
+    pub fn fit(
+        series: &Series,
+        split: &Split,
+        period: usize,
+        horizon: usize,
+        done: &(dyn Fn(f64) + Sync),
+    ) -> Result<Option<SparseTsf>, RidgeError> {
         let [train, validation] = [Part::Train, Part::Validation].map(|part| series.runs.part(split, part));
         // Most of a short recording must remain to fit on.
         let seasons = WINDOW.min(train.longest() / 4) / period;
@@ -43,8 +49,13 @@ impl SparseTsf {
             return Ok(None);
         }
         let ahead = horizon.div_ceil(period);
-        let moments = |part| moments(series, &part, period, [seasons, ahead], horizon);
-        let (train, validation) = (moments(train), moments(validation));
+        let examples = |part: &Pieces| (part.rows() * series.variates()).min(EXAMPLES) as f64;
+        let all = examples(&train) + examples(&validation);
+        let moments = |part: &Pieces| {
+            let share = examples(part) / all;
+            moments(series, part, period, [seasons, ahead], horizon, &|of_part| done(share * of_part))
+        };
+        let (train, validation) = (moments(&train), moments(&validation));
         if train.weight() <= 0.0 || validation.weight() <= 0.0 {
             return Ok(None);
         }
@@ -123,7 +134,14 @@ impl Window {
 
 /// Moments of the windows whose steps lie within the part, one place of the season each, in turn; counted by the share of their steps that were
 /// read.
-fn moments(series: &Series, part: &Pieces, period: usize, [seasons, ahead]: [usize; 2], horizon: usize) -> Moments {
+fn moments(
+    series: &Series,
+    part: &Pieces,
+    period: usize,
+    [seasons, ahead]: [usize; 2],
+    horizon: usize,
+    done: &(dyn Fn(f64) + Sync),
+) -> Moments {
     let lags = seasons * period;
     // All seasons ahead are whole where there is room for that.
     let whole = part.windows(lags, ahead * period);
@@ -132,6 +150,7 @@ fn moments(series: &Series, part: &Pieces, period: usize, [seasons, ahead]: [usi
         false => (whole, true),
     };
     let stride = (origins.len() * series.variates()).div_ceil(EXAMPLES).max(1);
+    let share = 1.0 / (origins.len().div_ceil(stride) * series.variates()).max(1) as f64;
     // Only these places have all their steps within the horizon.
     let places = if whole { period } else { horizon - (ahead - 1) * period };
     let shape = [2 * seasons, ahead];
@@ -139,6 +158,7 @@ fn moments(series: &Series, part: &Pieces, period: usize, [seasons, ahead]: [usi
     for (m, values) in series.values[..series.variates()].iter().enumerate() {
         let chosen = origins.iter().copied().step_by(stride);
         sum.merge(&Moments::of_examples(shape, chosen, BLOCK, |origin, x, y| {
+            done(share);
             let place = origin / stride % places;
             let known = series.known(m, origin..origin + (ahead - 1) * period + place + 1);
             if known > 0.0 {
@@ -175,7 +195,7 @@ mod tests {
     fn a_season_over_a_drift_is_learned() {
         let series = Series::new(&seasonal(1000), 2);
         for horizon in [3, 7, 20] {
-            let sparse = Baseline::SparseTsf(SparseTsf::fit(&series, &SPLIT, 7, horizon).unwrap().unwrap());
+            let sparse = Baseline::SparseTsf(SparseTsf::fit(&series, &SPLIT, 7, horizon, &|_| ()).unwrap().unwrap());
             let mut out = vec![0.0; 2 * horizon];
             for origin in 850..1000 - horizon {
                 sparse.forecast(&series, origin, &mut out);
@@ -190,9 +210,9 @@ mod tests {
     #[test]
     fn a_window_needs_two_seasons() {
         let series = Series::new(&seasonal(1000), 2);
-        assert!(SparseTsf::fit(&series, &SPLIT, 100, 4).unwrap().is_none());
+        assert!(SparseTsf::fit(&series, &SPLIT, 100, 4, &|_| ()).unwrap().is_none());
         assert!(
-            SparseTsf::fit(&series, &SPLIT, 7, 200).unwrap().is_none(),
+            SparseTsf::fit(&series, &SPLIT, 7, 200, &|_| ()).unwrap().is_none(),
             "no window with its steps"
         );
     }

@@ -1,4 +1,4 @@
-// The selective scan and the short convolution on a CUDA device, forward and backward (docs/reference/bundle.md, section 10).
+// The selective scan and the short convolution on a CUDA device, forward and backward (TSM2.md section 3).
 //
 // What ../scan_kernel.rs and ../conv.rs compute on the processor, in the same order and so with the same bits, but for the gradients
 // of the parameters that the latter sum over all sequences in one go. No thread reads what another of its launch writes, nothing is

@@ -10,6 +10,7 @@ use clap::Args;
 use tsm2_mqtt::rfc3339;
 
 use super::opened::Opened;
+use crate::cli::common;
 use crate::runtime::record::Entry;
 use crate::runtime::recorder::quoted;
 use crate::state::{StateStore, StreamInfo};
@@ -33,6 +34,7 @@ impl Export {
             [] => opened.store.streams()?,
             names => opened.find(names)?,
         };
+        let entries = infos.iter().map(|info| info.entries).sum::<usize>();
         let of = |info: StreamInfo| Some((usable.fingerprint.stream_of(&info.name)?.to_owned(), info.name));
         let found: Vec<(String, String)> = infos.into_iter().filter_map(of).collect();
         ensure!(
@@ -47,13 +49,16 @@ impl Export {
             false => Box::new(create(&self.output)?),
         };
         writeln!(out, "{}", header(found.len() > 1, &variates))?;
+        let bar = common::bar(entries, "{pos}/{len} entries")?;
         for (stream, key) in &found {
             let mut rows = Rows::default();
             for entry in opened.store.history(key, usize::MAX)? {
                 rows.add(Entry::decode(&entry).with_context(|| format!("stream {stream}"))?);
+                bar.inc(1);
             }
             rows.write((found.len() > 1).then_some(stream.as_str()), variates.len(), &mut out)?;
         }
+        bar.finish_and_clear();
         out.flush()?;
         Ok(())
     }
