@@ -33,8 +33,8 @@ async fn other_weights(extra: &str, warms_up: bool) {
     }
     swap_weights(&site);
     daemon.signal("HUP");
-    // Published while the daemon changes: the broker keeps it.
-    daemon.wait_for("stopping");
+    // Published while the daemon changes, when the old model takes no more: the broker keeps it.
+    daemon.wait_for("stopped");
     client.publish("sensors/a", payload(3)).await;
     daemon.wait_for("a model of the same architecture");
     let after = forecast_of(&mut client, 3).await;
