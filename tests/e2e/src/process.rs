@@ -15,38 +15,23 @@ struct Program {
     path: OnceLock<PathBuf>,
 }
 
-static EDGE: Program = Program {
-    package: "tsm2-edge",
-    name: "tsm2-edge",
-    path: OnceLock::new(),
-};
-static TSM2: Program = Program {
-    package: "tsm2-train",
-    name: "tsm2",
-    path: OnceLock::new(),
-};
-
-static DEMO: Program = Program {
-    package: "tsm2-demo",
-    name: "tsm2-demo",
-    path: OnceLock::new(),
-};
-
-static LAB: Program = Program {
-    package: "tsm2-lab",
-    name: "tsm2-lab",
-    path: OnceLock::new(),
-};
-
-static ENDURANCE: Program = Program {
-    package: "tsm2-endurance",
-    name: "endurance",
-    path: OnceLock::new(),
-};
+static EDGE: Program = Program::new("tsm2-edge", "tsm2-edge");
+static TSM2: Program = Program::new("tsm2-train", "tsm2");
+static DEMO: Program = Program::new("tsm2-demo", "tsm2-demo");
+static LAB: Program = Program::new("tsm2-lab", "tsm2-lab");
+static ENDURANCE: Program = Program::new("tsm2-endurance", "endurance");
 
 static PROGRAMS: [&Program; 5] = [&EDGE, &TSM2, &DEMO, &LAB, &ENDURANCE];
 
 impl Program {
+    const fn new(package: &'static str, name: &'static str) -> Self {
+        Self {
+            package,
+            name,
+            path: OnceLock::new(),
+        }
+    }
+
     /// Its path. `cargo test --workspace` builds it before any test; for the tests of one package
     /// alone it must have been built.
     fn path(&self) -> &Path {

@@ -1,6 +1,7 @@
 //! The course of a training, at each validation: `curves.csv`, and event files for TensorBoard on request.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,12 +75,10 @@ impl Curves {
         self.writer.write_record(names.iter().chain(&numbers))?;
         self.writer.flush()?;
         let Some((folder, files)) = &mut self.events else { return Ok(()) };
-        if !files.contains_key(network) {
-            files.insert(network.to_owned(), EventFile::create(&folder.join(network))?);
-        }
-        match files.get_mut(network) {
-            Some(file) => file.scalars(update, &[("loss", loss), (SCORE, score)]),
-            None => Ok(()),
-        }
+        let file = match files.entry(network.to_owned()) {
+            Entry::Occupied(file) => file.into_mut(),
+            Entry::Vacant(place) => place.insert(EventFile::create(&folder.join(network))?),
+        };
+        file.scalars(update, &[("loss", loss), (SCORE, score)])
     }
 }

@@ -11,6 +11,7 @@
 //!   the same model, whatever the load of the machine.
 
 mod resume;
+mod shard;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -22,11 +23,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::clock::Stop;
-use super::feed::{Chunk, Cursor, Feed};
+use super::feed::{Cursor, Feed};
 use crate::data::runs::Pieces;
 use crate::network::learner::{Learner, State};
 use crate::network::parameters::Parameter;
-use crate::ops::squared_error;
 use crate::train::optim::{AdamW, AdamWOptions, Ema, sum_gradients};
 pub use crate::train::trainer_options::{TrainError, TrainerOptions};
 use crate::train::validation_errors::ValidationErrors;
@@ -36,12 +36,6 @@ pub const SHARDS: usize = 2;
 
 /// Share of the new error in the running mean per step.
 const BALANCE_RATE: f64 = 0.01;
-
-/// Lower bound of the running mean, in units of z: smaller errors are those of single precision.
-const LEAST_ERROR: f64 = 1e-12;
-
-/// A row whose error is more than so many times the mean counts by its root from there on.
-const ROW_LIMIT: f32 = 16.0;
 
 /// A loss this many times the usual one is a spike.
 const LOSS_SPIKE: f64 = 100.0;
@@ -405,62 +399,6 @@ impl<'a> Trainer<'a> {
             0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
         };
         learning_rate * warm * self.decay.map_or(1.0, cosine)
-    }
-
-    /// Forward and backward of some streams, which move on by their tokens.
-    fn shard(&self, streams: &mut [Stream], state: &State) -> Result<(GradStore, ShardResult), TrainError> {
-        let config = self.feed.config();
-        let (f, h, tokens) = (config.targets(), config.horizon, self.options.tokens);
-        let keep: Vec<f32> = streams.iter().map(|s| if s.restarted { 0.0 } else { 1.0 }).collect();
-        let state = state.masked(&Tensor::from_vec(keep, streams.len(), &self.device)?)?;
-        let mut chunk = Chunk::default();
-        for stream in streams.iter_mut() {
-            self.feed.read(&mut stream.cursor, tokens, &mut chunk)?;
-        }
-        // Errors count relative to what they are on average at their step, over all streams of the update.
-        let scale = 1.0 / (self.options.streams * tokens * f * h) as f64;
-        let factors: Vec<f32> = self
-            .balance
-            .iter()
-            .map(|&b| (scale / if b > 0.0 { b.max(LEAST_ERROR) } else { 1.0 }) as f32)
-            .collect();
-        let mut weight: Vec<f32> = chunk.weight.iter().enumerate().map(|(i, w)| w * factors[i % h]).collect();
-        let shape = (streams.len(), tokens, f, h);
-        let patches = (streams.len(), tokens, config.variates, config.patch_len());
-        let patches = Tensor::from_slice(&chunk.patches, patches, &self.device)?;
-        let (forecast, state) = self.learner.forward(&patches, &state)?;
-        let squared: Vec<f32> = forecast.flatten_all()?.to_vec1::<f32>()?;
-        let squared: Vec<f32> = squared.iter().zip(&chunk.target).map(|(f, r)| (f - r) * (f - r)).collect();
-        let most = match self.options.horizon_balance && self.update > 0 {
-            true => ROW_LIMIT / (self.options.streams * tokens) as f32,
-            false => f32::INFINITY,
-        };
-        let mut errors = vec![(0.0, 0.0); h];
-        let rows = weight
-            .chunks_exact_mut(f * h)
-            .zip(squared.chunks_exact(f * h))
-            .zip(chunk.weight.chunks_exact(f * h));
-        for ((weight, squared), given) in rows {
-            let error: f32 = weight.iter().zip(squared).map(|(w, error)| w * error).sum();
-            let share = (most / error).sqrt().min(1.0);
-            for (i, (weight, (squared, given))) in weight.iter_mut().zip(squared.iter().zip(given)).enumerate() {
-                *weight *= share;
-                let sum = &mut errors[i % h];
-                sum.0 += f64::from(squared * given * share);
-                sum.1 += f64::from(u8::from(*given > 0.0));
-            }
-        }
-        let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &self.device);
-        let loss = squared_error(&forecast, &tensor(&chunk.target)?, &tensor(&weight)?)?;
-        let gradients = loss.backward()?;
-        Ok((
-            gradients,
-            ShardResult {
-                state,
-                loss: f64::from(loss.to_scalar::<f32>()?),
-                errors,
-            },
-        ))
     }
 }
 

@@ -393,9 +393,19 @@ fn a_graph_inside_a_graph_is_refused_by_its_operator() {
     }
 }
 
+/// The forecast of a sound graph after its first readings, 1 and 2.
+fn first_forecast(bytes: &[u8]) -> [f32; 6] {
+    let model = GraphModel::from_bytes(bytes).expect("a sound graph");
+    let mut forecast = [0.0; 6];
+    model
+        .step(&mut vec![0.0; model.state_len()], &[1.0, 2.0], 0, &mut forecast)
+        .expect("a step");
+    forecast
+}
+
 #[test]
 fn a_graph_may_make_its_constants() {
-    let model = GraphModel::from_bytes(&graph(
+    let forecast = first_forecast(&graph(
         |graph, readings, state| {
             let (forecast, next) = sound(graph, readings, state);
             let ends = [0, 3, 1].map(|number| graph.places(&[], &[number]));
@@ -406,12 +416,7 @@ fn a_graph_may_make_its_constants() {
             (graph.add(forecast, steps), next)
         },
         |_| {},
-    ))
-    .expect("a sound graph");
-    let mut forecast = [0.0; 6];
-    model
-        .step(&mut vec![0.0; model.state_len()], &[1.0, 2.0], 0, &mut forecast)
-        .expect("a step");
+    ));
     assert_eq!(forecast, [1.0, 2.0, 3.0, 2.0, 3.0, 4.0]);
 }
 
@@ -530,7 +535,7 @@ fn a_number_read_of_a_constant_without_elements_killed_the_process() {
 
 #[test]
 fn lists_without_elements_are_as_good_as_others() {
-    let model = GraphModel::from_bytes(&graph(
+    let forecast = first_forecast(&graph(
         |graph, readings, state| {
             let (forecast, next) = sound(graph, readings, state);
             let (none, nothing) = (graph.integers(&[]), graph.floats(&[0], &[]));
@@ -552,12 +557,7 @@ fn lists_without_elements_are_as_good_as_others() {
             (graph.add(forecast, sum), next)
         },
         |_| {},
-    ))
-    .expect("a sound graph");
-    let mut forecast = [0.0; 6];
-    model
-        .step(&mut vec![0.0; model.state_len()], &[1.0, 2.0], 0, &mut forecast)
-        .expect("a step");
+    ));
     assert_eq!(forecast, [4.0, 4.0, 4.0, 5.0, 5.0, 5.0]);
 }
 
